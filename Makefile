@@ -1,0 +1,51 @@
+# Everything runs in .venv, which the targets make themselves.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help demo lab test check format bench clean
+.DEFAULT_GOAL := help
+
+help: ## list the commands
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
+
+demo: .venv/core ## make a sample study and process it on the embedded queue
+	@$(BIN)/analytics-kit demo; code=$$?; $(BIN)/analytics-kit down; exit $$code
+
+lab: .venv/lab ## open the notebooks in JupyterLab
+	$(BIN)/jupyter lab notebooks/01_first_study.ipynb
+
+test: .venv/dev ## check, then run all tests
+	@sh scripts/need.sh redis-server
+	@$(MAKE) --no-print-directory check
+	$(BIN)/python -m pytest
+
+check: .venv/dev ## formatter, linter and types, changing nothing
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+
+format: .venv/dev ## format and mend what can be mended
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+bench: .venv/dev ## speed and memory as ratios against peers; prints a table
+	$(BIN)/python -m benchmarks
+
+clean: ## remove the environment and caches
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+.venv/bin/python:
+	@sh scripts/need.sh python3-venv
+	$(PYTHON) -m venv .venv
+
+.venv/core: pyproject.toml | .venv/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+.venv/lab: pyproject.toml | .venv/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[lab]'
+	@touch $@
+
+.venv/dev: pyproject.toml | .venv/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,58 @@
+from .client import Client, connect, get_job, health, jobs, process, queue_status, submit
+from .errors import (
+    AnalyticsKitError,
+    BadArchiveError,
+    BadMemberError,
+    BrokerUnavailableError,
+    JobCancelledError,
+    JobFailedError,
+    JobNotFoundError,
+    JobTimeoutError,
+    NoEventsError,
+    OutOfMemoryError,
+    ResultExpiredError,
+    SettingsError,
+    SourceNotFoundError,
+    StoreError,
+    UnsafeArchiveError,
+    WorkerLostError,
+)
+from .job import Job
+from .model import JobStatus, Options, Progress
+from .study.result import StudyResult, load
+from .study.sample import sample_study
+
+__version__: str
+__all__ = [
+    "AnalyticsKitError",
+    "BadArchiveError",
+    "BadMemberError",
+    "BrokerUnavailableError",
+    "Client",
+    "Job",
+    "JobCancelledError",
+    "JobFailedError",
+    "JobNotFoundError",
+    "JobStatus",
+    "JobTimeoutError",
+    "NoEventsError",
+    "Options",
+    "OutOfMemoryError",
+    "Progress",
+    "ResultExpiredError",
+    "SettingsError",
+    "SourceNotFoundError",
+    "StoreError",
+    "StudyResult",
+    "UnsafeArchiveError",
+    "WorkerLostError",
+    "connect",
+    "get_job",
+    "health",
+    "jobs",
+    "load",
+    "process",
+    "queue_status",
+    "sample_study",
+    "submit",
+]
