@@ -1,0 +1,238 @@
+"""The words all rooms share: options of a study, states and progress of a job, and what backends promise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from types import TracebackType
+from typing import Annotated, Any, Literal, Protocol, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from analytics_kit.errors import AnalyticsKitError, SettingsError, nearest, rebuild
+
+SCHEMA_VERSION = 1
+"""Version of the job records and of the stored tables; a worker refuses newer work by name."""
+
+Kind = Literal["mouse_movement", "mouse_clicks", "mouse_scrolls", "keyboard", "mouse_unknown"]
+KINDS: tuple[Kind, ...] = ("mouse_movement", "mouse_clicks", "mouse_scrolls", "keyboard", "mouse_unknown")
+
+
+def _names(value: object) -> object:
+    return (value,) if isinstance(value, str | int) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Options(BaseModel):
+    """What `submit` and `process` may be told about a study; part of the result key and the provenance."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True, use_attribute_docstrings=True)
+
+    format: Literal["auto", "fulcrum"] = "auto"
+    """How the log is laid out."""
+    keys: Literal["class", "full"] = "class"
+    """`"class"` keeps only the class of each key (letter, digit, …); `"full"` keeps what was typed."""
+    participants: Names | None = None
+    """Only these participants."""
+    tasks: Names | None = None
+    """The task names: settles where a folder's task ends and its factor begins, and chooses only these."""
+    factors: Names | None = None
+    """The factor names: like `tasks`."""
+    kinds: Mapping[str, Kind] | None = None
+    """Kind of each file (name without .csv) where the log itself does not tell it."""
+    metrics: Names | None = None
+    """Only these columns of metrics; None gives all."""
+    on_error: Literal["skip", "raise"] = "skip"
+    """What unreadable rows and files do: be listed in `result.issues`, or end the work."""
+    idle_gap_s: Seconds = 0.1
+    """A gap between movement rows longer than this is idle time."""
+    activity_gap_s: Seconds = 2.0
+    """A gap between any two events up to this counts as activity."""
+    hover_gap_s: Seconds = 0.25
+    """A gap between movement rows longer than this is a hover."""
+    scroll_gap_s: Seconds = 0.2
+    """Scroll rows no further apart than this belong to one burst."""
+
+    @classmethod
+    def of(cls, **options: Any) -> Options:
+        """Checked options. Raises SettingsError that names the option and the nearest known one."""
+        try:
+            return cls(**options)
+        except ValidationError as error:
+            raise SettingsError(_complaint(error, list(cls.model_fields))) from None
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object from which `Options.of` makes equal options."""
+        return self.model_dump(mode="json")
+
+
+def _complaint(error: ValidationError, known: list[str]) -> str:
+    lines = []
+    for problem in error.errors():
+        name = str(problem["loc"][0]) if problem["loc"] else "options"
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"Unknown option {name!r}.{nearest(name, known)}")
+        else:
+            lines.append(f"Option {name!r} can't be {problem['input']!r}: {problem['msg']}.")
+    return " ".join(lines)
+
+
+class JobStatus(StrEnum):
+    """What a job says of itself; the last three are final."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def final(self) -> bool:
+        """Whether the job has ended."""
+        return self in (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a job is. `fraction` (0 to 1) never falls; `done` of `total` are in `unit`."""
+
+    phase: str = "queued"
+    done: int = 0
+    total: int | None = None
+    unit: str = "bytes"
+    fraction: float = 0.0
+    rate_per_s: float | None = None
+    eta_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a job failed, as data: the error's type and words, its hint, and the end of the worker's log."""
+
+    type: str
+    message: str
+    hint: str = ""
+    log: str = ""
+
+    @classmethod
+    def of(cls, error: BaseException, log: str = "") -> Failure:
+        """The failure that tells of `error`."""
+        if isinstance(error, AnalyticsKitError):
+            return cls(type(error).__name__, error.message, error.hint, log)
+        return cls(type(error).__name__, str(error), "", log)
+
+    def error(self) -> AnalyticsKitError:
+        """The exception to raise for it."""
+        return rebuild(self.type, self.message, self.hint or None)
+
+
+@dataclass(frozen=True, slots=True)
+class JobRequest:
+    """Work to be queued: a task's dotted name, its JSON arguments, and what people should see of it."""
+
+    task: str
+    arguments: Mapping[str, Any]
+    result_key: str
+    source: str
+    size_bytes: int | None = None
+    tags: tuple[str, ...] = ()
+    owner: str = ""
+    refresh: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class JobInfo:
+    """A job as it was when it was asked for. Times are UTC; `result` is set once it is completed."""
+
+    job_id: str
+    status: JobStatus
+    source: str
+    result_key: str
+    created_at: datetime
+    progress: Progress = field(default_factory=Progress)
+    size_bytes: int | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    tags: tuple[str, ...] = ()
+    owner: str = ""
+    backend: str = ""
+    error: Failure | None = None
+    result: Mapping[str, Any] | None = None
+    retry_of: str | None = None
+    notice: str = ""
+
+
+class Task(Protocol):
+    """What the code of a task sees of its job."""
+
+    @property
+    def job_id(self) -> str:
+        """The job that the task works for."""
+
+    @property
+    def arguments(self) -> Mapping[str, Any]:
+        """The JSON arguments it was submitted with."""
+
+    def report(self, progress: Progress) -> None:
+        """Tell how far the work is; may be called often. Raises JobCancelledError once the work is unwanted."""
+
+    def begin_commit(self) -> None:
+        """From here on the job can't be cancelled. Raises JobCancelledError when it already was."""
+
+
+class Changes(Protocol):
+    """Word of changed jobs, for as long as the `with` block lasts."""
+
+    def wait(self, timeout_s: float) -> bool:
+        """Whether any job may have changed within `timeout_s`. A lost word is made up for by polling."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class Backend(Protocol):
+    """Where jobs wait, run and are remembered. Every backend passes the same contract tests."""
+
+    @property
+    def name(self) -> str:
+        """`"redis"`, `"embedded"` or `"local"`."""
+
+    @property
+    def notice(self) -> str:
+        """Why this backend was chosen, where that needs saying; else empty."""
+
+    @property
+    def survives_process(self) -> bool:
+        """Whether jobs go on and are remembered when this process ends."""
+
+    @property
+    def kills_running(self) -> bool:
+        """Whether a running task can be killed."""
+
+    def submit(self, request: JobRequest) -> JobInfo:
+        """Queue the work, or join the job that already does it (see DESIGN: submitting the same content)."""
+
+    def get(self, job_id: str) -> JobInfo:
+        """The job. Raises JobNotFoundError."""
+
+    def list(self, status: JobStatus | None = None) -> list[JobInfo]:
+        """All jobs of this namespace, newest first."""
+
+    def changes(self) -> Changes:
+        """Listen for changed jobs."""
+
+    def queue_status(self) -> dict[str, Any]:
+        """Counts of jobs by state and of workers, as JSON."""
+
+    def health(self) -> dict[str, Any]:
+        """Whether work can be done here, as JSON with `status` ok, degraded or down, and a `reason`."""
+
+    def close(self) -> None:
+        """Let go of connections and threads; jobs are not touched."""

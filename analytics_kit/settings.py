@@ -1,0 +1,130 @@
+"""Where to find the broker, the store and the rest: argument > environment > .env > default."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import quote, urlsplit
+
+from platformdirs import user_data_path
+from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from analytics_kit.errors import SettingsError, nearest
+
+URL_SCHEMES = ("redis", "rediss", "unix")
+
+
+def _roots(value: object) -> object:
+    """Folders separated by `:`, or a JSON list of them."""
+    if not isinstance(value, str):
+        return value
+    return json.loads(value) if value.startswith("[") else [part for part in value.split(":") if part]
+
+
+def _default_home() -> Path:
+    return user_data_path("analytics_kit", appauthor=False)
+
+
+def _default_namespace() -> str:
+    name = os.environ.get("JUPYTERHUB_USER") or getpass.getuser()
+    return re.sub(r"[^A-Za-z0-9_.@-]", "_", name)[:128] or "user"
+
+
+class Settings(BaseSettings):
+    """Checked settings. Secrets are never shown: `redis_url` and `redis_password` print as stars."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", env_prefix="ANALYTICS_KIT_", env_file=".env", use_attribute_docstrings=True
+    )
+
+    redis_url: SecretStr | None = Field(None, validation_alias=AliasChoices("redis_url", "REDIS_URL"))
+    """`redis://`, `rediss://` or `unix://`; wins over the parts below."""
+    redis_host: str | None = Field(None, validation_alias=AliasChoices("redis_host", "REDIS_HOST"))
+    """Host of a Redis server."""
+    redis_port: int | None = Field(None, validation_alias=AliasChoices("redis_port", "REDIS_PORT"))
+    """Port of a Redis server (6379)."""
+    redis_db: int = Field(0, ge=0, validation_alias=AliasChoices("redis_db", "REDIS_DB"))
+    """Database number."""
+    redis_password: SecretStr | None = Field(None, validation_alias=AliasChoices("redis_password", "REDIS_PASSWORD"))
+    """Password of a Redis server."""
+    backend: Literal["auto", "redis", "embedded", "local"] = "auto"
+    """Which backend; `auto` chooses."""
+    home: Path = Field(default_factory=_default_home)
+    """Folder of everything that is kept."""
+    store: str | None = None
+    """fsspec URL of the result store; None is `store/` below `home`."""
+    workers: int | None = Field(None, ge=1)
+    """Size of the embedded pool; None fits it to the machine."""
+    namespace: str = Field(
+        default_factory=_default_namespace,
+        pattern=r"^[A-Za-z0-9_.@-]{1,128}$",
+    )
+    """Keeps the jobs of different users apart; tidiness, not a security boundary."""
+    sources: Annotated[tuple[Path, ...] | None, NoDecode, BeforeValidator(_roots)] = None
+    """Folders that workers may read studies from; None allows any."""
+    static: bool | None = None
+    """Show settled records in place of live panels; None finds out."""
+    token: SecretStr | None = None
+    """Token of the HTTP API."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _kubernetes_port(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Kubernetes sets REDIS_PORT=tcp://10.0.0.1:6379 for a service called redis."""
+        for name in ("redis_port", "REDIS_PORT"):
+            found = re.fullmatch(r"tcp://(\[?[^\]/]+\]?):(\d+)/?", str(values.get(name, "")))
+            if found:
+                values = {**values, name: int(found[2])}
+                if not (values.get("redis_host") or values.get("REDIS_HOST")):
+                    values["redis_host"] = found[1].strip("[]")
+        return values
+
+    @classmethod
+    def of(cls, url: str | None = None, **settings: Any) -> Settings:
+        """Settings for `connect(url, **settings)`. Raises SettingsError that names what is wrong, never its value."""
+        for name in settings:
+            if name not in cls.model_fields:
+                raise SettingsError(f"Unknown setting {name!r}.{nearest(name, cls.model_fields)}")
+        if url in ("embedded", "local"):
+            settings["backend"] = url
+        elif url is not None:
+            scheme = urlsplit(url).scheme
+            if scheme not in URL_SCHEMES:
+                raise SettingsError(
+                    f"{scheme or url!r} is no broker that can be connected to.",
+                    hint='Use a redis://, rediss:// or unix:// URL, "embedded" or "local".',
+                )
+            settings |= {"backend": "redis", "redis_url": url}
+        try:
+            return cls(**settings)
+        except ValidationError as error:
+            problem = error.errors(include_input=False)[0]
+            name = ".".join(str(part) for part in problem["loc"])
+            raise SettingsError(f"Setting {name} can't be used: {problem['msg']}.") from None
+
+    def broker_url(self) -> str | None:
+        """URL of the Redis that is named, with its password; None when none is named."""
+        if self.redis_url is not None:
+            return self.redis_url.get_secret_value()
+        if self.redis_host is None and self.redis_port is None:
+            return None
+        secret = "" if self.redis_password is None else f":{quote(self.redis_password.get_secret_value(), safe='')}@"
+        host = self.redis_host or "localhost"
+        host = f"[{host}]" if ":" in host else host
+        return f"redis://{secret}{host}:{self.redis_port or 6379}/{self.redis_db}"
+
+    def store_url(self) -> str:
+        """Where results go."""
+        return self.store or str(self.home.expanduser().absolute() / "store")
+
+
+def without_secrets(url: str) -> str:
+    """The URL as it may be shown: no user, password, query or fragment."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}{parts.path}"

@@ -1,0 +1,100 @@
+"""Settings: argument > environment > .env > default, understood, and never shown where secret."""
+
+import pytest
+
+from analytics_kit.errors import SettingsError
+from analytics_kit.settings import Settings, without_secrets
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch, tmp_path):
+    """No settings from outside."""
+    import os
+
+    for name in list(os.environ):
+        if name.startswith(("REDIS_", "ANALYTICS_KIT_", "JUPYTERHUB_")):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_nothing_named_means_no_broker_url():
+    assert Settings.of().broker_url() is None
+
+
+def test_an_argument_wins_over_the_environment_and_that_over_the_file(monkeypatch, tmp_path):
+    (tmp_path / ".env").write_text("ANALYTICS_KIT_WORKERS=2\nREDIS_HOST=from-file\nOTHER_TOOL=x\n")
+    assert Settings.of().workers == 2
+    assert Settings.of().redis_host == "from-file"
+    monkeypatch.setenv("ANALYTICS_KIT_WORKERS", "3")
+    assert Settings.of().workers == 3
+    assert Settings.of(workers=4).workers == 4
+
+
+def test_plain_words_of_the_environment_mean_nothing(monkeypatch):
+    for name in ("HOME", "WORKERS", "STORE", "TOKEN", "NAMESPACE", "BACKEND"):
+        monkeypatch.setenv(name, "99")
+    assert Settings.of() == Settings.of()
+    assert Settings.of().workers is None
+    assert str(Settings.of().home).endswith("analytics_kit")
+
+
+@pytest.mark.parametrize(
+    ("environment", "url"),
+    [
+        ({"REDIS_HOST": "h"}, "redis://h:6379/0"),
+        ({"REDIS_HOST": "h", "REDIS_PORT": "7000", "REDIS_DB": "3"}, "redis://h:7000/3"),
+        ({"REDIS_HOST": "h", "REDIS_PASSWORD": "a/b@c"}, "redis://:a%2Fb%40c@h:6379/0"),
+        ({"REDIS_HOST": "::1"}, "redis://[::1]:6379/0"),
+        ({"REDIS_PORT": "6380"}, "redis://localhost:6380/0"),
+        ({"REDIS_PORT": "tcp://10.0.0.7:6379"}, "redis://10.0.0.7:6379/0"),
+        ({"REDIS_PORT": "tcp://10.0.0.7:6379", "REDIS_HOST": "mine"}, "redis://mine:6379/0"),
+        ({"REDIS_URL": "rediss://u:p@h:1/2", "REDIS_HOST": "other"}, "rediss://u:p@h:1/2"),
+    ],
+)
+def test_broker_url(monkeypatch, environment, url):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert Settings.of().broker_url() == url
+
+
+def test_secrets_are_never_shown(monkeypatch):
+    monkeypatch.setenv("REDIS_PASSWORD", "hush-1")
+    monkeypatch.setenv("ANALYTICS_KIT_TOKEN", "hush-2")
+    settings = Settings.of("redis://user:hush-3@host:1/0")
+    for shown in (repr(settings), str(settings), settings.model_dump_json(), str(settings.model_dump())):
+        assert "hush" not in shown
+    assert without_secrets("redis://user:hush-3@host:1/0?password=hush-4#hush") == "redis://host:1/0"
+
+
+def test_an_error_names_the_setting_and_not_its_value(monkeypatch):
+    monkeypatch.setenv("REDIS_PORT", "hush")
+    with pytest.raises(SettingsError, match=r"redis_port|REDIS_PORT") as caught:
+        Settings.of()
+    assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["http://host", "nonsense", "ftp://x"])
+def test_a_url_of_another_kind_is_refused(url):
+    with pytest.raises(SettingsError, match="no broker"):
+        Settings.of(url)
+
+
+def test_an_unknown_setting_suggests_the_nearest():
+    with pytest.raises(SettingsError, match=r"'wrokers'\. Did you mean 'workers'"):
+        Settings.of(wrokers=2)
+
+
+def test_words_in_place_of_a_url():
+    assert Settings.of("local").backend == "local"
+    assert Settings.of("embedded").backend == "embedded"
+    assert Settings.of("unix:///run/redis.sock").backend == "redis"
+
+
+def test_source_folders_are_separated_by_colons(monkeypatch):
+    monkeypatch.setenv("ANALYTICS_KIT_SOURCES", "/data:/studies")
+    assert [str(path) for path in Settings.of().sources] == ["/data", "/studies"]
+
+
+def test_jupyterhub_names_the_namespace(monkeypatch):
+    monkeypatch.setenv("JUPYTERHUB_USER", "ann/b c")
+    assert Settings.of().namespace == "ann_b_c"
