@@ -1,0 +1,268 @@
+"""What each file of a Fulcrum download is, and which trial it belongs to (layouts: DESIGN, section 5)."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple
+
+from analytics_kit.model import KINDS, Kind
+from analytics_kit.study.archive import Archive, Member, MemberUnreadableError
+
+MEASUREMENTS: dict[str, Kind] = {
+    "mouse movement": "mouse_movement",
+    "mouse clicks": "mouse_clicks",
+    "mouse scrolls": "mouse_scrolls",
+    "keyboard inputs": "keyboard",
+    "keyboard input": "keyboard",
+}
+_EARLY: dict[str, Kind] = {
+    "mouse_movement": "mouse_movement",
+    "mouse_clicks": "mouse_clicks",
+    "mouse_scroll": "mouse_scrolls",
+    "mouse_scrolls": "mouse_scrolls",
+    "keyboard": "keyboard",
+}
+_SESSION = re.compile(r"(?P<session>.+)_participant_session(_id)?", re.DOTALL)
+_TRIAL = re.compile(r"(?P<name>.*)_trial_(?P<trial>\d+|UnknownTrialOrdering)", re.DOTALL)
+_TRIAL_ID = re.compile(r"(?P<trial>\d+)_trial_id")
+_EARLY_FILE = re.compile(rf"(?P<task>.+)_(?P<kind>{'|'.join(_EARLY)})_data\.csv", re.IGNORECASE | re.DOTALL)
+_SURVEY = re.compile(r"(?P<survey>.+)_survey", re.DOTALL)
+PEEK_BYTES = 256
+MOST_DIGITS = 18
+"""Longer numbers do not fit into 64 bits and are read as text."""
+
+
+class Trial(NamedTuple):
+    """A trial as its folder names it. `name` is the folder's `{task}_{factor}`, still to be cut."""
+
+    folder: str
+    participant: str | None
+    session: str | None
+    name: str | None
+    task: str | None
+    factor: str | None
+    trial: int | None
+
+
+class Place(NamedTuple):
+    """Where a member belongs: `role` is a kind of events, or survey, media, manifest, clutter, other."""
+
+    member: int
+    role: str
+    trial: int | None
+    participant: str | None = None
+    session: str | None = None
+    survey: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Arrangement:
+    """The trials of a study, the place of each member, and (member, issue kind, message) of what is amiss."""
+
+    trials: list[Trial]
+    places: list[Place]
+    notes: list[tuple[str, str, str]]
+
+
+class _Folder(NamedTuple):
+    """What the folders above a file say."""
+
+    key: str | None
+    participant: str | None
+    name: str | None
+    trial: int | None
+    survey: str | None
+    server: bool
+    apart: str | None
+    """"clutter" or "unsafe_name" where nothing below is part of the study."""
+
+
+class _File(NamedTuple):
+    """What a file's own name says."""
+
+    stem: str
+    is_csv: bool
+    role: str | None
+    task: str | None
+
+
+def _read_folder(path: str) -> _Folder:
+    participant = name = survey = key = None
+    trial: int | None = None
+    server = False
+    above = ""
+    parts = path.split("/") if path else []
+    for part in parts:
+        above = f"{above}/{part}" if above else part
+        stem = part[:-4] if part.lower().endswith(".zip") else part
+        if found := _SESSION.fullmatch(stem):
+            participant = None if found["session"] == "UnknownSession" else found["session"]
+        elif found := _TRIAL.fullmatch(part):
+            key, name = above, found["name"] or None
+            trial = _number(found["trial"])
+        elif found := _TRIAL_ID.fullmatch(part):
+            key, trial, server = above, _number(found["trial"]), True
+        elif found := _SURVEY.fullmatch(part):
+            survey = found["survey"]
+        elif stem != part:  # a nested ZIP that is not named like a session still tells whose it is
+            participant = stem
+    unsafe = path.startswith("/") or ".." in parts or "\\" in path or ":" in path[:2]
+    apart = "unsafe_name" if unsafe else "clutter" if any(map(_is_clutter, parts)) else None
+    return _Folder(key, participant, name, trial, survey, server, apart)
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isdecimal() and len(text) <= MOST_DIGITS else None
+
+
+def _is_clutter(part: str) -> bool:
+    return part.startswith(".") or part in ("__MACOSX", "Thumbs.db", "desktop.ini")
+
+
+def _read_file(file: str) -> _File:
+    stem, _, ending = file.rpartition(".")
+    kind = MEASUREMENTS.get(stem.lower())
+    if "\\" in file or file == "..":
+        return _File(stem, False, "unsafe_name", None)
+    if _is_clutter(file):
+        return _File(stem, False, "clutter", None)
+    if ending.lower() != "csv":
+        return _File(stem, False, "media" if ending.lower() in ("mp4", "png") else "other", None)
+    if early := _EARLY_FILE.fullmatch(file):
+        return _File(stem, True, _EARLY[early["kind"].lower()], early["task"])
+    return _File(stem, True, "manifest" if stem.lower() == "manifest" else kind, None)
+
+
+class _Trials:
+    """The trials met so far, in the order in which they were met."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, int] = {}
+        self.list: list[Trial] = []
+
+    def index(self, key: str, folder: _Folder, task: str | None = None) -> int:
+        if key not in self.known:
+            self.known[key] = len(self.list)
+            self.list.append(
+                Trial(key, folder.participant, folder.participant, folder.name, task, None, folder.trial)
+            )
+        return self.known[key]
+
+
+def arrange(archive: Archive, kinds: Mapping[str, Kind] | None = None) -> Arrangement:
+    """The trials and the place of every member. Reads manifests and, where names do not tell, first lines."""
+    trials = _Trials()
+    notes = list(archive.notes)
+    read_folder, read_file = cache(_read_folder), cache(_read_file)
+    for path in archive.folders:
+        folder = read_folder(path)
+        if folder.key == path and folder.apart is None:
+            trials.index(path, folder)
+    manifests = _Manifests(archive, notes)
+    places = []
+    for index, member in enumerate(archive.members):
+        path, slash, name = member.name.rpartition("/")
+        folder, file = read_folder(path if path else slash), read_file(name)
+        role = folder.apart or ("survey" if folder.survey is not None else None) or file.role
+        if file.is_csv and file.role != "manifest" and role == file.role and kinds and file.stem in kinds:
+            role = kinds[file.stem]
+        if role is None:
+            role = (
+                (manifests.entry(path, name).get("kind") or _kind_of_header(archive, member))
+                if folder.server
+                else "other"
+            )
+        trial = None
+        if role not in ("clutter", "unsafe_name", "survey"):
+            key = folder.key
+            if file.task is not None:
+                key = f"{path}/{file.task}".lstrip("/")
+            elif key is None and role in KINDS:
+                key = path
+            trial = None if key is None else trials.index(key, folder, file.task)
+        if trial is not None and folder.server:
+            _settle(trials, trial, manifests.entry(path, name))
+        if note := _NOTES.get("unknown_file" if role == "other" and file.is_csv else role):
+            notes.append((member.name, *note))
+        places.append(Place(index, role, trial, folder.participant, folder.participant, folder.survey))
+    return Arrangement(trials.list, places, notes)
+
+
+_NOTES = {
+    "unsafe_name": ("unsafe_name", "the name points outside the study; the file was left out"),
+    "unknown_file": ("unknown_file", "no measurement has this name; the file was left out"),
+    "mouse_unknown": (
+        "mouse_unknown", "nothing says if these are movements, clicks or scrolls: add a manifest.csv or kinds={…}"
+    ),
+}  # fmt: skip
+
+
+def _kind_of_header(archive: Archive, member: Member) -> Kind:
+    try:
+        start = next(iter(archive.chunks(member)), b"")[:PEEK_BYTES]
+    except MemberUnreadableError:
+        return "mouse_unknown"
+    header = next(iter(start.removeprefix(b"\xef\xbb\xbf").splitlines()), b"").lower()
+    return "keyboard" if b"keys" in re.split(rb"[,;\t]", header) else "mouse_unknown"
+
+
+def _settle(trials: _Trials, index: int, entry: Mapping[str, str]) -> None:
+    """Take over what the manifest says of a trial whose folder has only a number."""
+    old = trials.list[index]
+    number = _number(entry.get("trial", ""))
+    trials.list[index] = old._replace(
+        task=entry.get("task") or old.task,
+        factor=entry.get("factor") or old.factor,
+        trial=old.trial if number is None else number,
+    )
+
+
+class _Manifests:
+    """`manifest.csv` files: id → kind, task, factor, trial; the one nearest above a file counts."""
+
+    def __init__(self, archive: Archive, notes: list[tuple[str, str, str]]) -> None:
+        self._entries: dict[str, dict[str, dict[str, str]]] = {}
+        for member in archive.members:
+            path, _, file = member.name.rpartition("/")
+            if file.lower() != "manifest.csv":
+                continue
+            try:
+                text = archive.read(member).decode("utf-8-sig")
+                rows: Sequence[dict[str, str]] = list(csv.DictReader(io.StringIO(text)))
+            except (MemberUnreadableError, UnicodeDecodeError, csv.Error) as error:
+                notes.append((member.name, "manifest", f"the manifest can't be read: {error}"))
+                continue
+            self._entries[path] = {}
+            for line, row in enumerate(rows, 2):
+                entry = {str(k).strip().lower(): (v or "").strip() for k, v in row.items() if isinstance(v, str)}
+                kind = MEASUREMENTS.get(entry.get("kind", "").lower(), entry.get("kind", ""))
+                if kind and kind not in KINDS:
+                    notes.append(
+                        (member.name, "manifest", f"line {line}: {kind!r} is no kind; expected {', '.join(KINDS)}")
+                    )
+                    kind = ""
+                self._entries[path][entry.get("id", "")] = entry | {"kind": kind}
+
+    def entry(self, path: str, file: str) -> dict[str, str]:
+        """What is said of a file; empty when nothing is."""
+        identity = file[:-4]
+        while self._entries:
+            if found := self._entries.get(path, {}).get(identity):
+                return found
+            if not path:
+                break
+            path = path.rpartition("/")[0]
+        return {}
+
+
+natural_key: Callable[[str], list[tuple[int, int, str]]] = lambda text: [  # noqa: E731
+    (1, 0, part) if (number := _number(part)) is None else (0, number, "")
+    for part in re.split(r"(\d+)", text)
+    if part
+]
+"""Sort key under which `trial_10` comes after `trial_9`."""

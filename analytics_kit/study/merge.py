@@ -1,0 +1,175 @@
+"""All shards' results as the tables of the study: trials in order, issues, members, surveys, summary."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from analytics_kit.errors import BadArchiveError
+from analytics_kit.model import KINDS, Options
+from analytics_kit.study.archive import Archive, MemberUnreadableError
+from analytics_kit.study.catalogue import BY_NAME, NAMES
+from analytics_kit.study.issues import Issue, Issues
+from analytics_kit.study.metrics.kernel import Floats
+from analytics_kit.study.plan import Plan
+from analytics_kit.study.shard import ShardResult
+from analytics_kit.study.store import Store
+
+HALF_DAY_S = 12 * 3600.0
+
+
+def merge(
+    archive: Archive, plan: Plan, results: Sequence[ShardResult], planned: Issues, options: Options, store: Store,
+    prefix: str,
+) -> dict[str, Any]:  # fmt: skip
+    """Write the study's tables and return summary and parts for the manifest."""
+    results = sorted(results, key=lambda result: result.first_trial)
+    read = [row for result in results for row in result.members]
+    read.sort(key=lambda row: (row.trial_row or 0, row.role))  # whatever the cut into shards
+    members = read + list(plan.others)
+    place = {row.member: i for i, row in enumerate(read)}
+    found = [issue for result in results for issue in result.issues]
+    issues = planned.list + sorted(found, key=lambda issue: place[issue.member])
+    _require_something_read(archive, results)
+    surveys = _surveys(archive, plan, issues)
+    trials = _trials(plan, results, options)
+    tables = {
+        "trials": trials,
+        "issues": _rows(issues, _ISSUES),
+        "members": _rows(members, _MEMBERS),
+        "surveys": pa.Table.from_pylist(surveys, _SURVEYS),
+    }
+    for name, table in tables.items():
+        with store.create(f"{prefix}/{name}.parquet") as file:
+            pq.write_table(table, file)
+    parts = [part for result in results for part in result.parts]
+    rows = Counter[str]()
+    for part in parts:
+        rows[part["kind"]] += part["rows"]
+    summary = {
+        **{
+            name + "s": len(set(trials[name].to_pylist()) - {None})
+            for name in ("participant", "session", "task", "factor")
+        },
+        "trials": len(trials),
+        "events": {kind: rows[kind] for kind in KINDS if rows[kind]},
+        "rows_in": sum(row.rows_in or 0 for row in members),
+        "rows_kept": sum(row.rows_kept or 0 for row in members),
+        "rows_dropped": sum(issue.rows_dropped for issue in issues),
+        "issues": len(issues),
+        "members": len(members),
+        "raw_bytes": plan.raw_bytes,
+    }
+    return {"summary": summary, "parts": parts}
+
+
+def trial_order(sessions: Sequence[str | None], clocks: Floats) -> list[int | None]:
+    """Place of each trial in its session by the wall clock of its first event; NA when tied or unknown.
+
+    The log has no date: a session that seems to span more than half a day is taken to pass midnight, in its
+    longest pause.
+
+    >>> trial_order(["1", "1", "1"], np.array([100.0, 86_300.0, 50.0]))
+    [3, 1, 2]
+    """
+    order: list[int | None] = [None] * len(clocks)
+    by_session = defaultdict(list)
+    for i, session in enumerate(sessions):
+        if not np.isnan(clocks[i]):
+            by_session[session].append(i)
+    for trials in by_session.values():
+        times = np.sort(clocks[trials])
+        start = times[0]
+        if times[-1] - times[0] > HALF_DAY_S:
+            start = times[int(np.argmax(np.diff(times))) + 1]
+        since = {i: float((clocks[i] - start) % 86_400) for i in trials}
+        ties = Counter(since.values())
+        for place, i in enumerate(sorted(trials, key=since.__getitem__), 1):
+            order[i] = place if ties[since[i]] == 1 else None
+    return order
+
+
+def _trials(plan: Plan, results: Sequence[ShardResult], options: Options) -> pa.Table:
+    clocks = np.concatenate([result.clocks for result in results])
+    columns: dict[str, pa.Array] = {
+        name: pa.array([getattr(trial, name) for trial in plan.trials], pa.string())
+        for name in ("participant", "session", "task", "factor")
+    }
+    columns["trial"] = pa.array([trial.trial for trial in plan.trials], pa.int64())
+    columns["trial_order"] = pa.array(trial_order([trial.session for trial in plan.trials], clocks), pa.int64())
+    for name in NAMES:
+        if options.metrics is None or name in options.metrics:
+            values = np.concatenate([result.values[name] for result in results])
+            if BY_NAME[name].is_count:
+                missing = np.isnan(values)
+                columns[name] = pa.array(np.where(missing, 0, values).astype(np.int64), mask=missing)
+            else:
+                columns[name] = pa.array(values)
+    return pa.table(columns)
+
+
+def _rows(rows: Sequence[tuple[Any, ...]], schema: pa.Schema) -> pa.Table:
+    columns = zip(*rows, strict=True) if rows else [()] * len(schema)
+    return pa.table([pa.array(list(c), f.type) for c, f in zip(columns, schema, strict=True)], schema=schema)
+
+
+_ISSUES = pa.schema([
+    ("member", pa.string()), ("line", pa.int64()), ("kind", pa.string()), ("message", pa.string()),
+    ("rows_dropped", pa.int64()),
+])  # fmt: skip
+_MEMBERS = pa.schema(
+    [("member", pa.string()), ("role", pa.string())]
+    + [(name, pa.int64()) for name in ("trial_row", "raw_bytes", "rows_in", "rows_kept")]
+)
+_SURVEYS = pa.schema(
+    [(name, pa.string()) for name in ("participant", "session", "survey", "member")]
+    + [("row", pa.int64()), ("question", pa.string()), ("answer", pa.string())]
+)
+
+
+def _surveys(archive: Archive, plan: Plan, issues: list[Issue]) -> list[dict[str, Any]]:
+    """Every answer of every survey's CSV files as a row of its own."""
+    answers: list[dict[str, Any]] = []
+    for place in plan.surveys:
+        member = archive.members[place.member]
+        if not member.name.lower().endswith(".csv"):
+            continue
+        whose = {
+            "participant": place.participant,
+            "session": place.session,
+            "survey": place.survey,
+            "member": member.name,
+        }
+        try:
+            text = archive.read(member).decode("utf-8-sig")
+            for row, cells in enumerate(csv.DictReader(io.StringIO(text)), 1):
+                answers += [
+                    whose | {"row": row, "question": question, "answer": answer}
+                    for question, answer in cells.items()
+                    if isinstance(question, str) and isinstance(answer, str)
+                ]
+        except (MemberUnreadableError, UnicodeDecodeError, csv.Error) as error:
+            issues.append(Issue(member.name, None, "survey", f"the survey can't be read: {error}", 0))
+    return answers
+
+
+def _require_something_read(archive: Archive, results: Iterable[ShardResult]) -> None:
+    """A study none of whose event files could be read is a bad archive, not an empty result."""
+    members = [row for result in results for row in result.members]
+    troubles = [issue for result in results for issue in result.issues]
+    bad = {
+        issue.member
+        for issue in troubles
+        if issue.kind in ("crc_mismatch", "unreadable", "encrypted", "unsupported_method")
+    }
+    if members and all(row.member in bad for row in members):
+        raise BadArchiveError(
+            f"None of the {len(members)} event files of {archive.name} can be read: {troubles[0].message}."
+        )

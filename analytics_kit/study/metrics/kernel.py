@@ -1,0 +1,59 @@
+"""What every kernel is compiled with, and the few words they share.
+
+A kernel is a plain loop over one trial's arrays that reads like its formula. Families drive their kernels over all
+trials from `starts[i]` to `ends[i]`, inside compiled code. With NUMBA_DISABLE_JIT=1 all of it runs as Python.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+TICK_S = 1e-9
+"""Gaps are differences of decimal fractions: 0.30 - 0.20 is a bit over 0.1. A gap is longer by more than this."""
+
+
+def kernel(function: Function) -> Function:
+    """Compile, cache on disk, release the GIL. NaN and infinity keep their meaning."""
+    compile_: Any = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
+    compiled: Function = compile_(function)
+    return compiled
+
+
+@kernel
+def distance(x0: float, y0: float, x1: float, y1: float) -> float:
+    """Distance of two points."""
+    return float(np.sqrt((x1 - x0) ** 2 + (y1 - y0) ** 2))
+
+
+@kernel
+def merge_equal_times(t: Floats, x: Floats, y: Floats, starts: Ints, ends: Ints) -> tuple[Floats, Ints, Ints]:
+    """Rows (t, x, y) of which equal times of a trial keep only the last; where each trial starts and ends in them."""
+    merged = np.empty((3, len(t)))
+    new_starts, new_ends = np.empty_like(starts), np.empty_like(ends)
+    n = 0
+    for i in range(len(starts)):
+        new_starts[i] = n
+        for row in range(starts[i], ends[i]):
+            if n == new_starts[i] or t[row] != merged[0, n - 1]:
+                n += 1
+            merged[0, n - 1], merged[1, n - 1], merged[2, n - 1] = t[row], x[row], y[row]
+        new_ends[i] = n
+    return merged[:, :n], new_starts, new_ends
+
+
+@kernel
+def longest(starts: Ints, ends: Ints) -> int:
+    """Rows of the largest trial."""
+    most = 0
+    for i in range(len(starts)):
+        most = max(most, ends[i] - starts[i])
+    return most

@@ -1,0 +1,144 @@
+"""Where does the task end and the factor begin in a folder called `{task}_{factor}`?
+
+Both names may hold underscores, so a single folder does not tell. The whole study does: the right cut is taken
+to be the one with the fewest distinct tasks and factors. Names that share no candidate are settled apart.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+SEARCH_STEPS = 5_000
+"""Cuts tried per group of related names before the best one so far is taken, and said to be a guess."""
+
+Cut = tuple[str, str | None]
+Word = tuple[str, str]
+"""("task" or "factor", name)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """`cuts` gives each name its task and factor; a name missing there was not chosen. `guesses` could be other."""
+
+    cuts: dict[str, Cut]
+    guesses: tuple[str, ...]
+
+
+def split_names(
+    names: Iterable[str], tasks: Collection[str] | None = None, factors: Collection[str] | None = None
+) -> Names:
+    """Task and factor of each name.
+
+    `tasks` and `factors`, where given, are the only ones there are. Of cuts that need equally few tasks and
+    factors the one with the longer task names is taken, and the names concerned are listed as guesses.
+
+    >>> split_names(["Fill_Form_Easy", "Fill_Form_Hard", "Search_Easy"]).cuts["Fill_Form_Hard"]
+    ('Fill_Form', 'Hard')
+    """
+    candidates = {name: _candidates(name, tasks, factors) for name in sorted(set(names))}
+    candidates = {name: cuts for name, cuts in candidates.items() if cuts}
+    cuts: dict[str, Cut] = {}
+    guesses: list[str] = []
+    for group in _related(candidates):
+        best, sure = _search({name: candidates[name] for name in group})
+        cuts |= best
+        if not sure:
+            guesses += [name for name in group if len(candidates[name]) > 1]
+    return Names(cuts, tuple(guesses))
+
+
+def _candidates(name: str, tasks: Collection[str] | None, factors: Collection[str] | None) -> list[Cut]:
+    """Every way to cut the name, longest task first."""
+    parts = name.split("_")
+    cuts: list[Cut] = [("_".join(parts[:i]), "_".join(parts[i:])) for i in range(len(parts) - 1, 0, -1)]
+    cuts = [(task, factor) for task, factor in cuts if task and factor]
+    if not cuts or (tasks is not None and name in tasks):
+        cuts.insert(0, (name, None))
+    return [
+        (task, factor)
+        for task, factor in cuts
+        if (tasks is None or task in tasks) and (factors is None or factor in factors)
+    ]
+
+
+def _related(candidates: dict[str, list[Cut]]) -> list[list[str]]:
+    """Names grouped so that no two groups have a possible task or a possible factor in common."""
+    leader = {name: name for name in candidates}
+
+    def find(name: str) -> str:
+        while leader[name] != name:
+            leader[name] = leader[leader[name]]
+            name = leader[name]
+        return name
+
+    first: dict[Word, str] = {}
+    for name, cuts in candidates.items():
+        for cut in cuts:
+            for word in _words(cut):
+                leader[find(name)] = find(first.setdefault(word, name))
+    groups = defaultdict(list)
+    for name in candidates:
+        groups[find(name)].append(name)
+    return list(groups.values())
+
+
+def _prune(candidates: dict[str, list[Cut]]) -> dict[str, Cut]:
+    """Good cuts: give up tasks and factors, the rarest and shortest first, while every name keeps a cut."""
+    uses: defaultdict[Word, set[str]] = defaultdict(set)
+    for name, cuts in candidates.items():
+        for cut in cuts:
+            for word in _words(cut):
+                uses[word].add(name)
+    left = set(uses)
+
+    def fits(cut: Cut) -> bool:
+        return all(word in left for word in _words(cut))
+
+    for word in sorted(uses, key=lambda word: (len(uses[word]), word[0] == "task", len(word[1]), word)):
+        left.discard(word)
+        if not all(any(fits(cut) for cut in candidates[name]) for name in uses[word]):
+            left.add(word)
+    return {name: next(cut for cut in cuts if fits(cut)) for name, cuts in candidates.items()}
+
+
+def _words(cut: Cut) -> list[Word]:
+    task, factor = cut
+    return [("task", task)] if factor is None else [("task", task), ("factor", factor)]
+
+
+def _search(candidates: dict[str, list[Cut]]) -> tuple[dict[str, Cut], bool]:
+    """The best cuts of related names (branch and bound), and whether they are the only ones as good."""
+    order = sorted(candidates, key=lambda name: (len(candidates[name]), name))
+    used: Counter[Word] = Counter()
+    chosen: dict[str, Cut] = {}
+    best = _prune(candidates)
+    best_cost = len({word for cut in best.values() for word in _words(cut)})
+    best_length = sum(len(task) for task, _ in best.values())
+    equals = steps = 0
+
+    def price(cut: Cut) -> int:
+        return sum(not used[word] for word in _words(cut))
+
+    def visit(depth: int, cost: int) -> None:
+        nonlocal best, best_cost, best_length, equals, steps
+        if cost > best_cost or steps > SEARCH_STEPS:
+            return
+        if depth == len(order):
+            length = sum(len(task) for task, _ in chosen.values())
+            equals = equals + 1 if cost == best_cost else 1
+            if cost < best_cost or length > best_length:
+                best, best_cost, best_length = dict(chosen), cost, length
+            return
+        steps += 1
+        name = order[depth]
+        for cut in sorted(candidates[name], key=price):
+            added = price(cut)
+            chosen[name] = cut
+            used.update(_words(cut))
+            visit(depth + 1, cost + added)
+            used.subtract(_words(cut))
+
+    visit(0, 0)
+    return best, equals <= 1 and steps <= SEARCH_STEPS

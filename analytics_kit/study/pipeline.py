@@ -1,0 +1,118 @@
+"""From a study to a stored result, in this process: plan, shard after shard, merge, commit."""
+
+from __future__ import annotations
+
+import datetime
+import platform
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from importlib.metadata import version
+from typing import Any
+
+from analytics_kit.errors import JobCancelledError
+from analytics_kit.model import SCHEMA_VERSION, Options, Progress
+from analytics_kit.study.archive import Archive, without_gc
+from analytics_kit.study.issues import Issues
+from analytics_kit.study.merge import merge
+from analytics_kit.study.plan import SHARD_BYTES, Plan, Shard, make_plan
+from analytics_kit.study.shard import ShardResult, run_shard
+from analytics_kit.study.source import open_archive
+from analytics_kit.study.store import Store
+
+MERGE_SHARE = 0.05
+"""The part of the progress that belongs to the merge."""
+REPORTS = 500
+"""A study is reported on at most about so many times."""
+SMALL_BYTES = 64 << 10
+"""Files smaller than this on average are mostly work for the interpreter, where threads only hinder each other."""
+SHARED_BYTES = 16 << 20
+"""Shards for threads are smaller, so that all threads end at about the same time."""
+Report = Callable[[Progress], None]
+
+
+def run(
+    source: str | Archive, options: Options, store: Store, prefix: str, *,
+    report: Report = lambda progress: None, before_commit: Callable[[], None] = lambda: None,
+    threads: int = 1, shard_bytes: int | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Process the study and commit the result below `prefix`; the result's summary.
+
+    `before_commit` is called when nothing is left but to make the result readable, and may raise to prevent it.
+    Whatever was written is removed when the work ends in an error.
+    """
+    try:
+        report(Progress("planning"))
+        with open_archive(source) if isinstance(source, str) else nullcontext(source) as archive:
+            issues = Issues(options.on_error)
+            with without_gc():
+                plan = make_plan(
+                    archive, options, issues, shard_bytes or (SHARD_BYTES if threads == 1 else SHARED_BYTES)
+                )
+            results = _Shards(archive, plan, options, store, prefix, report).run(threads)
+            report(Progress("merging", plan.raw_bytes, plan.raw_bytes, fraction=1 - MERGE_SHARE))
+            merged = merge(archive, plan, results, issues, options, store, prefix)
+            provenance = _provenance(archive, options)
+        before_commit()
+        store.commit(prefix, {"schema_version": SCHEMA_VERSION, "provenance": provenance, **merged})
+    except BaseException:
+        store.delete(prefix)
+        raise
+    report(Progress("completed", plan.raw_bytes, plan.raw_bytes, fraction=1.0))
+    summary: dict[str, Any] = merged["summary"]
+    return summary
+
+
+class _Shards:
+    """The shards of a plan, worked on by threads that report together."""
+
+    def __init__(
+        self, archive: Archive, plan: Plan, options: Options, store: Store, prefix: str, report: Report
+    ) -> None:
+        self._archive, self._plan, self._options = archive, plan, options
+        self._store, self._prefix, self._report = store, prefix, report
+        self._lock = threading.Lock()
+        self._stopped = False
+        self._done = self._reported = 0
+
+    def run(self, threads: int) -> list[ShardResult]:
+        """The results, in order. When one fails, or the caller is interrupted, the others end soon."""
+        files = sum(len(shard.work) for shard in self._plan.shards)
+        if threads == 1 or self._plan.raw_bytes < SMALL_BYTES * files:
+            return [self._shard(shard) for shard in self._plan.shards]
+        with ThreadPoolExecutor(threads) as pool:
+            try:
+                return list(pool.map(self._shard, self._plan.shards))
+            finally:
+                self._stopped = True
+                pool.shutdown(wait=False, cancel_futures=True)
+
+    def _shard(self, shard: Shard) -> ShardResult:
+        return run_shard(self._archive, shard, self._options, self._store, self._prefix, self._advance)
+
+    def _advance(self, raw_bytes: int) -> None:
+        with self._lock:
+            if self._stopped:
+                raise JobCancelledError("The work was stopped because another part of it failed.")
+            self._done += raw_bytes
+            total = self._plan.raw_bytes
+            if self._done - self._reported < total / REPORTS:
+                return
+            self._reported = self._done
+            share = min(self._done / total, 1.0) if total else 1.0
+            self._report(Progress("processing", self._done, total, fraction=(1 - MERGE_SHARE) * share))
+
+
+def _provenance(archive: Archive, options: Options) -> dict[str, Any]:
+    """How the result came to be, for a methods section and for whoever has to make it again."""
+    packages = ("analytics_kit", "numpy", "numba", "polars", "pyarrow", "pandas")
+    return {
+        "source": archive.source,
+        "source_bytes": archive.size_bytes,
+        "format": "fulcrum",
+        "options": options.to_json(),
+        "created_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in packages},
+    }

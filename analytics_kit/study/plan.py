@@ -1,0 +1,187 @@
+"""What is to be done for a study: its trials with their names settled, and the shards they are worked on in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, cast
+
+from analytics_kit.errors import BadArchiveError, NoEventsError, nearest
+from analytics_kit.model import KINDS, Kind, Options
+from analytics_kit.study.archive import Archive, MemberUnreadableError
+from analytics_kit.study.formats.fulcrum import Arrangement, Place, Trial, arrange, natural_key
+from analytics_kit.study.issues import Issues
+from analytics_kit.study.names import split_names
+from analytics_kit.study.rows import read_member
+
+SHARD_BYTES = 64 << 20
+
+
+class Work(NamedTuple):
+    """A member to be read: its index in the archive, its trial's place in the shard, its kind."""
+
+    member: int
+    slot: int
+    kind: Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """Whole trials, `first_trial` on, with all their files."""
+
+    index: int
+    first_trial: int
+    trials: int
+    work: tuple[Work, ...]
+
+
+class MemberRow(NamedTuple):
+    """One line of `StudyResult.members`; rows are NA for what holds no events. `trial_row` counts trials from 0."""
+
+    member: str
+    role: str
+    trial_row: int | None
+    raw_bytes: int
+    rows_in: int | None
+    rows_kept: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`trials` in the order of the result, `shards` that cover them, `others` that hold no events to be read."""
+
+    trials: tuple[Trial, ...]
+    shards: tuple[Shard, ...]
+    others: tuple[MemberRow, ...]
+    surveys: tuple[Place, ...]
+    raw_bytes: int
+
+
+def make_plan(archive: Archive, options: Options, issues: Issues, shard_bytes: int = SHARD_BYTES) -> Plan:
+    """The plan. Raises NoEventsError and BadArchiveError where there is nothing to plan."""
+    arrangement = arrange(archive, options.kinds)
+    for name, kind, message in arrangement.notes:
+        issues.add(name, kind, message, lost=kind in ("unsafe_name", "unreadable_zip"))
+    trials = _settle_names(arrangement.trials, options, issues)
+    chosen = {
+        i: trial
+        for i, trial in trials.items()
+        if options.participants is None or trial.participant in options.participants
+    }
+    order = sorted(chosen, key=lambda i: natural_key(chosen[i].folder))
+    position = {old: new for new, old in enumerate(order)}
+    events: list[Place] = []
+    others: list[MemberRow] = []
+    latest = {member.name: index for index, member in enumerate(archive.members)}
+    for place in arrangement.places:
+        member = archive.members[place.member]
+        if place.role not in KINDS or place.trial is None:
+            row = None if place.trial is None else position.get(place.trial)
+            others.append(MemberRow(member.name, place.role, row, member.raw_bytes, None, None))
+        elif place.trial not in position:
+            others.append(MemberRow(member.name, "not_chosen", None, member.raw_bytes, None, None))
+        elif latest[member.name] != place.member:
+            others.append(_replaced(archive, place, position[place.trial], issues))
+        else:
+            events.append(place)
+    _require_events(archive, arrangement, events, trials, options)
+    settled = tuple(chosen[i] for i in order)
+    _name_twins(settled, issues)
+    surveys = tuple(place for place in arrangement.places if place.role == "survey")
+    raw_bytes = sum(archive.members[place.member].raw_bytes for place in events)
+    return Plan(settled, _cut(archive, events, position, shard_bytes), tuple(others), surveys, raw_bytes)
+
+
+def _settle_names(trials: Sequence[Trial], options: Options, issues: Issues) -> dict[int, Trial]:
+    """Trials with task and factor, by their number; only those of the tasks and factors asked for."""
+    names = split_names((trial.name for trial in trials if trial.name), options.tasks, options.factors)
+    for name in names.guesses:
+        task, factor = names.cuts[name]
+        issues.add(
+            name, "ambiguous_name",
+            f"read as task {task!r}, factor {factor!r}; another cut is as good: settle it by tasks=[…], factors=[…]",
+        )  # fmt: skip
+    settled: dict[int, Trial] = {}
+    for i, given in enumerate(trials):
+        trial = given
+        if trial.name is not None and trial.name not in names.cuts:
+            continue
+        if trial.name is not None:
+            trial = trial._replace(task=names.cuts[trial.name][0], factor=names.cuts[trial.name][1])
+        if (not options.tasks or trial.task in options.tasks) and (
+            not options.factors or trial.factor in options.factors
+        ):
+            settled[i] = trial
+    return settled
+
+
+def _replaced(archive: Archive, place: Place, row: int, issues: Issues) -> MemberRow:
+    """A member whose name comes again later in the ZIP: the later one counts, as for every unzip program."""
+    member = archive.members[place.member]
+    try:
+        rows = read_member(archive.read(member), cast(Kind, place.role), member.name, Issues()).rows_in
+    except MemberUnreadableError:
+        rows = 0
+    issues.add(
+        member.name, "duplicate_member", "the ZIP holds this name twice; the later one was read",
+        rows_dropped=rows, lost=True,
+    )  # fmt: skip
+    return MemberRow(member.name, place.role, row, member.raw_bytes, rows, 0)
+
+
+def _require_events(
+    archive: Archive,
+    arrangement: Arrangement,
+    events: Sequence[Place],
+    trials: Mapping[int, Trial],
+    options: Options,
+) -> None:
+    if not archive.members:
+        raise NoEventsError(f"{archive.name} is empty.")
+    found = [place for place in arrangement.places if place.role in KINDS]
+    if not found:
+        names = ", ".join(member.name for member in archive.members[:3])
+        raise NoEventsError(
+            f"{archive.name} holds {len(archive.members)} files, none of them a log of events: {names} …"
+        )
+    if not events:
+        known = sorted({trial.participant for trial in trials.values() if trial.participant}, key=natural_key)
+        asked = [*(options.participants or ()), *(options.tasks or ()), *(options.factors or ())]
+        near = nearest(asked[0], known) if asked else ""
+        raise NoEventsError(
+            f"None of the trials of {archive.name} is chosen by participants, tasks and factors.{near}",
+            hint=f"Participants here: {', '.join(known[:20]) or 'unknown'}.",
+        )
+    if all(archive.members[place.member].encrypted for place in events):
+        raise BadArchiveError(f"{archive.name} is encrypted.", hint="Make the ZIP again without a password.")
+
+
+def _name_twins(trials: Sequence[Trial], issues: Issues) -> None:
+    """Two folders with the same five names stay two trials; that is said."""
+    first: dict[tuple[object, ...], str] = {}
+    for trial in trials:
+        names = (trial.participant, trial.session, trial.task, trial.factor, trial.trial)
+        other = first.setdefault(names, trial.folder)
+        if other != trial.folder:
+            issues.add(
+                trial.folder or "(root)", "same_names", f"has the same names as {other!r}; both are kept apart"
+            )
+
+
+def _cut(archive: Archive, events: Sequence[Place], position: dict[int, int], shard_bytes: int) -> tuple[Shard, ...]:
+    """Shards of about `shard_bytes`; trials without files go with their neighbours."""
+    by_trial: list[list[Place]] = [[] for _ in position]
+    for place in events:
+        assert place.trial is not None  # noqa: S101
+        by_trial[position[place.trial]].append(place)
+    shards: list[Shard] = []
+    first, size, work = 0, 0, list[Work]()
+    for row, places in enumerate(by_trial):
+        raw = sum(archive.members[place.member].raw_bytes for place in places)
+        if work and size + raw > shard_bytes:
+            shards.append(Shard(len(shards), first, row - first, tuple(work)))
+            first, size, work = row, 0, []
+        work += [Work(place.member, row - first, cast(Kind, place.role)) for place in places]
+        size += raw
+    shards.append(Shard(len(shards), first, len(by_trial) - first, tuple(work)))
+    return tuple(shards)

@@ -1,0 +1,44 @@
+"""How stored event tables are read: only the row groups and columns that are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import IO
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from analytics_kit.study.catalogue import TRIAL_INDEX
+
+
+def read_events(file: IO[bytes], kind: str, trials: Sequence[int] | None, columns: Sequence[str]) -> pa.Table:
+    """`columns` of the rows of `trials` (None: all), with their trial index; reads no more row groups than needed."""
+    parquet = pq.ParquetFile(file)
+    stored = parquet.schema_arrow.names
+    wanted = [name for name in ("t_cs" if c == "t_s" and "t_cs" in stored else c for c in columns) if name in stored]
+    chosen = list(range(parquet.num_row_groups))
+    if trials is not None:
+        ends = [_trial_range(parquet, group) for group in chosen]
+        chosen = [g for g, (low, high) in zip(chosen, ends, strict=True) if any(low <= i <= high for i in trials)]
+    table = parquet.read_row_groups(chosen, columns=[TRIAL_INDEX, *wanted])
+    if trials is not None:
+        table = table.filter(pc.is_in(table[TRIAL_INDEX], pa.array(trials, pa.int32())))
+    return pa.table({TRIAL_INDEX: table[TRIAL_INDEX]} | {name: _logical(table, name) for name in columns})
+
+
+def _trial_range(parquet: pq.ParquetFile, group: int) -> tuple[int, int]:
+    statistics = parquet.metadata.row_group(group).column(0).statistics
+    return statistics.min, statistics.max
+
+
+def _logical(table: pa.Table, name: str) -> pa.ChunkedArray | pa.Array:
+    """A column in its public type: seconds and pixels as float64, words as strings, NA where it is not stored."""
+    if name == "t_s" and "t_cs" in table.column_names:
+        return pa.array(table["t_cs"].to_numpy() / 100.0)
+    if name in table.column_names:
+        column = table[name]
+        return column.cast(pa.string() if pa.types.is_dictionary(column.type) else pa.float64())
+    if name == "action":  # the keyboard log has presses only
+        return pa.repeat(pa.scalar("press"), len(table))
+    return pa.nulls(len(table), pa.string())

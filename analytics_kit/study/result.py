@@ -1,0 +1,271 @@
+"""The result of a study as pandas DataFrames, read from the store when they are asked for."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import IO, Any, cast
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from analytics_kit.errors import ResultExpiredError, SettingsError, StoreError, nearest
+from analytics_kit.model import KINDS, SCHEMA_VERSION
+from analytics_kit.study.catalogue import BY_NAME, EVENT_COLUMNS, TRIAL_COLUMNS, TRIAL_INDEX
+from analytics_kit.study.reading import read_events
+from analytics_kit.study.store import MANIFEST, Store
+
+_TABLES = ("trials", "issues", "members", "surveys")
+_HEAD_COLUMNS = (
+    "participant",
+    "task",
+    "factor",
+    "trial",
+    "click_count",
+    "keystroke_count",
+    "completion_time_s",
+    "path_length_px",
+)
+
+
+class StudyResult:
+    """What became of a study.
+
+    `trials` has a row per trial, `participants`, `tasks` and `factors` sum it up, `events()` gives the rows behind
+    it, `issues` tells what was lost or doubtful. A table is read once and kept: copy it before you change it.
+    """
+
+    def __init__(self, store: Store, prefix: str, manifest: dict[str, Any]) -> None:
+        self._store = store
+        self._prefix = prefix
+        self._manifest = manifest
+
+    @classmethod
+    def open(cls, store: Store, prefix: str) -> StudyResult:
+        """The result committed below `prefix`. Raises ResultExpiredError where there is none."""
+        manifest = store.manifest(prefix)
+        if manifest is None:
+            raise ResultExpiredError(f"There is no result at {prefix or store.url} any more.")
+        if manifest["schema_version"] > SCHEMA_VERSION:
+            raise StoreError(
+                f"The result has schema {manifest['schema_version']}, this analytics_kit reads {SCHEMA_VERSION}.",
+                hint="Upgrade: pip install -U analytics_kit.",
+            )
+        return cls(store, prefix, manifest)
+
+    @contextmanager
+    def _open(self, path: str) -> Iterator[IO[bytes]]:
+        try:
+            with self._store.open(f"{self._prefix}/{path}".lstrip("/")) as file:
+                yield file
+        except FileNotFoundError:
+            raise ResultExpiredError(f"The result's file {path} is gone from the store.") from None
+
+    def _table(self, name: str) -> pd.DataFrame:
+        with self._open(f"{name}.parquet") as file:
+            return _frame(pq.read_table(file))
+
+    @cached_property
+    def trials(self) -> pd.DataFrame:
+        """A row per trial: participant, session, task, factor (str), trial, trial_order (Int64), then the metrics.
+
+        Counts are Int64, other metrics float64 in the unit their name ends in; NA where the log can't say.
+        """
+        return self._table("trials")
+
+    @cached_property
+    def issues(self) -> pd.DataFrame:
+        """What was lost or doubtful: member, line (of the first case), kind, message, rows_dropped."""
+        return self._table("issues")
+
+    @cached_property
+    def members(self) -> pd.DataFrame:
+        """A row per file: member, role, trial_row (row of `trials`), raw_bytes, rows_in, rows_kept."""
+        return self._table("members")
+
+    @cached_property
+    def surveys(self) -> pd.DataFrame:
+        """A row per answer: participant, session, survey, member, row, question, answer."""
+        return self._table("surveys")
+
+    @property
+    def participants(self) -> pd.DataFrame:
+        """A row per participant: trial_count, sums of counts, means of the other metrics over its trials."""
+        return self._aggregate("participant")
+
+    @property
+    def tasks(self) -> pd.DataFrame:
+        """A row per task, as `participants`."""
+        return self._aggregate("task")
+
+    @property
+    def factors(self) -> pd.DataFrame:
+        """A row per factor, as `participants`."""
+        return self._aggregate("factor")
+
+    def _aggregate(self, by: str) -> pd.DataFrame:
+        metrics = [name for name in self.trials.columns if name in BY_NAME]
+        groups = self.trials.groupby(by, dropna=False, sort=False)
+        columns = {"trial_count": groups.size().astype("Int64")}
+        for name in metrics:
+            columns[name] = groups[name].sum(min_count=1) if BY_NAME[name].is_count else groups[name].mean()
+        return pd.DataFrame(columns).reset_index()
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """Counts: participants, sessions, tasks, factors, trials, events per kind, rows in, kept and dropped, …"""
+        return dict(self._manifest["summary"])
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """How the result came to be: source, options with thresholds, versions, time."""
+        return dict(self._manifest["provenance"])
+
+    @property
+    def kinds(self) -> list[str]:
+        """The kinds of events there are."""
+        return list(self._manifest["summary"]["events"])
+
+    def events(
+        self,
+        kind: str,
+        *,
+        participant: object = None,
+        task: object = None,
+        factor: object = None,
+        trial: object = None,
+        columns: Sequence[str] | None = None,
+    ) -> pd.DataFrame:
+        """The events of one kind, in the order of `trials` and of time.
+
+        Parameters
+        ----------
+        kind
+            "mouse_movement", "mouse_clicks", "mouse_scrolls", "keyboard" or "mouse_unknown".
+        participant, task, factor, trial
+            A value or a list of values to choose by; None takes all.
+        columns
+            Only these columns.
+
+        Returns
+        -------
+        The trial columns, then `t_s` (s since the trial began) and `x_px`, `y_px` (y grows downwards), for clicks
+        also `action` (press, release); for keys `key` (NA unless keys="full"), `key_class`, `action`. Without
+        events of the kind the table is empty. Raises SettingsError for unknown kinds and columns.
+        """
+        if kind not in KINDS:
+            raise SettingsError(
+                f"There is no kind {kind!r}.{nearest(kind, KINDS)}", hint=f"Kinds: {', '.join(KINDS)}."
+            )
+        known = (*TRIAL_COLUMNS, *EVENT_COLUMNS[kind])
+        wanted = list(known if columns is None else columns)
+        for name in wanted:
+            if name not in known:
+                raise SettingsError(
+                    f"Events of kind {kind} have no column {name!r}.{nearest(name, known)}",
+                    hint=f"Columns: {', '.join(known)}.",
+                )
+        chosen = self._rows_of({"participant": participant, "task": task, "factor": factor, "trial": trial})
+        stored = [name for name in wanted if name in EVENT_COLUMNS[kind]]
+        tables = []
+        for part in self._manifest["parts"]:
+            if part["kind"] != kind:
+                continue
+            inside = None
+            if chosen is not None:
+                inside = [i for i in chosen if part["first_trial"] <= i <= part["last_trial"]]
+                if not inside:
+                    continue
+            with self._open(part["path"]) as file:
+                tables.append(read_events(file, kind, inside, stored))
+        return self._named(tables, wanted, stored)
+
+    def _rows_of(self, choice: dict[str, object]) -> list[int] | None:
+        """Rows of the trials chosen; None for all."""
+        mask = np.ones(len(self.trials), bool)
+        for name, value in choice.items():
+            if value is not None:
+                values = list(value) if isinstance(value, list | tuple | set | pd.Series | np.ndarray) else [value]
+                asked = [_trial_number(v) if name == "trial" else str(v) for v in values]
+                mask &= self.trials[name].isin(asked).to_numpy(bool)
+        return None if mask.all() else [int(i) for i in np.flatnonzero(mask)]
+
+    def _named(self, tables: list[pa.Table], wanted: Sequence[str], stored: Sequence[str]) -> pd.DataFrame:
+        """One DataFrame with the trials' names beside the events."""
+        numbers = [name for name in stored if name.endswith(("_s", "_px"))]
+        if tables:
+            table = pa.concat_tables(tables)
+        else:
+            types = {TRIAL_INDEX: pa.int32(), **{n: pa.float64() if n in numbers else pa.string() for n in stored}}
+            table = pa.table({name: pa.array([], kind) for name, kind in types.items()})
+        frame = _frame(table)
+        rows = frame[TRIAL_INDEX].to_numpy(np.int64)
+        columns = {
+            name: frame[name] if name in stored else self.trials[name].take(rows).reset_index(drop=True)
+            for name in wanted
+        }
+        return pd.DataFrame(columns, columns=list(wanted))
+
+    def save(self, path: str | Path) -> Path:
+        """Keep the result for good, in a new folder; `analytics_kit.load(path)` opens it again.
+
+        Raises SettingsError where the folder exists and is not empty, StoreError where it can't be written.
+        """
+        target = Path(path).expanduser()
+        if target.exists() and (not target.is_dir() or any(target.iterdir())):
+            raise SettingsError(f"{target} exists already.", hint="Give a new folder.")
+        kept = Store(str(target.absolute()))
+        for name in (*(f"{table}.parquet" for table in _TABLES), *(part["path"] for part in self._manifest["parts"])):
+            with self._open(name) as source, kept.create(name) as copy:
+                while block := source.read(1 << 20):
+                    copy.write(block)
+        kept.commit("", self._manifest)
+        return target
+
+    def __repr__(self) -> str:
+        s = self._manifest["summary"]
+        return (
+            f"StudyResult({s['participants']} participants, {s['trials']} trials, "
+            f"{s['rows_kept']} events, {s['issues']} issues)"
+        )
+
+    def _repr_html_(self) -> str:
+        s = self._manifest["summary"]
+        events = " · ".join(f"{html.escape(kind.replace('_', ' '))} {rows:,}" for kind, rows in s["events"].items())
+        loss = (
+            f"{s['issues']:,} issues, {s['rows_dropped']:,} of {s['rows_in']:,} rows dropped: see <code>issues</code>"
+        )
+        head = self.trials[[name for name in _HEAD_COLUMNS if name in self.trials.columns]].head()
+        return (
+            f"<p><b>Study result</b>: {s['participants']:,} participants, {s['tasks']:,} tasks, "
+            f"{s['factors']:,} factors, {s['trials']:,} trials<br>{events or 'No events.'}<br>"
+            f"{loss if s['issues'] else 'No issues.'}</p>"
+            f"{head.to_html(index=False, border=0, float_format='{:,.1f}'.format)}"
+            f"<p>The first {len(head)} of {s['trials']:,} rows of <code>trials</code>, some of its columns</p>"
+        )
+
+
+def load(path: str | Path) -> StudyResult:
+    """The result that `result.save(path)` kept. Raises SettingsError where there is none."""
+    folder = Path(path).expanduser().absolute()
+    if not (folder / MANIFEST).is_file():
+        raise SettingsError(f"There is no saved result at {folder}.", hint="result.save(path) makes one.")
+    return StudyResult.open(Store(str(folder)), "")
+
+
+def _trial_number(value: object) -> int:
+    if not str(value).isdecimal():
+        raise SettingsError(
+            f"trial can't be {value!r}.", hint="Trials are chosen by whole numbers, as in 1 or [1, 2]."
+        )
+    return int(str(value))
+
+
+def _frame(table: pa.Table) -> pd.DataFrame:
+    """pandas with nullable whole numbers and strings."""
+    return cast(pd.DataFrame, table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get))

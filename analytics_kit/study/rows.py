@@ -1,0 +1,272 @@
+"""The records of one member, read with care: any delimiter, encoding, quoting and damage.
+
+The batched parse of `events` is for members that look as the logger writes them; whatever it can't take comes here,
+so this module defines what a record is. A record is a line with text on it (a quoted cell may hold a line break).
+A record is kept when it has as many cells as the header and its numbers are finite decimal numbers.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from analytics_kit.errors import nearest
+from analytics_kit.model import Kind
+from analytics_kit.study.issues import Issues
+
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+")
+_LINE = re.compile(r"([^\r\n]*)(\r\n|\n|\r|$)")
+_PLACEHOLDER = re.compile(r"timestamp,running_time,x,y\s+[0:.]+(,0(\.0*)?){3}\s*")
+_DELIMITERS = ",;\t"
+_COLUMNS = {
+    "time": "clock",
+    "timestamp": "clock",
+    "running_time": "t",
+    "x": "x",
+    "y": "y",
+    "keys": "key",
+    "key": "key",
+}
+_SHOWN = {"t": "running_time", "x": "x", "y": "y", "key": "keys"}
+QUOTED_LINES = 3
+"""A quoted cell may span at most so many lines; a quote that stays open longer is damage."""
+CUT_STEPS = 1000
+"""Where a large member is cut, at most so many lines are looked at for one behind which no quoted cell goes on."""
+
+
+def needed(kind: Kind) -> tuple[str, ...]:
+    """The columns that events of a kind can't do without."""
+    return ("t", "key") if kind == "keyboard" else ("t", "x", "y")
+
+
+@dataclass(slots=True)
+class Rows:
+    """Kept records of a member in file order, with the line each begins on; `rows_in` counts all records."""
+
+    t: array[float] = field(default_factory=lambda: array("d"))
+    x: array[float] = field(default_factory=lambda: array("d"))
+    y: array[float] = field(default_factory=lambda: array("d"))
+    key: list[str] = field(default_factory=list)
+    line: array[int] = field(default_factory=lambda: array("q"))
+    clock: str = ""
+    rows_in: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """Which cell is which: `cells` maps t, x, y, key, clock to positions."""
+
+    delimiter: str
+    width: int
+    cells: dict[str, int]
+
+
+def native_header(kind: Kind) -> Header:
+    """The header the logger writes."""
+    names = ("clock", *needed(kind))
+    return Header(",", len(names), {name: position for position, name in enumerate(names)})
+
+
+def read_member(raw: bytes, kind: Kind, member: str, issues: Issues) -> Rows:
+    """All records of a member; what can't be kept is in `issues`."""
+    text = _decode(raw, member, issues)
+    if _PLACEHOLDER.fullmatch(text):
+        issues.add(member, "placeholder", "a placeholder of the platform, not an event", line=2, rows_dropped=1)
+        return Rows(rows_in=1)
+    first, end = _first_line(text)
+    header = _header(text[:end], first, kind, member, issues) if first else None
+    if not text.strip():
+        issues.add(member, "empty_file", "the file is empty, without even a header")
+        return Rows()
+    if header is None:
+        rows = sum(1 for _ in _records(text[end:], ",", 0, first + 1)) + _is_data(text[:end])
+        if rows:
+            issues.list[-1] = issues.list[-1]._replace(rows_dropped=rows)
+        return Rows(rows_in=rows)
+    return read_records(text[end:], header, first + 1, kind, member, issues)
+
+
+def read_records(text: str, header: Header, line: int, kind: Kind, member: str, issues: Issues) -> Rows:
+    """The records of a text without header whose first line is the member's line number `line`."""
+    rows = Rows()
+    troubles: dict[str, tuple[int, str, int]] = {}
+    columns = needed(kind)
+    for number, cells in _records(text, header.delimiter, header.width, line):
+        rows.rows_in += 1
+        trouble = _take(rows, cells, header, columns, kind)
+        if trouble is None:
+            rows.line.append(number)
+            continue
+        at, message, count = troubles.get(trouble[0], (number, trouble[1], 0))
+        troubles[trouble[0]] = (at, message, count + 1)
+    for name, (at, message, count) in troubles.items():
+        issues.add(member, name, message, line=at, rows_dropped=count)
+    return rows
+
+
+def _take(
+    rows: Rows, cells: list[str] | None, header: Header, columns: Sequence[str], kind: Kind
+) -> tuple[str, str] | None:
+    """Append a record, or say why not. What was typed is never quoted."""
+    if cells is None:
+        return "open_quote", "a quote is opened and not closed"
+    if len(cells) != header.width:
+        name = "missing_fields" if len(cells) < header.width else "extra_fields"
+        guess = "; decimal commas?" if name == "extra_fields" and kind != "keyboard" else ""
+        return name, f"{len(cells)} fields where the header has {header.width}{guess}"
+    values = []
+    for column in columns:
+        cell = cells[header.cells[column]]
+        if column == "key":
+            continue
+        number = cell.strip()
+        if header.delimiter != "," and _DECIMAL_COMMA.fullmatch(number):
+            number = number.replace(",", ".")
+        seen = "" if kind == "keyboard" else f": {cell[:40]!r}"
+        if not NUMBER.fullmatch(number):
+            return "not_a_number", f"{_SHOWN[column]} is not a number{seen}"
+        value = float(number)
+        if value in (float("inf"), float("-inf")):
+            return "not_finite", f"{_SHOWN[column]} is too large for a number{seen}"
+        values.append(value)
+    rows.t.append(values[0])
+    if kind == "keyboard":
+        rows.key.append(cells[header.cells["key"]])
+    else:
+        rows.x.append(values[1])
+        rows.y.append(values[2])
+    if len(rows.t) == 1 and "clock" in header.cells:
+        rows.clock = cells[header.cells["clock"]].strip()
+    return None
+
+
+def _records(text: str, delimiter: str, width: int, line: int) -> Iterator[tuple[int, list[str] | None]]:
+    """(line number, cells) of each record; None for cells where a quote stays open."""
+    position = 0
+    while position < len(text):
+        end, record = _line_at(text, position)
+        lines, cells = 1, None
+        if record.count('"') % 2 == 0:
+            cells = _cells(record, delimiter)
+        elif joined := _joined(text, position, delimiter, width):
+            end, lines, cells = joined
+        if record.strip():
+            yield line, cells
+        position = end
+        line += lines
+
+
+def _line_at(text: str, position: int) -> tuple[int, str]:
+    """Where the line that starts at `position` ends, its line break included; its text."""
+    found = _LINE.match(text, position)
+    assert found is not None  # noqa: S101  the pattern matches anywhere
+    return found.end(), found[1]
+
+
+def _cells(record: str, delimiter: str) -> list[str] | None:
+    if '"' not in record:
+        return record.split(delimiter)
+    try:
+        return next(csv.reader([record], delimiter=delimiter), [])
+    except csv.Error:
+        return None
+
+
+def _joined(text: str, position: int, delimiter: str, width: int) -> tuple[int, int, list[str]] | None:
+    """End, line count and cells of a record whose quoted cell holds line breaks, where the next lines complete it."""
+    end = position
+    for lines in range(1, QUOTED_LINES + 1):
+        start = end
+        end, last = _line_at(text, start)
+        record = text[position : start + len(last)]
+        if record.count('"') % 2 == 0:
+            cells = _cells(record, delimiter)
+            return (end, lines, cells) if cells is not None and len(cells) == width else None
+        if end >= len(text):
+            return None
+    return None
+
+
+def end_of_records(text: bytes) -> int:
+    """Where the last line ends behind which no quoted cell goes on."""
+    cut = end = text.rfind(b"\n") + 1
+    for _ in range(CUT_STEPS):
+        start = cut
+        for _ in range(QUOTED_LINES):
+            start = text.rfind(b"\n", 0, max(start - 1, 0)) + 1
+        if all(line.count(b'"') % 2 == 0 for line in text[start:cut].splitlines()):
+            return cut
+        cut = text.rfind(b"\n", 0, cut - 1) + 1
+    return end  # damage: quotes in every line
+
+
+def _decode(raw: bytes, member: str, issues: Issues) -> str:
+    """The text without byte order mark; other encodings than UTF-8 are noted."""
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")) or raw[1:2] == b"\0" or (raw[:1] == b"\0" and raw[1:2] != b"\0"):
+        order = (
+            "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-16-le" if raw[1:2] == b"\0" else "utf-16-be"
+        )
+        issues.add(member, "encoding", "the file was read as UTF-16")
+        return raw.decode(order, errors="replace")
+    return decode_bytewise(raw, member, issues)
+
+
+def decode_bytewise(raw: bytes, member: str, issues: Issues) -> str:
+    """The text of a file, or of whole lines of one, in an encoding where a line feed is one byte."""
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        issues.add(member, "encoding", "the file is not UTF-8 and was read as Latin-1")
+        return raw.decode("latin-1")
+
+
+def _first_line(text: str) -> tuple[int, int]:
+    """Number and end of the first line with text on it."""
+    position, number = 0, 0
+    while position < len(text):
+        position, line = _line_at(text, position)
+        number += 1
+        if line.strip():
+            return number, position
+    return 0, position
+
+
+def _is_data(line: str) -> bool:
+    """Whether a line that stands where a header should is a record: it has a number in it."""
+    return any(NUMBER.fullmatch(cell.strip()) for cell in re.split("[,;\t]", line))
+
+
+def _header(line: str, number: int, kind: Kind, member: str, issues: Issues) -> Header | None:
+    """What the header says; None, with an issue, when the columns that are needed are not there."""
+
+    def split(delimiter: str) -> list[str]:
+        cells = _cells(line.strip("\r\n"), delimiter)
+        return [cell.strip().lower() for cell in cells or ()]
+
+    delimiter = max(_DELIMITERS, key=lambda d: sum(cell in _COLUMNS for cell in split(d)))
+    names = split(delimiter)
+    cells: dict[str, int] = {}
+    for position, name in enumerate(names):
+        if name in _COLUMNS:
+            cells.setdefault(_COLUMNS[name], position)
+    missing = [_SHOWN[column] for column in needed(kind) if column not in cells]
+    if missing and _is_data(line):
+        issues.add(
+            member, "missing_header", "the first line is data where a header is expected", line=number, lost=True
+        )
+        return None
+    if missing:
+        seen = "" if kind == "keyboard" else f"; found {', '.join(names)[:120]}.{nearest(missing[0], names)}"
+        said = f"no column {' and '.join(missing)} in the header{seen}"
+        issues.add(member, "missing_column", said, line=number, lost=True)
+        return None
+    extra = [name for name in names if name not in _COLUMNS]
+    if extra:
+        issues.add(
+            member, "extra_column", f"{len(extra)} column(s) that mean nothing here were not read", line=number
+        )
+    return Header(delimiter, len(names), cells)

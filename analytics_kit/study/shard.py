@@ -1,0 +1,123 @@
+"""One shard's work: read its events, measure its trials, write its event tables."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypedDict
+
+import numpy as np
+
+from analytics_kit.model import KINDS, Kind, Options
+from analytics_kit.study.archive import Archive
+from analytics_kit.study.events import EventTable, read_events
+from analytics_kit.study.issues import Issue, Issues
+from analytics_kit.study.metrics import Grouped, check, evaluate
+from analytics_kit.study.metrics.kernel import Floats
+from analytics_kit.study.plan import MemberRow, Shard
+from analytics_kit.study.store import Store
+from analytics_kit.study.tables import write_events
+
+_CLOCK = re.compile(r"(\d{1,2}):(\d{2}):(\d{2}(?:\.\d+)?)")
+
+
+class Part(TypedDict):
+    """An event table in the store: rows of one kind, trials `first_trial` to `last_trial`."""
+
+    kind: Kind
+    path: str
+    rows: int
+    first_trial: int
+    last_trial: int
+
+
+@dataclass(slots=True)
+class ShardResult:
+    """What the merge needs of a shard: a value per trial and metric, wall clock of each trial's first event, …"""
+
+    first_trial: int
+    values: dict[str, Floats]
+    clocks: Floats
+    members: list[MemberRow] = field(default_factory=list)
+    issues: list[Issue] = field(default_factory=list)
+    parts: list[Part] = field(default_factory=list)
+
+
+def run_shard(
+    archive: Archive, shard: Shard, options: Options, store: Store, prefix: str, advance: Callable[[int], None]
+) -> ShardResult:
+    """Read, measure and write a shard. `advance` is told of inflated bytes."""
+    issues = Issues(options.on_error)
+    groups: dict[Kind, Grouped] = {}
+    members: list[MemberRow] = []
+    first_events = np.full((shard.trials, 2), np.nan)
+    parts: list[Part] = []
+    for kind in KINDS:
+        work = sorted((w for w in shard.work if w.kind == kind), key=lambda w: (w.slot, w.member))
+        if not work:
+            continue
+        pairs = [(archive.members[w.member], w.slot) for w in work]
+        table = read_events(archive, pairs, kind, issues, options.keys == "full", advance)
+        _note_doubts(table, issues)
+        _first_events(table, first_events)
+        members += [
+            MemberRow(
+                m.member,
+                kind,
+                shard.first_trial + m.slot,
+                archive.members[w.member].raw_bytes,
+                m.rows_in,
+                m.rows_kept,
+            )
+            for m, w in zip(table.members, work, strict=True)
+        ]
+        group = groups[kind] = Grouped(table, shard.trials)
+        _note_odd_clicks(group, issues)
+        group.sort_by_time()
+        if len(table.t):
+            path = f"events/{kind}-{shard.index:05d}.parquet"
+            with store.create(f"{prefix}/{path}") as file:
+                write_events(file, group, shard.first_trial)
+            last = shard.first_trial + shard.trials - 1
+            parts.append(
+                Part(kind=kind, path=path, rows=len(table.t), first_trial=shard.first_trial, last_trial=last)
+            )
+    values = evaluate(groups, shard.trials, options)
+    return ShardResult(shard.first_trial, values, first_events[:, 1], members, issues.list, parts)
+
+
+def _note_doubts(table: EventTable, issues: Issues) -> None:
+    """Say of each member what is doubtful in the rows that were kept."""
+    offsets = np.cumsum([0, *(member.rows_kept for member in table.members)])
+    found = np.zeros((len(table.members), len(check.DOUBTS), 2), np.int64)
+    check.doubts(table.t, table.x, table.y, offsets, float(check.SCREEN_LIMIT_PX), found)
+    for i, d in zip(*np.nonzero(found[:, :, 0]), strict=True):
+        member = table.members[i]
+        name, message = check.DOUBTS[d]
+        count, row = found[i, d]
+        issues.add(member.member, name, f"{count} {message}", line=member.line_of(int(row)))
+
+
+def _note_odd_clicks(group: Grouped, issues: Issues) -> None:
+    if group.table.kind != "mouse_clicks":
+        return
+    rows = group.ends - group.starts
+    for member in group.table.members:
+        if rows[member.slot] % 2:
+            issues.add(
+                member.member, "odd_clicks", f"{rows[member.slot]} rows where press and release make pairs; "
+                "which is which is unknown, hold times are NA",
+            )  # fmt: skip
+
+
+def _first_events(table: EventTable, first: Floats) -> None:
+    """Keep, per trial, running time and wall clock of the earliest first row met so far."""
+    row = 0
+    for member in table.members:
+        if member.rows_kept:
+            clock = _CLOCK.fullmatch(member.clock)
+            known = first[member.slot]
+            if clock and not table.t[row] >= known[0]:
+                known[:] = table.t[row], int(clock[1]) * 3600 + int(clock[2]) * 60 + float(clock[3])
+            row += member.rows_kept

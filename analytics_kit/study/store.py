@@ -1,0 +1,101 @@
+"""Where results are kept: a folder or object store, by fsspec, written so that a reader sees all or nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, cast
+
+import fsspec
+
+from analytics_kit.errors import StoreError
+
+MANIFEST = "manifest.json"
+
+
+class Store:
+    """Files below a root, by relative paths with forward slashes. What has no manifest is not there for readers."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        with _said(url):
+            self._fs, self._root = fsspec.core.url_to_fs(url)
+        self._local = "file" in (self._fs.protocol if isinstance(self._fs.protocol, tuple) else (self._fs.protocol,))
+
+    def _path(self, path: str) -> str:
+        return f"{self._root}/{path}" if path else self._root
+
+    @contextmanager
+    def create(self, path: str) -> Iterator[IO[bytes]]:
+        """A new file to write to; its folder is made."""
+        with _said(path):
+            target = self._path(path)
+            if self._local:
+                self._fs.makedirs(target.rpartition("/")[0], exist_ok=True)
+            with self._fs.open(target, "wb") as file:
+                yield file
+
+    @contextmanager
+    def open(self, path: str) -> Iterator[IO[bytes]]:
+        """A file to read from. Raises FileNotFoundError."""
+        with _said(path, missing_is_error=False), self._fs.open(self._path(path), "rb") as file:
+            yield file
+
+    def commit(self, prefix: str, manifest: dict[str, Any]) -> None:
+        """Make what lies below `prefix` readable, at once: the manifest is written last, or not at all."""
+        text = json.dumps(manifest, ensure_ascii=False, allow_nan=False, indent=1).encode()
+        path = f"{prefix}/{MANIFEST}" if prefix else MANIFEST
+        if not self._local:  # an object store shows a PUT when it is complete
+            with self.create(path) as file:
+                file.write(text)
+            return
+        with _said(path):
+            target = Path(self._path(path))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            beside = target.with_name(f".{MANIFEST}.{os.getpid()}")
+            with beside.open("wb") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(target)
+
+    def manifest(self, prefix: str) -> dict[str, Any] | None:
+        """The manifest below `prefix`; None where nothing was committed."""
+        try:
+            with self.open(f"{prefix}/{MANIFEST}" if prefix else MANIFEST) as file:
+                return cast(dict[str, Any], json.loads(file.read()))
+        except FileNotFoundError:
+            return None
+
+    def delete(self, prefix: str) -> None:
+        """Remove all below `prefix`, the manifest first, so that no reader starts on what is going."""
+        with _said(prefix):
+            for path in (f"{prefix}/{MANIFEST}", prefix):
+                if self._fs.exists(self._path(path)):
+                    self._fs.rm(self._path(path), recursive=True)
+
+    def check(self) -> None:
+        """Write and remove a small file. Raises StoreError where that can't be done."""
+        probe = f".probe-{os.getpid()}"
+        with self.create(probe) as file:
+            file.write(b"ok")
+        with _said(probe):
+            self._fs.rm(self._path(probe))
+
+
+@contextmanager
+def _said(path: str, missing_is_error: bool = True) -> Iterator[None]:
+    """Turn what the file system says into a StoreError that names the path."""
+    try:
+        yield
+    except FileNotFoundError:
+        if not missing_is_error:
+            raise
+        raise StoreError(f"The store has no {path}.") from None
+    except OSError as error:
+        raise StoreError(f"The store can't be used at {path}: {error.strerror or error}.") from error
+    except (ImportError, ValueError) as error:
+        raise StoreError(f"{path} is no place for a store: {error}.") from error

@@ -1,0 +1,28 @@
+"""Load every compiled kernel before work comes: 10 s the first time on a machine, a fraction of one afterwards."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from analytics_kit.model import KINDS, Options
+from analytics_kit.study.events import EventTable, MemberRows
+from analytics_kit.study.metrics import Grouped, check, evaluate
+from analytics_kit.study.tables import pack
+
+
+def warm() -> None:
+    """Measure a tiny made-up trial of every kind. Only numpy and numba run: a parent of forks must not run polars."""
+    t = np.array([0.0, 0.1, 0.5, 0.4])
+    groups = {}
+    for kind in KINDS:
+        keyboard = kind == "keyboard"
+        place = np.empty(0) if keyboard else t.copy()
+        codes = np.zeros(len(t) if keyboard else 0, np.int8)
+        rows = MemberRows("warm", 0, len(t), len(t))
+        table = EventTable(kind, [rows], t.copy(), place, place.copy(), codes, None)
+        offsets = np.array([0, len(t)])
+        check.doubts(table.t, table.x, table.y, offsets, float(check.SCREEN_LIMIT_PX), np.zeros((1, 3, 2), np.int64))
+        groups[kind] = Grouped(table, 1)
+        groups[kind].sort_by_time()
+    evaluate(groups, 1, Options())
+    pack(t, 100.0)

@@ -1,0 +1,325 @@
+"""Does the joined parse give what reading member by member, record by record, gives?"""
+
+import contextlib
+import os
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from making import KEYS, MOUSE
+
+from analytics_kit.study import archive as archives
+from analytics_kit.study import events
+from analytics_kit.study import rows as records
+from analytics_kit.study.archive import Archive, Member, MemberUnreadableError
+from analytics_kit.study.events import read_events
+from analytics_kit.study.issues import Issues
+from analytics_kit.study.keys import CODE, key_class
+from analytics_kit.study.rows import read_member
+
+quick = settings(
+    max_examples=int(os.environ.get("EXAMPLES", "60")), derandomize=True, deadline=None, database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)  # fmt: skip
+
+
+class Shelf(Archive):
+    """Members from memory, in pieces of `piece_bytes`; those of `bad` end with a wrong checksum."""
+
+    def __init__(self, contents, piece_bytes=1 << 20, bad=()):
+        super().__init__("shelf", 0)
+        self.contents, self.piece_bytes, self.bad = contents, piece_bytes, bad
+        self.members = [Member(str(i), len(raw), 0, 0, 0, False, 0, 0) for i, raw in enumerate(contents)]
+
+    def chunks(self, member):
+        raw = self.contents[int(member.name)]
+        yield from (raw[i : i + self.piece_bytes] for i in range(0, len(raw), self.piece_bytes))
+        if int(member.name) in self.bad:
+            raise MemberUnreadableError("crc_mismatch", "its checksum is wrong")
+
+
+def joined(contents, kind, **how):
+    """(table, issues) of the parse that is used."""
+    issues = Issues()
+    shelf = Shelf(contents, **how)
+    table = read_events(shelf, [(m, i) for i, m in enumerate(shelf.members)], kind, issues, keep_keys=True)
+    return table, issues.list
+
+
+def one_by_one(contents, kind):
+    """[(kept, issues)] of each member by the slow parse, which says what is right."""
+    result = []
+    for i, raw in enumerate(contents):
+        issues = Issues()
+        result.append((read_member(raw, kind, str(i), issues), issues.list))
+    return result
+
+
+def assert_same(contents, kind, table, issues):
+    truth = one_by_one(contents, kind)
+    start = 0
+    for i, (rows, expected) in enumerate(truth):
+        stats, part = table.members[i], slice(start, start + len(rows.t))
+        assert (stats.rows_in, stats.rows_kept) == (rows.rows_in, len(rows.t))
+        np.testing.assert_array_equal(table.t[part], rows.t)
+        if kind == "keyboard":
+            assert table.key[part.start : part.stop].to_list() == rows.key
+            assert table.key_class[part].tolist() == [CODE[key_class(key)] for key in rows.key]
+        else:
+            np.testing.assert_array_equal(table.x[part], rows.x)
+            np.testing.assert_array_equal(table.y[part], rows.y)
+        assert [stats.line_of(row) for row in range(len(rows.t))] == list(rows.line)
+        if rows.t:
+            assert stats.clock == rows.clock
+        assert [issue for issue in issues if issue.member == str(i)] == expected
+        assert stats.rows_in == stats.rows_kept + sum(issue.rows_dropped for issue in expected)
+        start = part.stop
+    assert start == len(table.t)
+
+
+# --- what may stand in a log --------------------------------------------------------------------------------------
+
+whole = st.integers(-3, 3000).map(str)
+seconds = st.integers(0, 9999).map(lambda n: f"{n // 100}.{n % 100:02}")
+odd_number = st.sampled_from([
+    "", " ", "nan", "NaN", "inf", "-Infinity", "1e400", "1e5", "-0", "+4", "1.", ".5", ".", "1e", "0x1F", "1_0", " 7",
+    "7 ", "1e-400", "abc", '"8"', '"8', "\0", "1\0", "\xe4", "\u0663", "1,5", "9" * 25, "0.1000000000000000055511151",
+])  # fmt: skip
+clock = st.sampled_from(["10:00:00", "23:59:59", "", "?", '"10:00:00"'])
+plain_key = st.sampled_from(
+    ["a", "Z", "7", "Key.backspace", "Key.space", '","', '""""', "'a'", "ß", "", ".", ";", " "]
+)
+odd_key = st.sampled_from(['"', '"\n"', '"\r\n"', '"\n\n"', '"a', 'a"', "\0", "\x01", "\x85", "\u2028", ",", "a,b",
+                           '"a,b"',
+                           "\xff", "\r", '","","', '"""'])  # fmt: skip
+odd_line = st.sampled_from(
+    ["", " ", "\t", ",", ",,", ",,,", "?", '"', "\0\0", "Time,running_time,x,y", "#", "1,2,3,4,5"]
+)
+odd_content = st.sampled_from([b"", b"\n", b"\xef\xbb\xbf", b"\xff\xfe", b"?", b"\0", b"Time", MOUSE.encode()[:-1]])
+line_end = st.sampled_from(["\n", "\n", "\n", "\r\n", "\r"])
+
+
+def sometimes(usual, odd, share=12):
+    return st.integers(0, share).flatmap(lambda n: odd if n == share else usual)
+
+
+mouse_line = st.tuples(
+    sometimes(st.just("10:00:00"), clock), sometimes(seconds, odd_number, 30), sometimes(whole, odd_number, 30),
+    sometimes(whole, odd_number, 30),
+).map(",".join)  # fmt: skip
+key_line = st.tuples(
+    sometimes(st.just("10:00:00"), clock), sometimes(seconds, odd_number, 30), sometimes(plain_key, odd_key)
+).map(",".join)
+HEADERS = {
+    "mouse_movement": [MOUSE, MOUSE, MOUSE, "time,running_time,y,x\n", "\ufeff" + MOUSE, "\n" + MOUSE,
+                       "running_time,x,y\n", ""],
+    "keyboard": [KEYS, KEYS, KEYS, "running_time,keys,Time\n", "\ufeff" + KEYS, "\n" + KEYS,
+                 "Time,keys,running_time\n", ""],
+}  # fmt: skip
+
+
+@st.composite
+def content(draw, kind):
+    """A file's bytes."""
+    if draw(st.integers(0, 20)) == 20:
+        return draw(odd_content)
+    line = mouse_line if kind == "mouse_movement" else key_line
+    lines = draw(st.lists(sometimes(line, odd_line, 20), max_size=12))
+    end = draw(line_end)
+    header = draw(st.sampled_from(HEADERS[kind]))
+    if draw(st.booleans()):
+        header = header.replace("\n", end)
+    ends = [draw(line_end) if draw(st.integers(0, 30)) == 30 else end for _ in lines]
+    text = header + "".join(line + end for line, end in zip(lines, ends, strict=True))
+    if draw(st.booleans()):
+        text = text.removesuffix(end)
+    encodings = ["utf-8"] * 12 + ["utf-16", "utf-16-le", "latin-1"]
+    return text.encode(draw(st.sampled_from(encodings)), errors="replace")
+
+
+kinds = st.sampled_from(["mouse_movement", "keyboard"])
+studies = kinds.flatmap(lambda kind: st.tuples(st.just(kind), st.lists(content(kind), min_size=1, max_size=6)))
+
+
+@quick
+@given(studies, st.sampled_from([1, 30, 2048]), st.sampled_from([40, 200_000]), st.sampled_from([100, 8 << 20]))
+def test_joined_parse_equals_the_slow_one(study, odd_bytes, join_bytes, batch_bytes):
+    kind, contents = study
+    with (
+        patch.object(events, "ODD_BYTES", odd_bytes),
+        patch.object(events, "JOIN_BYTES", join_bytes),
+        patch.object(events, "BATCH_BYTES", batch_bytes),
+    ):
+        table, issues = joined(contents, kind)
+    assert_same(contents, kind, table, issues)
+
+
+@contextlib.contextmanager
+def pieces_of(size):
+    with patch.object(events, "CHUNK_BYTES", size), patch.object(archives, "CHUNK_BYTES", size):
+        yield
+
+
+@quick
+@given(studies, st.integers(40, 400))
+@example(("keyboard", [(KEYS + '10:00:00,0.10,"\n"\n' * 9).encode()]), 60)
+def test_large_members_in_pieces_equal_the_whole(study, size):
+    kind, contents = study
+    with pieces_of(size):
+        table, issues = joined(contents, kind, piece_bytes=size)
+    if any(_is_mixed(raw) for raw in contents):
+        return  # a piece that is no UTF-8 is read as Latin-1 by itself, a whole file as a whole
+    assert_same(contents, kind, table, issues)
+
+
+def _is_mixed(raw):
+    """Whether some lines are UTF-8 with more than ASCII in them, and others are no UTF-8."""
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return not raw.startswith((b"\xff\xfe", b"\xfe\xff")) and b"\xc3\x9f" in raw
+    return False
+
+
+@quick
+@given(studies, st.integers(40, 400))
+def test_damaged_members_are_counted_whole_or_in_pieces(study, size):
+    kind, contents = study
+    bad = {0}
+    whole_table, whole_issues = joined(contents, kind, bad=bad)
+    with pieces_of(size):
+        table, issues = joined(contents, kind, piece_bytes=size, bad=bad)
+    for read, found in ((whole_table, whole_issues), (table, issues)):
+        first = read.members[0]
+        assert (first.rows_kept, first.readable) == (0, False)
+        dropped = [issue for issue in found if issue.member == "0" and issue.rows_dropped]
+        assert sum(issue.rows_dropped for issue in dropped) == first.rows_in
+        assert {issue.kind for issue in dropped} <= {"crc_mismatch"}
+    assert len(table.t) == sum(member.rows_kept for member in table.members)
+
+
+def log(events_of_it, kind="mouse_movement"):
+    line = "10:00:00,{:.2f},{},{}\n" if kind != "keyboard" else "10:00:00,{:.2f},{}\n"
+    header = KEYS if kind == "keyboard" else MOUSE
+    return (header + "".join(line.format(i / 100, *row) for i, row in enumerate(events_of_it))).encode()
+
+
+def test_regular_members_are_parsed_once(monkeypatch):
+    calls = []
+    read_csv = events.pl.read_csv
+    monkeypatch.setattr(events.pl, "read_csv", lambda text, **how: calls.append(len(text)) or read_csv(text, **how))
+    monkeypatch.setattr(events, "read_member", None)
+    monkeypatch.setattr(events, "read_records", None)
+    table, issues = joined([log([(i, i)] * 5) for i in range(300)], "mouse_movement")
+    assert (len(calls), len(table.t), issues) == (1, 1500, [])
+
+
+def test_one_odd_line_does_not_slow_the_others(monkeypatch):
+    contents = [log([(i, i)] * 50) for i in range(64)]
+    contents[40] = contents[40].replace(b"0.20,40,40", b"0.20,??,40")
+    slow = []
+    read_records = events.read_records
+    monkeypatch.setattr(
+        events, "read_records", lambda text, *rest: slow.append(len(text)) or read_records(text, *rest)
+    )
+    table, issues = joined(contents, "mouse_movement")
+    assert len(table.t) == 64 * 50 - 1
+    assert sum(slow) <= events.ODD_BYTES
+    assert [(issue.member, issue.line, issue.kind, issue.rows_dropped) for issue in issues] == [
+        ("40", 22, "not_a_number", 1)
+    ]
+
+
+def test_several_odd_lines_of_a_large_member_are_one_issue(monkeypatch):
+    monkeypatch.setattr(events, "ODD_BYTES", 100)
+    raw = log([(i, i) for i in range(500)]).replace(b",77,77", b",?,77").replace(b",400,400", b",?,1")
+    _, issues = joined([raw], "mouse_movement")
+    assert [(issue.line, issue.kind, issue.rows_dropped) for issue in issues] == [(79, "not_a_number", 2)]
+
+
+@pytest.mark.parametrize("size", range(40, 80))
+def test_no_piece_ends_in_a_quoted_cell(size):
+    cells = ['"\n"', "a", '"\n\n"', '","', '"\r\n"', '""""', '"\n"', '"']
+    content = log([(cell,) for cell in cells * 4], "keyboard")
+    with pieces_of(size):
+        table, issues = joined([content], "keyboard", piece_bytes=size)
+    assert_same([content], "keyboard", table, issues)
+
+
+def test_a_quote_in_every_line_is_cut_somewhere(monkeypatch):
+    monkeypatch.setattr(records, "CUT_STEPS", 5)
+    content = log([('"',)] * 50, "keyboard")
+    with pieces_of(200):
+        table, issues = joined([content], "keyboard", piece_bytes=200)
+    assert table.members[0].rows_in == len(table.t) + sum(issue.rows_dropped for issue in issues)
+    assert 25 <= table.members[0].rows_in <= 50  # two quotes make a cell with a line break in it
+
+
+@pytest.mark.parametrize("size", [60, 90, 120])
+def test_lines_are_numbered_through_all_pieces(size):
+    content = (MOUSE + "10:00:00,0.10,1,1\r10:00:00,0.20,1,1\n" * 9 + "10:00:00,0.30,?,1\n").encode()
+    with pieces_of(size):
+        table, issues = joined([content], "mouse_movement", piece_bytes=size)
+    assert [(issue.line, issue.kind) for issue in issues] == [(20, "not_a_number")]
+    assert_same([content], "mouse_movement", table, issues)
+
+
+@pytest.mark.parametrize(
+    ("kind", "line"),
+    [("mouse_movement", "10:00:00,0.20,2,2,"), ("mouse_movement", "10:00:00,0.20,2,2,2"),
+     ("keyboard", "10:00:00,0.20,,"),
+     ("keyboard", '10:00:00,0.20,b,","'), ("keyboard", '10:00:00,0.20,","'), ("keyboard", "10:00:00,0.20")],
+)  # fmt: skip
+def test_a_field_too_many_or_too_few_beside_regular_lines(kind, line):
+    regular = (
+        [log([(1, 1)] * 3), log([(1, 1)] * 3)] if kind != "keyboard" else [log([("a",)], kind), log([("",)], kind)]
+    )
+    contents = [regular[0], regular[1] + line.encode() + b"\n", regular[0]]
+    table, issues = joined(contents, kind)
+    assert_same(contents, kind, table, issues)
+
+
+def test_clock_of_a_member_in_pieces_is_the_first():
+    content = (MOUSE + "".join(f"10:00:{i:02},0.{i:02},1,1\n" for i in range(60))).encode()
+    with pieces_of(200):
+        table, _ = joined([content], "mouse_movement", piece_bytes=200)
+    assert table.members[0].clock == "10:00:00"
+
+
+def test_clock_is_that_of_the_first_row_kept():
+    text = MOUSE + "09:00:00,?,1,1\n10:00:00,0.50,1,1\n"
+    table, _ = joined([text.encode()], "mouse_movement")
+    assert table.members[0].clock == "10:00:00"
+
+
+@pytest.mark.parametrize("kind", ["mouse_movement", "mouse_unknown", "keyboard"])
+def test_no_members(kind):
+    table, issues = joined([], kind)
+    assert [len(table.t), len(table.x), len(table.y), len(table.key_class), issues] == [0, 0, 0, 0, []]
+
+
+def test_keys_are_let_go_unless_asked_for():
+    shelf = Shelf([log([("a",), ('"\n"',)], "keyboard"), log([("b",)], "keyboard")])
+    work = [(m, i) for i, m in enumerate(shelf.members)]
+    assert read_events(shelf, work, "keyboard", Issues()).key is None
+    assert read_events(shelf, work, "keyboard", Issues(), keep_keys=True).key.to_list() == ["a", "\n", "b"]
+
+
+@pytest.mark.parametrize("size", [50, 1 << 20])
+@pytest.mark.parametrize("text", [MOUSE + "10:00:00,0.10,1,1\n" * 9, "\n" + MOUSE + "10:00:00,0.10,1,1\n" * 9])
+def test_advance_is_told_of_every_byte(size, text):
+    told = []
+    shelf = Shelf([text.encode()], piece_bytes=size)
+    with pieces_of(size):
+        read_events(shelf, [(shelf.members[0], 0)], "mouse_movement", Issues(), advance=told.append)
+    assert sum(told) == len(text)
+
+
+def test_numbers_are_read_exactly():
+    numbers = ["0.1", "0.30000000000000004", "1e-7", "123456789.123456789", "4.35", "1e22", "2.2250738585072014e-308"]
+    text = MOUSE + "".join(f"10:00:00,{n},{n},-{n}\n" for n in numbers)
+    table, _ = joined([text.encode()], "mouse_movement")
+    assert table.t.tolist() == [float(n) for n in numbers]
+    assert table.y.tolist() == [-float(n) for n in numbers]

@@ -1,0 +1,156 @@
+"""Is a study found where it is said to be, and known again wherever it lies?"""
+
+import os
+import sys
+import zipfile
+
+import fsspec
+import pytest
+from making import folder, mouse, patched, typed, zip_bytes
+
+from analytics_kit.errors import BadArchiveError, SourceNotFoundError
+from analytics_kit.study import archive as archives
+from analytics_kit.study.archive import MemberUnreadableError
+from analytics_kit.study.source import fingerprint, is_url, locate, open_archive
+
+STUDY = {f"{folder()}/Mouse Movement.csv": mouse((0.1, 1, 2)), f"{folder()}/Keyboard Inputs.csv": typed((0.1, "a"))}
+
+
+def test_locate(tmp_path, monkeypatch):
+    (tmp_path / "s.zip").write_bytes(b"")
+    monkeypatch.chdir(tmp_path)
+    assert locate("s.zip") == locate(tmp_path / "s.zip") == str(tmp_path / "s.zip")
+    assert locate("s3://bucket/s.zip") == "s3://bucket/s.zip"
+    assert is_url("memory://x")
+    assert not is_url("C:/x")
+    with pytest.raises(SourceNotFoundError, match=r"There is no study at .*t\.zip"):
+        locate("t.zip")
+    with pytest.raises(FileNotFoundError):
+        locate("t.zip")
+
+
+def test_study_at_a_url(studies):
+    with fsspec.open("memory://kit-tests/study.zip", "wb") as file:
+        file.write(zip_bytes(STUDY))
+    result = studies.process("memory://kit-tests/study.zip")
+    assert result.summary["events"] == {"mouse_movement": 1, "keyboard": 1}
+    assert fingerprint("memory://kit-tests/study.zip") == fingerprint(studies.zip(STUDY))
+
+
+def test_the_same_content_has_the_same_fingerprint_wherever_it_lies(studies):
+    first, second = studies.zip(STUDY), studies.zip(STUDY, "other name.zip")
+    assert fingerprint(first) == fingerprint(second)
+    assert fingerprint(first)[1] == os.path.getsize(first)  # noqa: PTH202
+
+
+def test_fingerprint_does_not_depend_on_compression(studies):
+    loose, packed = studies.zip(STUDY, compression=zipfile.ZIP_STORED), studies.zip(STUDY, "packed.zip")
+    assert fingerprint(loose)[0] == fingerprint(packed)[0]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {f"{folder()}/Mouse Movement.csv": mouse((0.1, 1, 3))},
+        {f"{folder()}/Mouse Clicks.csv": mouse()},
+        {"2_participant_session.zip": zip_bytes(STUDY)},
+    ],
+)
+def test_other_content_has_another_fingerprint(studies, change):
+    assert fingerprint(studies.zip(STUDY))[0] != fingerprint(studies.zip(STUDY | change, "changed.zip"))[0]
+
+
+def test_a_change_in_a_nested_zip_changes_the_fingerprint(studies):
+    one = fingerprint(
+        studies.zip({"1_participant_session.zip": zip_bytes({"a_b_trial_1/Mouse Clicks.csv": mouse((1, 1, 1))})})
+    )
+    two = fingerprint(
+        studies.zip({"1_participant_session.zip": zip_bytes({"a_b_trial_1/Mouse Clicks.csv": mouse((1, 1, 2))})})
+    )
+    assert one[0] != two[0]
+
+
+def test_fingerprint_of_a_folder_sees_a_file_that_was_written_again(tmp_path):
+    (tmp_path / "a.csv").write_text("x")
+    before = fingerprint(str(tmp_path))
+    assert fingerprint(str(tmp_path)) == before
+    os.utime(tmp_path / "a.csv", ns=(1, 1))
+    assert fingerprint(str(tmp_path)) != before
+
+
+def test_fingerprint_of_what_is_no_zip(tmp_path):
+    path = tmp_path / "s.zip"
+    path.write_bytes(b"A" * 100_000 + b"B" * 100_000)
+    first = fingerprint(str(path))
+    assert first[1] == 200_000
+    path.write_bytes(b"A" * 100_000 + b"B" * 99_999 + b"C")
+    assert fingerprint(str(path))[0] != first[0]
+    with pytest.raises(BadArchiveError):
+        open_archive(str(path))
+    with pytest.raises(SourceNotFoundError):
+        fingerprint(str(tmp_path / "nowhere.zip"))
+
+
+@pytest.mark.parametrize(
+    "compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]
+)
+@pytest.mark.parametrize("chunk", [100, 1 << 20])
+def test_read_and_chunks_give_the_bytes(studies, monkeypatch, compression, chunk):
+    monkeypatch.setattr(archives, "CHUNK_BYTES", chunk)
+    contents = {"empty.csv": b"", "small.csv": b"abc", "large.csv": os.urandom(3000) + b"0" * 5000}
+    with open_archive(studies.zip(contents, compression=compression)) as archive:
+        for member in archive.members:
+            assert archive.read(member) == b"".join(archive.chunks(member)) == contents[member.name]
+
+
+def test_pieces_are_no_larger_than_said(studies, monkeypatch):
+    monkeypatch.setattr(archives, "CHUNK_BYTES", 1000)
+    with open_archive(studies.zip({"zeros.csv": b"0" * 1_000_000})) as archive:
+        assert max(map(len, archive.chunks(archive.members[0]))) <= 1000
+
+
+@pytest.mark.parametrize(
+    "fields", [{"crc": 1}, {"raw": 5}, {"raw": 99_999}, {"flag": 1}, {"method": 99}, {"packed": 3}, {"packed": 0}]
+)
+@pytest.mark.parametrize("chunk", [100, 1 << 20])
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_damage_is_seen_whole_and_in_pieces(studies, monkeypatch, fields, chunk, compression):
+    monkeypatch.setattr(archives, "CHUNK_BYTES", chunk)
+    raw = patched(zip_bytes({"a.csv": b"0123456789" * 60}, compression), "a.csv", **fields)
+    with open_archive(studies.zip(raw)) as archive:
+        (member,) = archive.members
+        with pytest.raises(MemberUnreadableError):
+            archive.read(member)
+        with pytest.raises(MemberUnreadableError):
+            list(archive.chunks(member))
+
+
+def test_a_zip_bomb_is_given_up_early(studies, monkeypatch):
+    monkeypatch.setattr(archives, "CHUNK_BYTES", 10_000)
+    raw = patched(zip_bytes({"a.csv": b"0" * 50_000_000}), "a.csv", raw=50_000)
+    with open_archive(studies.zip(raw)) as archive:
+        seen = 0
+        with pytest.raises(MemberUnreadableError, match="where the ZIP's directory says 50000"):  # noqa: PT012
+            for piece in archive.chunks(archive.members[0]):
+                seen += len(piece)
+        assert seen < 20_000_000
+
+
+def test_file_that_goes_while_the_folder_is_read(tmp_path):
+    (tmp_path / "a.csv").write_text("x")
+    with open_archive(str(tmp_path)) as archive:
+        (tmp_path / "a.csv").unlink()
+        with pytest.raises(MemberUnreadableError, match="it can't be read"):
+            archive.read(archive.members[0])
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS has no file names but UTF-8")
+def test_folder_names_that_are_not_utf8(studies):
+    trial = os.fsencode(studies.root) + b"/study/1_participant_session/T\xe4sk_Easy_trial_1"
+    os.makedirs(trial)  # noqa: PTH103
+    with open(trial + b"/Mouse Movement.csv", "w") as file:  # noqa: PTH123
+        file.write(mouse((0.1, 1, 2)))
+    result = studies.process(str(studies.root / "study"))
+    assert result.trials.task.tolist() == ["T\xe4sk"]
+    assert len(result.events("mouse_movement")) == 1
+    assert set(result.issues.kind) == {"name_encoding"}
