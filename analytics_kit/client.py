@@ -1,0 +1,259 @@
+"""Submit studies, find jobs again, ask for the queue: a client has one broker and one store."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import threading
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+
+from analytics_kit.errors import BrokerUnavailableError, SettingsError, nearest
+from analytics_kit.job import Job
+from analytics_kit.jobs.choice import open_backend
+from analytics_kit.jobs.machine import pool_size
+from analytics_kit.model import SCHEMA_VERSION, Backend, JobInfo, JobRequest, JobStatus, Options
+from analytics_kit.notebook.bar import Bar
+from analytics_kit.settings import Settings
+from analytics_kit.study.catalogue import NAMES
+from analytics_kit.study.result import StudyResult
+from analytics_kit.study.source import fingerprint, locate, open_archive
+from analytics_kit.study.store import Store
+
+PROCESS_STUDY = "analytics_kit.tasks.process_study"
+WARM = "analytics_kit.tasks.warm"
+JOB_COLUMNS = (
+    "job_id", "status", "phase", "fraction", "source", "size_bytes", "created_at", "started_at", "ended_at", "tags",
+    "backend", "error_type", "error_message", "result_key",
+)  # fmt: skip
+
+
+class Client:
+    """One broker and one store. Safe to use from threads. `connect()` makes one; closing it leaves jobs alone."""
+
+    def __init__(self, url: str | None = None, **settings: Any) -> None:
+        self.settings = Settings.of(url, **settings)
+        self._lock = threading.Lock()
+        self._opened: Backend | None = None
+
+    @property
+    def backend(self) -> Backend:
+        """The backend in use; chosen on first use."""
+        with self._lock:
+            if self._opened is None:
+                self._opened = open_backend(self.settings, WARM)
+            return self._opened
+
+    def submit(
+        self,
+        source: str | os.PathLike[str],
+        *,
+        refresh: bool = False,
+        tags: Sequence[str] | None = None,
+        **options: Any,
+    ) -> Job:
+        """A job that processes a study; returns at once.
+
+        Parameters
+        ----------
+        source
+            Path or fsspec URL of a ZIP, a folder with the same tree, or one CSV.
+        refresh
+            Work again even if the same content was processed with the same options.
+        tags
+            Words to find the job by.
+        **options
+            See `analytics_kit.model.Options`: format, keys, participants, tasks, factors, kinds, metrics,
+            on_error and thresholds.
+
+        Raises
+        ------
+        SettingsError, SourceNotFoundError, BrokerUnavailableError
+            A study that can't be read is no error here but a job that fails.
+        """
+        chosen = _checked(options)
+        path = locate(source)
+        content, size_bytes = fingerprint(path)
+        request = JobRequest(
+            task=PROCESS_STUDY,
+            arguments={
+                "source": path,
+                "options": chosen.to_json(),
+                "store": self.settings.store_url(),
+                "result_key": (key := self._result_key(content, chosen)),
+            },
+            result_key=key,
+            source=path,
+            size_bytes=size_bytes,
+            tags=_tags(tags),
+            owner=self.settings.namespace,
+            refresh=refresh,
+        )
+        info = self._send(request)
+        if info.status is JobStatus.COMPLETED and not self._is_stored(info):
+            info = self._send(replace(request, refresh=True))
+        return Job(self.backend, info)
+
+    def process(self, source: str | os.PathLike[str], *, progress: bool = False, **options: Any) -> StudyResult:
+        """The result of a study, worked out here and now without a queue; `progress=True` shows a bar.
+
+        Takes the options of `submit`. Raises SettingsError, SourceNotFoundError, BadArchiveError, NoEventsError,
+        StoreError.
+        """
+        from analytics_kit.study import pipeline  # compiled kernels: only who processes here pays for loading them
+
+        chosen = _checked(options)
+        path = locate(source)
+        store = Store(self.settings.store_url())
+        with open_archive(path) as archive:
+            prefix = f"results/{self._result_key(archive.fingerprint(), chosen)}/{secrets.token_hex(8)}"
+            with Bar(archive.name) if progress else nullcontext() as bar:
+                report = bar.show if bar else lambda progress: None
+                pipeline.run(archive, chosen, store, prefix, report=report, threads=pool_size())
+        return StudyResult.open(store, prefix)
+
+    def get_job(self, job_id: str) -> Job:
+        """The job with this id, from whichever process it was submitted. Raises JobNotFoundError."""
+        return Job(self.backend, self.backend.get(job_id))
+
+    def jobs(self, status: str | None = None) -> pd.DataFrame:
+        """All jobs of this namespace, newest first, or those of one status.
+
+        Columns: job_id, status, phase, fraction, source, size_bytes (Int64), created_at, started_at, ended_at (UTC),
+        tags (tuple), backend, error_type, error_message, result_key.
+        """
+        if status is not None and status not in list(JobStatus):
+            raise SettingsError(f"There is no status {status!r}.{nearest(status, map(str, JobStatus))}")
+        infos = self.backend.list(None if status is None else JobStatus(status))
+        frame = pd.DataFrame([_row(info) for info in infos], columns=list(JOB_COLUMNS))
+        for name in ("created_at", "started_at", "ended_at"):
+            frame[name] = pd.to_datetime(frame[name], utc=True)
+        return frame.astype({"size_bytes": "Int64", "fraction": "float64"})
+
+    def queue_status(self) -> dict[str, Any]:
+        """Backend, counts of jobs by status, workers and how many of them work."""
+        return self.backend.queue_status()
+
+    def health(self) -> dict[str, Any]:
+        """Whether work can be done: status ok, degraded or down, with a reason; broker, workers, store."""
+        found = self.backend.health()
+        try:
+            Store(self.settings.store_url()).check()
+            found["store"] = {"url": self.settings.store_url(), "writable": True}
+        except Exception as error:  # whatever the file system says, health has to answer
+            found["store"] = {"url": self.settings.store_url(), "writable": False}
+            found |= {"status": "down", "ready": False, "reason": str(error).splitlines()[0]}
+        return found
+
+    def close(self) -> None:
+        """Let go of connections and threads."""
+        with self._lock:
+            if self._opened is not None:
+                self._opened.close()
+                self._opened = None
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _send(self, request: JobRequest) -> JobInfo:
+        """Submit; under `auto`, choose the backend anew once when the one in use is gone."""
+        try:
+            return self.backend.submit(request)
+        except BrokerUnavailableError:
+            if self.settings.backend != "auto":
+                raise
+            self.close()
+            return self.backend.submit(request)
+
+    def _result_key(self, content: str, options: Options) -> str:
+        """What is shared by all who ask for the same: content, options, namespace, schema."""
+        parts = [content, options.to_json(), self.settings.namespace, SCHEMA_VERSION]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    def _is_stored(self, info: JobInfo) -> bool:
+        return info.result is not None and Store(info.result["store"]).manifest(info.result["prefix"]) is not None
+
+
+def _checked(options: dict[str, Any]) -> Options:
+    chosen = Options.of(**options)
+    for name in chosen.metrics or ():
+        if name not in NAMES:
+            raise SettingsError(f"There is no metric {name!r}.{nearest(name, NAMES)}")
+    return chosen
+
+
+def _tags(tags: Sequence[str] | None) -> tuple[str, ...]:
+    return (tags,) if isinstance(tags, str) else tuple(str(tag) for tag in tags or ())
+
+
+def _row(info: JobInfo) -> tuple[object, ...]:
+    error = info.error
+    return (
+        info.job_id, str(info.status), info.progress.phase, info.progress.fraction, info.source, info.size_bytes,
+        info.created_at, info.started_at, info.ended_at, info.tags, info.backend,
+        None if error is None else error.type, None if error is None else error.message, info.result_key,
+    )  # fmt: skip
+
+
+_default: Client | None = None
+_default_lock = threading.Lock()
+
+
+def default_client() -> Client:
+    """The client of the module-level verbs, made on first use."""
+    global _default
+    with _default_lock:
+        if _default is None:
+            _default = Client()
+        return _default
+
+
+def connect(url: str | None = None, **settings: Any) -> Client:
+    """A client of its own: `redis://`, `rediss://`, `unix://`, "embedded", "local", or None for what settings say.
+
+    Raises SettingsError for unknown settings and BrokerUnavailableError where a broker asked for can't be used.
+    """
+    client = Client(url, **settings)
+    client.backend  # noqa: B018  connect now, so that trouble is told here
+    return client
+
+
+def submit(
+    source: str | os.PathLike[str], *, refresh: bool = False, tags: Sequence[str] | None = None, **options: Any
+) -> Job:
+    """`Client.submit` of the default client."""
+    return default_client().submit(source, refresh=refresh, tags=tags, **options)
+
+
+def process(source: str | os.PathLike[str], *, progress: bool = False, **options: Any) -> StudyResult:
+    """`Client.process` of the default client."""
+    return default_client().process(source, progress=progress, **options)
+
+
+def get_job(job_id: str) -> Job:
+    """`Client.get_job` of the default client."""
+    return default_client().get_job(job_id)
+
+
+def jobs(status: str | None = None) -> pd.DataFrame:
+    """`Client.jobs` of the default client."""
+    return default_client().jobs(status)
+
+
+def queue_status() -> dict[str, Any]:
+    """`Client.queue_status` of the default client."""
+    return default_client().queue_status()
+
+
+def health() -> dict[str, Any]:
+    """`Client.health` of the default client."""
+    return default_client().health()

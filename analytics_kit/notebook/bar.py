@@ -1,0 +1,42 @@
+"""Progress as a bar in a terminal or a notebook cell."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from analytics_kit import model
+
+
+class Bar:
+    """Shows `model.Progress` for as long as the `with` block lasts."""
+
+    def __init__(self, name: str, console: Console | None = None) -> None:
+        self._bars = Progress(
+            TextColumn("{task.fields[name]}", markup=False),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            DownloadColumn(),
+            TimeRemainingColumn(),
+            console=console,
+        )
+        self._task = self._bars.add_task("queued", total=1.0, name=name)
+
+    def show(self, progress: model.Progress, words: str | None = None) -> None:
+        """Draw how far the work is; `words` stand for its phase."""
+        total = progress.total or 1
+        self._bars.update(
+            self._task, description=words or progress.phase, completed=progress.fraction * total, total=total
+        )
+
+    def __enter__(self) -> Bar:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()

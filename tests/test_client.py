@@ -1,0 +1,279 @@
+"""Studies through the client: the same result on every backend, joined, found again, refused with reasons."""
+
+import signal
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import analytics_kit as ak
+from analytics_kit.client import JOB_COLUMNS
+from analytics_kit.jobs import embedded
+
+LIMIT_S = 60
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    return ak.sample_study(tmp_path_factory.mktemp("study") / "study.zip", participants=2, trials=1)
+
+
+@pytest.fixture(scope="module")
+def queue(tmp_path_factory):
+    """A client of an embedded broker that is gone afterwards."""
+    client = ak.connect("embedded", home=tmp_path_factory.mktemp("queue") / "home", workers=1)
+    yield client
+    client.close()
+    embedded.stop(client.settings)
+
+
+@pytest.fixture
+def here(tmp_path):
+    """A client whose work is done in this process."""
+    with ak.connect("local", home=tmp_path / "home") as client:
+        yield client
+
+
+@pytest.fixture(params=["queue", "here"])
+def client(request):
+    return request.getfixturevalue(request.param)
+
+
+def test_a_job_gives_what_processing_here_gives(client, study):
+    job = client.submit(study, refresh=True)
+    result, expected = job.result(LIMIT_S), client.process(study)
+    assert job.status is ak.JobStatus.COMPLETED
+    assert job.exception() is None
+    for table in ("trials", "participants", "tasks", "factors", "issues", "members", "surveys"):
+        pd.testing.assert_frame_equal(getattr(result, table), getattr(expected, table))
+    for kind in result.kinds:
+        pd.testing.assert_frame_equal(result.events(kind), expected.events(kind))
+    assert result.summary == expected.summary
+
+
+def test_one_of_the_real_studies(client, shared_data):
+    path = shared_data / "kh2017_fulcrum" / "zips" / "1_participant_session.zip"
+    assert len(client.submit(path).result(LIMIT_S).trials) == 19
+
+
+def test_the_same_content_and_options_join_the_job(client, study, tmp_path):
+    job = client.submit(study)
+    copy = tmp_path / "copy.zip"
+    copy.write_bytes(study.read_bytes())
+    assert client.submit(copy) == job
+    assert client.submit(study, idle_gap_s=0.2) != job
+    assert client.submit(study, refresh=True) != job
+    job.wait(LIMIT_S)
+
+
+def test_a_result_that_was_removed_is_made_again(client, study):
+    from analytics_kit.study.store import Store
+
+    job = client.submit(study, idle_gap_s=0.3)
+    job.result(LIMIT_S)
+    where = job.info().result
+    Store(where["store"]).delete(where["prefix"])
+    with pytest.raises(ak.ResultExpiredError):
+        job.result()
+    again = client.submit(study, idle_gap_s=0.3)
+    assert again != job
+    assert len(again.result(LIMIT_S).trials) == 8
+
+
+def test_a_bad_archive_is_a_job_that_fails(client, tmp_path):
+    bad = tmp_path / "bad.zip"
+    bad.write_bytes(b"PK\3\4 and then nothing")
+    job = client.submit(bad)
+    assert job.wait(LIMIT_S)
+    assert job.status is ak.JobStatus.FAILED
+    assert isinstance(job.exception(), ak.BadArchiveError)
+    with pytest.raises(ak.BadArchiveError, match=r"bad\.zip is not a readable ZIP"):
+        job.result()
+    row = client.jobs("failed").iloc[0]
+    assert (row["error_type"], row["job_id"]) == ("BadArchiveError", job.id)
+
+
+def test_a_file_that_vanishes_after_submit(client, study, tmp_path):
+    path = tmp_path / "soon_gone.zip"
+    path.write_bytes(study.read_bytes())
+    blocker = client.submit(ak.sample_study(tmp_path / "first.zip", participants=8, trials=6))
+    job = client.submit(path, idle_gap_s=0.4)
+    path.unlink()
+    assert isinstance(job.exception(LIMIT_S), ak.SourceNotFoundError)
+    assert blocker.exception(LIMIT_S) is None
+
+
+def test_submit_refuses_what_is_not_there(client, tmp_path):
+    with pytest.raises(FileNotFoundError):
+        client.submit(tmp_path / "nowhere.zip")
+
+
+def test_an_unwritable_store_fails_the_job(tmp_path, study):
+    (tmp_path / "file").write_text("in the way")
+    with ak.connect("local", home=tmp_path / "home", store=str(tmp_path / "file" / "store")) as client:
+        assert isinstance(client.submit(study).exception(LIMIT_S), ak.StoreError)
+        with pytest.raises(ak.StoreError):
+            client.process(study)
+        health = client.health()
+    assert health["status"] == "down"
+    assert not health["store"]["writable"]
+
+
+def test_waiting_ends_in_time_and_the_job_does_not(client, study, tmp_path):
+    job = client.submit(ak.sample_study(tmp_path / "more.zip", participants=8, trials=6, seed=9))
+    assert not job.wait(0)
+    with pytest.raises(TimeoutError, match="it goes on"):
+        job.result(timeout=0)
+    assert job.wait(LIMIT_S)
+    assert job.done()
+    assert not job.running()
+    assert not job.cancelled()
+
+
+def test_progress_never_falls(client, tmp_path):
+    job = client.submit(ak.sample_study(tmp_path / "p.zip", participants=8, trials=6, seed=3))
+    seen = [info.progress.fraction for info in job.follow(LIMIT_S)]
+    assert seen == sorted(seen)
+    assert seen[-1] == 1.0
+
+
+def test_jobs_is_a_table(client, study):
+    job = client.submit(study, tags=["a", "b"], idle_gap_s=0.5)
+    job.wait(LIMIT_S)
+    frame = client.jobs()
+    assert tuple(frame.columns) == JOB_COLUMNS
+    row = frame.set_index("job_id").loc[job.id]
+    assert row["status"] == "completed"
+    assert row["tags"] == ("a", "b")
+    assert row["size_bytes"] == study.stat().st_size
+    assert row["created_at"] <= row["started_at"] <= row["ended_at"]
+    assert str(frame["created_at"].dt.tz) == "UTC"
+    assert client.get_job(job.id) == job
+    with pytest.raises(ak.SettingsError, match="Did you mean 'completed'"):
+        client.jobs("complete")
+    with pytest.raises(ak.JobNotFoundError):
+        client.get_job("0" * 16)
+
+
+def test_an_empty_table_has_the_same_columns(here):
+    assert tuple(here.jobs().columns) == JOB_COLUMNS
+
+
+def test_queue_and_health_name_the_backend(client, request):
+    name = client.backend.name
+    assert name in ("embedded", "local")
+    assert client.queue_status()["backend"] == client.health()["backend"] == name
+    assert client.health()["status"] == "ok"
+
+
+def test_a_job_shows_its_state(client, study, monkeypatch):
+    monkeypatch.setenv("ANALYTICS_KIT_STATIC", "1")
+    job = client.submit(study)
+    settled = job._repr_mimebundle_()
+    assert settled["text/plain"].startswith("study.zip: completed, 8 trials, ")
+    assert "✔ completed" in settled["text/html"]
+    assert job.id in repr(job)
+    assert job.id not in str(settled)
+    monkeypatch.setenv("ANALYTICS_KIT_STATIC", "0")
+    assert job.id in job._repr_mimebundle_()["text/plain"]
+
+
+def test_user_text_is_escaped(here, tmp_path):
+    path = tmp_path / "<script>alert(1)<.zip"
+    path.write_bytes(b"nothing")
+    job = here.submit(path)
+    job.wait(LIMIT_S)
+    assert "<script>" not in job._repr_mimebundle_()["text/html"]
+
+
+def test_a_job_and_its_result_outlive_the_process_that_submitted(queue, study):
+    code = (
+        "import analytics_kit as ak, os, signal; "
+        f"client = ak.connect('embedded', home={str(queue.settings.home)!r}, workers=1); "
+        f"print(client.submit({str(study)!r}, idle_gap_s=0.7).id, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    killed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    job_id = killed.stdout.strip()
+    assert job_id in list(queue.jobs()["job_id"])
+    assert len(queue.get_job(job_id).result(LIMIT_S).trials) == 8
+
+
+def test_a_named_redis_that_is_dead_means_this_process_and_one_warning(monkeypatch, tmp_path, study):
+    monkeypatch.setenv("REDIS_HOST", "127.0.0.1")
+    monkeypatch.setenv("REDIS_PORT", "9")
+    monkeypatch.setenv("ANALYTICS_KIT_HOME", str(tmp_path / "home"))
+    with warnings.catch_warnings(record=True) as caught, ak.Client() as client:
+        warnings.simplefilter("always")
+        assert len(client.submit(study).result(LIMIT_S).trials) == 8
+        assert len(client.submit(study, refresh=True).result(LIMIT_S).trials) == 8
+        assert client.backend.name == "local"
+    assert [str(warning.message).split(" can't")[0] for warning in caught] == ["Redis at redis://127.0.0.1:9/0"]
+
+
+def test_a_worker_reads_only_where_it_may(monkeypatch, here, study, tmp_path):
+    monkeypatch.setenv("ANALYTICS_KIT_SOURCES", str(tmp_path))
+    error = here.submit(study).exception(LIMIT_S)
+    assert isinstance(error, ak.SourceNotFoundError)
+    assert "ANALYTICS_KIT_SOURCES" in error.hint
+    inside = tmp_path / "inside.zip"
+    inside.write_bytes(study.read_bytes())
+    assert here.submit(inside, refresh=True).exception(LIMIT_S) is None
+
+
+def test_warming_leaves_nothing_to_compile(study, tmp_path):
+    """Every kernel that a study needs was compiled by the warm-up, with the types that a study has."""
+    code = f"""
+import sys
+from analytics_kit import tasks
+tasks.warm()
+from numba.core.dispatcher import Dispatcher
+kernels = [value for name, module in list(sys.modules.items()) if name.startswith("analytics_kit.study")
+           for value in vars(module).values() if isinstance(value, Dispatcher)]
+before = {{id(kernel): len(kernel.signatures) for kernel in kernels}}
+import analytics_kit as ak
+ak.connect("local", home={str(tmp_path)!r}).process({str(study)!r})
+print(len(before), [k.py_func.__name__ for k in kernels if len(k.signatures) != before[id(k)]])
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    count, late = run.stdout.split(maxsplit=1)
+    assert int(count) > 10
+    assert late.strip() == "[]"
+
+
+def test_warming_runs_no_polars():
+    """polars run in a parent deadlocks the processes that are forked from it."""
+    code = (
+        "import polars; real = polars.LazyFrame.collect; "
+        "polars.LazyFrame.collect = polars.DataFrame.__init__ = polars.Series.__init__ = None; "
+        "from analytics_kit import tasks; tasks.warm(); print('warm')"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (run.stdout.strip(), run.stderr) == ("warm", "")
+
+
+def test_module_level_verbs_share_one_client(monkeypatch, tmp_path, study):
+    from analytics_kit import client as module
+
+    monkeypatch.setenv("ANALYTICS_KIT_BACKEND", "local")
+    monkeypatch.setenv("ANALYTICS_KIT_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(module, "_default", None)
+    job = ak.submit(study)
+    assert job.wait(LIMIT_S)
+    assert ak.get_job(job.id) == job
+    assert list(ak.jobs()["job_id"]) == [job.id]
+    assert ak.queue_status()["completed"] == 1
+    assert ak.health()["backend"] == "local"
+    assert len(ak.process(study).trials) == 8
+    module.default_client().close()
+
+
+def test_nothing_of_a_study_is_left_where_it_was_not_asked_for(here, study, tmp_path):
+    before = sorted(Path(study).parent.iterdir())
+    here.process(study)
+    assert sorted(Path(study).parent.iterdir()) == before
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+    assert [path.name for path in (tmp_path / "home").iterdir()] == ["store"]
