@@ -1,0 +1,83 @@
+"""How results, jobs and tables are printed in a terminal."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+from pandas.api.types import is_numeric_dtype
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from analytics_kit.job import Job
+from analytics_kit.study.result import StudyResult
+
+HEAD = ("participant", "task", "factor", "trial", "movement_count", "path_length_px")
+WIDE = 200
+out = Console(soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
+err = Console(stderr=True, soft_wrap=True)
+
+
+def job_json(job: Job) -> dict[str, Any]:
+    """All that is known of a job, as a JSON object."""
+    info = job.info()
+    error = info.error
+    return {
+        "job_id": info.job_id,
+        "status": str(info.status),
+        "phase": info.progress.phase,
+        "fraction": info.progress.fraction,
+        "source": info.source,
+        "size_bytes": info.size_bytes,
+        "backend": info.backend,
+        "created_at": info.created_at.isoformat(),
+        "started_at": info.started_at and info.started_at.isoformat(),
+        "ended_at": info.ended_at and info.ended_at.isoformat(),
+        "tags": list(info.tags),
+        "result_key": info.result_key,
+        "summary": None if info.result is None else info.result["summary"],
+        "error": None if error is None else {"type": error.type, "message": error.message, "hint": error.hint},
+        "notice": info.notice,
+    }  # fmt: skip
+
+
+def print_result(result: StudyResult, as_json: bool) -> None:
+    """A result in short, or its summary as JSON."""
+    if as_json:
+        print_json(result.summary)
+        return
+    out.print(repr(result), markup=False)
+    columns = [name for name in HEAD if name in result.trials.columns]
+    print_frame(result.trials[columns].head())
+
+
+def print_frame(frame: pd.DataFrame) -> None:
+    """A table, each row on a line of its own."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in frame.columns:
+        table.add_column(name, no_wrap=True, justify="right" if is_numeric_dtype(frame[name]) else "left")
+    for row in frame.itertuples(index=False):
+        table.add_row(*(_cell(value) for value in row))
+    out.print(table)
+
+
+def _cell(value: Any) -> str:
+    if pd.isna(value):
+        return ""
+    return f"{value:.1f}" if isinstance(value, float) else escape(str(value))
+
+
+def print_pairs(pairs: Mapping[str, Any]) -> None:
+    """A line for each pair that says something."""
+    for name, value in pairs.items():
+        if value not in (None, "", []):
+            out.print(f"{name:12} {value}", markup=False)
+
+
+def print_json(value: Any) -> None:
+    """A value as JSON."""
+    print(json.dumps(value, ensure_ascii=False, indent=1))

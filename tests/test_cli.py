@@ -1,0 +1,195 @@
+"""The command line as a script sees it: standard output, standard error and exit codes."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import analytics_kit as ak
+from analytics_kit.jobs import embedded
+from analytics_kit.settings import Settings
+
+COLUMNS = ["participant", "task", "factor", "trial", "movement_count", "path_length_px"]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A home whose embedded broker serves this module and is gone afterwards."""
+    home = tmp_path_factory.mktemp("cli") / "home"
+    yield home
+    embedded.stop(Settings.of(home=home))
+
+
+@pytest.fixture(scope="module")
+def kit(home):
+    """kit("jobs", "--json", REDIS_HOST=…) → the finished process."""
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith(("REDIS_", "ANALYTICS_KIT_"))
+    }
+
+    def run(*words, **environment):
+        return subprocess.run(
+            [sys.executable, "-m", "analytics_kit.cli", *map(str, words)],
+            env=inherited | {"ANALYTICS_KIT_HOME": str(home), "ANALYTICS_KIT_WORKERS": "1"} | environment,
+            capture_output=True, text=True, check=False, cwd=home.parent,
+        )  # fmt: skip
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    return ak.sample_study(tmp_path_factory.mktemp("study") / "study.zip", participants=2, trials=1)
+
+
+@pytest.fixture(scope="module")
+def job_id(kit, study):
+    """A completed job."""
+    run = kit("submit", study, "--wait", "--json", "--tag", "mine")
+    assert (run.returncode, run.stderr) == (0, "")
+    return json.loads(run.stdout)["job_id"]
+
+
+def test_demo_runs_a_job_on_workers_and_shows_its_trials(kit):
+    run = kit("demo")
+    assert run.returncode == 0
+    assert "on the embedded backend" in run.stdout
+    assert "is completed" in run.stdout
+    assert run.stdout.splitlines()[3].split() == COLUMNS
+
+
+def test_sample_writes_what_the_library_writes(kit, tmp_path):
+    assert kit("sample", tmp_path / "a.zip", "--participants", 1, "--trials", 1, "--seed", 4).returncode == 0
+    ak.sample_study(tmp_path / "b.zip", 1, 1, 4)
+    assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
+
+
+def test_process_prints_the_first_trials_and_keeps_the_result(kit, study, tmp_path):
+    run = kit("process", study, "--save", tmp_path / "kept", "--set", "participants=1")
+    assert run.returncode == 0
+    assert "StudyResult(1 participants, 4 trials" in run.stdout
+    assert len(ak.load(tmp_path / "kept").trials) == 4
+
+
+def test_process_json_is_the_summary(kit, study):
+    run = kit("process", study, "--json")
+    assert json.loads(run.stdout)["trials"] == 8
+    assert run.stderr == ""
+
+
+def test_submit_prints_the_id_and_returns(kit, study, job_id):
+    run = kit("submit", study)
+    assert run.stdout.strip() == job_id  # the same content joins the job that exists
+
+
+def test_submit_wait_shows_a_bar_and_the_trials(kit, study):
+    run = kit("submit", study, "--wait", "--refresh")
+    assert run.returncode == 0
+    assert "completed" in run.stderr
+    assert "StudyResult(2 participants, 8 trials" in run.stdout
+
+
+def test_jobs_lists_and_tells_all_of_one(kit, job_id):
+    assert job_id in kit("jobs").stdout
+    rows = json.loads(kit("jobs", "--status", "completed", "--json").stdout)
+    assert job_id in [row["job_id"] for row in rows]
+    one = json.loads(kit("jobs", job_id, "--json").stdout)
+    assert one["status"] == "completed"
+    assert one["tags"] == ["mine"]
+    assert one["summary"]["trials"] == 8
+    assert "completed" in kit("jobs", job_id).stdout
+
+
+@pytest.mark.parametrize("table", ["trials", "participants", "tasks", "factors", "issues", "members", "surveys"])
+def test_result_as_csv(kit, job_id, table):
+    run = kit("result", job_id, "--table", table)
+    frame = pd.read_csv(io.StringIO(run.stdout))
+    assert len(frame) == {"trials": 8, "participants": 2, "tasks": 2, "factors": 2, "members": 32}.get(table, 0)
+
+
+def test_result_as_parquet(kit, job_id, tmp_path):
+    path = tmp_path / "trials.parquet"
+    assert kit("result", job_id, "--format", "parquet", "-o", path).returncode == 0
+    assert len(pd.read_parquet(path)) == 8
+
+
+def test_doctor_finds_all_well(kit, job_id):
+    run = kit("doctor")
+    assert run.returncode == 0
+    assert "FAIL" not in run.stdout
+    findings = {finding["what"]: finding for finding in json.loads(kit("doctor", "--json").stdout)}
+    assert "embedded" in findings["broker"]["found"]
+    assert findings["workers"]["found"].startswith("1 on queue analytics")
+
+
+def test_doctor_says_what_to_do(kit):
+    run = kit("doctor", REDIS_HOST="127.0.0.1", REDIS_PORT="1")
+    assert run.returncode == 1
+    assert "FAIL broker" in run.stdout
+    assert "Start the Redis that is named" in run.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["submit", "nowhere.zip"], 1, "There is no study at"),
+        (["process", "nowhere.zip"], 1, "SourceNotFoundError"),
+        (["jobs", "0123456789abcdef"], 1, "JobNotFoundError"),
+        (["submit", "nowhere.zip", "--set", "metric=x"], 2, "Did you mean 'metrics'"),
+        (["submit", "nowhere.zip", "--set", "metrics"], 2, "name=value"),
+        (["submit"], 2, "Missing argument"),
+        (["frobnicate"], 2, "No such command"),
+        (["sample", "x.zip", "--participants", "0"], 2, "participants"),
+    ],
+)
+def test_errors_go_to_standard_error_without_a_traceback(kit, words, code, said):
+    run = kit(*words)
+    assert (run.returncode, run.stdout) == (code, "")
+    assert said in " ".join(run.stderr.split())
+    assert "Traceback" not in run.stderr
+
+
+def test_debug_shows_the_traceback(kit):
+    assert "Traceback" in kit("--debug", "process", "nowhere.zip").stderr
+
+
+def test_a_job_that_fails(kit, tmp_path):
+    bad = tmp_path / "bad.zip"
+    bad.write_bytes(b"this is no archive")
+    run = kit("submit", bad, "--wait")
+    assert run.returncode == 1
+    assert "BadArchiveError: bad.zip is not a readable ZIP" in run.stderr
+    assert "Hint:" in run.stderr
+    run = kit("submit", bad, "--wait", "--json")
+    assert json.loads(run.stdout)["error"]["type"] == "BadArchiveError"
+    assert run.returncode == 1
+
+
+def test_waiting_ends_in_time_and_the_job_goes_on(kit, study):
+    run = kit("submit", study, "--wait", "--timeout", "0", "--refresh")
+    assert run.returncode == 3
+    found = run.stderr.split("analytics-kit jobs ")[1].split("`")[0]
+    assert json.loads(kit("jobs", found, "--json").stdout)["status"] in ("queued", "running", "completed")
+
+
+def test_a_dead_redis_is_said_once_and_the_work_is_done_here(kit, study):
+    run = kit("submit", study, REDIS_HOST="127.0.0.1", REDIS_PORT="1")
+    assert run.returncode == 0
+    assert run.stderr.count("Redis at redis://127.0.0.1:1/0 can't be used") == 1
+    assert "StudyResult(2 participants, 8 trials" in run.stdout
+
+
+def test_down_ends_the_broker_and_keeps_the_jobs(kit, job_id):
+    assert "is down" in kit("down").stdout
+    assert "No embedded broker was running" in kit("down").stdout
+    assert job_id in kit("jobs").stdout
+
+
+def test_the_installed_command_is_this_one():
+    command = Path(sys.executable).with_name("analytics-kit")
+    assert subprocess.run([command, "--version"], capture_output=True, text=True, check=True).stdout == "0.1.0\n"
