@@ -1,0 +1,142 @@
+"""`make bench`: measure everything and print a table; exits 1 when a goal is missed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+import analytics_kit as ak
+from analytics_kit.jobs import embedded
+from benchmarks import studies
+
+ROUNDS = 5
+Row = tuple[str, str, str, bool]
+
+
+def seconds(act: Callable[[], object]) -> float:
+    """How long a call takes."""
+    start = time.perf_counter()
+    act()
+    return time.perf_counter() - start
+
+
+def afresh(what: str, path: Path, scratch: Path) -> float:
+    """How long `what` takes in a process of its own, as in a notebook just opened; the quickest of some."""
+    command = [sys.executable, "-m", "benchmarks.once", what, str(path), str(scratch)]
+    runs = (subprocess.run(command, check=True, capture_output=True, text=True) for _ in range(ROUNDS))
+    return min(float(run.stdout) for run in runs)
+
+
+def against_pandas(what: str, path: Path, goal: float, scratch: Path) -> Row:
+    """`process()`, store written, against the loop of read_csv."""
+    ours, theirs = afresh("process", path, scratch), afresh("pandas_loop", path, scratch)
+    ratio = theirs / ours
+    return what, f"{ours:.2f} s, pandas loop {theirs:.2f} s: {ratio:.1f} times faster", f"≥ {goal:.0f}", ratio >= goal
+
+
+@contextmanager
+def broker(home: Path) -> Iterator[ak.Client]:
+    """A client of an embedded broker of its own, which is gone afterwards."""
+    client = ak.connect("embedded", home=home)
+    try:
+        yield client
+    finally:
+        client.close()
+        embedded.stop(client.settings)
+
+
+def latency(folder: Path) -> Iterator[Row]:
+    """How long `submit` takes, cold and warm, and how long until a small result is there."""
+    big = studies.large_files(folder)
+    with broker(folder / "cold") as client:  # once, so that kernels are compiled
+        client.submit(studies.twenty_members(folder, 0)).result()
+    command = [sys.executable, "-m", "benchmarks.once", "submit", str(big), str(folder / "cold")]
+    cold = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    size = big.stat().st_size / 1e6
+    yield f"submit() of {size:.0f} MB, cold (broker start, imports)", f"{cold:.2f} s", "< 2 s", cold < 2
+    with broker(folder / "cold") as client:
+        for job_id in client.jobs()["job_id"]:
+            client.get_job(job_id).wait()
+        quarter = studies.sample_study(folder / "quarter.zip", participants=100, trials=3, trial_s=135)
+        size = quarter.stat().st_size / 1e6
+        warm = []
+        for _ in range(ROUNDS):
+            start = time.perf_counter()
+            job = client.submit(quarter, refresh=True)
+            warm.append(time.perf_counter() - start)
+            job.wait()
+        yield f"submit() of {size:.0f} MB, warm", f"{1000 * median(warm):.0f} ms", "< 100 ms", median(warm) < 0.1
+        small = [studies.twenty_members(folder, seed) for seed in range(1, ROUNDS + 1)]
+        times = [seconds(lambda path=path: client.submit(path).result()) for path in small]
+        yield "submit → result, 20 members, warm", f"{1000 * median(times):.0f} ms", "< 300 ms", median(times) < 0.3
+
+
+def memory(folder: Path) -> Row:
+    """The most memory that a worker needs for 2 GB raw."""
+    path = studies.two_gigabytes(folder)
+    peak = 0
+    with broker(folder / "memory") as client:
+        job = client.submit(path)
+        watched = threading.Event()
+
+        def watch() -> None:
+            nonlocal peak
+            while not watched.wait(0.05):
+                for process in psutil.process_iter(["name", "cmdline"]):
+                    if "analytics_kit.jobs.worker" in (process.info["cmdline"] or ()):
+                        peak = max(peak, high_water(process.pid))
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        took = seconds(job.result)
+        watched.set()
+        watcher.join()
+        raw = job.result().summary["raw_bytes"]
+    return (
+        f"worker's peak memory, {raw / 1e9:.1f} GB raw",
+        f"{peak / 1e6:.0f} MB ({took:.0f} s)",
+        "< 1 GB",
+        0 < peak < 1e9,
+    )
+
+
+def high_water(pid: int) -> int:
+    """Most resident bytes of a process so far (Linux)."""
+    try:
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return 0
+
+
+def main() -> int:
+    """Measure and print."""
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        rows.append(against_pandas("4,800 members of 2.8 KB", studies.small_files(folder), 20, folder))
+        rows.append(against_pandas("32 trials of 200,000 rows", studies.large_files(folder), 4, folder))
+        rows += latency(folder)
+        rows.append(memory(folder))
+    table = Table("what", "measured", "goal", "", box=None)
+    for what, measured, goal, reached in rows:
+        table.add_row(what, measured, goal, "reached" if reached else "MISSED")
+    Console(width=120).print(table)
+    return 0 if all(row[-1] for row in rows) else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,29 @@
+"""One measurement in a process of its own: `python -m benchmarks.once WHAT STUDY SCRATCH` prints seconds."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import analytics_kit as ak
+from benchmarks.peers import pandas_loop
+from benchmarks.studies import twenty_members
+
+
+def main(what: str, study: str, scratch: str) -> float:
+    """Seconds that `what` takes; `process` and the loop have worked on a tiny study before, `submit` on nothing."""
+    if what == "submit":
+        start = time.perf_counter()
+        ak.connect("embedded", home=scratch).submit(study)
+        return time.perf_counter() - start
+    client = ak.connect("local", home=scratch)
+    acts = {"process": lambda path: client.process(path), "pandas_loop": lambda path: pandas_loop(Path(path))}
+    acts[what](twenty_members(Path(scratch), 0))
+    start = time.perf_counter()
+    acts[what](study)
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    print(main(*sys.argv[1:]))

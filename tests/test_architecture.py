@@ -1,0 +1,122 @@
+"""The shape of the package: who may import whom, what is public, and what importing it costs."""
+
+import ast
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import analytics_kit
+
+PACKAGE = Path(analytics_kit.__file__).parent
+ROOT = PACKAGE.parent
+FLOORS = {
+    "errors": 0, "model": 0, "settings": 0,
+    "study": 1, "jobs": 1, "plot": 1,
+    "notebook": 2,
+    "job": 3, "client": 3, "tasks": 3,
+    "doctor": 4, "terminal": 4, "cli": 4, "web": 4, "__init__": 4,
+}  # fmt: skip
+ROOMS = ("study", "jobs", "plot")
+PUBLIC = {
+    "AnalyticsKitError", "BadArchiveError", "BadMemberError", "BrokerUnavailableError", "Client", "Job",
+    "JobCancelledError", "JobFailedError", "JobNotFoundError", "JobStatus", "JobTimeoutError", "NoEventsError",
+    "Options", "OutOfMemoryError", "Progress", "ResultExpiredError", "SettingsError", "SourceNotFoundError",
+    "StoreError", "StudyResult", "UnsafeArchiveError", "WorkerLostError", "connect", "get_job",
+    "health", "jobs", "load", "process", "queue_status", "sample_study", "submit",
+}  # fmt: skip
+HEAVY = {"redis", "rq", "flask", "polars", "pandas", "plotly", "ipywidgets", "numba", "numpy", "pyarrow", "pydantic"}
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def place(path: Path) -> str:
+    """The floor table's word for a file: its folder or, at the top, its name."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return parts[0]
+
+
+def imported(path: Path) -> set[str]:
+    """All modules that a file imports, wherever it does so."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def of_the_package(path: Path) -> set[str]:
+    names = {name.split(".")[1] for name in imported(path) if name.startswith("analytics_kit.")}
+    return names & FLOORS.keys()
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+class TestFile:
+    def test_imports_go_down_a_floor(self, path):
+        here = place(path)
+        assert here in FLOORS, f"{here} has no floor"
+        for name in of_the_package(path) - {here}:
+            assert FLOORS[name] <= FLOORS[here], (
+                f"{here} (floor {FLOORS[here]}) imports {name} (floor {FLOORS[name]})"
+            )
+            assert not (here in ROOMS and name in ROOMS), f"room {here} imports room {name}"
+
+    def test_says_what_it_is_for(self, path):
+        assert ast.get_docstring(ast.parse(path.read_text())), "the first line says which question the file answers"
+
+    def test_is_no_longer_than_can_be_held_in_the_head(self, path):
+        assert len(path.read_text().splitlines()) <= 350
+
+    def test_only_the_jobs_room_knows_redis(self, path):
+        foreign = {name.split(".")[0] for name in imported(path)} & {"redis", "rq"}
+        assert not foreign or place(path) == "jobs"
+
+
+def test_public_names_are_the_contract():
+    assert set(analytics_kit.__all__) == PUBLIC
+    assert set(dir(analytics_kit)) == PUBLIC
+    for name in PUBLIC:
+        assert getattr(analytics_kit, name) is not None
+
+
+def test_a_wrong_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="submitt"):
+        analytics_kit.submitt  # noqa: B018
+
+
+def test_import_is_light():
+    code = f"import sys, analytics_kit; print(sorted({HEAVY!r} & sys.modules.keys()))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
+
+
+def test_the_tree_of_errors_is_drawn_at_the_top_of_its_file():
+    from analytics_kit import errors
+
+    drawn = {word for word in errors.__doc__.split() if word.endswith("Error") and word != "FileNotFoundError"}
+    classes = {name for name in vars(errors) if name.endswith("Error")}
+    assert drawn == classes
+    for name in drawn - {"AnalyticsKitError"}:
+        assert "default_hint" in vars(getattr(errors, name)), f"{name} has no hint of its own"
+
+
+def test_an_error_survives_the_way_to_another_process():
+    from analytics_kit.errors import BadMemberError, rebuild
+
+    error = rebuild("BadMemberError", "line 3 is bad", "mend it")
+    assert type(error) is BadMemberError
+    assert (error.message, error.hint) == ("line 3 is bad", "mend it")
+    assert rebuild("KeyError", "x").message == "KeyError: x"
+
+
+def test_every_dependency_is_declared():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = {line.split(">")[0].split("<")[0].strip().replace("-", "_") for line in project["dependencies"]}
+    known = {"pydantic": "pydantic_settings", "IPython": "ipywidgets"}  # these bring them
+    used = {name.split(".")[0] for path in FILES for name in imported(path)}
+    foreign = {known.get(name, name) for name in used if name not in sys.stdlib_module_names} - {"analytics_kit"}
+    assert foreign <= declared

@@ -1,0 +1,35 @@
+"""The README's example gives the output that the README shows."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from analytics_kit.jobs import embedded
+from analytics_kit.settings import Settings
+
+README = Path(__file__).parents[1] / "README.md"
+EXAMPLE = re.compile(r"<!-- example -->\n```python\n(.*?)```\n<!-- output -->\n```text\n(.*?)```", re.DOTALL)
+
+
+@pytest.fixture
+def home(tmp_path):
+    """A home whose embedded broker is gone afterwards."""
+    yield tmp_path / "home"
+    embedded.stop(Settings.of(home=tmp_path / "home"))
+
+
+def test_example(tmp_path, home):
+    code, output = EXAMPLE.search(README.read_text()).groups()
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith(("REDIS_", "ANALYTICS_KIT_"))
+    }
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path, env=inherited | {"ANALYTICS_KIT_HOME": str(home)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (run.stderr, run.returncode) == ("", 0)
+    assert run.stdout == output
