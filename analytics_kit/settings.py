@@ -60,6 +60,8 @@ class Settings(BaseSettings):
     """fsspec URL of the result store; None is `store/` below `home`."""
     workers: int | None = Field(None, ge=1)
     """Size of the embedded pool; None fits it to the machine."""
+    idle_s: float = Field(15 * 60.0, gt=0)
+    """The embedded broker ends when nothing was submitted or running for so many seconds."""
     namespace: str = Field(
         default_factory=_default_namespace,
         pattern=r"^[A-Za-z0-9_.@-]{1,128}$",

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 import analytics_kit as ak
-from analytics_kit.jobs import embedded
+from analytics_kit.backends import embedded
 from benchmarks import studies
 
 ROUNDS = 5
@@ -94,7 +94,7 @@ def memory(folder: Path) -> Row:
             nonlocal peak
             while not watched.wait(0.05):
                 for process in psutil.process_iter(["name", "cmdline"]):
-                    if "analytics_kit.jobs.worker" in (process.info["cmdline"] or ()):
+                    if "analytics_kit.backends.worker" in (process.info["cmdline"] or ()):
                         peak = max(peak, high_water(process.pid))
 
         watcher = threading.Thread(target=watch)

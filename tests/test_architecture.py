@@ -14,12 +14,12 @@ PACKAGE = Path(analytics_kit.__file__).parent
 ROOT = PACKAGE.parent
 FLOORS = {
     "errors": 0, "model": 0, "settings": 0,
-    "study": 1, "jobs": 1, "plot": 1,
+    "study": 1, "backends": 1, "plot": 1,
     "notebook": 2,
     "job": 3, "client": 3, "tasks": 3,
     "doctor": 4, "terminal": 4, "cli": 4, "web": 4, "__init__": 4,
 }  # fmt: skip
-ROOMS = ("study", "jobs", "plot")
+ROOMS = ("study", "backends", "plot")
 PUBLIC = {
     "AnalyticsKitError", "BadArchiveError", "BadMemberError", "BrokerUnavailableError", "Client", "Job",
     "JobCancelledError", "JobFailedError", "JobNotFoundError", "JobStatus", "JobTimeoutError", "NoEventsError",
@@ -71,9 +71,9 @@ class TestFile:
     def test_is_no_longer_than_can_be_held_in_the_head(self, path):
         assert len(path.read_text().splitlines()) <= 350
 
-    def test_only_the_jobs_room_knows_redis(self, path):
+    def test_only_the_backends_room_knows_redis(self, path):
         foreign = {name.split(".")[0] for name in imported(path)} & {"redis", "rq"}
-        assert not foreign or place(path) == "jobs"
+        assert not foreign or place(path) == "backends"
 
 
 def test_public_names_are_the_contract():
@@ -81,6 +81,13 @@ def test_public_names_are_the_contract():
     assert set(dir(analytics_kit)) == PUBLIC
     for name in PUBLIC:
         assert getattr(analytics_kit, name) is not None
+
+
+@pytest.mark.parametrize("name", sorted(PUBLIC))
+def test_no_submodule_takes_the_place_of_a_public_name(name):
+    """Importing `analytics_kit.x` binds the module as `x`, whatever stood there before."""
+    assert not (PACKAGE / name).is_dir()
+    assert not (PACKAGE / f"{name}.py").exists()
 
 
 def test_a_wrong_name_is_an_attribute_error():

@@ -11,7 +11,7 @@ import pytest
 
 import analytics_kit as ak
 from analytics_kit.client import JOB_COLUMNS
-from analytics_kit.jobs import embedded
+from analytics_kit.backends import embedded
 
 LIMIT_S = 60
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from analytics_kit.jobs import embedded
+from analytics_kit.backends import embedded
 from analytics_kit.settings import Settings
 
 README = Path(__file__).parents[1] / "README.md"

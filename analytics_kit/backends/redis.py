@@ -19,9 +19,9 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from analytics_kit.errors import BrokerUnavailableError, SettingsError
-from analytics_kit.jobs import ledger
-from analytics_kit.jobs.ledger import Ledger
-from analytics_kit.jobs.record import Record, State
+from analytics_kit.backends import ledger
+from analytics_kit.backends.ledger import Ledger
+from analytics_kit.backends.record import Record, State
 from analytics_kit.model import JobInfo, JobRequest, JobStatus, Progress
 from analytics_kit.settings import Settings, without_secrets
 

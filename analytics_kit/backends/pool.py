@@ -9,11 +9,11 @@ import subprocess
 import time
 from dataclasses import dataclass, field
 
-from analytics_kit.jobs import ledger
-from analytics_kit.jobs.ledger import Connection
-from analytics_kit.jobs.perform import death, lost_with
-from analytics_kit.jobs.place import Place
-from analytics_kit.jobs.worker import spawn
+from analytics_kit.backends import ledger
+from analytics_kit.backends.ledger import Connection
+from analytics_kit.backends.perform import death, lost_with
+from analytics_kit.backends.place import Place
+from analytics_kit.backends.worker import spawn
 
 GRACE_S = 5.0
 """A running job gets this long when the broker is stopped."""

@@ -12,8 +12,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from analytics_kit.errors import JobNotFoundError
-from analytics_kit.jobs.record import Record, RefusedError, State, joinable, moved
-from analytics_kit.jobs.running import run
+from analytics_kit.backends.record import Record, RefusedError, State, joinable, moved
+from analytics_kit.backends.running import run
 from analytics_kit.model import JobInfo, JobRequest, JobStatus, Progress
 from analytics_kit.settings import Settings
 

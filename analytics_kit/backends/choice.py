@@ -6,9 +6,9 @@ import sys
 import warnings
 
 from analytics_kit.errors import BrokerUnavailableError
-from analytics_kit.jobs.embedded import EmbeddedBackend
-from analytics_kit.jobs.local import LocalBackend
-from analytics_kit.jobs.redis import RedisBackend, unreachable
+from analytics_kit.backends.embedded import EmbeddedBackend
+from analytics_kit.backends.local import LocalBackend
+from analytics_kit.backends.redis import RedisBackend, unreachable
 from analytics_kit.model import Backend
 from analytics_kit.settings import Settings
 

@@ -1,6 +1,6 @@
 """Who owns the embedded server and its workers, and ends them when nobody needs them?
 
-Started by embedded.py as `python -m analytics_kit.jobs.supervisor`, detached from the notebook. However it ends, what
+Started by embedded.py as `python -m analytics_kit.backends.supervisor`, detached from the notebook. However it ends, what
 it started ends too: the server through a watcher, the workers through pipes that close with it.
 """
 
@@ -19,14 +19,13 @@ from pathlib import Path
 
 import redis
 
-from analytics_kit.jobs import ledger
-from analytics_kit.jobs.embedded import end_server
-from analytics_kit.jobs.ledger import Ledger
-from analytics_kit.jobs.place import Place, held, take
-from analytics_kit.jobs.pool import Pool
-from analytics_kit.jobs.redis import connect
+from analytics_kit.backends import ledger
+from analytics_kit.backends.embedded import end_server
+from analytics_kit.backends.ledger import Ledger
+from analytics_kit.backends.place import Place, held, take
+from analytics_kit.backends.pool import Pool
+from analytics_kit.backends.redis import connect
 
-IDLE_S = 15 * 60.0
 TICK_S = 0.25
 OWNER_WAIT_S = 20.0
 SERVER_WAIT_S = 60.0
@@ -90,13 +89,14 @@ def take_over(connection: redis.Redis) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Own the broker of one place until it is idle or told to stop."""
-    parser = argparse.ArgumentParser(prog="python -m analytics_kit.jobs.supervisor")
+    parser = argparse.ArgumentParser(prog="python -m analytics_kit.backends.supervisor")
     for name in ("--binary", "--warm"):
         parser.add_argument(name, required=True)
     for name in ("--folder", "--runtime"):
         parser.add_argument(name, type=Path, required=True)
     for name in ("--ready", "--workers"):
         parser.add_argument(name, type=int, required=True)
+    parser.add_argument("--idle", type=float, required=True)
     chosen = parser.parse_args(argv)
     if os.fork():
         # Our starter waits for this process only, and never has to bury the other.
@@ -127,7 +127,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         pool = Pool(connection, place, chosen.warm, chosen.workers)
         try:
             with contextlib.suppress(redis.ConnectionError):
-                keep(connection, place, pool, stopping)
+                keep(connection, place, pool, stopping, chosen.idle)
         finally:
             # Without an address nobody new comes while the workers end.
             place.address.unlink(missing_ok=True)
@@ -139,9 +139,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def keep(connection: redis.Redis, place: Place, pool: Pool, stopping: threading.Event) -> None:
-    """Keep the pool up until told to stop, or until nothing was submitted or running for long enough."""
-    idle_s = float(os.environ.get("ANALYTICS_KIT_IDLE_S", IDLE_S))
+def keep(connection: redis.Redis, place: Place, pool: Pool, stopping: threading.Event, idle_s: float) -> None:
+    """Keep the pool up until told to stop, or until nothing was submitted or running for `idle_s`."""
     submitted, busy_at = connection.get(ledger.SUBMITTED), time.monotonic()
     while not stopping.wait(TICK_S):
         pool.tick()

@@ -19,11 +19,11 @@ from typing import TypeVar
 import redis
 
 from analytics_kit.errors import BrokerUnavailableError
-from analytics_kit.jobs.ledger import Ledger
-from analytics_kit.jobs.machine import pool_size
-from analytics_kit.jobs.place import Place, held, place_of, prepare, taken
-from analytics_kit.jobs.redis import RedisBackend, connect
-from analytics_kit.jobs.worker import settings_environment
+from analytics_kit.backends.ledger import Ledger
+from analytics_kit.backends.machine import pool_size
+from analytics_kit.backends.place import Place, held, place_of, prepare, taken
+from analytics_kit.backends.redis import RedisBackend, connect
+from analytics_kit.backends.worker import settings_environment
 from analytics_kit.settings import Settings
 
 START_LIMIT_S = 60.0
@@ -137,9 +137,9 @@ def binary() -> str:
 
 def _start(place: Place, settings: Settings, warm: str) -> Path:
     read_end, write_end = os.pipe()
-    command = [sys.executable, "-P", "-m", "analytics_kit.jobs.supervisor", "--binary", binary(), "--warm", warm]
+    command = [sys.executable, "-P", "-m", "analytics_kit.backends.supervisor", "--binary", binary(), "--warm", warm]
     command += ["--folder", str(place.folder), "--runtime", str(place.runtime), "--ready", str(write_end)]
-    command += ["--workers", str(settings.workers or pool_size())]
+    command += ["--workers", str(settings.workers or pool_size()), "--idle", str(settings.idle_s)]
     full = place.log.exists() and place.log.stat().st_size > LOG_BYTES
     with place.log.open("wb" if full else "ab") as log, os.fdopen(read_end, "rb", 0) as answer:
         said_before = log.tell()

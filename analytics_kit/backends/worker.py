@@ -24,10 +24,10 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from analytics_kit.errors import BrokerUnavailableError
-from analytics_kit.jobs import perform
-from analytics_kit.jobs.ledger import QUEUE
-from analytics_kit.jobs.redis import connect, translated
-from analytics_kit.jobs.running import resolve
+from analytics_kit.backends import perform
+from analytics_kit.backends.ledger import QUEUE
+from analytics_kit.backends.redis import connect, translated
+from analytics_kit.backends.running import resolve
 from analytics_kit.settings import Settings, without_secrets
 
 HEARTBEAT_S = 1
@@ -113,7 +113,7 @@ def end_with_owner(pipe: int) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Work until told to stop; see `spawn` for the arguments."""
-    parser = argparse.ArgumentParser(prog="python -m analytics_kit.jobs.worker")
+    parser = argparse.ArgumentParser(prog="python -m analytics_kit.backends.worker")
     parser.add_argument("--warm", required=True)
     parser.add_argument("--name", default=f"{socket.gethostname()}-{os.getpid()}")
     parser.add_argument("--socket", type=Path)
@@ -136,7 +136,7 @@ def spawn(
 ) -> tuple[subprocess.Popen[bytes], int]:
     """A new worker process, and the pipe's end that keeps it alive: it ends when that is closed."""
     read_end, write_end = os.pipe()
-    command = [sys.executable, "-P", "-m", "analytics_kit.jobs.worker", "--warm", warm, "--name", name]
+    command = [sys.executable, "-P", "-m", "analytics_kit.backends.worker", "--warm", warm, "--name", name]
     command += ["--owner", str(read_end), *(["--socket", str(socket_path)] if socket_path else [])]
     try:
         process = subprocess.Popen(

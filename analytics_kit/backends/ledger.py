@@ -14,14 +14,14 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 
 from analytics_kit.errors import JobNotFoundError
-from analytics_kit.jobs.record import RECORD_TTL_S, SOURCES, Record, RefusedError, State, encoded, joinable
+from analytics_kit.backends.record import RECORD_TTL_S, SOURCES, Record, RefusedError, State, encoded, joinable
 from analytics_kit.model import Progress
 
 Connection = Any
 """A redis.Redis or a pipeline of it; its own types allow for str where ours always has bytes."""
 
 QUEUE = "analytics"
-TASK = "analytics_kit.jobs.perform.perform"
+TASK = "analytics_kit.backends.perform.perform"
 TASK_TTL_S = 60
 """rq's own memory of a task that ended; the record is the truth."""
 ACTIVE, SUBMITTED, POOL = "ak:active", "ak:submitted", "ak:pool"
