@@ -1,9 +1,17 @@
-"""What holds for every test: the real logs, and that in continuous integration nothing may be skipped."""
+"""What holds for every test: the real logs, servers of our own, and that in CI nothing may be skipped."""
 
 import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import redis
+from processes import answers, end, until
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -24,3 +32,47 @@ def pytest_runtest_makereport(item, call):
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid} was skipped, which is a failure in CI: {report.longrepr}"
     return report
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory):
+    """A redis-server of Debian's on TCP, loopback only, with a password; gone afterwards."""
+    password = secrets.token_hex(8)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    folder = tmp_path_factory.mktemp("redis")
+    config = f'bind 127.0.0.1\nport {port}\nrequirepass {password}\nsave ""\ndir {folder}\nlogfile {folder}/log\n'
+    program = shutil.which("redis-server")
+    assert program, "redis-server is missing; `make test` installs it"
+    server = subprocess.Popen([program, "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    try:
+        server.stdin.write(config.encode())
+        server.stdin.close()
+        url = f"redis://:{password}@127.0.0.1:{port}/0"
+        with redis.Redis.from_url(url) as client:
+            until(lambda: answers(client), "redis-server answers")
+        yield url
+    finally:
+        end(server)
+
+
+@pytest.fixture(scope="session")
+def workers():
+    """workers(url, warm="deeds.warm", n=1, **environment) → context with `analytics-kit worker` running."""
+
+    @contextmanager
+    def run(url, warm="deeds.warm", n=1, **environment):
+        code = "from analytics_kit.backends.worker import run_workers; from analytics_kit.settings import Settings; "
+        process = subprocess.Popen(
+            [sys.executable, "-c", f"{code}raise SystemExit(run_workers(Settings.of(), {n}, {warm!r}))"],
+            env=os.environ | {"REDIS_URL": url, "PYTHONPATH": str(Path(__file__).parent / "backends")} | environment,
+        )
+        try:
+            with redis.Redis.from_url(url) as client:
+                until(lambda: client.scard("rq:workers") >= n or process.poll() is not None, f"{n} workers listen")
+            assert process.poll() is None
+            yield process
+        finally:
+            end(process)
+
+    return run

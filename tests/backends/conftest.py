@@ -1,0 +1,83 @@
+"""The three backends, with tasks of the tests' own (deeds.py)."""
+
+import itertools
+from pathlib import Path
+
+import pytest
+
+from analytics_kit.backends import embedded
+from analytics_kit.backends.embedded import EmbeddedBackend
+from analytics_kit.backends.local import LocalBackend
+from analytics_kit.backends.redis import RedisBackend
+from analytics_kit.model import JobRequest
+from analytics_kit.settings import Settings
+
+_keys = itertools.count()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _deeds_can_be_imported():
+    """Also by workers, which inherit the environment."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent))
+        yield
+
+
+@pytest.fixture(scope="module")
+def named(redis_url, workers):
+    """The backend of a Redis that was named, with one worker."""
+    with workers(redis_url):
+        backend = RedisBackend(redis_url, Settings.of(namespace="contract"))
+        yield backend
+        backend.close()
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    """The backend of an embedded broker with one worker."""
+    settings = Settings.of(home=tmp_path_factory.mktemp("own") / "home", workers=1)
+    backend = EmbeddedBackend(settings, "deeds.warm")
+    yield backend
+    backend.close()
+    embedded.stop(settings)
+
+
+@pytest.fixture(scope="module")
+def here():
+    """The backend of this process."""
+    backend = LocalBackend(Settings.of())
+    yield backend
+    backend.close()
+
+
+@pytest.fixture(params=["here", "named", "own"])
+def backend(request):
+    """Each backend in turn."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def gate(tmp_path):
+    """The file for which gated tasks wait; it is there after the test, whatever happens."""
+    path = tmp_path / "gate"
+    yield path
+    path.touch()
+
+
+@pytest.fixture
+def asked():
+    """asked("echo", **arguments) → a request for a result nobody asked for before."""
+
+    def make(deed, key=None, refresh=False, tags=(), **arguments):
+        return JobRequest(
+            task=f"deeds.{deed}",
+            arguments={name: str(value) if isinstance(value, Path) else value for name, value in arguments.items()},
+            result_key=key or f"key-{next(_keys)}",
+            source="/data/study.zip",
+            size_bytes=12,
+            tags=tags,
+            owner="ann",
+            refresh=refresh,
+        )
+
+    return make

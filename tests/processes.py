@@ -1,0 +1,43 @@
+"""Processes that tests start, wait for and end."""
+
+import subprocess
+import time
+
+import redis
+
+LIMIT_S = 30
+
+
+def answers(client):
+    try:
+        return client.ping()
+    except redis.ConnectionError:
+        return False
+
+
+def end(process):
+    """End a process that we started."""
+    process.terminate()
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def until(condition, what, limit_s=LIMIT_S):
+    """Wait for a condition."""
+    ends = time.monotonic() + limit_s
+    while not (found := condition()):
+        assert time.monotonic() < ends, f"waited {limit_s} s in vain until {what}"
+        time.sleep(0.01)
+    return found
+
+
+def alive(pid):
+    """Whether a process is there and not merely waiting to be buried."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
