@@ -16,11 +16,11 @@ import pandas as pd
 import typer
 
 from analytics_kit import __version__
+from analytics_kit.backends import embedded, worker
 from analytics_kit.client import WARM, Client
 from analytics_kit.doctor import examine
 from analytics_kit.errors import AnalyticsKitError, JobCancelledError, SettingsError
 from analytics_kit.job import Job
-from analytics_kit.backends import embedded, worker
 from analytics_kit.model import JobStatus, Options
 from analytics_kit.notebook.bar import Bar
 from analytics_kit.settings import Settings

@@ -14,10 +14,10 @@ from typing import Any
 
 import pandas as pd
 
-from analytics_kit.errors import BrokerUnavailableError, SettingsError, nearest
-from analytics_kit.job import Job
 from analytics_kit.backends.choice import open_backend
 from analytics_kit.backends.machine import pool_size
+from analytics_kit.errors import BrokerUnavailableError, SettingsError, nearest
+from analytics_kit.job import Job
 from analytics_kit.model import SCHEMA_VERSION, Backend, JobInfo, JobRequest, JobStatus, Options
 from analytics_kit.notebook.bar import Bar
 from analytics_kit.settings import Settings

@@ -2,6 +2,7 @@
 
 import subprocess
 import time
+from pathlib import Path
 
 import redis
 
@@ -37,7 +38,6 @@ def until(condition, what, limit_s=LIMIT_S):
 def alive(pid):
     """Whether a process is there and not merely waiting to be buried."""
     try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
         return False

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 import analytics_kit as ak
-from analytics_kit.client import JOB_COLUMNS
 from analytics_kit.backends import embedded
+from analytics_kit.client import JOB_COLUMNS, WARM
 
 LIMIT_S = 60
 
@@ -30,6 +30,14 @@ def queue(tmp_path_factory):
     embedded.stop(client.settings)
 
 
+@pytest.fixture(scope="module")
+def named(tmp_path_factory, redis_url, workers):
+    """A client of a Redis that was named, on TCP with a password."""
+    home = tmp_path_factory.mktemp("named") / "home"
+    with workers(redis_url, WARM), ak.connect(redis_url, home=home, namespace="studies") as client:
+        yield client
+
+
 @pytest.fixture
 def here(tmp_path):
     """A client whose work is done in this process."""
@@ -37,7 +45,7 @@ def here(tmp_path):
         yield client
 
 
-@pytest.fixture(params=["queue", "here"])
+@pytest.fixture(params=["queue", "named", "here"])
 def client(request):
     return request.getfixturevalue(request.param)
 
@@ -164,7 +172,7 @@ def test_an_empty_table_has_the_same_columns(here):
 
 def test_queue_and_health_name_the_backend(client, request):
     name = client.backend.name
-    assert name in ("embedded", "local")
+    assert name in ("embedded", "redis", "local")
     assert client.queue_status()["backend"] == client.health()["backend"] == name
     assert client.health()["status"] == "ok"
 

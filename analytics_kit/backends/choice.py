@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 import warnings
 
-from analytics_kit.errors import BrokerUnavailableError
 from analytics_kit.backends.embedded import EmbeddedBackend
 from analytics_kit.backends.local import LocalBackend
 from analytics_kit.backends.redis import RedisBackend, unreachable
+from analytics_kit.errors import BrokerUnavailableError
 from analytics_kit.model import Backend
 from analytics_kit.settings import Settings
 

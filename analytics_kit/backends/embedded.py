@@ -18,12 +18,12 @@ from typing import TypeVar
 
 import redis
 
-from analytics_kit.errors import BrokerUnavailableError
 from analytics_kit.backends.ledger import Ledger
 from analytics_kit.backends.machine import pool_size
 from analytics_kit.backends.place import Place, held, place_of, prepare, taken
 from analytics_kit.backends.redis import RedisBackend, connect
 from analytics_kit.backends.worker import settings_environment
+from analytics_kit.errors import BrokerUnavailableError
 from analytics_kit.settings import Settings
 
 START_LIMIT_S = 60.0

@@ -13,8 +13,8 @@ import redis
 from rq import Queue
 from rq.serializers import JSONSerializer
 
-from analytics_kit.errors import JobNotFoundError
 from analytics_kit.backends.record import RECORD_TTL_S, SOURCES, Record, RefusedError, State, encoded, joinable
+from analytics_kit.errors import JobNotFoundError
 from analytics_kit.model import Progress
 
 Connection = Any

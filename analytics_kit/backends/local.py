@@ -11,9 +11,9 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
-from analytics_kit.errors import JobNotFoundError
 from analytics_kit.backends.record import Record, RefusedError, State, joinable, moved
 from analytics_kit.backends.running import run
+from analytics_kit.errors import JobNotFoundError
 from analytics_kit.model import JobInfo, JobRequest, JobStatus, Progress
 from analytics_kit.settings import Settings
 

@@ -11,10 +11,10 @@ from rq.exceptions import NoSuchJobError
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from analytics_kit.errors import JobNotFoundError, WorkerLostError
 from analytics_kit.backends.ledger import QUEUE, Connection, Ledger
 from analytics_kit.backends.record import RefusedError, State
 from analytics_kit.backends.running import run
+from analytics_kit.errors import JobNotFoundError, WorkerLostError
 from analytics_kit.model import Failure
 
 

@@ -18,10 +18,10 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from analytics_kit.errors import BrokerUnavailableError, SettingsError
 from analytics_kit.backends import ledger
 from analytics_kit.backends.ledger import Ledger
 from analytics_kit.backends.record import Record, State
+from analytics_kit.errors import BrokerUnavailableError, SettingsError
 from analytics_kit.model import JobInfo, JobRequest, JobStatus, Progress
 from analytics_kit.settings import Settings, without_secrets
 
@@ -40,7 +40,7 @@ def connect(url: str) -> redis.Redis:
         tcp = {} if parts.scheme == "unix" else {"socket_keepalive": True}
         if "@" in parts.path + parts.fragment:
             raise ValueError
-        return redis.Redis.from_url(
+        client = redis.Redis.from_url(
             url,
             socket_connect_timeout=CONNECT_TIMEOUT_S,
             socket_timeout=ANSWER_TIMEOUT_S,
@@ -49,10 +49,13 @@ def connect(url: str) -> redis.Redis:
             retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
             **tcp,
         )
-    except ValueError:
+        pool = client.connection_pool
+        pool.connection_class(**pool.connection_kwargs)  # what stands behind ? in the URL is only looked at here
+        return client
+    except (ValueError, TypeError):
         raise SettingsError(
             "The URL of the Redis can't be read.",
-            hint="Write redis://:PASSWORD@HOST:6379/0 and percent-encode signs such as / # @ in the password.",
+            hint="Write redis://:PASSWORD@HOST:6379/0 (rediss:// for TLS) and percent-encode / # @ in the password.",
         ) from None
 
 

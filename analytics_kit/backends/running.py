@@ -8,9 +8,9 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from analytics_kit.errors import JobFailedError, OutOfMemoryError
 from analytics_kit.backends.record import Record, RefusedError, State, as_json, finished
 from analytics_kit.backends.reporting import Reporter
+from analytics_kit.errors import JobFailedError, OutOfMemoryError
 from analytics_kit.model import SCHEMA_VERSION, Failure, Progress, Task
 
 LOG_CHARACTERS = 8000

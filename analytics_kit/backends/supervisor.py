@@ -1,7 +1,7 @@
 """Who owns the embedded server and its workers, and ends them when nobody needs them?
 
-Started by embedded.py as `python -m analytics_kit.backends.supervisor`, detached from the notebook. However it ends, what
-it started ends too: the server through a watcher, the workers through pipes that close with it.
+Started by embedded.py as `python -m analytics_kit.backends.supervisor`, detached from the notebook. However it
+ends, what it started ends too: the server through a watcher, the workers through pipes that close with it.
 """
 
 from __future__ import annotations

@@ -23,11 +23,11 @@ from rq import Queue, Worker, worker_registration
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from analytics_kit.errors import BrokerUnavailableError
 from analytics_kit.backends import perform
 from analytics_kit.backends.ledger import QUEUE
 from analytics_kit.backends.redis import connect, translated
 from analytics_kit.backends.running import resolve
+from analytics_kit.errors import BrokerUnavailableError
 from analytics_kit.settings import Settings, without_secrets
 
 HEARTBEAT_S = 1

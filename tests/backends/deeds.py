@@ -81,3 +81,12 @@ def parent(task):
 
 
 not_callable = 7
+
+
+def warm_behind_a_gate():
+    while not Path(os.environ["DEEDS_GATE"]).exists():
+        time.sleep(0.01)
+
+
+def warm_that_fails():
+    raise RuntimeError("the kernels can't be compiled")

