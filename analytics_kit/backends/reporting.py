@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -29,7 +30,7 @@ class Reporter:
         self._clock = clock
         self._told = start
         self._kept: Progress | None = None
-        self._told_at = -INTERVAL_S
+        self._told_at = -math.inf
         self._begun_at = clock()
         self._phase: tuple[str, float, int] | None = None
         self._start_fraction = start.fraction
@@ -39,7 +40,7 @@ class Reporter:
         now = self._clock()
         if self._phase is None or progress.phase != self._phase[0]:
             self._phase = (progress.phase, now, progress.done)
-            self._told_at = now - INTERVAL_S
+            self._told_at = -math.inf
         self._kept = self._completed(progress, now)
         if now - self._told_at >= INTERVAL_S:
             self._told_at = now

@@ -43,7 +43,10 @@ def test_at_most_one_word_in_an_interval_and_the_last_is_kept(reporter, told, cl
     assert len(told) == count
 
 
-def test_a_new_phase_is_told_at_once(reporter, told):
+@pytest.mark.parametrize("now", [0.0, 0.05, 1000.0, 19385.7, 19387.123456789])
+def test_a_new_phase_is_told_at_once(reporter, told, clock, now):
+    """Whatever the clock says: 19385.7 - (19385.7 - 0.1) is less than 0.1."""
+    clock.now = now
     reporter.report(at(0, "planning"))
     reporter.report(at(1, "processing"))
     reporter.report(at(2, "processing"))
