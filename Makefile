@@ -17,7 +17,7 @@ lab: .venv/lab ## open the notebooks in JupyterLab
 test: .venv/dev ## check, then run all tests
 	@sh scripts/need.sh redis-server
 	@$(MAKE) --no-print-directory check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --dist loadfile
 
 check: .venv/dev ## formatter, linter and types, changing nothing
 	$(BIN)/ruff format --check
