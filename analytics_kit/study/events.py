@@ -1,8 +1,8 @@
 """All events of one kind in a shard, as arrays grouped by trial.
 
 A CSV parser opened per file costs a hundred times more than the file's bytes, so members that look as the logger
-writes them are joined and parsed at once; their row counts say which rows are whose. A batch that does not come
-out as counted is halved until the odd lines stand alone, and those are read by `rows`.
+writes them are joined and read at once, by `decode` or, where that gives up, by `parse`. A batch that both leave is
+halved until the odd lines stand alone, and those are read by `rows`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ import polars as pl
 
 from analytics_kit.model import Kind
 from analytics_kit.study.archive import CHUNK_BYTES, Archive, Member, MemberUnreadableError
+from analytics_kit.study.columns import Columns
+from analytics_kit.study.decode import SHORTEST_LINE, decode
 from analytics_kit.study.issues import Issues
 from analytics_kit.study.keys import CODE, key_class
-from analytics_kit.study.parse import count_lines, native_start, parsed, regular
+from analytics_kit.study.parse import count_lines, is_regular, native_start, parsed, whole_lines
 from analytics_kit.study.rows import (
     Rows,
     decode_bytewise,
@@ -35,6 +37,8 @@ Bytes = npt.NDArray[np.int8]
 JOIN_BYTES = 200_000
 """Members up to this size are joined; larger ones fill a parse of their own."""
 BATCH_BYTES = 8 << 20
+NATIVE_LINE = len("10:00:00,0.00,a\n")
+"""Lines of the logger are no shorter."""
 ODD_BYTES = 2048
 """A piece of text this small is not halved again but read record by record."""
 
@@ -83,7 +87,8 @@ def read_events(
     advance: Callable[[int], None] = lambda raw_bytes: None,
 ) -> EventTable:  # fmt: skip
     """The events of `work`, pairs of member and trial slot. `advance` is told of bytes as they are inflated."""
-    reader = _Reader(kind, issues, keep_keys)
+    rows = sum(member.raw_bytes for member, _ in work) // NATIVE_LINE + CHUNK_BYTES // SHORTEST_LINE
+    reader = _Reader(kind, issues, keep_keys and kind == "keyboard", rows)
     for member, slot in work:
         stats = MemberRows(member.name, slot)
         reader.members.append(stats)
@@ -99,31 +104,34 @@ def read_events(
     return reader.table()
 
 
-class _Reader:
-    """Collects blocks in member order; small regular members wait in a batch that is parsed as one."""
+Piece = tuple[bytes, MemberRows, int]
+"""Whole lines of a member, and the number of the first one."""
 
-    def __init__(self, kind: Kind, issues: Issues, keep_keys: bool) -> None:
+
+class _Reader:
+    """Collects rows in member order; small members wait in a batch that is read as one."""
+
+    def __init__(self, kind: Kind, issues: Issues, keep_keys: bool, rows: int) -> None:
         self.kind = kind
         self.issues = issues
         self.keep_keys = keep_keys
         self.members: list[MemberRows] = []
-        self.blocks: list[pl.DataFrame] = []
-        self.batch: list[tuple[bytes, int, MemberRows, int]] = []  # text, records, member, line
+        self.columns = Columns(kind, rows)
+        self.batch: list[Piece] = []
         self.batch_bytes = 0
 
     def take(self, raw: bytes, stats: MemberRows) -> None:
         """A member that is in memory as a whole."""
         header = native_start(raw, self.kind)
-        body = None if header is None else regular(raw[len(header) :], self.kind, header.endswith(b"\r\n"))
-        if body is None:
+        if header is None:
             self._slow(read_member(raw, self.kind, stats.member, self.issues), stats)
         else:
-            self._add(body, stats, 2)
+            self._add(raw[len(header) :], header, stats, 2)
 
     def take_large(self, chunks: Iterator[bytes], stats: MemberRows, advance: Callable[[int], None]) -> None:
-        """A member that comes in pieces: cut at line ends, each piece is parsed by itself."""
+        """A member that comes in pieces, which are cut at line ends."""
         self._flush()
-        mark = len(self.blocks)
+        mark = self.columns.rows
         rest, line, header, irregular = b"", 2, None, list[bytes]()
         try:
             for chunk in chunks:
@@ -137,30 +145,20 @@ class _Reader:
                     text = text[len(header) :]
                 cut = end_of_records(text)
                 rest = text[cut:]
-                line += self._piece(text[:cut], stats, line, header)
+                self._add(text[:cut], header, stats, line)
+                line += text.count(b"\n", 0, cut) if b"\r" not in text else len(text[:cut].splitlines())
             if header is None:
                 self.take(b"".join(irregular), stats)
             elif rest:
-                self._piece(rest, stats, line, header)
+                self._add(rest, header, stats, line)
             self._flush()
         except MemberUnreadableError as error:
-            stats.rows_in += sum(piece[1] for piece in self.batch) + sum(
-                1 for row in rest.splitlines() if row.strip()
-            )
+            waiting = [text for text, _, _ in self.batch] + [rest]
+            stats.rows_in += sum(1 for text in waiting for row in text.splitlines() if row.strip())
             error.partial = b"".join(irregular)
-            self.batch.clear()
-            del self.blocks[mark:]
+            self.batch, self.batch_bytes = [], 0
+            self.columns.cut(mark)
             raise
-
-    def _piece(self, text: bytes, stats: MemberRows, line: int, header: bytes) -> int:
-        body = regular(text, self.kind, header.endswith(b"\r\n"))
-        if body is not None:
-            self._add(body, stats, line)
-            return body.count(b"\n")
-        self._flush()
-        decoded = decode_bytewise(text, stats.member, self.issues)
-        self._slow(read_records(decoded, native_header(self.kind), line, self.kind, stats.member, self.issues), stats)
-        return len(text.splitlines())
 
     def give_up(self, stats: MemberRows, error: MemberUnreadableError) -> None:
         """A member whose bytes can't be had: what could be counted of it counts as dropped."""
@@ -170,13 +168,14 @@ class _Reader:
         issues.list = [issue for issue in issues.list if issue.member != stats.member or not issue.rows_dropped]
         self.issues.add(stats.member, error.kind, str(error), rows_dropped=records, lost=True)
 
-    def _add(self, body: bytes, stats: MemberRows, line: int) -> None:
-        if len(body) > JOIN_BYTES:
+    def _add(self, body: bytes, header: bytes, stats: MemberRows, line: int) -> None:
+        text = whole_lines(body, header.endswith(b"\r\n"))
+        if len(text) > JOIN_BYTES:
             self._flush()
-            self._parse([(body, count_lines(body), stats, line)])
+            self._parse([(text, stats, line)])
             return
-        self.batch.append((body, count_lines(body), stats, line))
-        self.batch_bytes += len(body)
+        self.batch.append((text, stats, line))
+        self.batch_bytes += len(text)
         if self.batch_bytes > BATCH_BYTES:
             self._flush()
 
@@ -185,13 +184,12 @@ class _Reader:
         if batch:
             self._parse(batch)
 
-    def _parse(self, pieces: list[tuple[bytes, int, MemberRows, int]]) -> None:
-        """Parse pieces as one, or halve them until what is odd stands alone."""
+    def _parse(self, pieces: list[Piece]) -> None:
+        """Read pieces as one, or halve them until what is odd stands alone."""
         text = pieces[0][0] if len(pieces) == 1 else b"".join(piece[0] for piece in pieces)
-        block = parsed(text, sum(piece[1] for piece in pieces), self.kind)
-        if block is not None:
-            self.blocks.append(block)
-            for body, records, stats, line in pieces:
+        counts = self._read(text, np.cumsum([len(piece[0]) for piece in pieces]))
+        if counts is not None:
+            for (body, stats, line), records in zip(pieces, counts.tolist(), strict=True):
                 if not stats.rows_kept:
                     stats.clock = body[: body.find(b",")].decode("ascii", errors="replace").strip()
                 stats.rows_in += records
@@ -204,15 +202,35 @@ class _Reader:
         else:
             self._halve(*pieces[0])
 
-    def _halve(self, text: bytes, records: int, stats: MemberRows, line: int) -> None:
+    def _read(self, text: bytes, ends: Ints) -> Ints | None:
+        """Append the rows of a text; how many each piece has, None where a line is not a good record."""
+        if not self.keep_keys:
+            counts = np.empty(len(ends), np.int64)
+            numbers, codes = self.columns.room(len(text) // SHORTEST_LINE)
+            rows = decode(np.frombuffer(text, np.uint8), ends, counts, numbers, codes)
+            if rows >= 0:
+                self.columns.rows += rows
+                return counts
+        frame = parsed(text, self.kind)
+        if frame is None:
+            return None
+        keys = frame.drop_in_place("key") if self.kind == "keyboard" else None
+        self._append([column.to_numpy() for column in frame], keys)
+        return count_lines(text, ends)
+
+    def _append(self, numbers: Sequence[npt.ArrayLike], keys: pl.Series | None) -> None:
+        codes = None if keys is None else _classes(keys)
+        self.columns.add(numbers, codes, keys if self.keep_keys else None)
+
+    def _halve(self, text: bytes, stats: MemberRows, line: int) -> None:
+        regular = is_regular(text, self.kind)
         middle = text.find(b"\n", len(text) // 2) + 1
-        if len(text) > ODD_BYTES and 0 < middle < len(text):
-            before = text.count(b"\n", 0, middle)
-            self._parse([(text[:middle], before, stats, line)])
-            self._parse([(text[middle:], records - before, stats, line + before)])
+        if regular and len(text) > ODD_BYTES and 0 < middle < len(text):
+            self._parse([(text[:middle], stats, line)])
+            self._parse([(text[middle:], stats, line + text.count(b"\n", 0, middle))])
             return
-        header = native_header(self.kind)
-        self._slow(read_records(text.decode(), header, line, self.kind, stats.member, self.issues), stats)
+        decoded = text.decode() if regular else decode_bytewise(text, stats.member, self.issues)
+        self._slow(read_records(decoded, native_header(self.kind), line, self.kind, stats.member, self.issues), stats)
 
     def _slow(self, rows: Rows, stats: MemberRows) -> None:
         self._flush()  # what waits stands before these rows
@@ -221,27 +239,18 @@ class _Reader:
         stats.rows_in += rows.rows_in
         stats.rows_kept += len(rows.t)
         stats.lines.append((0, rows.line, len(rows.t)))
-        self.blocks.append(_block(rows, self.kind))
+        if self.kind == "keyboard":
+            self._append([rows.t], pl.Series(rows.key, dtype=pl.String))
+        else:
+            self._append([rows.t, rows.x, rows.y], None)
 
     def table(self) -> EventTable:
         """All rows, in member order."""
         self._flush()
-        rows = pl.concat([_block(Rows(), self.kind), *self.blocks], how="vertical_relaxed")
-        self.blocks = []
-        empty = np.empty(0)
-        t = rows["t"].to_numpy(writable=True)
-        if self.kind == "keyboard":
-            key = rows["key"] if self.keep_keys else None
-            return EventTable(self.kind, self.members, t, empty, empty, _classes(rows["key"]), key)
-        x, y = (rows[name].to_numpy(writable=True) for name in ("x", "y"))
-        return EventTable(self.kind, self.members, t, x, y, np.empty(0, np.int8), None)
-
-
-def _block(rows: Rows, kind: Kind) -> pl.DataFrame:
-    """Rows that were read one by one, as a parse would give them."""
-    if kind == "keyboard":
-        return pl.DataFrame({"t": np.array(rows.t), "key": pl.Series(rows.key, dtype=pl.String)})
-    return pl.DataFrame({name: np.array(getattr(rows, name)) for name in ("t", "x", "y")})
+        t, *places = self.columns.numbers
+        x, y = places or (np.empty(0), np.empty(0))
+        keys = self.columns.keys if self.keep_keys else None
+        return EventTable(self.kind, self.members, t, x, y, self.columns.codes, keys)
 
 
 def _classes(keys: pl.Series) -> Bytes:

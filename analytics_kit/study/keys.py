@@ -9,7 +9,7 @@ KEY_CLASSES = (
     "other",
 )  # fmt: skip
 CODE = {name: code for code, name in enumerate(KEY_CLASSES)}
-_NAMED = {
+NAMED = {
     **dict.fromkeys(("left", "right", "up", "down", "home", "end", "page_up", "page_down"), "navigation"),
     **dict.fromkeys(
         ("alt", "alt_l", "alt_r", "alt_gr", "cmd", "cmd_l", "cmd_r", "ctrl", "ctrl_l", "ctrl_r", "shift", "shift_l",
@@ -28,7 +28,7 @@ def key_class(key: str) -> str:
     if len(key) == 3 and key[0] == key[2] and key[0] in "'\"":  # some loggers keep the quotes of repr()
         key = key[1]
     if key.startswith("Key."):
-        return _NAMED.get(key[4:].lower(), "other")
+        return NAMED.get(key[4:].lower(), "other")
     if len(key) != 1:
         return "other"
     group = unicodedata.category(key)[0]

@@ -1,10 +1,11 @@
-"""Is this text as the logger writes it, and if so, which rows are in it, parsed all at once?"""
+"""Is this text as a logger writes it, one record a line, and if so, which rows are in it, parsed all at once?"""
 
 from __future__ import annotations
 
 import re
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from analytics_kit.model import Kind
@@ -17,10 +18,9 @@ _HEADERS = {
 _EMPTY_KEY = re.compile(rb"^[^,\n]*,[^,\n]*,$", re.MULTILINE)
 _START = {"clock": pl.Binary, "t": pl.Float64}
 _SCHEMAS = {
-    "keyboard": ({**_START, "key": pl.String},),
-    "mouse": ({**_START, "x": pl.Int32, "y": pl.Int32}, {**_START, "x": pl.Float64, "y": pl.Float64}),
+    "keyboard": {**_START, "key": pl.String},
+    "mouse": {**_START, "x": pl.Float64, "y": pl.Float64},
 }
-"""What the parser is told to find, the quickest first: coordinates are nearly always whole."""
 
 
 def family(kind: Kind) -> str:
@@ -36,35 +36,41 @@ def native_start(text: bytes, kind: Kind) -> bytes | None:
     return None
 
 
-def regular(body: bytes, kind: Kind, crlf: bool) -> bytes | None:
-    """The body (what follows the header) with plain line ends if one line is one record in it, else None."""
+def whole_lines(body: bytes, crlf: bool) -> bytes:
+    """What follows the header, with plain line ends and one at the end."""
     if crlf:
         body = body.replace(b"\r\n", b"\n")
-    if body and not body.endswith(b"\n"):
-        body += b"\n"
-    if b"\r" in body or b"\0" in body:
-        return None
+    return body if not body or body.endswith(b"\n") else body + b"\n"
+
+
+def is_regular(text: bytes, kind: Kind) -> bool:
+    """Whether one line is one record in a text of whole lines."""
+    if b"\r" in text or b"\0" in text:
+        return False
     if kind != "keyboard":
-        return body if body.isascii() and b'"' not in body else None
-    if not body.isascii() and not _is_utf8(body):
+        return text.isascii() and b'"' not in text
+    # the logger quotes a comma and a quote; any other quote may hold a line break
+    return _is_utf8(text) and text.count(b'"') == 2 * text.count(b',","\n') + 4 * text.count(b',""""\n')
+
+
+def count_lines(text: bytes, ends: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Lines of each piece of a text; piece i ends at ends[i]."""
+    breaks = np.flatnonzero(_has(text, b"\n"))
+    return np.diff(np.searchsorted(breaks, ends), prepend=0)
+
+
+def parsed(text: bytes, kind: Kind) -> pl.DataFrame | None:
+    """The rows (t, x, y or t, key) of a text of whole lines; None where a line is not a good record."""
+    if not text or not is_regular(text, kind):
         return None
-    quotes = body.replace(b',","\n', b"\n").replace(b',""""\n', b"\n") if b'"' in body else body
-    return None if b'"' in quotes else body
-
-
-def count_lines(body: bytes) -> int:
-    """Records of a regular body."""
-    if len(body) < 10_000:
-        return body.count(b"\n")
-    return int(np.count_nonzero(np.frombuffer(body, np.uint8) == ord("\n")))
-
-
-def parsed(text: bytes, records: int, kind: Kind) -> pl.DataFrame | None:
-    """The rows (t, x, y or t, key) of a regular text of `records` lines; None where a line is not a good record."""
-    frame = _frame(text, kind) if text else None
-    if frame is None:
+    try:
+        frame = pl.read_csv(
+            text, has_header=False, schema=_SCHEMAS[family(kind)], columns=list(range(1, len(needed(kind)) + 1)),
+            quote_char='"' if kind == "keyboard" else None, glob=False,
+        )  # fmt: skip
+    except pl.exceptions.PolarsError:
         return None
-    commas = int(np.count_nonzero(np.frombuffer(text, np.uint8) == ord(",")))
+    records, commas = (int(np.count_nonzero(_has(text, sign))) for sign in (b"\n", b","))
     if kind == "keyboard":
         commas -= text.count(b',","\n')
     if frame.height != records or commas != records * len(needed(kind)):
@@ -77,16 +83,9 @@ def parsed(text: bytes, records: int, kind: Kind) -> pl.DataFrame | None:
     return frame if all(_is_good(column) for column in frame) else None
 
 
-def _frame(text: bytes, kind: Kind) -> pl.DataFrame | None:
-    for schema in _SCHEMAS[family(kind)]:
-        try:
-            return pl.read_csv(
-                text, has_header=False, schema=schema, columns=list(range(1, len(schema))),
-                quote_char='"' if kind == "keyboard" else None, glob=False,
-            )  # fmt: skip
-        except pl.exceptions.PolarsError:
-            continue
-    return None
+def _has(text: bytes, sign: bytes) -> npt.NDArray[np.bool_]:
+    found: npt.NDArray[np.bool_] = np.frombuffer(text, np.uint8) == ord(sign)
+    return found
 
 
 def _is_good(column: pl.Series) -> bool:
@@ -94,6 +93,8 @@ def _is_good(column: pl.Series) -> bool:
 
 
 def _is_utf8(text: bytes) -> bool:
+    if text.isascii():
+        return True
     try:
         text.decode()
     except UnicodeDecodeError:

@@ -71,8 +71,9 @@ def write_events(file: IO[bytes], group: Grouped, first_trial: int) -> None:
             columns["key"] = pc.dictionary_encode(table.key.to_arrow().cast(pa.string()))
         columns["key_class"] = _coded(table.key_class, KEY_CLASSES)
     whole_numbers = [name for name, column in columns.items() if column.type == pa.int32()]
+    schema = pa.schema([pa.field(name, column.type, column.null_count > 0) for name, column in columns.items()])
     pq.write_table(
-        pa.table(columns), file, row_group_size=ROW_GROUP, compression="lz4",
+        pa.table(columns, schema), file, row_group_size=ROW_GROUP, compression="lz4",
         use_dictionary=[name for name, column in columns.items() if pa.types.is_dictionary(column.type)],
         column_encoding=dict.fromkeys(whole_numbers, "DELTA_BINARY_PACKED"),
     )  # fmt: skip

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics_kit.model import KINDS, Options
+from analytics_kit.model import KINDS, Kind, Options
+from analytics_kit.study.columns import Columns
+from analytics_kit.study.decode import decode
 from analytics_kit.study.events import EventTable, MemberRows
 from analytics_kit.study.metrics import Grouped, check, evaluate
 from analytics_kit.study.tables import pack
@@ -14,6 +16,10 @@ def warm() -> None:
     """Measure a tiny made-up trial of every kind. Only numpy and numba run: a parent of forks must not run polars."""
     t = np.array([0.0, 0.1, 0.5, 0.4])
     groups = {}
+    lines: dict[Kind, bytes] = {"keyboard": b"0,0,a\n", "mouse_movement": b"0,0,0,0\n"}
+    for kind, line in lines.items():
+        room = Columns(kind, 2).room(1)
+        decode(np.frombuffer(line, np.uint8), np.array([len(line)]), np.empty(1, np.int64), *room)
     for kind in KINDS:
         keyboard = kind == "keyboard"
         place = np.empty(0) if keyboard else t.copy()

@@ -40,11 +40,11 @@ class Shelf(Archive):
             raise MemberUnreadableError("crc_mismatch", "its checksum is wrong")
 
 
-def joined(contents, kind, **how):
+def joined(contents, kind, keep_keys=True, **how):
     """(table, issues) of the parse that is used."""
     issues = Issues()
     shelf = Shelf(contents, **how)
-    table = read_events(shelf, [(m, i) for i, m in enumerate(shelf.members)], kind, issues, keep_keys=True)
+    table = read_events(shelf, [(m, i) for i, m in enumerate(shelf.members)], kind, issues, keep_keys)
     return table, issues.list
 
 
@@ -65,7 +65,7 @@ def assert_same(contents, kind, table, issues):
         assert (stats.rows_in, stats.rows_kept) == (rows.rows_in, len(rows.t))
         np.testing.assert_array_equal(table.t[part], rows.t)
         if kind == "keyboard":
-            assert table.key[part.start : part.stop].to_list() == rows.key
+            assert table.key is None or table.key[part.start : part.stop].to_list() == rows.key
             assert table.key_class[part].tolist() == [CODE[key_class(key)] for key in rows.key]
         else:
             np.testing.assert_array_equal(table.x[part], rows.x)
@@ -152,8 +152,9 @@ def test_joined_parse_equals_the_slow_one(study, odd_bytes, join_bytes, batch_by
         patch.object(events, "JOIN_BYTES", join_bytes),
         patch.object(events, "BATCH_BYTES", batch_bytes),
     ):
-        table, issues = joined(contents, kind)
-    assert_same(contents, kind, table, issues)
+        for keep_keys in (True, False):  # keys are not looked at in the same way when only their class is kept
+            table, issues = joined(contents, kind, keep_keys)
+            assert_same(contents, kind, table, issues)
 
 
 @contextlib.contextmanager
@@ -167,11 +168,12 @@ def pieces_of(size):
 @example(("keyboard", [(KEYS + '10:00:00,0.10,"\n"\n' * 9).encode()]), 60)
 def test_large_members_in_pieces_equal_the_whole(study, size):
     kind, contents = study
-    with pieces_of(size):
-        table, issues = joined(contents, kind, piece_bytes=size)
     if any(_is_mixed(raw) for raw in contents):
         return  # a piece that is no UTF-8 is read as Latin-1 by itself, a whole file as a whole
-    assert_same(contents, kind, table, issues)
+    for keep_keys in (True, False):
+        with pieces_of(size):
+            table, issues = joined(contents, kind, keep_keys, piece_bytes=size)
+        assert_same(contents, kind, table, issues)
 
 
 def _is_mixed(raw):
@@ -206,14 +208,32 @@ def log(events_of_it, kind="mouse_movement"):
     return (header + "".join(line.format(i / 100, *row) for i, row in enumerate(events_of_it))).encode()
 
 
-def test_regular_members_are_parsed_once(monkeypatch):
+@pytest.mark.parametrize(
+    ("kind", "row", "keep_keys", "reader"),
+    [
+        ("mouse_movement", (7, 7), False, "decode"),
+        ("keyboard", ("Key.space",), False, "decode"),
+        ("keyboard", ("Key.space",), True, "parsed"),
+        ("keyboard", ("ß",), True, "parsed"),
+    ],
+)
+def test_regular_members_are_read_at_once(monkeypatch, kind, row, keep_keys, reader):
     calls = []
-    read_csv = events.pl.read_csv
-    monkeypatch.setattr(events.pl, "read_csv", lambda text, **how: calls.append(len(text)) or read_csv(text, **how))
-    monkeypatch.setattr(events, "read_member", None)
-    monkeypatch.setattr(events, "read_records", None)
-    table, issues = joined([log([(i, i)] * 5) for i in range(300)], "mouse_movement")
+    read = getattr(events, reader)
+    monkeypatch.setattr(events, reader, lambda text, *how: calls.append(len(text)) or read(text, *how))
+    for slow in {"parsed", "read_member", "read_records"} - {reader}:
+        monkeypatch.setattr(events, slow, None)
+    table, issues = joined([log([row] * 5, kind) for _ in range(300)], kind, keep_keys)
     assert (len(calls), len(table.t), issues) == (1, 1500, [])
+
+
+def test_numbers_that_are_no_plain_decimals_are_parsed_at_once(monkeypatch):
+    monkeypatch.setattr(events, "read_records", None)
+    lines = [f"10:00:00,{i / 7!r},{i}e0,{-i / 3!r}" for i in range(1, 200)]
+    table, issues = joined([(MOUSE + "\n".join(lines)).encode()], "mouse_movement", False)
+    assert issues == []
+    assert table.t.tolist() == [i / 7 for i in range(1, 200)]
+    assert table.y.tolist() == [-i / 3 for i in range(1, 200)]
 
 
 def test_one_odd_line_does_not_slow_the_others(monkeypatch):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics_kit.study.metrics.kernel import Floats, Ints, distance, kernel, longest
+from analytics_kit.study.metrics.kernel import Floats, Ints, distance, kernel, longest, median
 
 NAMES = (
     "time_to_first_click_s", "click_count", "unpaired_click_events", "click_hold_mean_s", "click_hold_median_s",
@@ -69,9 +69,9 @@ def measure(
         out[i, 0] = trial_t[0]
         if n % 2 == 0:
             held = holds(trial_t, scratch)
-            out[i, 3], out[i, 4] = held.mean(), np.median(held)
+            out[i, 3], out[i, 4] = held.mean(), median(held)
         if n >= 3:
-            out[i, 5] = np.median(press_intervals(trial_t, scratch))
+            out[i, 5] = median(press_intervals(trial_t, scratch))
             if moved[i]:
                 a, b = move_starts[i], move_ends[i]
                 out[i, 6] = path_efficiency_between(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics_kit.study.metrics.kernel import TICK_S, Floats, Ints, distance, kernel, longest
+from analytics_kit.study.metrics.kernel import TICK_S, Floats, Ints, distance, extent, kernel, longest, median
 
 NAMES = (
     "path_length_px", "displacement_px", "path_efficiency", "initiation_time_s", "idle_time_s", "hover_count",
@@ -27,46 +27,36 @@ def path_length(x: Floats, y: Floats) -> float:
 
 
 @kernel
-def gap_time(t: Floats, gap_s: float) -> tuple[int, float]:
-    """Number and sum of the gaps longer than `gap_s`."""
-    count, total = 0, 0.0
+def gaps(t: Floats, longest_s: float) -> tuple[int, float, float]:
+    """Number and sum of the gaps longer than `longest_s`; the sum of the others, exactly 0 where there is none."""
+    count, over, within = 0, 0.0, 0.0
     for i in range(1, len(t)):
         gap = t[i] - t[i - 1]
-        if gap > gap_s + TICK_S:
+        if gap > longest_s + TICK_S:
             count += 1
-            total += gap
-    return count, total
+            over += gap
+        else:
+            within += gap
+    return count, over, within
 
 
 @kernel
-def time_within(t: Floats, gap_s: float) -> float:
-    """Sum of the gaps up to `gap_s`: all the time but the gaps, and exactly 0 where there is none."""
-    total = 0.0
-    for i in range(1, len(t)):
-        gap = t[i] - t[i - 1]
-        if gap <= gap_s + TICK_S:
-            total += gap
-    return total
-
-
-@kernel
-def speed_max(t: Floats, x: Floats, y: Floats) -> tuple[float, float]:
-    """Largest speed of a step (the first one), and the middle of its time."""
-    best, at = -1.0, np.nan
-    for i in range(1, len(t)):
-        speed = distance(x[i - 1], y[i - 1], x[i], y[i]) / (t[i] - t[i - 1])
-        if speed > best:
-            best, at = speed, (t[i] + t[i - 1]) / 2
-    return best, at
-
-
-@kernel
-def speed_median(t: Floats, x: Floats, y: Floats, scratch: Floats) -> float:
-    """Median of the steps' speeds."""
+def speeds(t: Floats, x: Floats, y: Floats, scratch: Floats) -> Floats:
+    """Speed of each step."""
     n = len(t) - 1
     for i in range(n):
         scratch[i] = distance(x[i], y[i], x[i + 1], y[i + 1]) / (t[i + 1] - t[i])
-    return float(np.median(scratch[:n]))
+    return scratch[:n]
+
+
+@kernel
+def speed_max(t: Floats, speed: Floats) -> tuple[float, float]:
+    """Largest speed of a step (the first one), and the middle of its time."""
+    best, at = -1.0, np.nan
+    for i in range(len(speed)):
+        if speed[i] > best:
+            best, at = speed[i], (t[i + 1] + t[i]) / 2
+    return best, at
 
 
 @kernel
@@ -108,23 +98,24 @@ def _measure(
     last = len(t) - 1
     length = path_length(x, y)
     straight = distance(x[0], y[0], x[last], y[last])
-    moved_s = time_within(t, idle_gap_s)
+    speed = speeds(t, x, y, scratch)
     out[0], out[1] = length, straight
     if length > 0:
         out[2] = straight / length
     out[3] = t[0]
-    out[4] = gap_time(t, idle_gap_s)[1]
-    out[5], out[6] = gap_time(t, hover_gap_s)
+    _, out[4], moved_s = gaps(t, idle_gap_s)
+    out[5], out[6], _ = gaps(t, hover_gap_s)
     out[7] = moved_s
-    out[8], out[9], out[10], out[11] = x.min(), x.max(), y.min(), y.max()
+    out[8], out[9] = extent(x)
+    out[10], out[11] = extent(y)
     out[12] = (out[9] - out[8]) * (out[11] - out[10])
-    if moved_s > 0:
-        out[13] = length / moved_s
-        out[14] = speed_median(t, x, y, scratch)
     if last > 0:
-        out[15], out[16] = speed_max(t, x, y)
+        out[15], out[16] = speed_max(t, speed)
         out[17], out[18] = maximum_absolute_deviation(t, x, y)
         out[19] = area_under_curve(x, y)
+    if moved_s > 0:
+        out[13] = length / moved_s
+        out[14] = median(speed)
 
 
 @kernel

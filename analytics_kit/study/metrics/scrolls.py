@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from analytics_kit.study.metrics.kernel import Floats, Ints, kernel
-from analytics_kit.study.metrics.movement import gap_time, time_within
+from analytics_kit.study.metrics.movement import gaps
 
 NAMES = ("scroll_burst_count", "scroll_time_s", "scroll_rate_per_s")
 
@@ -14,8 +14,8 @@ def measure(t: Floats, starts: Ints, ends: Ints, scroll_gap_s: float, out: Float
     for i in range(len(starts)):
         trial_t = t[starts[i] : ends[i]]
         n = len(trial_t)
-        time_s = time_within(trial_t, scroll_gap_s)
-        out[i, 0] = gap_time(trial_t, scroll_gap_s)[0] + 1 if n else 0
+        pauses, _, time_s = gaps(trial_t, scroll_gap_s)
+        out[i, 0] = pauses + 1 if n else 0
         out[i, 1] = time_s
         if time_s > 0:
             out[i, 2] = n / time_s

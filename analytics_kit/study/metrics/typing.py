@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analytics_kit.study.keys import CODE
-from analytics_kit.study.metrics.kernel import Floats, Ints, kernel, longest
+from analytics_kit.study.metrics.kernel import Floats, Ints, kernel, longest, median
 
 NAMES = (
     "inter_key_interval_mean_s", "inter_key_interval_median_s", "inter_key_interval_sd_s", "inter_key_interval_cv",
@@ -54,11 +54,13 @@ def measure(t: Floats, code: npt.NDArray[np.int8], starts: Ints, ends: Ints, out
         left = characters - backspaces
         gaps = intervals(t[start:end], scratch)
         if n >= 2:
-            out[i, 0], out[i, 1] = gaps.mean(), np.median(gaps)
+            out[i, 0] = gaps.mean()
         if n >= 3:
             out[i, 2] = sample_sd(gaps)
             if out[i, 0] > 0:
                 out[i, 3] = out[i, 2] / out[i, 0]
+        if n >= 2:
+            out[i, 1] = median(gaps)
         span_s = t[end - 1] - t[start]
         if span_s > 0:
             out[i, 4] = (n - 1) / span_s

@@ -4,11 +4,19 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from measuring import group, measured
 
 from analytics_kit.study.metrics import check
-from analytics_kit.study.metrics.kernel import merge_equal_times
-from analytics_kit.study.metrics.movement import area_under_curve, maximum_absolute_deviation, path_length, speed_max
+from analytics_kit.study.metrics.kernel import extent, median, merge_equal_times
+from analytics_kit.study.metrics.movement import (
+    area_under_curve,
+    maximum_absolute_deviation,
+    path_length,
+    speed_max,
+    speeds,
+)
 
 
 def corner():
@@ -36,7 +44,7 @@ def test_diagonal():
     assert path_length(x, y) == pytest.approx(1131.371, abs=5e-4)
     assert maximum_absolute_deviation(t, x, y)[0] == pytest.approx(0, abs=1e-9)
     assert area_under_curve(x, y) == pytest.approx(0, abs=1e-6)
-    assert speed_max(t, x, y)[0] / 1000 == pytest.approx(math.sqrt(2) / 10, rel=1e-9)
+    assert speed_max(t, speeds(t, x, y, np.empty(len(t))))[0] / 1000 == pytest.approx(math.sqrt(2) / 10, rel=1e-9)
 
 
 def test_corner_through_all_metrics():
@@ -190,3 +198,17 @@ def test_doubts():
     check.doubts(t, x, np.zeros(5), np.array([0, 3, 5]), 32767.0, found)
     assert found.tolist() == [[[1, 2], [0, 0], [1, 1]], [[1, 1], [1, 1], [1, 1]]]
     assert check.unsorted(t, np.array([0, 3]), np.array([3, 5])).tolist() == [0, 1]
+
+
+@settings(max_examples=300, derandomize=True, deadline=None, database=None)
+@given(st.lists(st.one_of(st.integers(0, 5).map(float), st.floats(allow_nan=False)), min_size=1, max_size=60))
+def test_median_and_extent_are_numpys(values):
+    with np.errstate(over="ignore", invalid="ignore"):
+        expected = np.median(values)
+    assert extent(np.array(values)) == (min(values), max(values))
+    np.testing.assert_array_equal(median(np.array(values)), expected)
+
+
+@pytest.mark.parametrize("values", [[3.0] * 5000, list(range(5000)), list(range(5000, 0, -1)), [1.0, 2.0] * 2500])
+def test_median_of_what_makes_quickselect_slow(values):
+    assert median(np.array(values, float)) == np.median(values)

@@ -1,0 +1,121 @@
+"""What stands in lines as the logger writes them: a clock and a time, then x and y in plain digits, or a key?
+
+This is no CSV parser: it knows those two lines only, and gives up at the first byte that does not belong in them.
+What it leaves is parsed by polars (`parse`) or read record by record (`rows`), with the same outcome.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from analytics_kit.study.keys import CODE, NAMED, key_class
+from analytics_kit.study.metrics.kernel import Floats, Ints, kernel
+
+SHORTEST_LINE = len(",0,\n")
+MOST_DIGITS = 15
+"""So many digits make a whole number that float64 holds; dividing it by a power of ten rounds only once."""
+_POWERS = np.array([10.0**n for n in range(MOST_DIGITS + 1)])
+_COMMA, _QUOTE, _APOSTROPHE, _MINUS, _POINT, _BREAK, _RETURN, _ZERO = (np.uint8(ord(sign)) for sign in ",\"'-.\n\r0")
+_BLANK, _TILDE = np.uint8(ord(" ")), np.uint8(ord("~"))
+_ONE, _START = np.uint64(1), np.uint64(0)  # a signed index would be checked for counting from the end, at every byte
+
+_PREFIX = np.frombuffer(b"Key.", np.uint8)
+_LONGEST_NAME = 11  # as a number of base 39 it fits into 64 bits
+_BASE = np.int64(39)
+_LETTERS = np.full(256, 38)
+"""1 to 37 for what names of keys are made of, 38 for anything else."""
+for _place, _letter in enumerate("_abcdefghijklmnopqrstuvwxyz0123456789", 1):
+    _LETTERS[ord(_letter)] = _LETTERS[ord(_letter.upper())] = _place
+_SIGNS = np.array([CODE[key_class(chr(sign))] for sign in range(128)], np.int8)
+_SIGNS[[_COMMA, _QUOTE]] = -1
+_OTHER, _PUNCTUATION = np.int8(CODE["other"]), np.int8(CODE["punctuation"])
+
+
+def _number(name: str) -> int:
+    number = 0
+    for letter in name:
+        number = number * int(_BASE) + int(_LETTERS[ord(letter)])
+    return number
+
+
+_BY_NUMBER = sorted((_number(name), CODE[kind]) for name, kind in NAMED.items())
+_NAMES = np.array([number for number, _ in _BY_NUMBER], np.int64)
+_CODES = np.array([code for _, code in _BY_NUMBER], np.int8)
+
+
+@kernel
+def decode(
+    text: npt.NDArray[np.uint8], ends: Ints, counts: Ints, columns: tuple[Floats, ...], codes: npt.NDArray[np.int8]
+) -> int:
+    """Fill columns (t, or t, x and y) and codes of keys from a text; its rows, -1 if a line is none of the logger's.
+
+    The text is pieces of whole lines that end at `ends`; counts[i] becomes the number of lines of piece i. `columns`
+    and, where a key ends the lines, `codes` have room for a row of every SHORTEST_LINE bytes. All is one loop, since
+    handing arrays to a function for each cell would take three times as long.
+    """
+    keys = len(codes) > 0
+    row = at = _START
+    for piece in range(len(ends)):
+        first, end = row, np.uint64(ends[piece])
+        while at < end:
+            sign = text[at]
+            while sign != _COMMA:
+                if sign < _BLANK or sign > _TILDE or sign == _QUOTE:
+                    return -1
+                at += _ONE
+                sign = text[at]
+
+            for place in range(len(columns)):
+                at += _ONE
+                negative = text[at] == _MINUS
+                at += np.uint64(negative)
+                whole, digits, places, point = np.int64(0), 0, 0, 0
+                while True:
+                    sign = text[at]
+                    if _ZERO <= sign < _ZERO + 10 and digits <= MOST_DIGITS:
+                        whole = whole * 10 + np.int64(sign - _ZERO)
+                        digits += 1
+                        places += point
+                    elif sign == _POINT and not point:
+                        point = 1
+                    else:
+                        break
+                    at += _ONE
+                behind = _BREAK if not keys and place == len(columns) - 1 else _COMMA
+                if digits == 0 or digits > MOST_DIGITS or sign != behind:
+                    return -1
+                value = whole / _POWERS[places]
+                columns[place][row] = -value if negative else value
+
+            if keys:
+                at += _ONE
+                begin, name, apart = at, np.int64(0), False
+                while text[at] != _BREAK:
+                    sign = text[at]
+                    if sign == 0 or sign == _RETURN or sign > 127:
+                        return -1
+                    apart |= _SIGNS[sign] < 0
+                    if len(_PREFIX) <= at - begin < len(_PREFIX) + _LONGEST_NAME:
+                        name = name * _BASE + _LETTERS[sign]
+                    at += _ONE
+                size, sign, code = at - begin, text[begin], _OTHER
+                if size == 1:
+                    code = _SIGNS[sign]
+                elif apart:  # the logger quotes a comma and a quote, nothing else
+                    comma = size == 3 and text[begin + _ONE] == _COMMA
+                    quote = size == 4 and text[begin + _ONE] == _QUOTE and text[at - 2 * _ONE] == _QUOTE
+                    code = _PUNCTUATION if (comma or quote) and sign == text[at - _ONE] == _QUOTE else np.int8(-1)
+                elif size == 3 and sign == text[at - _ONE] == _APOSTROPHE:
+                    code = _SIGNS[text[begin + _ONE]]
+                elif len(_PREFIX) < size <= len(_PREFIX) + _LONGEST_NAME:
+                    known = np.searchsorted(_NAMES, name)
+                    if known < len(_NAMES) and _NAMES[known] == name and (text[begin : begin + 4] == _PREFIX).all():
+                        code = _CODES[known]
+                if code < 0:
+                    return -1
+                codes[row] = code
+            at += _ONE
+            row += _ONE
+        counts[piece] = np.int64(row - first)
+    return int(np.int64(row))
