@@ -107,6 +107,8 @@ class ZipArchive(Archive):
     def __init__(self, file: IO[bytes], source: str, size_bytes: int, nested: bool = True) -> None:
         super().__init__(source, size_bytes)
         self._files: list[IO[bytes]] = []
+        self._loaded: list[memoryview | None] = []
+        """All bytes of those files that are in memory, where no seeking and no lock is needed."""
         self._nested: list[Member] = []
         try:
             with without_gc():
@@ -125,6 +127,7 @@ class ZipArchive(Archive):
             entries = list(read_directory(file))
         container = len(self._files)
         self._files.append(file)
+        self._loaded.append(memoryview(file.getvalue()) if isinstance(file, io.BytesIO) else None)
         nested = []
         for entry in entries:
             name = prefix + self._name(entry, prefix)
@@ -199,7 +202,7 @@ class ZipArchive(Archive):
             offset, left = offset + len(data), left - len(data)
             while done <= member.raw_bytes:
                 try:
-                    raw = data if member.method == _STORED else unpacker.decompress(data, CHUNK_BYTES)
+                    raw = bytes(data) if member.method == _STORED else unpacker.decompress(data, CHUNK_BYTES)
                 except isal_zlib.error as error:  # type: ignore[misc]  # its stub calls the class an instance
                     raise _damaged(error) from None
                 if not raw:  # only now: what does not fit into a piece may be kept inside the unpacker
@@ -210,7 +213,10 @@ class ZipArchive(Archive):
                 yield raw
         _verify(member, crc, done)
 
-    def _packed(self, member: Member, offset: int, size: int) -> bytes:
+    def _packed(self, member: Member, offset: int, size: int) -> bytes | memoryview:
+        loaded = self._loaded[member.container]
+        if loaded is not None and offset >= 0:
+            return loaded[offset : offset + size]
         try:
             with self._lock:  # threads share the file
                 file = self._files[member.container]
@@ -234,7 +240,7 @@ class ZipArchive(Archive):
             file.close()
 
 
-def _header_bytes(header: bytes) -> int:
+def _header_bytes(header: bytes | memoryview) -> int:
     """How far behind the start of its own header a member's data begins."""
     if len(header) < _LOCAL_HEADER.size or header[:4] != b"PK\3\4":
         raise MemberUnreadableError("unreadable", "its header is not where the ZIP's directory says")

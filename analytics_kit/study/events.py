@@ -37,6 +37,8 @@ Bytes = npt.NDArray[np.int8]
 JOIN_BYTES = 200_000
 """Members up to this size are joined; larger ones fill a parse of their own."""
 BATCH_BYTES = 8 << 20
+TELL_BYTES = 256 << 10
+"""Small members are not worth a word each."""
 NATIVE_LINE = len("10:00:00,0.00,a\n")
 """Lines of the logger are no shorter."""
 ODD_BYTES = 2048
@@ -89,18 +91,23 @@ def read_events(
     """The events of `work`, pairs of member and trial slot. `advance` is told of bytes as they are inflated."""
     rows = sum(member.raw_bytes for member, _ in work) // NATIVE_LINE + CHUNK_BYTES // SHORTEST_LINE
     reader = _Reader(kind, issues, keep_keys and kind == "keyboard", rows)
+    untold = 0
     for member, slot in work:
         stats = MemberRows(member.name, slot)
         reader.members.append(stats)
         try:
             if member.raw_bytes <= CHUNK_BYTES:
                 raw = archive.read(member)
-                advance(len(raw))
+                untold += len(raw)
+                if untold > TELL_BYTES:
+                    advance(untold)
+                    untold = 0
                 reader.take(raw, stats)
             else:
                 reader.take_large(archive.chunks(member), stats, advance)
         except MemberUnreadableError as error:
             reader.give_up(stats, error)
+    advance(untold)
     return reader.table()
 
 

@@ -89,7 +89,8 @@ class _Shards:
                 pool.shutdown(wait=False, cancel_futures=True)
 
     def _shard(self, shard: Shard) -> ShardResult:
-        return run_shard(self._archive, shard, self._options, self._store, self._prefix, self._advance)
+        with without_gc():
+            return run_shard(self._archive, shard, self._options, self._store, self._prefix, self._advance)
 
     def _advance(self, raw_bytes: int) -> None:
         with self._lock:
