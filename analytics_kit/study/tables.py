@@ -21,20 +21,20 @@ from analytics_kit.study.metrics import Grouped
 from analytics_kit.study.metrics.kernel import Floats, kernel
 
 ROW_GROUP = 256_000
+LARGEST = 2_000_000_000
 _ACTIONS = ("press", "release")
 
 
 @kernel
 def _whole(values: Floats, scale: float, out: npt.NDArray[np.int32]) -> bool:
-    """Write `values * scale` as whole numbers; False where one of them is none, or out of range."""
-    for i in range(len(values)):
+    """Write `values * scale` as whole numbers; False where one of them is none, is -0, or is out of range."""
+    whole = True
+    for i in range(len(values)):  # to the end in any case: a loop without a way out is done several values at a time
         scaled = np.rint(values[i] * scale)
-        if abs(scaled) > 2_000_000_000 or scaled / scale != values[i]:
-            return False
-        if scaled == 0 and np.signbit(values[i]):
-            return False
-        out[i] = np.int32(scaled)
-    return True
+        fits = (abs(scaled) <= LARGEST) & (scaled / scale == values[i]) & (np.signbit(values[i]) == (scaled < 0))
+        whole &= fits
+        out[i] = np.int32(scaled) if fits else 0
+    return whole
 
 
 def pack(values: Floats, scale: float) -> npt.NDArray[np.int32] | None:
@@ -73,7 +73,7 @@ def write_events(file: IO[bytes], group: Grouped, first_trial: int) -> None:
     whole_numbers = [name for name, column in columns.items() if column.type == pa.int32()]
     schema = pa.schema([pa.field(name, column.type, column.null_count > 0) for name, column in columns.items()])
     pq.write_table(
-        pa.table(columns, schema), file, row_group_size=ROW_GROUP, compression="lz4",
+        pa.table(columns, schema), file, row_group_size=ROW_GROUP, compression="lz4", write_statistics=[TRIAL_INDEX],
         use_dictionary=[name for name, column in columns.items() if pa.types.is_dictionary(column.type)],
         column_encoding=dict.fromkeys(whole_numbers, "DELTA_BINARY_PACKED"),
     )  # fmt: skip

@@ -23,18 +23,25 @@ def measure(t: Floats, starts: Ints, ends: Ints, activity_gap_s: float, out: Flo
         first = last = np.nan
         active = 0.0
         while True:
-            earliest = -1
+            earliest, others = -1, np.inf
             for k in range(kinds):
-                if at[k] < ends[k, i] and (earliest < 0 or t[at[k]] < t[at[earliest]]):
-                    earliest = k
+                if at[k] < ends[k, i]:
+                    if earliest < 0 or t[at[k]] < t[at[earliest]]:
+                        others = np.inf if earliest < 0 else t[at[earliest]]
+                        earliest = k
+                    else:
+                        others = min(others, t[at[k]])
             if earliest < 0:
                 break
-            now = t[at[earliest]]
-            at[earliest] += 1
+            row, end = at[earliest], ends[earliest, i]
             if np.isnan(first):
-                first = last = now
-            if now - last <= activity_gap_s + TICK_S:
-                active += now - last
-            last = now
+                first = last = t[row]
+            while row < end and t[row] <= others:  # as far as no other kind comes in between
+                gap = t[row] - last
+                if gap <= activity_gap_s + TICK_S:
+                    active += gap
+                last = t[row]
+                row += 1
+            at[earliest] = row
         if not np.isnan(first):
             out[i, 0], out[i, 1], out[i, 2] = last, first, active

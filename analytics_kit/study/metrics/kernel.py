@@ -38,14 +38,15 @@ def distance(x0: float, y0: float, x1: float, y1: float) -> float:
 def merge_equal_times(t: Floats, x: Floats, y: Floats, starts: Ints, ends: Ints) -> tuple[Floats, Ints, Ints]:
     """Rows (t, x, y) of which equal times of a trial keep only the last; where each trial starts and ends in them."""
     merged = np.empty((3, len(t)))
+    new_t, new_x, new_y = merged
     new_starts, new_ends = np.empty_like(starts), np.empty_like(ends)
     n = 0
     for i in range(len(starts)):
         new_starts[i] = n
-        for row in range(starts[i], ends[i]):
-            if n == new_starts[i] or t[row] != merged[0, n - 1]:
-                n += 1
-            merged[0, n - 1], merged[1, n - 1], merged[2, n - 1] = t[row], x[row], y[row]
+        last = ends[i] - 1
+        for row in range(starts[i], ends[i]):  # written in any case, and written over if the next one has its time
+            new_t[n], new_x[n], new_y[n] = t[row], x[row], y[row]
+            n += row == last or t[row] != t[row + 1]
         new_ends[i] = n
     return merged[:, :n], new_starts, new_ends
 
