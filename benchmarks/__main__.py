@@ -32,15 +32,15 @@ def seconds(act: Callable[[], object]) -> float:
 
 
 def afresh(what: str, path: Path, scratch: Path) -> float:
-    """How long `what` takes in a process of its own, as in a notebook just opened; the quickest of some."""
+    """How long `what` takes in a process of its own, as in a notebook just opened."""
     command = [sys.executable, "-m", "benchmarks.once", what, str(path), str(scratch)]
-    runs = (subprocess.run(command, check=True, capture_output=True, text=True) for _ in range(ROUNDS))
-    return min(float(run.stdout) for run in runs)
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def against_pandas(what: str, path: Path, goal: float, scratch: Path) -> Row:
     """`process()`, store written, against the loop of read_csv."""
-    ours, theirs = afresh("process", path, scratch), afresh("pandas_loop", path, scratch)
+    runs = [[afresh(what, path, scratch) for what in ("process", "pandas_loop")] for _ in range(ROUNDS)]
+    ours, theirs = map(min, zip(*runs, strict=True))  # by turns, the quickest of each
     ratio = theirs / ours
     return what, f"{ours:.2f} s, pandas loop {theirs:.2f} s: {ratio:.1f} times faster", f"≥ {goal:.0f}", ratio >= goal
 
@@ -61,8 +61,7 @@ def latency(folder: Path) -> Iterator[Row]:
     big = studies.large_files(folder)
     with broker(folder / "cold") as client:  # once, so that kernels are compiled
         client.submit(studies.twenty_members(folder, 0)).result()
-    command = [sys.executable, "-m", "benchmarks.once", "submit", str(big), str(folder / "cold")]
-    cold = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    cold = afresh("submit", big, folder / "cold")
     size = big.stat().st_size / 1e6
     yield f"submit() of {size:.0f} MB, cold (broker start, imports)", f"{cold:.2f} s", "< 2 s", cold < 2
     with broker(folder / "cold") as client:

@@ -18,7 +18,7 @@ MOST_DIGITS = 15
 _POWERS = np.array([10.0**n for n in range(MOST_DIGITS + 1)])
 _COMMA, _QUOTE, _APOSTROPHE, _MINUS, _POINT, _BREAK, _RETURN, _ZERO = (np.uint8(ord(sign)) for sign in ",\"'-.\n\r0")
 _BLANK, _TILDE = np.uint8(ord(" ")), np.uint8(ord("~"))
-_ONE, _START = np.uint64(1), np.uint64(0)  # a signed index would be checked for counting from the end, at every byte
+_ONE = np.uint64(1)  # a signed index would be checked for counting from the end, at every byte
 
 _PREFIX = np.frombuffer(b"Key.", np.uint8)
 _LONGEST_NAME = 11  # as a number of base 39 it fits into 64 bits
@@ -46,18 +46,23 @@ _CODES = np.array([code for _, code in _BY_NUMBER], np.int8)
 
 @kernel
 def decode(
-    text: npt.NDArray[np.uint8], ends: Ints, counts: Ints, columns: tuple[Floats, ...], codes: npt.NDArray[np.int8]
+    text: npt.NDArray[np.uint8],
+    starts: Ints,
+    ends: Ints,
+    counts: Ints,
+    columns: tuple[Floats, ...],
+    codes: npt.NDArray[np.int8],
 ) -> int:
     """Fill columns (t, or t, x and y) and codes of keys from a text; its rows, -1 if a line is none of the logger's.
 
-    The text is pieces of whole lines that end at `ends`; counts[i] becomes the number of lines of piece i. `columns`
+    Piece i of the text is whole lines from starts[i] to ends[i]; counts[i] becomes their number. `columns`
     and, where a key ends the lines, `codes` have room for a row of every SHORTEST_LINE bytes. All is one loop, since
     handing arrays to a function for each cell would take three times as long.
     """
     keys = len(codes) > 0
-    row = at = _START
+    row = np.uint64(0)
     for piece in range(len(ends)):
-        first, end = row, np.uint64(ends[piece])
+        at, first, end = np.uint64(starts[piece]), row, np.uint64(ends[piece])
         while at < end:
             sign = text[at]
             while sign != _COMMA:

@@ -20,7 +20,7 @@ from analytics_kit.study.columns import Columns
 from analytics_kit.study.decode import SHORTEST_LINE, decode
 from analytics_kit.study.issues import Issues
 from analytics_kit.study.keys import CODE, key_class
-from analytics_kit.study.parse import count_lines, is_regular, native_start, parsed, whole_lines
+from analytics_kit.study.parse import count_lines, is_regular, native_start, parsed
 from analytics_kit.study.rows import (
     Rows,
     decode_bytewise,
@@ -111,8 +111,8 @@ def read_events(
     return reader.table()
 
 
-Piece = tuple[bytes, MemberRows, int]
-"""Whole lines of a member, and the number of the first one."""
+Piece = tuple[bytes, int, MemberRows, int]
+"""Lines of a member, from a place in a text to its end, and the number of the first one."""
 
 
 class _Reader:
@@ -133,7 +133,7 @@ class _Reader:
         if header is None:
             self._slow(read_member(raw, self.kind, stats.member, self.issues), stats)
         else:
-            self._add(raw[len(header) :], header, stats, 2)
+            self._add(raw, len(header), header, stats, 2)
 
     def take_large(self, chunks: Iterator[bytes], stats: MemberRows, advance: Callable[[int], None]) -> None:
         """A member that comes in pieces, which are cut at line ends."""
@@ -152,15 +152,15 @@ class _Reader:
                     text = text[len(header) :]
                 cut = end_of_records(text)
                 rest = text[cut:]
-                self._add(text[:cut], header, stats, line)
+                self._add(text[:cut], 0, header, stats, line)
                 line += text.count(b"\n", 0, cut) if b"\r" not in text else len(text[:cut].splitlines())
             if header is None:
                 self.take(b"".join(irregular), stats)
             elif rest:
-                self._add(rest, header, stats, line)
+                self._add(rest, 0, header, stats, line)
             self._flush()
         except MemberUnreadableError as error:
-            waiting = [text for text, _, _ in self.batch] + [rest]
+            waiting = [text[start:] for text, start, _, _ in self.batch] + [rest]
             stats.rows_in += sum(1 for text in waiting for row in text.splitlines() if row.strip())
             error.partial = b"".join(irregular)
             self.batch, self.batch_bytes = [], 0
@@ -175,13 +175,16 @@ class _Reader:
         issues.list = [issue for issue in issues.list if issue.member != stats.member or not issue.rows_dropped]
         self.issues.add(stats.member, error.kind, str(error), rows_dropped=records, lost=True)
 
-    def _add(self, body: bytes, header: bytes, stats: MemberRows, line: int) -> None:
-        text = whole_lines(body, header.endswith(b"\r\n"))
+    def _add(self, text: bytes, start: int, header: bytes, stats: MemberRows, line: int) -> None:
+        if header.endswith(b"\r\n"):
+            text, start = text[start:].replace(b"\r\n", b"\n"), 0
+        if not text.endswith(b"\n"):
+            text += b"\n" if len(text) > start else b""
         if len(text) > JOIN_BYTES:
             self._flush()
-            self._parse([(text, stats, line)])
+            self._parse([(text, start, stats, line)])
             return
-        self.batch.append((text, stats, line))
+        self.batch.append((text, start, stats, line))
         self.batch_bytes += len(text)
         if self.batch_bytes > BATCH_BYTES:
             self._flush()
@@ -193,12 +196,13 @@ class _Reader:
 
     def _parse(self, pieces: list[Piece]) -> None:
         """Read pieces as one, or halve them until what is odd stands alone."""
-        text = pieces[0][0] if len(pieces) == 1 else b"".join(piece[0] for piece in pieces)
-        counts = self._read(text, np.cumsum([len(piece[0]) for piece in pieces]))
+        counts = self._decoded(pieces)
+        if counts is None:
+            counts = self._parsed(pieces)
         if counts is not None:
-            for (body, stats, line), records in zip(pieces, counts.tolist(), strict=True):
+            for (text, start, stats, line), records in zip(pieces, counts.tolist(), strict=True):
                 if not stats.rows_kept:
-                    stats.clock = body[: body.find(b",")].decode("ascii", errors="replace").strip()
+                    stats.clock = text[start : text.find(b",", start)].decode("ascii", errors="replace").strip()
                 stats.rows_in += records
                 stats.rows_kept += records
                 stats.lines.append((line, None, records))
@@ -209,32 +213,44 @@ class _Reader:
         else:
             self._halve(*pieces[0])
 
-    def _read(self, text: bytes, ends: Ints) -> Ints | None:
-        """Append the rows of a text; how many each piece has, None where a line is not a good record."""
-        if not self.keep_keys:
-            counts = np.empty(len(ends), np.int64)
-            numbers, codes = self.columns.room(len(text) // SHORTEST_LINE)
-            rows = decode(np.frombuffer(text, np.uint8), ends, counts, numbers, codes)
-            if rows >= 0:
-                self.columns.rows += rows
-                return counts
+    def _decoded(self, pieces: list[Piece]) -> Ints | None:
+        """Append rows as the logger writes them; how many each piece has, None where a line is different."""
+        if self.keep_keys:
+            return None
+        text = pieces[0][0] if len(pieces) == 1 else b"".join(piece[0] for piece in pieces)
+        ends = np.cumsum([len(piece[0]) for piece in pieces])
+        starts = np.array([piece[1] for piece in pieces])
+        starts[1:] += ends[:-1]
+        counts = np.empty(len(pieces), np.int64)
+        numbers, codes = self.columns.room(len(text) // SHORTEST_LINE)
+        rows = decode(np.frombuffer(text, np.uint8), starts, ends, counts, numbers, codes)
+        if rows < 0:
+            return None
+        self.columns.rows += rows
+        return counts
+
+    def _parsed(self, pieces: list[Piece]) -> Ints | None:
+        """Append rows of a line each; how many each piece has, None where a line is no good record."""
+        bodies = [text[start:] for text, start, _, _ in pieces]
+        text = b"".join(bodies)
         frame = parsed(text, self.kind)
         if frame is None:
             return None
         keys = frame.drop_in_place("key") if self.kind == "keyboard" else None
         self._append([column.to_numpy() for column in frame], keys)
-        return count_lines(text, ends)
+        return count_lines(text, np.cumsum([len(body) for body in bodies]))
 
     def _append(self, numbers: Sequence[npt.ArrayLike], keys: pl.Series | None) -> None:
         codes = None if keys is None else _classes(keys)
         self.columns.add(numbers, codes, keys if self.keep_keys else None)
 
-    def _halve(self, text: bytes, stats: MemberRows, line: int) -> None:
+    def _halve(self, whole: bytes, start: int, stats: MemberRows, line: int) -> None:
+        text = whole[start:]
         regular = is_regular(text, self.kind)
         middle = text.find(b"\n", len(text) // 2) + 1
         if regular and len(text) > ODD_BYTES and 0 < middle < len(text):
-            self._parse([(text[:middle], stats, line)])
-            self._parse([(text[middle:], stats, line + text.count(b"\n", 0, middle))])
+            self._parse([(text[:middle], 0, stats, line)])
+            self._parse([(text[middle:], 0, stats, line + text.count(b"\n", 0, middle))])
             return
         decoded = text.decode() if regular else decode_bytewise(text, stats.member, self.issues)
         self._slow(read_records(decoded, native_header(self.kind), line, self.kind, stats.member, self.issues), stats)

@@ -36,13 +36,6 @@ def native_start(text: bytes, kind: Kind) -> bytes | None:
     return None
 
 
-def whole_lines(body: bytes, crlf: bool) -> bytes:
-    """What follows the header, with plain line ends and one at the end."""
-    if crlf:
-        body = body.replace(b"\r\n", b"\n")
-    return body if not body or body.endswith(b"\n") else body + b"\n"
-
-
 def is_regular(text: bytes, kind: Kind) -> bool:
     """Whether one line is one record in a text of whole lines."""
     if b"\r" in text or b"\0" in text:

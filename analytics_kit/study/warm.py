@@ -19,7 +19,7 @@ def warm() -> None:
     lines: dict[Kind, bytes] = {"keyboard": b"0,0,a\n", "mouse_movement": b"0,0,0,0\n"}
     for kind, line in lines.items():
         room = Columns(kind, 2).room(1)
-        decode(np.frombuffer(line, np.uint8), np.array([len(line)]), np.empty(1, np.int64), *room)
+        decode(np.frombuffer(line, np.uint8), np.array([0]), np.array([len(line)]), np.empty(1, np.int64), *room)
     for kind in KINDS:
         keyboard = kind == "keyboard"
         place = np.empty(0) if keyboard else t.copy()
