@@ -1,6 +1,8 @@
-"""Load every compiled kernel before work comes: 10 s the first time on a machine, a fraction of one afterwards."""
+"""Load every compiled kernel and library before work comes: 10 s the first time, a fraction of one afterwards."""
 
 from __future__ import annotations
+
+import io
 
 import numpy as np
 
@@ -9,11 +11,11 @@ from analytics_kit.study.columns import Columns
 from analytics_kit.study.decode import decode
 from analytics_kit.study.events import EventTable, MemberRows
 from analytics_kit.study.metrics import Grouped, check, evaluate
-from analytics_kit.study.tables import pack
+from analytics_kit.study.tables import pack, write_events
 
 
 def warm() -> None:
-    """Measure a tiny made-up trial of every kind. Only numpy and numba run: a parent of forks must not run polars."""
+    """Measure a tiny made-up trial of every kind. A parent of forks must not run polars."""
     t = np.array([0.0, 0.1, 0.5, 0.4])
     groups = {}
     lines: dict[Kind, bytes] = {"keyboard": b"0,0,a\n", "mouse_movement": b"0,0,0,0\n"}
@@ -30,5 +32,6 @@ def warm() -> None:
         check.doubts(table.t, table.x, table.y, offsets, float(check.SCREEN_LIMIT_PX), np.zeros((1, 3, 2), np.int64))
         groups[kind] = Grouped(table, 1)
         groups[kind].sort_by_time()
+        write_events(io.BytesIO(), groups[kind], 0)  # pyarrow looks for pandas when it is first given an array
     evaluate(groups, 1, Options())
     pack(t, 100.0)
