@@ -39,4 +39,5 @@ class Bar:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._bars.refresh()  # in a notebook, stop() leaves what was drawn last
         self._bars.stop()

@@ -36,8 +36,10 @@ def is_static() -> bool:
 def text(info: JobInfo) -> str:
     """One line: source, state, and what matters in that state."""
     line = f"{PurePath(info.source).name}: {info.status}"
+    if info.status in (JobStatus.QUEUED, JobStatus.RUNNING):
+        line += _doing(info)
     if info.status is JobStatus.RUNNING:
-        line += f", {info.progress.phase} {info.progress.fraction:.0%}"
+        line += f" {info.progress.fraction:.0%}"
     if info.status is JobStatus.COMPLETED:
         line += _counts(info)
     if info.error is not None:
@@ -50,13 +52,9 @@ def html(info: JobInfo) -> str:
     name = escape.escape(PurePath(info.source).name)
     percent = round(100 * info.progress.fraction)
     rows = [f"<b>{name}</b>: {_SIGNS[info.status]} {info.status}"]
-    if info.status is JobStatus.RUNNING:
-        rows[0] += f", {escape.escape(info.progress.phase)}"
     if info.status in (JobStatus.QUEUED, JobStatus.RUNNING):
-        rows[0] = (
-            f"<label>{rows[0]} <progress value='{percent}' max='100' style='width:16em'>{percent}%</progress> "
-            f"{percent}%</label>"
-        )
+        bar = f"<progress value='{percent}' max='100' style='width:16em'>{percent}%</progress>"
+        rows[0] = f"<label>{rows[0]}{escape.escape(_doing(info))} {bar} {percent}%</label>"
     if info.status is JobStatus.COMPLETED:
         rows[0] += _counts(info)
     if info.error is not None:
@@ -70,6 +68,11 @@ def html(info: JobInfo) -> str:
 def settled(info: JobInfo) -> dict[str, str]:
     """Text and HTML of a job for a report: equal whenever the study is."""
     return {"text/plain": text(info), "text/html": html(info)}
+
+
+def _doing(info: JobInfo) -> str:
+    """The phase, which of a queued job is what its workers do before they take it."""
+    return "" if info.progress.phase == info.status else f", {info.progress.phase}"
 
 
 def _counts(info: JobInfo) -> str:

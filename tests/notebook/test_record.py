@@ -30,6 +30,13 @@ def test_progress_is_a_labelled_element(status):
     assert re.search(r"<label>.*<progress value='26' max='100'[^>]*>26%</progress>.*</label>", told)
 
 
+def test_a_job_that_waits_for_its_workers_to_start_says_so():
+    waiting = info(JobStatus.QUEUED, progress=Progress("compiling"))
+    assert record.text(waiting).endswith("study.zip: queued, compiling")
+    assert "queued, compiling <progress" in record.html(waiting)
+    assert record.text(info(JobStatus.QUEUED)).endswith("study.zip: queued")
+
+
 @pytest.mark.parametrize("status", [JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED])
 def test_what_has_ended_has_no_bar(status):
     assert "<progress" not in record.html(info(status))

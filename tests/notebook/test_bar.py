@@ -1,0 +1,34 @@
+"""The bar says how far the work is, and ends with what was shown last."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from analytics_kit.model import Progress
+from analytics_kit.notebook.bar import Bar
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_what_was_shown_last_is_what_is_left(terminal):
+    console = Console(file=io.StringIO(), force_terminal=terminal, width=120)
+    with Bar("<b>study.zip[red]", console) as bar:
+        bar.show(Progress("processing", 50, 100, fraction=0.5))
+        bar.show(Progress("merging", 100, 100, fraction=1.0), "completed")
+    last = [line for line in console.file.getvalue().split("\n") if "study" in line][-1]
+    assert "<b>study.zip[red] completed" in last
+    assert "100%" in last
+
+
+def test_a_notebook_gets_the_last_state_too(monkeypatch):
+    bar, drawn = Bar("study.zip", Console(file=io.StringIO(), force_jupyter=True)), []
+    monkeypatch.setattr("rich.live.Live.refresh", lambda live: drawn.append(bar._bars.tasks[0].description))
+    with bar:
+        bar.show(Progress("merging", 100, 100, fraction=1.0), "completed")
+    assert drawn[-1] == "completed"
+
+
+def test_an_error_inside_leaves_the_bar_and_is_raised():
+    console = Console(file=io.StringIO(), force_terminal=True)
+    with pytest.raises(KeyError), Bar("study.zip", console):
+        raise KeyError
