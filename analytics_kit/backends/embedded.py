@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
+import selectors
 import shutil
 import signal
 import socket
@@ -158,9 +158,10 @@ def _start(place: Place, settings: Settings, warm: str) -> Path:
         finally:
             os.close(write_end)
         # The supervisor holds the other end: a word from it, or its end, whichever comes first.
-        ready, _, _ = select.select([answer], [], [], START_LIMIT_S)
-        if ready and answer.read(1):
-            return place.socket
+        with selectors.DefaultSelector() as selector:  # select() itself fails where many files are open
+            selector.register(answer, selectors.EVENT_READ)
+            if selector.select(START_LIMIT_S) and answer.read(1):
+                return place.socket
     said = place.log.read_bytes()[said_before:].decode(errors="replace").strip().splitlines()
     raise BrokerUnavailableError(
         f"The embedded broker does not start: {said[-1] if said else 'no answer'}", hint=f"See {place.log}."

@@ -1,5 +1,7 @@
 """The broker of our own: started once, shared, kept up, found again with its jobs, and gone without a trace."""
 
+import os
+import resource
 import sys
 import threading
 import time
@@ -169,6 +171,19 @@ def test_a_server_that_does_not_start_is_an_error_with_its_words(broker, monkeyp
     with pytest.raises(BrokerUnavailableError, match="does not start") as caught:
         broker()
     assert "log" in caught.value.hint
+
+
+def test_it_starts_from_a_process_with_many_open_files(broker, asked):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 2000)), hard))
+    files = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+    try:
+        backend = broker()
+        assert ended(backend, backend.submit(asked("echo")).job_id).status is JobStatus.COMPLETED
+    finally:
+        for file in files:
+            os.close(file)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @pytest.mark.parametrize("name", ["valkey-server", "redis-server"])
