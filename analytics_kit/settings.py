@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from analytics_kit.errors import SettingsError, nearest
 
+HINT = "The README lists the settings, under “Your own Redis”."
 URL_SCHEMES = ("redis", "rediss", "unix")
 
 
@@ -39,7 +40,12 @@ class Settings(BaseSettings):
     """Checked settings. Secrets are never shown: `redis_url` and `redis_password` print as stars."""
 
     model_config = SettingsConfigDict(
-        frozen=True, extra="ignore", env_prefix="ANALYTICS_KIT_", env_file=".env", use_attribute_docstrings=True
+        frozen=True,
+        extra="ignore",
+        env_prefix="ANALYTICS_KIT_",
+        env_file=".env",
+        env_ignore_empty=True,
+        use_attribute_docstrings=True,
     )
 
     redis_url: SecretStr | None = Field(None, validation_alias=AliasChoices("redis_url", "REDIS_URL"))
@@ -91,7 +97,7 @@ class Settings(BaseSettings):
         """Settings for `connect(url, **settings)`. Raises SettingsError that names what is wrong, never its value."""
         for name in settings:
             if name not in cls.model_fields:
-                raise SettingsError(f"Unknown setting {name!r}.{nearest(name, cls.model_fields)}")
+                raise SettingsError(f"Unknown setting {name!r}.{nearest(name, cls.model_fields)}", hint=HINT)
         if url in ("embedded", "local"):
             settings["backend"] = url
         elif url is not None:
@@ -106,8 +112,11 @@ class Settings(BaseSettings):
             return cls(**settings)
         except ValidationError as error:
             problem = error.errors(include_input=False)[0]
-            name = ".".join(str(part) for part in problem["loc"])
-            raise SettingsError(f"Setting {name} can't be used: {problem['msg']}.") from None
+            name = ".".join(str(part) for part in problem["loc"]).lower()
+            variable = name.upper() if name.startswith("redis_") else f"ANALYTICS_KIT_{name.upper()}"
+            raise SettingsError(f"Setting {name} ({variable}) can't be used: {problem['msg']}.", hint=HINT) from None
+        except UnicodeDecodeError:
+            raise SettingsError("The file .env here is not UTF-8.", hint="Save it as UTF-8.") from None
 
     def broker_url(self) -> str | None:
         """URL of the Redis that is named, with its password; None when none is named."""

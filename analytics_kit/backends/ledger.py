@@ -13,7 +13,16 @@ import redis
 from rq import Queue
 from rq.serializers import JSONSerializer
 
-from analytics_kit.backends.record import RECORD_TTL_S, SOURCES, Record, RefusedError, State, encoded, joinable
+from analytics_kit.backends.record import (
+    RECORD_TTL_S,
+    SOURCES,
+    Record,
+    RefusedError,
+    State,
+    encoded,
+    joinable,
+    tagged,
+)
 from analytics_kit.errors import JobNotFoundError
 from analytics_kit.model import Progress
 
@@ -94,7 +103,12 @@ class Ledger:
                         earlier.job_id == record.job_id
                         or (not refresh and joinable(earlier.state, earlier.ended_at, record.created_at))
                     ):
-                        return earlier
+                        joined = tagged(earlier, record.tags)
+                        if joined != earlier:
+                            pipe.multi()
+                            pipe.hset(self._key(earlier.job_id), mapping=encoded({"tags": joined.tags}))
+                            pipe.execute()
+                        return joined
                     pipe.multi()
                     pipe.hset(self._key(record.job_id), mapping=record.to_fields())
                     pipe.set(pointer, record.job_id)

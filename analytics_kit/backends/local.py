@@ -11,7 +11,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
-from analytics_kit.backends.record import Record, RefusedError, State, joinable, moved
+from analytics_kit.backends.record import Record, RefusedError, State, joinable, moved, tagged
 from analytics_kit.backends.running import run
 from analytics_kit.errors import JobNotFoundError
 from analytics_kit.model import JobInfo, JobRequest, JobStatus, Progress
@@ -46,6 +46,8 @@ class LocalBackend:
         with self._changed:
             earlier = self._records.get(self._newest.get(request.result_key, ""))
             if earlier and not request.refresh and joinable(earlier.state, earlier.ended_at, now):
+                earlier = tagged(earlier, request.tags)
+                self._put(earlier)
                 return earlier.info(self.name)
             record = Record.of(request, secrets.token_hex(8), now)
             self._newest[request.result_key] = record.job_id

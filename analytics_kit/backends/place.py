@@ -97,7 +97,7 @@ def prepare(place: Place) -> None:
 
 def taken(lock: Path) -> bool:
     """Whether a living process holds the lock."""
-    with contextlib.suppress(FileNotFoundError), lock.open("rb") as file:
+    with contextlib.suppress(OSError), lock.open("rb") as file:
         return not _flock(file.fileno(), fcntl.LOCK_SH)
     return False
 

@@ -167,6 +167,11 @@ def moved(record: Record, to: State, now_s: float, **changes: Any) -> Record:
     return replace(record, state=to, **changes)
 
 
+def tagged(record: Record, tags: tuple[str, ...]) -> Record:
+    """The record with the tags of one more request."""
+    return replace(record, tags=(*record.tags, *(tag for tag in tags if tag not in record.tags)))
+
+
 def joinable(state: State, ended_at: float | None, now_s: float) -> bool:
     """Whether a request for the same result is served by this job in place of a new one."""
     if state is State.COMPLETED:

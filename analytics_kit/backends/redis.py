@@ -33,7 +33,7 @@ NO_WORKER = "No worker listens on this Redis; the job waits. Start one with: ana
 T = TypeVar("T")
 
 
-def connect(url: str) -> redis.Redis:
+def connect(url: str, answer_timeout_s: float | None = None) -> redis.Redis:
     """A client for the URL; nothing is sent yet. Raises SettingsError, without the URL, when it can't be read."""
     try:
         parts = urlsplit(url)
@@ -43,7 +43,7 @@ def connect(url: str) -> redis.Redis:
         client = redis.Redis.from_url(
             url,
             socket_connect_timeout=CONNECT_TIMEOUT_S,
-            socket_timeout=ANSWER_TIMEOUT_S,
+            socket_timeout=answer_timeout_s or ANSWER_TIMEOUT_S,
             health_check_interval=15,
             # Once more at once, for a connection that went stale in the pool; never after a time-out.
             retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
@@ -65,6 +65,10 @@ def translated(address: str) -> Iterator[None]:
     try:
         yield
     except redis.AuthenticationError as error:
+        if "HELLO must be called" in str(error) or "NOAUTH" in str(error):
+            raise BrokerUnavailableError(
+                f"Redis at {address} needs a password.", hint="Set REDIS_PASSWORD or put it into REDIS_URL."
+            ) from error
         raise BrokerUnavailableError(
             f"Redis at {address} refuses the password: {_words(error)}.", hint="Correct REDIS_PASSWORD or REDIS_URL."
         ) from error
@@ -105,7 +109,7 @@ class RedisBackend:
         self._open(url)
 
     def _open(self, url: str) -> None:
-        self._address = without_secrets(url)
+        self._url, self._address = url, without_secrets(url)
         self._ledger = Ledger(connect(url), self._namespace)
 
     def _call(self, act: Callable[[Ledger], T]) -> T:
@@ -113,8 +117,9 @@ class RedisBackend:
             return act(self._ledger)
 
     def ping(self) -> None:
-        """Raise BrokerUnavailableError unless the server answers."""
-        self._call(lambda book: book.connection.ping())
+        """Raise BrokerUnavailableError unless the server answers soon."""
+        with translated(self._address), connect(self._url, CONNECT_TIMEOUT_S) as probe:
+            probe.ping()
 
     def submit(self, request: JobRequest) -> JobInfo:
         """Queue the work, or join the job that already does it."""

