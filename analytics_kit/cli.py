@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -14,6 +15,7 @@ from typing import Annotated, Any
 
 import pandas as pd
 import typer
+from rich.filesize import decimal
 
 from analytics_kit import __version__
 from analytics_kit.backends import embedded, worker
@@ -23,7 +25,8 @@ from analytics_kit.errors import AnalyticsKitError, JobCancelledError, SettingsE
 from analytics_kit.job import Job
 from analytics_kit.model import JobStatus, Options
 from analytics_kit.notebook.bar import Bar
-from analytics_kit.settings import Settings
+from analytics_kit.settings import Settings, without_secrets
+from analytics_kit.study.result import require_new
 from analytics_kit.study.sample import sample_study
 from analytics_kit.terminal import HEAD, err, job_json, out, print_frame, print_json, print_pairs, print_result
 
@@ -78,8 +81,9 @@ def _main(
 def demo(folder: Annotated[Path | None, typer.Option(help="Keep the sample study here.")] = None) -> None:
     """Make a sample study, process it on the queue, and show its first trials."""
     with tempfile.TemporaryDirectory() as scratch, Client() as client:
-        path = sample_study((folder or Path(scratch)) / "sample_study.zip")
-        out.print(f"A sample study of 8 participants: {path.name}, {path.stat().st_size / 1e6:.1f} MB")
+        # Of its own seed: what the notebook and the README submit is not joined to what is removed here.
+        path = sample_study((folder or Path(scratch)) / "sample_study.zip", seed=1)
+        out.print(f"A sample study of 8 participants: {path.name}, {decimal(path.stat().st_size)}")
         job = client.submit(path, refresh=True, tags=["demo"])
         out.print(f"Submitted as job {job.id} on the {job.backend} backend")
         _watch(job, None)
@@ -97,7 +101,7 @@ def sample(
 ) -> None:
     """Write a realistic study ZIP to try things on."""
     written = sample_study(path, participants, trials, seed, trial_s=trial_s)
-    out.print(f"{written}: {written.stat().st_size / 1e6:.1f} MB")
+    out.print(f"{written}: {decimal(written.stat().st_size)}", markup=False)
 
 
 @app.command()
@@ -108,6 +112,8 @@ def process(
     as_json: AsJson = False,
 ) -> None:
     """Process a study here and now, without a queue."""
+    if save is not None:
+        require_new(save)
     with Client() as client:
         result = client.process(source, progress=not as_json, **_options(options))
     if save is not None:
@@ -119,13 +125,15 @@ def process(
 def submit(
     source: Source,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the end and show it.")] = False,
-    timeout: Annotated[float | None, typer.Option(help="Wait at most so many seconds.")] = None,
+    timeout: Annotated[float | None, typer.Option(min=0, help="With --wait: at most so many seconds.")] = None,
     refresh: Annotated[bool, typer.Option("--refresh", help="Work again even if it was done before.")] = False,
     tag: Annotated[list[str] | None, typer.Option(help="A word to find the job by.")] = None,
     options: Set = None,
     as_json: AsJson = False,
 ) -> None:
     """Queue a study and return at once."""
+    if timeout is not None and not wait:
+        raise SettingsError("--timeout says how long to --wait.", hint="Add --wait.")
     with Client() as client:
         job = client.submit(source, refresh=refresh, tags=tag, **_options(options))
         if job.backend == "local":
@@ -137,7 +145,7 @@ def submit(
             _watch(job, timeout)
         elif not job.wait(timeout):
             print_json(job_json(job))
-            raise TimeoutError(f"Job {job.id} goes on.")
+            raise TimeoutError(_left(job))
         if as_json:
             print_json(job_json(job))
         result = job.result()
@@ -171,7 +179,10 @@ def jobs(
 def result(
     job_id: Annotated[str, typer.Argument(help="The job.")],
     table: Annotated[TableName, typer.Option(help="Which table.")] = TableName.TRIALS,
-    file_format: Annotated[FileFormat, typer.Option("--format", help="How to write it.")] = FileFormat.CSV,
+    file_format: Annotated[
+        FileFormat | None,
+        typer.Option("--format", help="How to write it; if left out, by the ending of -o, else CSV."),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Where to; standard output if left out.")
     ] = None,
@@ -184,6 +195,8 @@ def result(
                 f"Job {job_id} is {job.status}.", hint=f"analytics-kit jobs {job_id} shows its progress."
             )
         frame: pd.DataFrame = getattr(job.result(), table)
+    if file_format is None:
+        file_format = FileFormat.PARQUET if output and output.suffix == ".parquet" else FileFormat.CSV
     if file_format is FileFormat.PARQUET and output is None and sys.stdout.isatty():
         raise SettingsError("Parquet is no text for a terminal.", hint="Name a file with -o.")
     target: Any = output if output is not None else sys.stdout.buffer
@@ -197,7 +210,10 @@ def start_worker(
     n: Annotated[int, typer.Option("-n", min=1, help="How many worker processes.")] = 1,
 ) -> None:
     """Run workers for the configured Redis, on this or any host that sees the store."""
-    raise typer.Exit(worker.run_workers(Settings.of(), n, WARM))
+    settings = Settings.of()
+    if url := settings.broker_url():
+        err.print(f"{n} worker(s) for {without_secrets(url)}; Ctrl-C lets running jobs finish.", markup=False)
+    raise typer.Exit(worker.run_workers(settings, n, WARM))
 
 
 @app.command()
@@ -239,36 +255,54 @@ def _options(pairs: Sequence[str] | None) -> dict[str, Any]:
 
 
 def _watch(job: Job, timeout: float | None) -> None:
-    """Show a live bar until the job ends. Raises TimeoutError."""
-    with Bar(Path(job.info().source).name, err) as bar:
-        for info in job.follow(timeout):
-            bar.show(info.progress, str(info.status) if info.status.final else info.progress.phase)
+    """Show a live bar, and what has to be said of the job, until it ends. Raises TimeoutError."""
+    said = ""
+    try:
+        with Bar(Path(job.info().source).name, err) as bar:
+            for info in job.follow(timeout):
+                if info.notice not in ("", said):
+                    bar.say(said := info.notice)
+                bar.show(info.progress, str(info.status) if info.status.final else info.progress.phase)
+    except KeyboardInterrupt:
+        err.print(f"Interrupted. {_left(job)}", markup=False, highlight=False)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
     if not job.done():
-        raise TimeoutError(f"Job {job.id} goes on; `analytics-kit jobs {job.id}` shows it.")
+        raise TimeoutError(_left(job))
+
+
+def _left(job: Job) -> str:
+    """What becomes of a job that nobody waits for any more."""
+    if job.backend == "local":
+        return f"Job {job.id} ends with this process; nothing of it is kept."
+    return f"Job {job.id} goes on; `analytics-kit jobs {job.id}` shows it."
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line: errors go to standard error without a traceback, unless `--debug` is given."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a name that the terminal can't show is no reason to end
     warnings.showwarning = lambda message, *_, **__: err.print(f"Warning: {message}", markup=False, highlight=False)
     try:
-        app(words)
-    except KeyboardInterrupt:
-        _leave("Interrupted. A submitted job goes on.", EXIT_INTERRUPTED, words)
+        app([word for word in words if word != "--debug"])
     except TimeoutError as error:
-        _leave(str(error), EXIT_TIMEOUT, words)
+        _leave(str(error), EXIT_TIMEOUT, debug)
     except JobCancelledError as error:
-        _leave(str(error), EXIT_CANCELLED, words)
+        _leave(str(error), EXIT_CANCELLED, debug)
     except SettingsError as error:
-        _leave(str(error), EXIT_USAGE, words)
+        _leave(str(error), EXIT_USAGE, debug)
     except AnalyticsKitError as error:
-        _leave(f"{type(error).__name__}: {error}", EXIT_FAILED, words)
+        _leave(f"{type(error).__name__}: {error}", EXIT_FAILED, debug)
     except BrokenPipeError:
         os._exit(EXIT_FAILED)  # whoever read has gone; closing standard output would complain
+    except OSError as error:  # a file that can't be written where it was asked for
+        _leave(str(error), EXIT_FAILED, debug)
 
 
-def _leave(message: str, code: int, words: Sequence[str]) -> None:
-    if "--debug" in words:
+def _leave(message: str, code: int, debug: bool) -> None:
+    if debug:
         err.print_exception()
     err.print(message, markup=False, highlight=False)
     raise SystemExit(code)

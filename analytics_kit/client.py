@@ -95,10 +95,10 @@ class Client:
             owner=self.settings.namespace,
             refresh=refresh,
         )
-        info = self._send(request)
+        backend, info = self._send(request)
         if info.status is JobStatus.COMPLETED and not self._is_stored(info):
-            info = self._send(replace(request, refresh=True))
-        return Job(self.backend, info)
+            backend, info = self._send(replace(request, refresh=True))
+        return Job(backend, info)
 
     def process(self, source: str | os.PathLike[str], *, progress: bool = False, **options: Any) -> StudyResult:
         """The result of a study, worked out here and now without a queue; `progress=True` shows a bar.
@@ -164,15 +164,18 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _send(self, request: JobRequest) -> JobInfo:
-        """Submit; under `auto`, choose the backend anew once when the one in use is gone."""
+    def _send(self, request: JobRequest) -> tuple[Backend, JobInfo]:
+        """Submit, and say where to; under `auto`, choose the backend anew once when the one in use is gone."""
+        backend = self.backend
         try:
-            return self.backend.submit(request)
+            return backend, backend.submit(request)
         except BrokerUnavailableError:
             if self.settings.backend != "auto":
                 raise
-            self.close()
-            return self.backend.submit(request)
+        with self._lock:
+            if self._opened is backend:  # else another thread has chosen already
+                self._opened = None
+        return (chosen := self.backend), chosen.submit(request)
 
     def _result_key(self, content: str, options: Options) -> str:
         """What is shared by all who ask for the same: content, options, namespace, schema."""

@@ -9,8 +9,6 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-import fsspec
-
 from analytics_kit.client import Client
 from analytics_kit.errors import AnalyticsKitError
 from analytics_kit.settings import Settings
@@ -74,12 +72,11 @@ def _store(settings: Settings) -> Iterator[Finding]:
         yield Finding("store", f"{url} can be written")
     except AnalyticsKitError as error:
         yield Finding("store", error.message, False, error.hint)
-    _, path = fsspec.core.url_to_fs(url)
     if settings.store is None:
         free = shutil.disk_usage(settings.home.expanduser()).free if settings.home.expanduser().exists() else None
         if free is not None:
             yield Finding(
-                "free space", f"{free / 1e9:.1f} GB at {path}", free > ENOUGH_BYTES,
+                "free space", f"{free / 1e9:.1f} GB at {url}", free > ENOUGH_BYTES,
                 "Free some space, or set ANALYTICS_KIT_STORE to a larger place.",
             )  # fmt: skip
 
@@ -95,7 +92,8 @@ def _broker(client: Client) -> Iterator[Finding]:
         named = client.settings.backend == "local"
         yield Finding(
             "broker", f"none: work is done in the process ({health['reason'] or 'as asked for'})", named,
-            "Start the Redis that is named, or unset REDIS_URL and REDIS_HOST for the embedded one.",
+            "Start the Redis that is named, or unset REDIS_URL and REDIS_HOST for the embedded one."
+            if client.settings.broker_url() else "See above for what the embedded broker needs.",
         )  # fmt: skip
         return
     yield Finding("broker", f"{health['backend']} at {broker['address']}, version {broker['version']}")

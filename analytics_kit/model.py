@@ -175,6 +175,10 @@ class Task(Protocol):
         """The job that the task works for."""
 
     @property
+    def attempt(self) -> int:
+        """Which attempt at the job this is; what an earlier one still does must not touch what this one writes."""
+
+    @property
     def arguments(self) -> Mapping[str, Any]:
         """The JSON arguments it was submitted with."""
 

@@ -19,7 +19,7 @@ def process_study(task: Task) -> dict[str, Any]:
     arguments = task.arguments
     source: str = arguments["source"]
     _require_allowed(source)
-    prefix = f"results/{arguments['result_key']}/{task.job_id}"
+    prefix = f"results/{arguments['result_key']}/{task.job_id}-{task.attempt}"
     summary = pipeline.run(
         source,
         Options.of(**arguments["options"]),
@@ -38,10 +38,11 @@ def warm() -> None:
 
 def _require_allowed(source: str) -> None:
     roots = Settings.of().sources
-    if roots is None or is_url(source):
+    if roots is None:
         return
-    path = Path(source).resolve()
-    if not any(path.is_relative_to(root.expanduser().resolve()) for root in roots):
+    # A URL may say file:// or chain others, so where there are limits only paths are let through.
+    path = None if is_url(source) else Path(source).resolve()
+    if path is None or not any(path.is_relative_to(root.expanduser().resolve()) for root in roots):
         raise SourceNotFoundError(
             f"{source} is not below a folder that this worker may read.",
             hint="ANALYTICS_KIT_SOURCES on the worker lists the folders it may read.",

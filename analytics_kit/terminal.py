@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,7 +17,8 @@ from analytics_kit.study.result import StudyResult
 
 HEAD = ("participant", "task", "factor", "trial", "movement_count", "path_length_px")
 WIDE = 200
-out = Console(soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
+ISSUES_SHOWN = 5
+out = Console(soft_wrap=True, width=WIDE)  # a line that is too long is wrapped by the terminal, and never cut
 err = Console(stderr=True, soft_wrap=True)
 
 
@@ -51,6 +51,9 @@ def print_result(result: StudyResult, as_json: bool) -> None:
         print_json(result.summary)
         return
     out.print(repr(result), markup=False)
+    for issue in result.issues.head(ISSUES_SHOWN).to_dict("records"):
+        where = issue["member"] if pd.isna(issue["line"]) else f"{issue['member']}, line {issue['line']}"
+        out.print(f"  {where}: {issue['message']} ({issue['kind']})", markup=False, highlight=False)
     columns = [name for name in HEAD if name in result.trials.columns]
     print_frame(result.trials[columns].head())
 

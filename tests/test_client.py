@@ -227,6 +227,7 @@ def test_a_worker_reads_only_where_it_may(monkeypatch, here, study, tmp_path):
     error = here.submit(study).exception(LIMIT_S)
     assert isinstance(error, ak.SourceNotFoundError)
     assert "ANALYTICS_KIT_SOURCES" in error.hint
+    assert isinstance(here.submit(f"file://{study}").exception(LIMIT_S), ak.SourceNotFoundError)
     inside = tmp_path / "inside.zip"
     inside.write_bytes(study.read_bytes())
     assert here.submit(inside, refresh=True).exception(LIMIT_S) is None

@@ -54,7 +54,7 @@ def open_backend(settings: Settings, warm: str) -> Backend:
 def _local(settings: Settings, why: str, back: str) -> LocalBackend:
     notice = (
         f"{why} Jobs now run inside this process, one at a time, and end with it. "
-        f"To get the queue back: {back} Then restart this process, or work with the client of analytics_kit.connect()."
+        f"To get the queue back: {back} Then restart this process, or use the client of analytics_kit.connect()."
     )
     if why not in _warned:
         _warned.add(why)

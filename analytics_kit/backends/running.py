@@ -40,6 +40,11 @@ class RunningTask:
         return self._record.job_id
 
     @property
+    def attempt(self) -> int:
+        """Which attempt at the job this is."""
+        return self._record.fence
+
+    @property
     def arguments(self) -> Mapping[str, Any]:
         """The JSON arguments it was submitted with."""
         return self._record.arguments

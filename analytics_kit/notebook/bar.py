@@ -5,7 +5,8 @@ from __future__ import annotations
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.filesize import decimal
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from analytics_kit import model
 
@@ -19,18 +20,25 @@ class Bar:
             TextColumn("{task.description}"),
             BarColumn(),
             TaskProgressColumn(),
-            DownloadColumn(),
+            TextColumn("{task.fields[amount]}", style="progress.download"),
             TimeRemainingColumn(),
-            console=console,
+            console=console or Console(stderr=True),
         )
-        self._task = self._bars.add_task("queued", total=1.0, name=name)
+        self._task = self._bars.add_task("queued", total=1.0, name=name, amount="")
 
     def show(self, progress: model.Progress, words: str | None = None) -> None:
         """Draw how far the work is; `words` stand for its phase."""
-        total = progress.total or 1
+        done, total = progress.fraction * (progress.total or 0), progress.total
         self._bars.update(
-            self._task, description=words or progress.phase, completed=progress.fraction * total, total=total
+            self._task,
+            description=words or progress.phase,
+            completed=progress.fraction,
+            amount=f"{decimal(int(done))}/{decimal(total)}" if total else "",
         )
+
+    def say(self, words: str) -> None:
+        """Print a line above the bar."""
+        self._bars.console.print(words, markup=False, highlight=False)
 
     def __enter__(self) -> Bar:
         self._bars.start()

@@ -59,11 +59,13 @@ def decode(
     and, where a key ends the lines, `codes` have room for a row of every SHORTEST_LINE bytes. All is one loop, since
     handing arrays to a function for each cell would take three times as long.
     """
-    keys = len(codes) > 0
+    keys, room = len(columns) == 1, np.uint64(len(columns[0]))
     row = np.uint64(0)
     for piece in range(len(ends)):
         at, first, end = np.uint64(starts[piece]), row, np.uint64(ends[piece])
         while at < end:
+            if row >= room:
+                return -1
             sign = text[at]
             while sign != _COMMA:
                 if sign < _BLANK or sign > _TILDE or sign == _QUOTE:

@@ -38,7 +38,7 @@ class Issues:
         if self.on_error == "raise" and (rows_dropped or lost) and kind != "placeholder":
             where = f"{member}, line {line}" if line else member
             error = UnsafeArchiveError if kind == "unsafe_name" else BadMemberError
-            raise error(f"{where}: {message} ({kind}).")
+            raise error(f"{where}: {message.rstrip('.')} ({kind}).")
         for i in range(len(self.list) - 1, -1, -1):  # a member that is read in pieces has its troubles only once
             known = self.list[i]
             if known.member != member:

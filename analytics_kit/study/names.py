@@ -7,11 +7,14 @@ to be the one with the fewest distinct tasks and factors. Names that share no ca
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 SEARCH_STEPS = 5_000
 """Cuts tried per group of related names before the best one so far is taken, and said to be a guess."""
+
+MOST_CUTS = 50
+"""Of names with more underscores only the last ones are tried."""
 
 Cut = tuple[str, str | None]
 Word = tuple[str, str]
@@ -51,8 +54,8 @@ def split_names(
 
 def _candidates(name: str, tasks: Collection[str] | None, factors: Collection[str] | None) -> list[Cut]:
     """Every way to cut the name, longest task first."""
-    parts = name.split("_")
-    cuts: list[Cut] = [("_".join(parts[:i]), "_".join(parts[i:])) for i in range(len(parts) - 1, 0, -1)]
+    places = [place for place, sign in enumerate(name) if sign == "_"][-MOST_CUTS:]
+    cuts: list[Cut] = [(name[:place], name[place + 1 :]) for place in reversed(places)]
     cuts = [(task, factor) for task, factor in cuts if task and factor]
     if not cuts or (tasks is not None and name in tasks):
         cuts.insert(0, (name, None))
@@ -112,7 +115,6 @@ def _search(candidates: dict[str, list[Cut]]) -> tuple[dict[str, Cut], bool]:
     """The best cuts of related names (branch and bound), and whether they are the only ones as good."""
     order = sorted(candidates, key=lambda name: (len(candidates[name]), name))
     used: Counter[Word] = Counter()
-    chosen: dict[str, Cut] = {}
     best = _prune(candidates)
     best_cost = len({word for cut in best.values() for word in _words(cut)})
     best_length = sum(len(task) for task, _ in best.values())
@@ -121,24 +123,32 @@ def _search(candidates: dict[str, list[Cut]]) -> tuple[dict[str, Cut], bool]:
     def price(cut: Cut) -> int:
         return sum(not used[word] for word in _words(cut))
 
-    def visit(depth: int, cost: int) -> None:
-        nonlocal best, best_cost, best_length, equals, steps
-        if cost > best_cost or steps > SEARCH_STEPS:
-            return
-        if depth == len(order):
-            length = sum(len(task) for task, _ in chosen.values())
-            equals = equals + 1 if cost == best_cost else 1
-            if cost < best_cost or length > best_length:
-                best, best_cost, best_length = dict(chosen), cost, length
-            return
-        steps += 1
-        name = order[depth]
-        for cut in sorted(candidates[name], key=price):
-            added = price(cut)
-            chosen[name] = cut
-            used.update(_words(cut))
-            visit(depth + 1, cost + added)
-            used.subtract(_words(cut))
+    def options(depth: int) -> Iterator[Cut]:
+        return iter(sorted(candidates[order[depth]], key=price))
 
-    visit(0, 0)
+    # Depth first, by a stack of its own: a study may have more names than Python has stack frames.
+    choices, placed, costs = [options(0)], list[Cut](), [0]
+    while choices:
+        if len(placed) == len(choices):  # back from below: take the cut up again
+            used.subtract(_words(placed.pop()))
+            costs.pop()
+        cut = next(choices[-1], None)
+        if cut is None or steps > SEARCH_STEPS:
+            choices.pop()
+            continue
+        cost = costs[-1] + price(cut)
+        if cost > best_cost:
+            continue
+        placed.append(cut)
+        costs.append(cost)
+        used.update(_words(cut))
+        if len(placed) < len(order):
+            steps += 1
+            choices.append(options(len(placed)))
+            continue
+        length = sum(len(task) for task, _ in placed)
+        equals = equals + 1 if cost == best_cost else 1
+        if cost < best_cost or length > best_length:
+            best, best_cost, best_length = dict(zip(order, placed, strict=True)), cost, length
+
     return best, equals <= 1 and steps <= SEARCH_STEPS

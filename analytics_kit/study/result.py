@@ -163,7 +163,7 @@ class StudyResult:
                 f"There is no kind {kind!r}.{nearest(kind, KINDS)}", hint=f"Kinds: {', '.join(KINDS)}."
             )
         known = (*TRIAL_COLUMNS, *EVENT_COLUMNS[kind])
-        wanted = list(known if columns is None else columns)
+        wanted = list(known if columns is None else [columns] if isinstance(columns, str) else columns)
         for name in wanted:
             if name not in known:
                 raise SettingsError(
@@ -214,11 +214,10 @@ class StudyResult:
     def save(self, path: str | Path) -> Path:
         """Keep the result for good, in a new folder; `analytics_kit.load(path)` opens it again.
 
-        Raises SettingsError where the folder exists and is not empty, StoreError where it can't be written.
+        Raises SettingsError where the folder exists and is not empty or lies nowhere, StoreError where it can't be
+        written.
         """
-        target = Path(path).expanduser()
-        if target.exists() and (not target.is_dir() or any(target.iterdir())):
-            raise SettingsError(f"{target} exists already.", hint="Give a new folder.")
+        target = require_new(path)
         kept = Store(str(target.absolute()))
         for name in (*(f"{table}.parquet" for table in _TABLES), *(part["path"] for part in self._manifest["parts"])):
             with self._open(name) as source, kept.create(name) as copy:
@@ -248,6 +247,16 @@ class StudyResult:
             f"{head.to_html(index=False, border=0, float_format='{:,.1f}'.format)}"
             f"<p>The first {len(head)} of {s['trials']:,} rows of <code>trials</code>, some of its columns</p>"
         )
+
+
+def require_new(path: str | Path) -> Path:
+    """The folder that a result may be kept in. Raises SettingsError where there is something, or no folder above."""
+    target = Path(path).expanduser()
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise SettingsError(f"{target} exists already.", hint="Give a new folder.")
+    if not target.absolute().parent.is_dir():
+        raise SettingsError(f"The folder {target.absolute().parent} is missing.", hint="Make it first.")
+    return target
 
 
 def load(path: str | Path) -> StudyResult:

@@ -43,6 +43,11 @@ def needed(kind: Kind) -> tuple[str, ...]:
     return ("t", "key") if kind == "keyboard" else ("t", "x", "y")
 
 
+def holds_no_keys(kind: Kind) -> bool:
+    """Whether the cells of such a file may be quoted: what is not known to be a pointer log can hold typed text."""
+    return kind not in ("keyboard", "mouse_unknown")
+
+
 @dataclass(slots=True)
 class Rows:
     """Kept records of a member in file order, with the line each begins on; `rows_in` counts all records."""
@@ -126,7 +131,7 @@ def _take(
         number = cell.strip()
         if header.delimiter != "," and _DECIMAL_COMMA.fullmatch(number):
             number = number.replace(",", ".")
-        seen = "" if kind == "keyboard" else f": {cell[:40]!r}"
+        seen = f": {cell[:40]!r}" if holds_no_keys(kind) else ""
         if not NUMBER.fullmatch(number):
             return "not_a_number", f"{_SHOWN[column]} is not a number{seen}"
         value = float(number)
@@ -260,8 +265,8 @@ def _header(line: str, number: int, kind: Kind, member: str, issues: Issues) -> 
         )
         return None
     if missing:
-        seen = "" if kind == "keyboard" else f"; found {', '.join(names)[:120]}.{nearest(missing[0], names)}"
-        said = f"no column {' and '.join(missing)} in the header{seen}"
+        seen = "" if not holds_no_keys(kind) else f"; found {', '.join(names)[:120]}.{nearest(missing[0], names)}"
+        said = f"no column {', '.join(missing)} in the header{seen}"
         issues.add(member, "missing_column", said, line=number, lost=True)
         return None
     extra = [name for name in names if name not in _COLUMNS]

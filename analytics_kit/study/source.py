@@ -28,8 +28,10 @@ def locate(source: str | os.PathLike[str]) -> str:
     if is_url(text):
         return text
     path = Path(text).expanduser()
-    if not path.exists():
-        raise SourceNotFoundError(f"There is no study at {path.absolute()}.")
+    if not text or not path.exists():
+        raise SourceNotFoundError(f"There is no study at {path.absolute() if text else 'an empty path'}.")
+    if not (path.is_file() or path.is_dir()):
+        raise SourceNotFoundError(f"{path.absolute()} is neither a file nor a folder.")
     return str(path.absolute())
 
 

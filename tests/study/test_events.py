@@ -14,6 +14,7 @@ from analytics_kit.study import archive as archives
 from analytics_kit.study import events
 from analytics_kit.study import rows as records
 from analytics_kit.study.archive import Archive, Member, MemberUnreadableError
+from analytics_kit.study.decode import decode
 from analytics_kit.study.events import read_events
 from analytics_kit.study.issues import Issues
 from analytics_kit.study.keys import CODE, key_class
@@ -343,3 +344,14 @@ def test_numbers_are_read_exactly():
     table, _ = joined([text.encode()], "mouse_movement")
     assert table.t.tolist() == [float(n) for n in numbers]
     assert table.y.tolist() == [-float(n) for n in numbers]
+
+
+@pytest.mark.parametrize(("width", "text"), [(1, b"10:00:00,7\n"), (1, b"10:00:00,7,a\n"), (3, b"10:00:00,1,2,3\n")])
+def test_no_row_is_written_where_there_is_no_room(width, text):
+    columns, codes = np.zeros((width, 1)), np.zeros(1 if width == 1 else 0, np.int8)
+    free = tuple(column[1:] for column in columns)
+    rows = decode(
+        np.frombuffer(text, np.uint8), np.array([0]), np.array([len(text)]), np.zeros(1, int), free, codes[1:]
+    )
+    assert rows == -1
+    assert not columns.any()

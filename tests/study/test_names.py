@@ -151,3 +151,13 @@ def test_factorial_study_in_a_zip(process):
     result = process({f"{folder(1, t, f)}/Mouse Movement.csv": ROWS for t in tasks for f in factors})
     assert set(result.trials.task) == set(tasks)
     assert set(result.trials.factor) == set(factors)
+
+
+def test_thousands_of_names_that_need_no_search():
+    expected = {f"Task{i}_A": (f"Task{i}", "A") for i in range(3000)}
+    assert split_names(expected).cuts == expected
+
+
+def test_a_name_of_underscores_ends():
+    (cut,) = split_names(["a_" * 20_000 + "b"]).cuts.values()
+    assert cut[1] == "b"

@@ -311,8 +311,10 @@ def test_saving_writes_over_nothing(result, tmp_path):
 
 def test_saving_where_nothing_can_be_written(result, tmp_path):
     (tmp_path / "file").write_text("x")
-    with pytest.raises(StoreError):
+    with pytest.raises(SettingsError, match="is missing"):
         result.save(tmp_path / "file" / "kept")
+    with pytest.raises(StoreError, match="/proc/kept"):
+        result.save("/proc/kept")
 
 
 def test_loading_what_is_no_result(tmp_path):
