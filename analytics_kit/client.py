@@ -23,7 +23,7 @@ from analytics_kit.notebook.bar import Bar
 from analytics_kit.settings import Settings
 from analytics_kit.study.catalogue import NAMES
 from analytics_kit.study.result import StudyResult
-from analytics_kit.study.source import fingerprint, locate, open_archive
+from analytics_kit.study.source import fingerprint, locate, open_archive, shown
 from analytics_kit.study.store import Store
 
 PROCESS_STUDY = "analytics_kit.tasks.process_study"
@@ -89,7 +89,7 @@ class Client:
                 "result_key": (key := self._result_key(content, chosen)),
             },
             result_key=key,
-            source=path,
+            source=shown(path),
             size_bytes=size_bytes,
             tags=_tags(tags),
             owner=self.settings.namespace,
@@ -142,12 +142,12 @@ class Client:
 
     def health(self) -> dict[str, Any]:
         """Whether work can be done: status ok, degraded or down, with a reason; broker, workers, store."""
-        found = self.backend.health()
+        found, url = self.backend.health(), self.settings.store_url()
         try:
-            Store(self.settings.store_url()).check()
-            found["store"] = {"url": self.settings.store_url(), "writable": True}
+            Store(url).check()
+            found["store"] = {"url": shown(url), "writable": True}
         except Exception as error:  # whatever the file system says, health has to answer
-            found["store"] = {"url": self.settings.store_url(), "writable": False}
+            found["store"] = {"url": shown(url), "writable": False}
             found |= {"status": "down", "ready": False, "reason": str(error).splitlines()[0]}
         return found
 

@@ -66,17 +66,17 @@ def _versions() -> Finding:
 
 
 def _store(settings: Settings) -> Iterator[Finding]:
-    url = settings.store_url()
     try:
-        Store(url).check()
-        yield Finding("store", f"{url} can be written")
+        store = Store(settings.store_url())
+        store.check()
+        yield Finding("store", f"{store.name} can be written")
     except AnalyticsKitError as error:
         yield Finding("store", error.message, False, error.hint)
     if settings.store is None:
         free = shutil.disk_usage(settings.home.expanduser()).free if settings.home.expanduser().exists() else None
         if free is not None:
             yield Finding(
-                "free space", f"{free / 1e9:.1f} GB at {url}", free > ENOUGH_BYTES,
+                "free space", f"{free / 1e9:.1f} GB at {settings.store_url()}", free > ENOUGH_BYTES,
                 "Free some space, or set ANALYTICS_KIT_STORE to a larger place.",
             )  # fmt: skip
 

@@ -103,8 +103,8 @@ class Settings(BaseSettings):
         elif url is not None:
             scheme = urlsplit(url).scheme
             if scheme not in URL_SCHEMES:
-                raise SettingsError(
-                    f"{scheme or url!r} is no broker that can be connected to.",
+                raise SettingsError(  # what was given may hold a password
+                    "What was given is no broker that can be connected to.",
                     hint='Use a redis://, rediss:// or unix:// URL, "embedded" or "local".',
                 )
             settings |= {"backend": "redis", "redis_url": url}

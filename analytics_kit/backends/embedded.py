@@ -21,7 +21,7 @@ import redis
 from analytics_kit.backends.ledger import Ledger
 from analytics_kit.backends.machine import pool_size
 from analytics_kit.backends.place import Place, held, place_of, prepare, taken
-from analytics_kit.backends.redis import RedisBackend, connect
+from analytics_kit.backends.redis import RedisBackend, connect, socket_url
 from analytics_kit.backends.worker import settings_environment
 from analytics_kit.errors import BrokerUnavailableError
 from analytics_kit.settings import Settings
@@ -44,7 +44,7 @@ class EmbeddedBackend(RedisBackend):
     def __init__(self, settings: Settings, warm: str) -> None:
         self._settings, self._warm = settings, warm
         self._reviving = threading.Lock()
-        super().__init__(f"unix://{ensure(settings, warm)}", settings, name="embedded")
+        super().__init__(socket_url(ensure(settings, warm)), settings, name="embedded")
 
     def _call(self, act: Callable[[Ledger], T]) -> T:
         for _ in range(2):
@@ -56,7 +56,7 @@ class EmbeddedBackend(RedisBackend):
                     raise
             with self._reviving:
                 if self._ledger is book:
-                    self._open(f"unix://{ensure(self._settings, self._warm)}")
+                    self._open(socket_url(ensure(self._settings, self._warm)))
                     book.connection.close()
         return super()._call(act)
 
@@ -113,7 +113,7 @@ def end_server(place: Place) -> None:
     while taken(place.server_lock):
         if time.monotonic() > ends:
             raise BrokerUnavailableError(f"An old server of the embedded broker does not end; see {place.log}.")
-        with contextlib.suppress(OSError, redis.RedisError), connect(f"unix://{place.address.read_text()}") as client:
+        with contextlib.suppress(OSError, redis.RedisError), connect(socket_url(place.address.read_text())) as client:
             client.shutdown(nosave=True)
         time.sleep(0.02)
 
@@ -136,8 +136,9 @@ def binary() -> str:
 
 
 def _start(place: Place, settings: Settings, warm: str) -> Path:
+    program = binary()  # may raise: before there is anything to close
     read_end, write_end = os.pipe()
-    command = [sys.executable, "-P", "-m", "analytics_kit.backends.supervisor", "--binary", binary(), "--warm", warm]
+    command = [sys.executable, "-P", "-m", "analytics_kit.backends.supervisor", "--binary", program, "--warm", warm]
     command += ["--folder", str(place.folder), "--runtime", str(place.runtime), "--ready", str(write_end)]
     command += ["--workers", str(settings.workers or pool_size()), "--idle", str(settings.idle_s)]
     full = place.log.exists() and place.log.stat().st_size > LOG_BYTES

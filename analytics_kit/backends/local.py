@@ -39,6 +39,7 @@ class LocalBackend:
         self._changes = 0
         self._waiting: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._open = False
 
     def submit(self, request: JobRequest) -> JobInfo:
         """Queue the work, or join the job that already does it."""
@@ -52,8 +53,11 @@ class LocalBackend:
             record = Record.of(request, secrets.token_hex(8), now)
             self._newest[request.result_key] = record.job_id
             self._put(record)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._work, daemon=True, name="analytics_kit jobs")
+            if not self._open:
+                self._open, before = True, self._thread
+                self._thread = threading.Thread(
+                    target=self._work, args=(before,), daemon=True, name="analytics_kit jobs"
+                )
                 self._thread.start()
             self._waiting.put(record.job_id)
         return record.info(self.name)
@@ -89,9 +93,9 @@ class LocalBackend:
     def close(self) -> None:
         """Let the thread end after the jobs that wait; jobs are not touched."""
         with self._changed:
-            if self._thread is not None:
+            if self._open:
                 self._waiting.put(None)
-                self._thread = None
+                self._open = False
 
     def move(self, job_id: str, fence: int, to: State, **changes: Any) -> None:
         """Change the state; raises RefusedError when that is not legal."""
@@ -119,7 +123,9 @@ class LocalBackend:
         self._changes += 1
         self._changed.notify_all()
 
-    def _work(self) -> None:
+    def _work(self, before: threading.Thread | None) -> None:
+        if before is not None:  # closed and used again while jobs waited
+            before.join()
         while (job_id := self._waiting.get()) is not None:
             record = self._records[job_id]
             if not record.state.shown.final:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import redis
 from redis.backoff import NoBackoff
@@ -57,6 +57,11 @@ def connect(url: str, answer_timeout_s: float | None = None) -> redis.Redis:
             "The URL of the Redis can't be read.",
             hint="Write redis://:PASSWORD@HOST:6379/0 (rediss:// for TLS) and percent-encode / # @ in the password.",
         ) from None
+
+
+def socket_url(path: object) -> str:
+    """The URL of a server on a Unix socket, whatever signs its path has."""
+    return f"unix://{quote(str(path))}"
 
 
 @contextlib.contextmanager
@@ -109,8 +114,9 @@ class RedisBackend:
         self._open(url)
 
     def _open(self, url: str) -> None:
+        connection = connect(url)  # looks at the URL first
         self._url, self._address = url, without_secrets(url)
-        self._ledger = Ledger(connect(url), self._namespace)
+        self._ledger = Ledger(connection, self._namespace)
 
     def _call(self, act: Callable[[Ledger], T]) -> T:
         with translated(self._address):

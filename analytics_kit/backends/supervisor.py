@@ -24,7 +24,7 @@ from analytics_kit.backends.embedded import end_server
 from analytics_kit.backends.ledger import Ledger
 from analytics_kit.backends.place import Place, held, take
 from analytics_kit.backends.pool import Pool
-from analytics_kit.backends.redis import connect
+from analytics_kit.backends.redis import connect, socket_url
 
 TICK_S = 0.25
 OWNER_WAIT_S = 20.0
@@ -32,21 +32,23 @@ SERVER_WAIT_S = 60.0
 
 # The server outlives a SIGKILL of its parent, this little process does not outlive the pipe.
 WATCHER = """
-import os, signal, subprocess, sys
+import os, signal, subprocess, sys, threading
 config = sys.stdin.buffer.read()
 server = subprocess.Popen([sys.argv[1], "-"], stdin=subprocess.PIPE, pass_fds=[int(sys.argv[3])])
 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
     signal.signal(number, signal.SIG_IGN)  # not before the server is there: it would inherit this
 server.stdin.write(config); server.stdin.close()
 os.close(int(sys.argv[3]))
-signal.signal(signal.SIGCHLD, lambda *_: sys.exit(server.wait()))
-if server.poll() is None:
+ended = threading.Event()
+def follow_owner():
     os.read(int(sys.argv[2]), 1)
     server.terminate()
-    try:
-        server.wait(10)
-    except subprocess.TimeoutExpired:
-        server.kill(); server.wait()
+    if not ended.wait(10):
+        server.kill()
+threading.Thread(target=follow_owner, daemon=True).start()
+code = server.wait()
+ended.set()
+sys.exit(code)
 """
 
 
@@ -154,7 +156,7 @@ def keep(connection: redis.Redis, place: Place, pool: Pool, stopping: threading.
 
 
 def _answering(place: Place, watcher: subprocess.Popen[bytes]) -> redis.Redis:
-    connection = connect(f"unix://{place.socket}")
+    connection = connect(socket_url(place.socket))
     ends = time.monotonic() + SERVER_WAIT_S
     while True:
         try:

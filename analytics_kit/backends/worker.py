@@ -25,7 +25,7 @@ from rq.serializers import JSONSerializer
 
 from analytics_kit.backends import perform
 from analytics_kit.backends.ledger import QUEUE
-from analytics_kit.backends.redis import connect, translated
+from analytics_kit.backends.redis import connect, socket_url, translated
 from analytics_kit.backends.running import resolve
 from analytics_kit.errors import BrokerUnavailableError
 from analytics_kit.settings import Settings, without_secrets
@@ -119,7 +119,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--socket", type=Path)
     parser.add_argument("--owner", type=int)
     chosen = parser.parse_args(argv)
-    url = f"unix://{chosen.socket}" if chosen.socket else Settings.of().broker_url()
+    url = socket_url(chosen.socket) if chosen.socket else Settings.of().broker_url()
     if url is None:
         raise BrokerUnavailableError("No Redis is named.", hint="Set REDIS_URL.")
     with translated(without_secrets(url)):
@@ -187,9 +187,9 @@ def run_workers(settings: Settings, n: int, warm: str) -> int:
             for name in [name for name, (process, _) in living.items() if process.poll() is not None]:
                 code = living.pop(name)[0].returncode
                 codes.append(code)
-                if code < 0:
-                    with translated(without_secrets(url)):
-                        perform.lost_with(connection, name, perform.death(-code))
+                # Also after a second signal, at which rq leaves and forgets what it had in hand.
+                with translated(without_secrets(url)):
+                    perform.lost_with(connection, name, perform.death(-code if code < 0 else code << 8))
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -1,18 +1,15 @@
-"""What is in a study (a ZIP, a ZIP of ZIPs, a folder or one CSV), and the verified bytes of each member."""
+"""What is in a study that is a ZIP, or a ZIP of ZIPs, and the verified bytes of each member."""
 
 from __future__ import annotations
 
 import gc
 import hashlib
 import io
-import os
-import stat
 import struct
 import threading
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import IO, NamedTuple
 
 from isal import isal_zlib
@@ -261,41 +258,6 @@ def _verify(member: Member, crc: int, done: int, partial: bytes = b"") -> None:
         raise MemberUnreadableError("crc_mismatch", "its checksum is wrong: the file was damaged", partial)
 
 
-class FolderArchive(Archive):
-    """A folder with the same tree, or one CSV."""
-
-    def __init__(self, path: Path) -> None:
-        root = path if path.is_dir() else path.parent
-        super().__init__(str(path), 0)
-        self._paths: dict[str, Path] = {}
-        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-            status = file.lstat()
-            raw = os.fsencode(file.relative_to(root).as_posix())
-            try:
-                name = raw.decode("utf-8")
-            except UnicodeDecodeError:
-                name = raw.decode("latin-1")
-                self.notes.append((name, "name_encoding", "the file name is not UTF-8; it was guessed"))
-            if stat.S_ISDIR(status.st_mode):
-                self.folders.append(name)
-            if not stat.S_ISREG(status.st_mode):
-                continue
-            self._paths[name] = file
-            self.members.append(
-                Member(name, status.st_size, status.st_size, 0, _STORED, False, 0, 0, str(status.st_mtime_ns))
-            )
-        self.size_bytes = sum(member.raw_bytes for member in self.members)
-
-    def chunks(self, member: Member) -> Iterator[bytes]:
-        """See Archive."""
-        try:
-            with self._paths[member.name].open("rb") as file:
-                while raw := file.read(CHUNK_BYTES):
-                    yield raw
-        except OSError as error:
-            raise MemberUnreadableError("unreadable", f"it can't be read: {error.strerror}") from error
-
-
 @contextmanager
 def without_gc() -> Iterator[None]:
     """Listing thousands of files makes many objects and no garbage: each collection that sets off is in vain."""
@@ -312,5 +274,13 @@ def without_gc() -> Iterator[None]:
 def _bad_zip(name: str) -> Iterator[None]:
     try:
         yield
-    except (zipfile.BadZipFile, NotImplementedError, struct.error, OSError, EOFError, ValueError) as error:
+    except (
+        zipfile.BadZipFile,
+        NotImplementedError,
+        struct.error,
+        OSError,
+        EOFError,
+        ValueError,
+        OverflowError,
+    ) as error:
         raise BadArchiveError(f"{name} is not a readable ZIP: {error}.") from error

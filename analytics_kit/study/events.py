@@ -39,6 +39,8 @@ JOIN_BYTES = 200_000
 BATCH_BYTES = 8 << 20
 TELL_BYTES = 256 << 10
 """Small members are not worth a word each."""
+MOST_INFLATION = 1032
+"""What deflate can do at most; a directory that says more is wrong."""
 NATIVE_LINE = len("10:00:00,0.00,a\n")
 """Lines of the logger are no shorter."""
 ODD_BYTES = 2048
@@ -89,7 +91,10 @@ def read_events(
     advance: Callable[[int], None] = lambda raw_bytes: None,
 ) -> EventTable:  # fmt: skip
     """The events of `work`, pairs of member and trial slot. `advance` is told of bytes as they are inflated."""
-    rows = sum(member.raw_bytes for member, _ in work) // NATIVE_LINE + CHUNK_BYTES // SHORTEST_LINE
+    rows = (
+        sum(min(member.raw_bytes, MOST_INFLATION * member.packed_bytes) for member, _ in work) // NATIVE_LINE
+        + CHUNK_BYTES // SHORTEST_LINE
+    )
     reader = _Reader(kind, issues, keep_keys and kind == "keyboard", rows)
     untold = 0
     for member, slot in work:

@@ -61,7 +61,7 @@ def make_plan(archive: Archive, options: Options, issues: Issues, shard_bytes: i
     """The plan. Raises NoEventsError and BadArchiveError where there is nothing to plan."""
     arrangement = arrange(archive, options.kinds)
     for name, kind, message in arrangement.notes:
-        issues.add(name, kind, message, lost=kind in ("unsafe_name", "unreadable_zip"))
+        issues.add(name, kind, message, lost=kind in ("unsafe_name", "unreadable_zip", "unreadable", "link"))
     trials = _settle_names(arrangement.trials, options, issues)
     chosen = {
         i: trial

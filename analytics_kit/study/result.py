@@ -50,7 +50,7 @@ class StudyResult:
         """The result committed below `prefix`. Raises ResultExpiredError where there is none."""
         manifest = store.manifest(prefix)
         if manifest is None:
-            raise ResultExpiredError(f"There is no result at {prefix or store.url} any more.")
+            raise ResultExpiredError(f"There is no result at {prefix or store.name} any more.")
         if manifest["schema_version"] > SCHEMA_VERSION:
             raise StoreError(
                 f"The result has schema {manifest['schema_version']}, this analytics_kit reads {SCHEMA_VERSION}.",

@@ -10,7 +10,9 @@ from pathlib import Path
 import fsspec
 
 from analytics_kit.errors import BadArchiveError, SourceNotFoundError
-from analytics_kit.study.archive import Archive, FolderArchive, ZipArchive
+from analytics_kit.settings import without_secrets
+from analytics_kit.study.archive import Archive, ZipArchive
+from analytics_kit.study.folder import FolderArchive
 
 ENDS_BYTES = 64 << 10
 IN_MEMORY_BYTES = 32 << 20
@@ -20,6 +22,11 @@ IN_MEMORY_BYTES = 32 << 20
 def is_url(source: str) -> bool:
     """Whether the source is an fsspec URL rather than a path."""
     return "://" in source
+
+
+def shown(source: str) -> str:
+    """The source as it may be shown: a URL without user, password and what stands behind `?`."""
+    return without_secrets(source) if is_url(source) else source
 
 
 def locate(source: str | os.PathLike[str]) -> str:
@@ -49,15 +56,18 @@ def open_archive(source: str, nested: bool = True) -> Archive:
             whole = nested and size <= IN_MEMORY_BYTES
             return ZipArchive(io.BytesIO(path.read_bytes()) if whole else path.open("rb"), source, size, nested)
         remote = fsspec.open(source, "rb").open()
-        return ZipArchive(remote, source, remote.size, nested)
+        return ZipArchive(remote, shown(source), remote.size, nested)
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise SourceNotFoundError(f"There is no study at {source}.") from error
+        raise SourceNotFoundError(f"There is no study at {shown(source)}.") from error
     except PermissionError as error:
-        raise SourceNotFoundError(f"{source} may not be read.", hint="Check its permissions.") from error
+        raise SourceNotFoundError(f"{shown(source)} may not be read.", hint="Check its permissions.") from error
     except (ImportError, ValueError) as error:
         raise SourceNotFoundError(
-            f"{source} can't be opened: {error}.", hint="Check the URL; s3:// needs pip install 'analytics_kit[s3]'."
+            f"{shown(source)} can't be opened: {error}.",
+            hint="Check the URL; s3:// needs pip install 'analytics_kit[s3]', https:// needs aiohttp.",
         ) from error
+    except OSError as error:
+        raise SourceNotFoundError(f"{shown(source)} can't be read: {error.strerror or error}.") from error
 
 
 def fingerprint(source: str) -> tuple[str, int]:
@@ -71,7 +81,7 @@ def fingerprint(source: str) -> tuple[str, int]:
             return archive.fingerprint(), archive.size_bytes
     except BadArchiveError:
         digest = hashlib.sha256()
-        with fsspec.open(source, "rb") as file:
+        with fsspec.open(source, "rb") if is_url(source) else Path(source).open("rb") as file:
             size = file.seek(0, os.SEEK_END)
             for start in (0, max(0, size - ENDS_BYTES)):
                 file.seek(start)

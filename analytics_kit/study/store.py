@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import IO, Any, cast
 import fsspec
 
 from analytics_kit.errors import StoreError
+from analytics_kit.settings import without_secrets
 
 MANIFEST = "manifest.json"
 
@@ -20,18 +22,24 @@ class Store:
     """Files below a root, by relative paths with forward slashes. What has no manifest is not there for readers."""
 
     def __init__(self, url: str) -> None:
-        self.url = url
-        with _said(url):
+        self.name = without_secrets(url) if "://" in url else url
+        """The URL as it may be shown."""
+        try:
             self._fs, self._root = fsspec.core.url_to_fs(url)
+        except (ImportError, ValueError) as error:
+            raise StoreError(f"{self.name} is no place for a store: {error}.") from error
         self._local = "file" in (self._fs.protocol if isinstance(self._fs.protocol, tuple) else (self._fs.protocol,))
 
     def _path(self, path: str) -> str:
         return f"{self._root}/{path}" if path else self._root
 
+    def _shown(self, path: str) -> str:
+        return f"{self.name}/{path}"
+
     @contextmanager
     def create(self, path: str) -> Iterator[IO[bytes]]:
         """A new file to write to; its folder is made."""
-        with _said(path):
+        with _said(self._shown(path)):
             target = self._path(path)
             if self._local:
                 self._fs.makedirs(target.rpartition("/")[0], exist_ok=True)
@@ -41,8 +49,16 @@ class Store:
     @contextmanager
     def open(self, path: str) -> Iterator[IO[bytes]]:
         """A file to read from. Raises FileNotFoundError."""
-        with _said(path, missing_is_error=False), self._fs.open(self._path(path), "rb") as file:
-            yield file
+        with _said(self._shown(path)):
+            try:
+                file = self._fs.open(self._path(path), "rb")
+            except FileNotFoundError as error:
+                missing = error
+            else:
+                with file:
+                    yield file
+                return
+        raise missing
 
     def commit(self, prefix: str, manifest: dict[str, Any]) -> None:
         """Make what lies below `prefix` readable, at once: the manifest is written last, or not at all."""
@@ -52,7 +68,7 @@ class Store:
             with self.create(path) as file:
                 file.write(text)
             return
-        with _said(path):
+        with _said(self._shown(path)):
             target = Path(self._path(path))
             target.parent.mkdir(parents=True, exist_ok=True)
             beside = target.with_name(f".{MANIFEST}.{os.getpid()}")
@@ -72,30 +88,24 @@ class Store:
 
     def delete(self, prefix: str) -> None:
         """Remove all below `prefix`, the manifest first, so that no reader starts on what is going."""
-        with _said(prefix):
+        with _said(self._shown(prefix)):
             for path in (f"{prefix}/{MANIFEST}", prefix):
                 if self._fs.exists(self._path(path)):
                     self._fs.rm(self._path(path), recursive=True)
 
     def check(self) -> None:
         """Write and remove a small file. Raises StoreError where that can't be done."""
-        probe = f".probe-{os.getpid()}"
+        probe = f".probe-{os.getpid()}-{secrets.token_hex(4)}"
         with self.create(probe) as file:
             file.write(b"ok")
-        with _said(probe):
+        with _said(self._shown(probe)):
             self._fs.rm(self._path(probe))
 
 
 @contextmanager
-def _said(path: str, missing_is_error: bool = True) -> Iterator[None]:
-    """Turn what the file system says into a StoreError that names the path."""
+def _said(where: str) -> Iterator[None]:
+    """Turn what the file system says into a StoreError that names the place."""
     try:
         yield
-    except FileNotFoundError:
-        if not missing_is_error:
-            raise
-        raise StoreError(f"The store has no {path}.") from None
     except OSError as error:
-        raise StoreError(f"The store can't be used at {path}: {error.strerror or error}.") from error
-    except (ImportError, ValueError) as error:
-        raise StoreError(f"{path} is no place for a store: {error}.") from error
+        raise StoreError(f"The store can't be used at {where}: {error.strerror or error}.") from error

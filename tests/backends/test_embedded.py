@@ -173,6 +173,16 @@ def test_a_server_that_does_not_start_is_an_error_with_its_words(broker, monkeyp
     assert "log" in caught.value.hint
 
 
+def test_a_folder_with_signs_that_mean_something_in_a_url(broker, asked, monkeypatch, tmp_path_factory):
+    folder = tmp_path_factory.getbasetemp().parent / "a#b%41?c"
+    folder.mkdir(exist_ok=True)
+    for name in ("XDG_RUNTIME_DIR", "TMPDIR"):
+        monkeypatch.setenv(name, str(folder))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    backend = broker()
+    assert ended(backend, backend.submit(asked("echo")).job_id).status is JobStatus.COMPLETED
+
+
 def test_it_starts_from_a_process_with_many_open_files(broker, asked):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 2000)), hard))

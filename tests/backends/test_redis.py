@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import stat
+import time
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -203,6 +204,21 @@ class TestWorkers:
             until(lambda: not any(alive(horse.pid) for horse in horses), "the task's process is gone")
             assert process.wait(30) == 1
             assert backend.queue_status()["workers"] == 0
+        backend.close()
+
+    def test_a_second_signal_leaves_no_job_running(self, redis_url, workers, asked, gate):
+        url = redis_url.removesuffix("/0") + "/9"
+        backend = RedisBackend(url, Settings.of())
+        with workers(url) as process:
+            job_id = backend.submit(asked("gated", gate=gate)).job_id
+            until(lambda: backend.get(job_id).progress.fraction, "the job runs")
+            (worker,) = psutil.Process(process.pid).children()
+            process.send_signal(signal.SIGTERM)
+            time.sleep(1.5)  # rq takes a second signal within a second for the first one
+            process.send_signal(signal.SIGTERM)
+            process.wait(30)
+            assert not alive(worker.pid)
+            assert type(ended(backend, job_id).error.error()) is WorkerLostError
         backend.close()
 
     def test_workers_end_when_the_command_is_killed(self, redis_url, workers):

@@ -131,3 +131,13 @@ def test_keys_in_a_damaged_zip(studies):
     raw = patched(zip_bytes(OTHER | {name: typed((0.1, SECRET))}), name, crc=1)
     studies.process(raw)
     assert SECRET not in stored_text(studies)
+
+
+@pytest.mark.parametrize(
+    "text", [f"10:00:00|0.1|{SECRET}\n", f"{SECRET},Key.enter\n", MOUSE + f"10:00:00,{SECRET},1,2\n"]
+)
+def test_a_file_of_unknown_kind_may_hold_keys(studies, text):
+    name = "1_study_id/1_participant_session_id/1_trial_id/7.csv"
+    result = studies.process({"Task 1_mouse_movement_data.csv": mouse((0.1, 1, 2)), name: text})
+    assert "mouse_unknown" in set(result.issues.kind)
+    assert SECRET not in stored_text(studies)

@@ -1,10 +1,12 @@
 """Is every layout of the platform understood: whose trial is it, which is it, and what kind is each file?"""
 
+import os
+
 import pandas as pd
 import pytest
 from making import MOUSE, balance, folder, issues_of, mouse, patched, typed, zip_bytes
 
-from analytics_kit.errors import NoEventsError
+from analytics_kit.errors import BadMemberError, NoEventsError
 
 ROWS = mouse((0.1, 1, 2), (0.2, 20, 2))
 CLICKS = mouse((0.1, 1, 2), (0.2, 1, 2))
@@ -303,15 +305,43 @@ def test_one_csv(studies):
     assert len(result.events("mouse_movement")) == 2
 
 
-def test_links_are_not_followed(studies):
+def test_links_are_followed_inside_the_folder_only(studies):
     root = studies.root / "study"
     trial = root / folder(1)
     trial.mkdir(parents=True)
     (trial / "Mouse Movement.csv").write_text(ROWS)
     (studies.root / "secret.csv").write_text(KEYS)
     (trial / "Keyboard Inputs.csv").symlink_to(studies.root / "secret.csv")
+    (trial / "Mouse Clicks.csv").symlink_to("Mouse Movement.csv")
     result = studies.process(str(root))
-    assert result.kinds == ["mouse_movement"]
+    assert result.kinds == ["mouse_movement", "mouse_clicks"]
+    assert [(i.member, i.kind) for i in result.issues.itertuples() if i.kind == "link"] == [
+        (f"{folder(1)}/Keyboard Inputs.csv", "link")
+    ]
+    link = studies.root / "Mouse Movement.csv"
+    link.symlink_to(trial / "Mouse Movement.csv")
+    assert studies.process(str(link)).kinds == ["mouse_movement"]
+
+
+def test_a_folder_that_cannot_be_listed_is_said(studies, monkeypatch):
+    for number in (1, 2):
+        (studies.root / "study" / folder(trial=number)).mkdir(parents=True)
+        (studies.root / "study" / folder(trial=number) / "Mouse Movement.csv").write_text(ROWS)
+    closed = studies.root / "study" / folder(trial=2)
+    scan = os.scandir
+
+    def refuse(path):  # as root, everything can be listed
+        if str(path) == str(closed):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    result = studies.process(str(studies.root / "study"))
+    assert len(result.trials) == 2
+    (issue,) = result.issues.itertuples()
+    assert (issue.member, issue.kind) == (folder(trial=2), "unreadable")
+    with pytest.raises(BadMemberError, match="can't be listed"):
+        studies.process(str(studies.root / "study"), on_error="raise")
 
 
 def test_two_folders_with_the_same_names(process):

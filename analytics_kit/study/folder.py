@@ -1,0 +1,76 @@
+"""What is in a folder with the tree of a study, or in one CSV?"""
+
+from __future__ import annotations
+
+import os
+import stat
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from analytics_kit.study.archive import CHUNK_BYTES, Archive, Member, MemberUnreadableError
+
+
+class FolderArchive(Archive):
+    """Loose files. Links are followed where they stay inside the folder, or were named by the user."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(str(path), 0)
+        self._root = path if path.is_dir() else path.parent
+        self._paths: dict[str, Path] = {}
+        for file in self._below(path) if path.is_dir() else [path]:
+            name = self._name(file)
+            try:
+                status = file.lstat()
+                if stat.S_ISLNK(status.st_mode) and (file == path or self._stays_inside(file)):
+                    status = file.stat()
+            except OSError as error:
+                if file == path:
+                    raise
+                self.notes.append((name, "unreadable", f"it can't be read: {error.strerror}"))
+                continue
+            if stat.S_ISLNK(status.st_mode):
+                self.notes.append((name, "link", "a link that leads out of the folder; it was left out"))
+            elif stat.S_ISDIR(status.st_mode):
+                self.folders.append(name)
+            elif stat.S_ISREG(status.st_mode):
+                self._paths[name] = file
+                size, changed = status.st_size, str(status.st_mtime_ns)
+                self.members.append(Member(name, size, size, 0, zipfile.ZIP_STORED, False, 0, 0, changed))
+        self.size_bytes = sum(member.raw_bytes for member in self.members)
+
+    def _below(self, path: Path) -> list[Path]:
+        """All that the folder holds; of a folder in it that can't be listed, that is said."""
+
+        def failed(error: OSError) -> None:
+            self.notes.append(
+                (self._name(Path(error.filename)), "unreadable", f"the folder can't be listed: {error.strerror}")
+            )
+
+        return sorted(
+            Path(above, name)
+            for above, folders, files in os.walk(path, onerror=failed)
+            for name in (*folders, *files)
+        )
+
+    def _stays_inside(self, link: Path) -> bool:
+        target = link.resolve()
+        return target.is_file() and target.is_relative_to(self._root.resolve())
+
+    def _name(self, file: Path) -> str:
+        raw = os.fsencode(file.relative_to(self._root).as_posix())
+        try:
+            return raw.decode("utf-8")
+        except UnicodeDecodeError:
+            name = raw.decode("latin-1")
+            self.notes.append((name, "name_encoding", "the file name is not UTF-8; it was guessed"))
+            return name
+
+    def chunks(self, member: Member) -> Iterator[bytes]:
+        """See Archive."""
+        try:
+            with self._paths[member.name].open("rb") as file:
+                while raw := file.read(CHUNK_BYTES):
+                    yield raw
+        except OSError as error:
+            raise MemberUnreadableError("unreadable", f"it can't be read: {error.strerror}") from error

@@ -1,0 +1,24 @@
+"""What holds in this process alone: one thread, also when it is closed and used again."""
+
+from processes import until
+
+from analytics_kit.backends.local import LocalBackend
+from analytics_kit.model import JobStatus
+from analytics_kit.settings import Settings
+
+
+def test_closed_and_used_again_there_is_still_one_thread(asked, gate):
+    backend = LocalBackend(Settings.of())
+    first = backend.submit(asked("gated", gate=gate)).job_id
+    until(lambda: backend.get(first).progress.fraction, "the first job runs")
+    backend.close()
+    second = backend.submit(asked("parent")).job_id
+    backend.close()
+    backend.close()
+    third = backend.submit(asked("echo")).job_id
+    assert [backend.get(job_id).status for job_id in (second, third)] == [JobStatus.QUEUED] * 2
+    gate.touch()
+    until(lambda: backend.get(third).status is JobStatus.COMPLETED, "all are done")
+    ends = [backend.get(job_id).ended_at for job_id in (first, second, third)]
+    assert ends == sorted(ends)
+    backend.close()
