@@ -55,6 +55,8 @@ class QuickWorker(Worker):
             log_job_description=False,
         )
         self._round_at = time.time()
+        self.task: Job | None = None
+        """The latest task taken; it may have ended."""
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
         """Live on for KEY_TTL_S, and be listed: after a sleep of the machine the key and the listing were gone."""
@@ -78,6 +80,11 @@ class QuickWorker(Worker):
         """Also tell the job's record; it may know better already."""
         super().handle_job_failure(job, *args, **kwargs)
         perform.lost(job, "rq could not carry out its task")
+
+    def fork_work_horse(self, job: Job, queue: Queue) -> None:
+        """Remember the task, which rq itself forgets when a second signal ends the worker."""
+        self.task = job
+        super().fork_work_horse(job, queue)
 
     def main_work_horse(self, job: Job, queue: Queue) -> None:
         """Do the task in the forked process, which ends when its worker does."""
@@ -127,7 +134,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             end_with_owner(chosen.owner)
         worker = QuickWorker(connect(url), chosen.name)
         resolve(chosen.warm)()
-        worker.work(logging_level="WARNING", date_format="%Y-%m-%d %H:%M:%S")
+        try:
+            worker.work(logging_level="WARNING", date_format="%Y-%m-%d %H:%M:%S")
+        except SystemExit:
+            if worker.task is not None:
+                perform.lost(worker.task, "its worker was told twice to end")
+            raise
     return 0
 
 
@@ -187,9 +199,9 @@ def run_workers(settings: Settings, n: int, warm: str) -> int:
             for name in [name for name, (process, _) in living.items() if process.poll() is not None]:
                 code = living.pop(name)[0].returncode
                 codes.append(code)
-                # Also after a second signal, at which rq leaves and forgets what it had in hand.
-                with translated(without_secrets(url)):
-                    perform.lost_with(connection, name, perform.death(-code if code < 0 else code << 8))
+                if code < 0:
+                    with translated(without_secrets(url)):
+                        perform.lost_with(connection, name, perform.death(-code))
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
