@@ -151,6 +151,10 @@ class Client:
             found |= {"status": "down", "ready": False, "reason": str(error).splitlines()[0]}
         return found
 
+    def __repr__(self) -> str:
+        where = "not connected yet" if self._opened is None else self._opened.name
+        return f"<Client: {where}, store {shown(self.settings.store_url())}>"
+
     def close(self) -> None:
         """Let go of connections and threads."""
         with self._lock:
@@ -195,7 +199,9 @@ def _checked(options: dict[str, Any]) -> Options:
 
 
 def _tags(tags: Sequence[str] | None) -> tuple[str, ...]:
-    return (tags,) if isinstance(tags, str) else tuple(str(tag) for tag in tags or ())
+    if isinstance(tags, str | int):
+        return (str(tags),)
+    return tuple(str(tag) for tag in tags or ())
 
 
 def _row(info: JobInfo) -> tuple[object, ...]:
@@ -233,30 +239,48 @@ def connect(url: str | None = None, **settings: Any) -> Client:
 def submit(
     source: str | os.PathLike[str], *, refresh: bool = False, tags: Sequence[str] | None = None, **options: Any
 ) -> Job:
-    """`Client.submit` of the default client."""
+    """A job that processes a study; returns at once. Options: see `Options`.
+
+    This is `Client.submit` of the default client, which says more.
+    """
     return default_client().submit(source, refresh=refresh, tags=tags, **options)
 
 
 def process(source: str | os.PathLike[str], *, progress: bool = False, **options: Any) -> StudyResult:
-    """`Client.process` of the default client."""
+    """The result of a study, worked out here and now without a queue. Options: see `Options`.
+
+    This is `Client.process` of the default client, which says more.
+    """
     return default_client().process(source, progress=progress, **options)
 
 
 def get_job(job_id: str) -> Job:
-    """`Client.get_job` of the default client."""
+    """The job with this id. Raises JobNotFoundError.
+
+    This is `Client.get_job` of the default client, which says more.
+    """
     return default_client().get_job(job_id)
 
 
 def jobs(status: str | None = None) -> pd.DataFrame:
-    """`Client.jobs` of the default client."""
+    """All jobs, newest first, or those of one status, as a DataFrame.
+
+    This is `Client.jobs` of the default client, which says more.
+    """
     return default_client().jobs(status)
 
 
 def queue_status() -> dict[str, Any]:
-    """`Client.queue_status` of the default client."""
+    """Backend, counts of jobs by status, workers and how many of them work.
+
+    This is `Client.queue_status` of the default client, which says more.
+    """
     return default_client().queue_status()
 
 
 def health() -> dict[str, Any]:
-    """`Client.health` of the default client."""
+    """Whether work can be done: status ok, degraded or down, with a reason.
+
+    This is `Client.health` of the default client, which says more.
+    """
     return default_client().health()

@@ -44,7 +44,7 @@ class AnalyticsKitError(Exception):
 class SettingsError(AnalyticsKitError):
     """An option, setting or name that can't be used."""
 
-    default_hint = "See help(analytics_kit.submit) for the options and the README for the settings."
+    default_hint = "help(analytics_kit.Options) lists the options, the README the settings."
 
 
 class SourceNotFoundError(AnalyticsKitError, FileNotFoundError):
@@ -104,7 +104,10 @@ class UnsafeArchiveError(JobFailedError):
 class NoEventsError(JobFailedError):
     """The study can be read and holds no events."""
 
-    default_hint = "Expected files such as 1_participant_session/Task_Factor_trial_1/Mouse Movement.csv."
+    default_hint = (
+        "Expected files such as 1_participant_session/Task_Factor_trial_1/Mouse Movement.csv; "
+        'for other names say what they hold: kinds={"name without .csv": "mouse_movement"}.'
+    )
 
 
 class JobTimeoutError(JobFailedError):

@@ -71,6 +71,14 @@ class Options(BaseModel):
         return self.model_dump(mode="json")
 
 
+Options.__doc__ = "\n\n".join(
+    [
+        f"{Options.__doc__}\n\nParameters\n----------",
+        *(f"{name}={field.default!r}\n    {field.description}" for name, field in Options.model_fields.items()),
+    ]
+)
+
+
 def _complaint(error: ValidationError, known: list[str]) -> str:
     lines = []
     for problem in error.errors():

@@ -3,8 +3,10 @@
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pandas as pd
@@ -156,6 +158,76 @@ def test_errors_go_to_standard_error_without_a_traceback(kit, words, code, said)
 
 def test_debug_shows_the_traceback(kit):
     assert "Traceback" in kit("--debug", "process", "nowhere.zip").stderr
+    assert "Traceback" in kit("process", "nowhere.zip", "--debug").stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "environment", "code", "said"),
+    [
+        (["result", "JOB", "-o", "/nonexistent/t.csv"], {}, 1, "/nonexistent"),
+        (["result", "JOB", "-o", "/nonexistent/t.parquet"], {}, 1, "/nonexistent"),
+        (["sample", "/proc/s.zip"], {}, 1, "/proc"),
+        (["process", "STUDY", "--save", "/nonexistent/kept"], {}, 2, "/nonexistent is missing"),
+        (["process", "STUDY", "--save", "/proc/kept"], {}, 1, "can't be used at /proc/kept"),
+        (["submit", "STUDY", "--timeout", "3"], {}, 2, "--wait"),
+        (["submit", ""], {}, 1, "empty path"),
+        (["submit", "/dev/zero"], {}, 1, "neither a file nor a folder"),
+        (["doctor"], {"ANALYTICS_KIT_STORE": "bogus://x"}, 1, ""),
+        (["jobs"], {"REDIS_URL": "redis://[abc"}, 2, "can't be read"),
+    ],
+)
+def test_ordinary_mistakes_have_no_traceback(kit, job_id, study, words, environment, code, said):
+    run = kit(*({"JOB": job_id, "STUDY": study}.get(word, word) for word in words), **environment)
+    assert run.returncode == code
+    assert said in " ".join(run.stderr.split())
+    assert "Traceback" not in run.stderr
+
+
+def test_a_home_that_is_a_file_means_this_process(kit, study, tmp_path):
+    (tmp_path / "file").touch()
+    store = {"ANALYTICS_KIT_HOME": str(tmp_path / "file"), "ANALYTICS_KIT_STORE": str(tmp_path / "store")}
+    run = kit("submit", study, **store)
+    assert run.returncode == 0
+    assert "ANALYTICS_KIT_HOME" in run.stderr
+    assert "No embedded broker" in kit("down", **store).stdout
+
+
+def test_nothing_is_cut_in_a_narrow_terminal(kit, job_id):
+    assert job_id in kit("jobs", COLUMNS="40").stdout
+
+
+def test_the_bar_of_process_is_no_output(kit, study):
+    assert kit("process", study).stdout.startswith("StudyResult(")
+
+
+def test_a_name_that_the_terminal_cannot_show_is_no_error(kit, tmp_path):
+    with zipfile.ZipFile(tmp_path / "s.zip", "w") as archive:
+        archive.writestr(
+            "1_participant_session/Tâche_A_trial_1/Mouse Movement.csv", "Time,running_time,x,y\n1:00:00,0.1,1,?\n"
+        )
+    run = kit("process", tmp_path / "s.zip", PYTHONIOENCODING="ascii")
+    assert run.returncode == 0
+    assert "T?che_A_trial_1/Mouse Movement.csv, line 2: y is not a number: '?' (not_a_number)" in run.stdout
+
+
+def test_the_ending_of_the_file_says_how_a_table_is_written(kit, job_id, tmp_path):
+    assert kit("result", job_id, "-o", tmp_path / "t.parquet").returncode == 0
+    assert len(pd.read_parquet(tmp_path / "t.parquet")) == 8
+
+
+def test_waiting_for_workers_that_are_not_there_is_said_and_can_be_interrupted(kit, study, redis_url, home):
+    environment = os.environ | {"REDIS_URL": redis_url.removesuffix("/0") + "/11", "ANALYTICS_KIT_HOME": str(home)}
+    command = [sys.executable, "-m", "analytics_kit.cli", "submit", str(study), "--wait"]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as waiting:
+        for line in waiting.stderr:
+            if "No worker listens" in line:
+                break
+        waiting.send_signal(signal.SIGINT)
+        said = waiting.stderr.read()
+    assert waiting.returncode == 130
+    assert "Interrupted. Job" in said
+    job_id = said.split("analytics-kit jobs ")[1].split("`")[0]
+    assert json.loads(kit("jobs", job_id, "--json", REDIS_URL=environment["REDIS_URL"]).stdout)["status"] == "queued"
 
 
 def test_a_job_that_fails(kit, tmp_path):

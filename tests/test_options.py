@@ -89,3 +89,9 @@ def test_thresholds_reach_the_metrics_and_the_provenance(client, study):
     plain, wide = client.process(study), client.process(study, idle_gap_s=1.0)
     assert (wide.trials["idle_time_s"] < plain.trials["idle_time_s"]).all()
     assert wide.provenance["options"]["idle_gap_s"] == 1.0
+
+
+def test_help_lists_every_option_with_its_meaning():
+    for name, field in Options.model_fields.items():
+        assert f"{name}={field.default!r}\n    {field.description}" in Options.__doc__
+        assert field.description

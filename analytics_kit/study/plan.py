@@ -145,12 +145,14 @@ def _require_events(
             f"{archive.name} holds {len(archive.members)} files, none of them a log of events: {names} …"
         )
     if not events:
-        known = sorted({trial.participant for trial in trials.values() if trial.participant}, key=natural_key)
-        asked = [*(options.participants or ()), *(options.tasks or ()), *(options.factors or ())]
-        near = nearest(asked[0], known) if asked else ""
+        here = trials.values() if options.participants else arrangement.trials
+        known = sorted({trial.participant for trial in here if trial.participant}, key=natural_key)
+        folders = sorted({trial.name for trial in arrangement.trials if trial.name}, key=natural_key)
+        near = nearest(options.participants[0], known) if options.participants else ""
         raise NoEventsError(
             f"None of the trials of {archive.name} is chosen by participants, tasks and factors.{near}",
-            hint=f"Participants here: {', '.join(known[:20]) or 'unknown'}.",
+            hint=f"Participants here: {', '.join(known[:20]) or 'unknown'}. "
+            f"Tasks and factors here: {', '.join(folders[:20]) or 'unknown'}.",
         )
     if all(archive.members[place.member].encrypted for place in events):
         raise BadArchiveError(f"{archive.name} is encrypted.", hint="Make the ZIP again without a password.")
