@@ -70,6 +70,7 @@ def ensure(settings: Settings, warm: str) -> Path:
     with held(place.start_lock, START_LIMIT_S) as ours:
         if found := running(place):
             return found
+        prepare(place)  # once more: who stopped a broker meanwhile has taken the folder of its socket away
         if not ours:
             raise BrokerUnavailableError(
                 f"Another process has been starting the embedded broker for too long; see {place.log}."
@@ -104,6 +105,8 @@ def stop(settings: Settings) -> bool:
             time.sleep(0.02)
         _signal_owner(place, signal.SIGKILL)
         end_server(place)
+        with contextlib.suppress(OSError):
+            place.runtime.rmdir()
     return True
 
 

@@ -138,6 +138,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.close(pipe)
         watcher.wait()
         place.socket.unlink(missing_ok=True)
+        with held(place.start_lock, 0) as ours, contextlib.suppress(OSError):
+            if ours:  # else somebody is about to start a server in it, or to do this
+                place.runtime.rmdir()
     return 0
 
 

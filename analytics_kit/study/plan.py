@@ -25,6 +25,11 @@ class Work(NamedTuple):
     kind: Kind
 
 
+UNSAFE = "the name points outside the study; the file was left out"
+# The one that every unzip program would leave on disk.
+TWICE = "the ZIP holds this name twice; the later one was read"
+
+
 @dataclass(frozen=True, slots=True)
 class Shard:
     """Whole trials, `first_trial` on, with all their files."""
@@ -61,7 +66,7 @@ def make_plan(archive: Archive, options: Options, issues: Issues, shard_bytes: i
     """The plan. Raises NoEventsError and BadArchiveError where there is nothing to plan."""
     arrangement = arrange(archive, options.kinds)
     for name, kind, message in arrangement.notes:
-        issues.add(name, kind, message, lost=kind in ("unsafe_name", "unreadable_zip", "unreadable", "link"))
+        issues.add(name, kind, message, lost=kind in ("unreadable_zip", "unreadable", "link"))
     trials = _settle_names(arrangement.trials, options, issues)
     chosen = {
         i: trial
@@ -75,13 +80,16 @@ def make_plan(archive: Archive, options: Options, issues: Issues, shard_bytes: i
     latest = {member.name: index for index, member in enumerate(archive.members)}
     for place in arrangement.places:
         member = archive.members[place.member]
-        if place.role not in KINDS or place.trial is None:
+        if place.role == "unsafe_name":
+            others.append(_left_out(archive, place, None, issues, "unsafe_name", UNSAFE))
+        elif place.role not in KINDS or place.trial is None:
             row = None if place.trial is None else position.get(place.trial)
             others.append(MemberRow(member.name, place.role, row, member.raw_bytes, None, None))
         elif place.trial not in position:
             others.append(MemberRow(member.name, "not_chosen", None, member.raw_bytes, None, None))
         elif latest[member.name] != place.member:
-            others.append(_replaced(archive, place, position[place.trial], issues))
+            row = position[place.trial]
+            others.append(_left_out(archive, place, row, issues, "duplicate_member", TWICE))
         else:
             events.append(place)
     _require_events(archive, arrangement, events, trials, options)
@@ -115,17 +123,15 @@ def _settle_names(trials: Sequence[Trial], options: Options, issues: Issues) -> 
     return settled
 
 
-def _replaced(archive: Archive, place: Place, row: int, issues: Issues) -> MemberRow:
-    """A member whose name comes again later in the ZIP: the later one counts, as for every unzip program."""
+def _left_out(archive: Archive, place: Place, row: int | None, issues: Issues, kind: str, message: str) -> MemberRow:
+    """A member that is not read, for the reason given; the rows that are lost with it are counted."""
     member = archive.members[place.member]
     try:
-        rows = read_member(archive.read(member), cast(Kind, place.role), member.name, Issues()).rows_in
+        raw = archive.read(member) if member.name.lower().endswith(".csv") else b""
+        rows = read_member(raw, "keyboard", member.name, Issues()).rows_in if raw else 0
     except MemberUnreadableError:
         rows = 0
-    issues.add(
-        member.name, "duplicate_member", "the ZIP holds this name twice; the later one was read",
-        rows_dropped=rows, lost=True,
-    )  # fmt: skip
+    issues.add(member.name, kind, message, rows_dropped=rows, lost=True)
     return MemberRow(member.name, place.role, row, member.raw_bytes, rows, 0)
 
 

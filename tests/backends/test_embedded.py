@@ -64,7 +64,7 @@ def test_stopping_ends_every_process_and_keeps_the_jobs(broker, asked):
     place = place_of(backend._settings)
     assert embedded.stop(backend._settings)
     until(lambda: not any(map(alive, pids)), "all have gone")
-    assert not place.socket.exists()
+    assert not place.runtime.exists()
     assert not embedded.stop(backend._settings)
     assert broker().get(job_id).result == {"heard": {"x": 1}}
 
@@ -106,7 +106,7 @@ def test_it_ends_when_idle_and_comes_back_when_it_is_needed(broker, asked):
     backend = broker(idle_s=0.3)
     job_id = backend.submit(asked("echo")).job_id
     ended(backend, job_id)
-    until(lambda: embedded.running(place_of(backend._settings)) is None, "the broker has ended")
+    until(lambda: not place_of(backend._settings).runtime.exists(), "the broker has ended")
     assert backend.get(job_id).status is JobStatus.COMPLETED
     assert ended(backend, backend.submit(asked("echo")).job_id).status is JobStatus.COMPLETED
 

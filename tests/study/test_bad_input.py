@@ -280,9 +280,9 @@ ARCHIVES = {
         zip_bytes([(GOOD, mouse(*GOOD_ROWS)), (BAD, MOUSE + R1 + R2), (BAD, MOUSE + R3)]),
         [(BAD, None, "duplicate_member", 2)], 6, 4,
     ),
-    "absolute name": (two(name="/etc/" + BAD), [("/etc/" + BAD, None, "unsafe_name", 0)], 3, 3),
-    "name that climbs": (two(name=f"a/../../{BAD}"), [(f"a/../../{BAD}", None, "unsafe_name", 0)], 3, 3),
-    "name with a drive": (two(name=f"C:/{BAD}"), [(f"C:/{BAD}", None, "unsafe_name", 0)], 3, 3),
+    "absolute name": (two(name="/etc/" + BAD), [("/etc/" + BAD, None, "unsafe_name", 3)], 6, 3),
+    "name that climbs": (two(name=f"a/../../{BAD}"), [(f"a/../../{BAD}", None, "unsafe_name", 3)], 6, 3),
+    "name with a drive": (two(name=f"C:/{BAD}"), [(f"C:/{BAD}", None, "unsafe_name", 3)], 6, 3),
     "name in Latin-1": (
         renamed(LATIN.replace("\xe4", "~"), LATIN.encode("latin-1")), [(LATIN, None, "name_encoding", 0)], 6, 6
     ),

@@ -194,7 +194,6 @@ def arrange(archive: Archive, kinds: Mapping[str, Kind] | None = None) -> Arrang
 
 
 _NOTES = {
-    "unsafe_name": ("unsafe_name", "the name points outside the study; the file was left out"),
     "unknown_file": ("unknown_file", "no measurement has this name; the file was left out"),
     "mouse_unknown": (
         "mouse_unknown", "nothing says if these are movements, clicks or scrolls: add a manifest.csv or kinds={…}"

@@ -39,6 +39,7 @@ class Grouped:
     def sort_by_time(self) -> None:
         """Bring each trial's rows in the order of their times; rows of equal times stay as they were."""
         table = self.table
+        everything = np.arange(len(table.t)) if table.key is not None else None
         for i in check.unsorted(table.t, self.starts, self.ends):
             part = slice(self.starts[i], self.ends[i])
             order = np.argsort(table.t[part], kind="stable")
@@ -48,10 +49,10 @@ class Grouped:
                     column = column if column.flags.writeable else column.copy()
                     column[part] = column[part][order]
                     setattr(table, name, column)
-            if table.key is not None:
-                everything = np.arange(len(table.t))
+            if everything is not None:
                 everything[part] = everything[part][order]
-                table.key = table.key.gather(everything)
+        if table.key is not None and everything is not None:
+            table.key = table.key.gather(everything)
 
 
 def evaluate(groups: Mapping[Kind, Grouped], trials: int, options: Options) -> dict[str, Floats]:
