@@ -35,25 +35,37 @@ def pytest_runtest_makereport(item, call):
 
 
 @pytest.fixture(scope="session")
-def redis_url(tmp_path_factory):
-    """A redis-server of Debian's on TCP, loopback only, with a password; gone afterwards."""
-    password = secrets.token_hex(8)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    folder = tmp_path_factory.mktemp("redis")
-    config = f'bind 127.0.0.1\nport {port}\nrequirepass {password}\nsave ""\ndir {folder}\nlogfile {folder}/log\n'
-    program = shutil.which("redis-server")
-    assert program, "redis-server is missing; `make test` installs it"
-    server = subprocess.Popen([program, "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
-    try:
-        server.stdin.write(config.encode())
-        server.stdin.close()
-        url = f"redis://:{password}@127.0.0.1:{port}/0"
-        with redis.Redis.from_url(url) as client:
-            until(lambda: answers(client), "redis-server answers")
+def redis_server(tmp_path_factory):
+    """redis_server() → context with a redis-server of Debian's on TCP, loopback only, and its URL with a password."""
+
+    @contextmanager
+    def run():
+        password = secrets.token_hex(8)
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        folder = tmp_path_factory.mktemp("redis")
+        config = f'bind 127.0.0.1\nport {port}\nrequirepass {password}\nsave ""\ndir {folder}\nlogfile {folder}/log\n'
+        program = shutil.which("redis-server")
+        assert program, "redis-server is missing; `make test` installs it"
+        server = subprocess.Popen([program, "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        try:
+            server.stdin.write(config.encode())
+            server.stdin.close()
+            url = f"redis://:{password}@127.0.0.1:{port}/0"
+            with redis.Redis.from_url(url) as client:
+                until(lambda: answers(client), "redis-server answers")
+            yield url
+        finally:
+            end(server)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def redis_url(redis_server):
+    """The URL of a server that all tests share."""
+    with redis_server() as url:
         yield url
-    finally:
-        end(server)
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import threading
 import warnings
 from pathlib import Path
 
@@ -220,6 +221,33 @@ def test_a_named_redis_that_is_dead_means_this_process_and_one_warning(monkeypat
         assert len(client.submit(study, refresh=True).result(LIMIT_S).trials) == 8
         assert client.backend.name == "local"
     assert [str(warning.message).split(" can't")[0] for warning in caught] == ["Redis at redis://127.0.0.1:9/0"]
+
+
+def test_a_redis_that_goes_away_means_this_process_for_all_threads(redis_server, tmp_path, study):
+    with redis_server() as url:
+        client = ak.Client(redis_url=url, home=tmp_path / "home")
+        assert client.backend.name == "redis"
+        before = client.submit(study, idle_gap_s=0.8)
+    jobs, ready = [], threading.Barrier(4)
+
+    def submit(number):
+        ready.wait()
+        jobs.append(client.submit(study, idle_gap_s=0.8 + number))
+
+    threads = [threading.Thread(target=submit, args=(number,)) for number in range(4)]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert [len(job.result(LIMIT_S).trials) for job in jobs] == [8] * 4
+    assert {job.backend for job in jobs} == {"local"}
+    assert set(client.jobs()["job_id"]) == {job.id for job in jobs}
+    assert len(caught) == 1
+    with pytest.raises(ak.BrokerUnavailableError):  # what was running there is not moved
+        before.info()
+    client.close()
 
 
 def test_a_worker_reads_only_where_it_may(monkeypatch, here, study, tmp_path):
