@@ -9,9 +9,10 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 import redis
-from processes import answers, end, until
+from processes import answers, command_line, end, until
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -32,6 +33,18 @@ def pytest_runtest_makereport(item, call):
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid} was skipped, which is a failure in CI: {report.longrepr}"
     return report
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_is_left_running(tmp_path_factory):
+    """Whatever was started for a folder of the tests has to have ended by itself."""
+    yield
+    base = f"{tmp_path_factory.getbasetemp()}/"
+    left = [process for process in psutil.process_iter() if base in " ".join(command_line(process))]
+    lines = [command_line(process) for process in left]
+    for process in left:
+        process.kill()
+    assert not lines
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import psutil
 import redis
 
 LIMIT_S = 30
@@ -41,3 +42,11 @@ def alive(pid):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def command_line(process):
+    """The words that a process was started with; none for one that has just ended."""
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []

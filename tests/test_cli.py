@@ -172,7 +172,7 @@ def test_debug_shows_the_traceback(kit):
         (["submit", "STUDY", "--timeout", "3"], {}, 2, "--wait"),
         (["submit", ""], {}, 1, "empty path"),
         (["submit", "/dev/zero"], {}, 1, "neither a file nor a folder"),
-        (["doctor"], {"ANALYTICS_KIT_STORE": "bogus://x"}, 1, ""),
+        (["doctor"], {"ANALYTICS_KIT_STORE": "bogus://x", "ANALYTICS_KIT_BACKEND": "local"}, 1, ""),
         (["jobs"], {"REDIS_URL": "redis://[abc"}, 2, "can't be read"),
     ],
 )
