@@ -20,10 +20,10 @@ from analytics_kit.errors import BrokerUnavailableError, SettingsError, nearest
 from analytics_kit.job import Job
 from analytics_kit.model import SCHEMA_VERSION, Backend, JobInfo, JobRequest, JobStatus, Options
 from analytics_kit.notebook.bar import Bar
-from analytics_kit.settings import Settings
+from analytics_kit.settings import Settings, without_secrets
 from analytics_kit.study.catalogue import NAMES
 from analytics_kit.study.result import StudyResult
-from analytics_kit.study.source import fingerprint, locate, open_archive, shown
+from analytics_kit.study.source import fingerprint, locate, open_archive
 from analytics_kit.study.store import Store
 
 PROCESS_STUDY = "analytics_kit.tasks.process_study"
@@ -89,7 +89,7 @@ class Client:
                 "result_key": (key := self._result_key(content, chosen)),
             },
             result_key=key,
-            source=shown(path),
+            source=without_secrets(path),
             size_bytes=size_bytes,
             tags=_tags(tags),
             owner=self.settings.namespace,
@@ -145,15 +145,15 @@ class Client:
         found, url = self.backend.health(), self.settings.store_url()
         try:
             Store(url).check()
-            found["store"] = {"url": shown(url), "writable": True}
+            found["store"] = {"url": without_secrets(url), "writable": True}
         except Exception as error:  # whatever the file system says, health has to answer
-            found["store"] = {"url": shown(url), "writable": False}
+            found["store"] = {"url": without_secrets(url), "writable": False}
             found |= {"status": "down", "ready": False, "reason": str(error).splitlines()[0]}
         return found
 
     def __repr__(self) -> str:
         where = "not connected yet" if self._opened is None else self._opened.name
-        return f"<Client: {where}, store {shown(self.settings.store_url())}>"
+        return f"<Client: {where}, store {without_secrets(self.settings.store_url())}>"
 
     def close(self) -> None:
         """Let go of connections and threads."""

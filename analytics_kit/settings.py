@@ -135,7 +135,9 @@ class Settings(BaseSettings):
 
 
 def without_secrets(url: str) -> str:
-    """The URL as it may be shown: no user, password, query or fragment."""
+    """The URL as it may be shown: no user, password, query or fragment. A path stays as it is."""
+    if "://" not in url:
+        return url
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     return f"{parts.scheme}://{host}{parts.path}"

@@ -187,7 +187,11 @@ class Ledger:
 
     def _earlier(self, pipe: Connection, pointer: str) -> Record | None:
         job_id = pipe.get(pointer)
-        fields = pipe.hgetall(self._key(job_id.decode())) if job_id else None
+        if not job_id:
+            return None
+        key = self._key(job_id.decode())
+        pipe.watch(key)  # else of two who add tags at once one would be forgotten
+        fields = pipe.hgetall(key)
         return Record.from_fields(fields) if fields else None
 
     def _key(self, job_id: str) -> str:

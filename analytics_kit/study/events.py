@@ -39,8 +39,8 @@ JOIN_BYTES = 200_000
 BATCH_BYTES = 8 << 20
 TELL_BYTES = 256 << 10
 """Small members are not worth a word each."""
-MOST_INFLATION = 1032
-"""What deflate can do at most; a directory that says more is wrong."""
+MOST_CLAIMED_BYTES = 512 << 20
+"""No more is set aside for what a directory says; more than that has to come first."""
 NATIVE_LINE = len("10:00:00,0.00,a\n")
 """Lines of the logger are no shorter."""
 ODD_BYTES = 2048
@@ -91,10 +91,8 @@ def read_events(
     advance: Callable[[int], None] = lambda raw_bytes: None,
 ) -> EventTable:  # fmt: skip
     """The events of `work`, pairs of member and trial slot. `advance` is told of bytes as they are inflated."""
-    rows = (
-        sum(min(member.raw_bytes, MOST_INFLATION * member.packed_bytes) for member, _ in work) // NATIVE_LINE
-        + CHUNK_BYTES // SHORTEST_LINE
-    )
+    claimed = min(sum(member.raw_bytes for member, _ in work), MOST_CLAIMED_BYTES)
+    rows = claimed // NATIVE_LINE + CHUNK_BYTES // SHORTEST_LINE
     reader = _Reader(kind, issues, keep_keys and kind == "keyboard", rows)
     untold = 0
     for member, slot in work:

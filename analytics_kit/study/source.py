@@ -24,11 +24,6 @@ def is_url(source: str) -> bool:
     return "://" in source
 
 
-def shown(source: str) -> str:
-    """The source as it may be shown: a URL without user, password and what stands behind `?`."""
-    return without_secrets(source) if is_url(source) else source
-
-
 def locate(source: str | os.PathLike[str]) -> str:
     """The source as workers find it: an absolute path or a URL. Raises SourceNotFoundError."""
     text = os.fspath(source)
@@ -56,18 +51,20 @@ def open_archive(source: str, nested: bool = True) -> Archive:
             whole = nested and size <= IN_MEMORY_BYTES
             return ZipArchive(io.BytesIO(path.read_bytes()) if whole else path.open("rb"), source, size, nested)
         remote = fsspec.open(source, "rb").open()
-        return ZipArchive(remote, shown(source), remote.size, nested)
+        return ZipArchive(remote, without_secrets(source), remote.size, nested)
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise SourceNotFoundError(f"There is no study at {shown(source)}.") from error
+        raise SourceNotFoundError(f"There is no study at {without_secrets(source)}.") from error
     except PermissionError as error:
-        raise SourceNotFoundError(f"{shown(source)} may not be read.", hint="Check its permissions.") from error
+        raise SourceNotFoundError(
+            f"{without_secrets(source)} may not be read.", hint="Check its permissions."
+        ) from error
     except (ImportError, ValueError) as error:
         raise SourceNotFoundError(
-            f"{shown(source)} can't be opened: {error}.",
+            f"{without_secrets(source)} can't be opened: {error}.",
             hint="Check the URL; s3:// needs pip install 'analytics_kit[s3]', https:// needs aiohttp.",
         ) from error
     except OSError as error:
-        raise SourceNotFoundError(f"{shown(source)} can't be read: {error.strerror or error}.") from error
+        raise SourceNotFoundError(f"{without_secrets(source)} can't be read: {error.strerror or error}.") from error
 
 
 def fingerprint(source: str) -> tuple[str, int]:

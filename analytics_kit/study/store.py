@@ -22,7 +22,7 @@ class Store:
     """Files below a root, by relative paths with forward slashes. What has no manifest is not there for readers."""
 
     def __init__(self, url: str) -> None:
-        self.name = without_secrets(url) if "://" in url else url
+        self.name = without_secrets(url)
         """The URL as it may be shown."""
         try:
             self._fs, self._root = fsspec.core.url_to_fs(url)

@@ -135,6 +135,21 @@ def test_who_joins_brings_tags_along(backend, asked):
     assert backend.get(first.job_id).tags == ("a", "b", "c", "d")
 
 
+def test_who_joins_at_the_same_time_brings_all_tags_along(backend, asked):
+    job_id, ready = backend.submit(asked("echo", key="crowd")).job_id, threading.Barrier(8)
+
+    def join(number):
+        ready.wait()
+        backend.submit(asked("echo", key="crowd", tags=(f"t{number}",)))
+
+    threads = [threading.Thread(target=join, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(backend.get(job_id).tags) == [f"t{number}" for number in range(8)]
+
+
 def test_a_failed_job_is_not_joined(backend, asked):
     first = ended(backend, backend.submit(asked("refuse", key="bad")).job_id)
     second = backend.submit(asked("refuse", key="bad"))

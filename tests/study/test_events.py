@@ -355,3 +355,17 @@ def test_no_row_is_written_where_there_is_no_room(width, text):
     )
     assert rows == -1
     assert not columns.any()
+
+
+def test_a_size_that_is_only_claimed_takes_no_memory():
+    shelf = Shelf([log([(1, 1)] * 3)])
+    member = shelf.members[0]._replace(raw_bytes=1 << 60, packed_bytes=1 << 60)
+    assert len(read_events(shelf, [(member, 0)], "mouse_movement", Issues()).t) == 3
+
+
+def test_columns_grow_beyond_what_was_set_aside(monkeypatch):
+    monkeypatch.setattr(events, "MOST_CLAIMED_BYTES", 0)
+    monkeypatch.setattr(events, "CHUNK_BYTES", 64)
+    content = log([(i, -i) for i in range(5000)])
+    table, _ = joined([content, content], "mouse_movement", False)
+    assert table.y.tolist() == [-i for i in range(5000)] * 2
