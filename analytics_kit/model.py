@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -151,6 +151,38 @@ class JobRequest:
     tags: tuple[str, ...] = ()
     owner: str = ""
     refresh: bool = False
+    time_limit_s: float | None = None
+    """The job fails when it has run longer."""
+    memory_limit_mb: float | None = None
+    """The job fails when one of its processes needs more."""
+    retries: int = 2
+    """How often a step is done again after a cause that can pass, such as a killed worker."""
+    retry_of: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A task's answer that its work is to be done in parts, by many workers, and then merged.
+
+    Each part is a task of its own that is told its number (`Task.part`); `merge` runs once when all are done and is
+    told which attempt at each part counts (`Task.winners`).
+    """
+
+    parts: int
+    """How many; number 0 begins first, so the biggest one should be it."""
+    total: int
+    """The sum of what the parts report as `done`."""
+    part: str
+    """Dotted name of the task that does one part; what it returns is of no account."""
+    merge: str
+    """Dotted name of the task that returns the job's result."""
+    unit: str = "bytes"
+    share: float = 0.95
+    """The part of the job's progress that belongs to the parts; the rest is the merge."""
+
+
+class HandBack(Exception):  # noqa: N818  no error: another worker may be able to
+    """Raised by a task before its first report when this process can't do the work, with the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +216,23 @@ class Task(Protocol):
 
     @property
     def attempt(self) -> int:
-        """Which attempt at the job this is; what an earlier one still does must not touch what this one writes."""
+        """Which attempt at the step this is; what an earlier one still does must not touch what this one writes."""
+
+    @property
+    def step(self) -> str:
+        """`"begin"`, `"part-<number>"` or `"merge"`; with `attempt` a name for what only this process writes."""
+
+    @property
+    def part(self) -> int | None:
+        """Which part of a `Split` this is."""
+
+    @property
+    def winners(self) -> Mapping[int, int]:
+        """Of a merge: which attempt at each part counts."""
+
+    @property
+    def can_split(self) -> bool:
+        """Whether the task may answer with a `Split`; else it does all the work itself."""
 
     @property
     def arguments(self) -> Mapping[str, Any]:
@@ -234,8 +282,23 @@ class Backend(Protocol):
     def get(self, job_id: str) -> JobInfo:
         """The job. Raises JobNotFoundError."""
 
+    def get_many(self, job_ids: Sequence[str]) -> dict[str, JobInfo]:
+        """Those of the jobs that are known."""
+
     def list(self, status: JobStatus | None = None) -> list[JobInfo]:
         """All jobs of this namespace, newest first."""
+
+    def cancel(self, job_id: str) -> bool:
+        """Whether the job is cancelled now; False when it has ended or is committing. Raises JobNotFoundError."""
+
+    def retry(self, job_id: str) -> JobInfo:
+        """A new job for the work of one that failed or was cancelled. Raises JobNotFoundError, SettingsError."""
+
+    def delete(self, job_id: str) -> None:
+        """Forget a job that has ended. Raises JobNotFoundError, SettingsError when it has not ended."""
+
+    def log(self, job_id: str) -> list[str]:
+        """What happened to the job, a line each, with the end of its worker's output. Raises JobNotFoundError."""
 
     def changes(self) -> Changes:
         """Listen for changed jobs."""
