@@ -297,7 +297,7 @@ class Backend(Protocol):
     def delete(self, job_id: str) -> None:
         """Forget a job that has ended. Raises JobNotFoundError, SettingsError when it has not ended."""
 
-    def log(self, job_id: str) -> list[str]:
+    def log(self, job_id: str) -> Sequence[str]:
         """What happened to the job, a line each, with the end of its worker's output. Raises JobNotFoundError."""
 
     def changes(self) -> Changes:
