@@ -18,8 +18,8 @@ import typer
 from rich.filesize import decimal
 
 from analytics_kit import __version__
-from analytics_kit.backends import embedded, worker
-from analytics_kit.client import WARM, Client
+from analytics_kit.backends import crew, embedded
+from analytics_kit.client import CODE, Client
 from analytics_kit.doctor import examine
 from analytics_kit.errors import AnalyticsKitError, JobCancelledError, SettingsError
 from analytics_kit.job import Job
@@ -213,7 +213,7 @@ def start_worker(
     settings = Settings.of()
     if url := settings.broker_url():
         err.print(f"{n} worker(s) for {without_secrets(url)}; Ctrl-C lets running jobs finish.", markup=False)
-    raise typer.Exit(worker.run_workers(settings, n, WARM))
+    raise typer.Exit(crew.run_workers(settings, n, CODE))
 
 
 @app.command()

@@ -27,7 +27,7 @@ from analytics_kit.study.source import fingerprint, locate, open_archive
 from analytics_kit.study.store import Store
 
 PROCESS_STUDY = "analytics_kit.tasks.process_study"
-WARM = "analytics_kit.tasks.warm"
+CODE = "analytics_kit.tasks"
 JOB_COLUMNS = (
     "job_id", "status", "phase", "fraction", "source", "size_bytes", "created_at", "started_at", "ended_at", "tags",
     "backend", "error_type", "error_message", "result_key",
@@ -47,7 +47,7 @@ class Client:
         """The backend in use; chosen on first use."""
         with self._lock:
             if self._opened is None:
-                self._opened = open_backend(self.settings, WARM)
+                self._opened = open_backend(self.settings, CODE)
             return self._opened
 
     def submit(

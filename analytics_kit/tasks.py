@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,3 +48,11 @@ def _require_allowed(source: str) -> None:
             f"{source} is not below a folder that this worker may read.",
             hint="ANALYTICS_KIT_SOURCES on the worker lists the folders it may read.",
         )
+
+
+def discard(arguments: Mapping[str, Any], job_id: str, result: Mapping[str, Any] | None) -> None:
+    """Remove what an ended job left in the store."""
+
+
+def tidy() -> None:
+    """Remove what is past its time from the store."""

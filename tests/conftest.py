@@ -83,13 +83,13 @@ def redis_url(redis_server):
 
 @pytest.fixture(scope="session")
 def workers():
-    """workers(url, warm="deeds.warm", n=1, **environment) → context with `analytics-kit worker` running."""
+    """workers(url, code="deeds", n=1, **environment) → context with `analytics-kit worker` running."""
 
     @contextmanager
-    def run(url, warm="deeds.warm", n=1, **environment):
-        code = "from analytics_kit.backends.worker import run_workers; from analytics_kit.settings import Settings; "
+    def run(url, code="deeds", n=1, **environment):
+        program = "from analytics_kit.backends.crew import run_workers; from analytics_kit.settings import Settings; "
         process = subprocess.Popen(
-            [sys.executable, "-c", f"{code}raise SystemExit(run_workers(Settings.of(), {n}, {warm!r}))"],
+            [sys.executable, "-c", f"{program}raise SystemExit(run_workers(Settings.of(), {n}, {code!r}))"],
             env=os.environ | {"REDIS_URL": url, "PYTHONPATH": str(Path(__file__).parent / "backends")} | environment,
         )
         try:

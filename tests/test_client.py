@@ -12,7 +12,7 @@ import pytest
 
 import analytics_kit as ak
 from analytics_kit.backends import embedded
-from analytics_kit.client import JOB_COLUMNS, WARM
+from analytics_kit.client import CODE, JOB_COLUMNS
 
 LIMIT_S = 60
 
@@ -35,7 +35,7 @@ def queue(tmp_path_factory):
 def named(tmp_path_factory, redis_url, workers):
     """A client of a Redis that was named, on TCP with a password."""
     home = tmp_path_factory.mktemp("named") / "home"
-    with workers(redis_url, WARM), ak.connect(redis_url, home=home, namespace="studies") as client:
+    with workers(redis_url, CODE), ak.connect(redis_url, home=home, namespace="studies") as client:
         yield client
 
 

@@ -14,14 +14,15 @@ from analytics_kit.settings import Settings
 _warned: set[str] = set()
 
 
-def open_backend(settings: Settings, warm: str) -> Backend:
+def open_backend(settings: Settings, code: str) -> Backend:
     """The backend that the settings ask for; `auto` takes what there is.
 
     Parameters
     ----------
     settings : with `backend="auto"`: the Redis that is named; nothing named: the embedded broker; neither can be
         reached: this process, with one warning.
-    warm : dotted name of a function that workers call once before they work.
+    code : dotted name of the module with the work: workers call its `warm` once before they work, its `discard` to
+        remove what an ended job left, its `tidy` from time to time.
 
     Raises
     ------
@@ -33,14 +34,14 @@ def open_backend(settings: Settings, warm: str) -> Backend:
     url = settings.broker_url()
     if settings.backend == "embedded" or (settings.backend == "auto" and url is None):
         try:
-            return EmbeddedBackend(settings, warm)
+            return EmbeddedBackend(settings, code)
         except BrokerUnavailableError as error:
             if settings.backend == "embedded":
                 raise
             return _local(settings, f"No Redis is named and none can be embedded: {error.message}", error.hint)
     if url is None:
         raise BrokerUnavailableError('backend="redis" was asked for, but no Redis is named.', hint="Set REDIS_URL.")
-    backend = RedisBackend(url, settings)
+    backend = RedisBackend(url, settings, code)
     try:
         backend.ping()
     except BrokerUnavailableError as error:

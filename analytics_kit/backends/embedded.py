@@ -18,11 +18,11 @@ from typing import TypeVar
 
 import redis
 
+from analytics_kit.backends.crew import settings_environment
 from analytics_kit.backends.ledger import Ledger
 from analytics_kit.backends.machine import pool_size
 from analytics_kit.backends.place import Place, held, place_of, prepare, taken
 from analytics_kit.backends.redis import RedisBackend, connect, socket_url
-from analytics_kit.backends.worker import settings_environment
 from analytics_kit.errors import BrokerUnavailableError
 from analytics_kit.settings import Settings
 
@@ -41,10 +41,10 @@ class EmbeddedBackend(RedisBackend):
 
     _idle_notice = ""
 
-    def __init__(self, settings: Settings, warm: str) -> None:
-        self._settings, self._warm = settings, warm
+    def __init__(self, settings: Settings, code: str) -> None:
+        self._settings = settings
         self._reviving = threading.Lock()
-        super().__init__(socket_url(ensure(settings, warm)), settings, name="embedded")
+        super().__init__(socket_url(ensure(settings, code)), settings, code, name="embedded")
 
     def _call(self, act: Callable[[Ledger], T]) -> T:
         for _ in range(2):
@@ -56,12 +56,12 @@ class EmbeddedBackend(RedisBackend):
                     raise
             with self._reviving:
                 if self._ledger is book:
-                    self._open(socket_url(ensure(self._settings, self._warm)))
+                    self._open(socket_url(ensure(self._settings, self._code)))
                     book.connection.close()
         return super()._call(act)
 
 
-def ensure(settings: Settings, warm: str) -> Path:
+def ensure(settings: Settings, code: str) -> Path:
     """The socket of this installation's broker, which runs now."""
     place = place_of(settings)
     if found := running(place):
@@ -75,7 +75,7 @@ def ensure(settings: Settings, warm: str) -> Path:
             raise BrokerUnavailableError(
                 f"Another process has been starting the embedded broker for too long; see {place.log}."
             )
-        return _start(place, settings, warm)
+        return _start(place, settings, code)
 
 
 def running(place: Place) -> Path | None:
@@ -138,10 +138,10 @@ def binary() -> str:
     )
 
 
-def _start(place: Place, settings: Settings, warm: str) -> Path:
+def _start(place: Place, settings: Settings, code: str) -> Path:
     program = binary()  # may raise: before there is anything to close
     read_end, write_end = os.pipe()
-    command = [sys.executable, "-P", "-m", "analytics_kit.backends.supervisor", "--binary", program, "--warm", warm]
+    command = [sys.executable, "-P", "-m", "analytics_kit.backends.supervisor", "--binary", program, "--code", code]
     command += ["--folder", str(place.folder), "--runtime", str(place.runtime), "--ready", str(write_end)]
     command += ["--workers", str(settings.workers or pool_size()), "--idle", str(settings.idle_s)]
     full = place.log.exists() and place.log.stat().st_size > LOG_BYTES

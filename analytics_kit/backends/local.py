@@ -11,7 +11,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
-from analytics_kit.backends.record import Record, RefusedError, State, joinable, moved, tagged
+from analytics_kit.backends.record import Record, RefusedError, State, Ticket, joinable, moved, tagged
 from analytics_kit.backends.running import run
 from analytics_kit.errors import JobNotFoundError
 from analytics_kit.model import JobInfo, JobRequest, JobStatus, Progress
@@ -97,15 +97,15 @@ class LocalBackend:
                 self._waiting.put(None)
                 self._open = False
 
-    def move(self, job_id: str, fence: int, to: State, **changes: Any) -> None:
+    def move(self, ticket: Ticket, to: State, **changes: Any) -> None:
         """Change the state; raises RefusedError when that is not legal."""
         with self._changed:
-            self._put(moved(self._record(job_id), to, time.time(), **changes))
+            self._put(moved(self._record(ticket.job_id), to, time.time(), **changes))
 
-    def tell(self, job_id: str, fence: int, progress: Progress) -> None:
+    def tell(self, ticket: Ticket, progress: Progress) -> None:
         """Write progress; raises RefusedError unless the job is running."""
         with self._changed:
-            record = self._record(job_id)
+            record = self._record(ticket.job_id)
             if record.state not in (State.RUNNING, State.COMMITTING):
                 raise RefusedError(record.state)
             self._put(replace(record, progress=progress))
@@ -129,7 +129,7 @@ class LocalBackend:
         while (job_id := self._waiting.get()) is not None:
             record = self._records[job_id]
             if not record.state.shown.final:
-                run(self, record)
+                run(self, record, Ticket(job_id))
 
 
 class LocalChanges:

@@ -1,52 +1,69 @@
-"""What happens to a job's record when rq runs its task, or loses it?"""
+"""What happens to a job when rq runs one of its tasks, or the process that ran it is gone?"""
 
 from __future__ import annotations
 
-import contextlib
+import os
+import re
 import signal
+from pathlib import Path
 from typing import Any
 
 from rq import get_current_job
-from rq.exceptions import NoSuchJobError
-from rq.job import Job
-from rq.serializers import JSONSerializer
 
-from analytics_kit.backends.ledger import QUEUE, Connection, Ledger
-from analytics_kit.backends.record import RefusedError, State
-from analytics_kit.backends.running import run
-from analytics_kit.errors import JobNotFoundError, WorkerLostError
+from analytics_kit.backends.record import RefusedError, Ticket
+from analytics_kit.backends.running import resolve, run
+from analytics_kit.backends.steps import Steps
+from analytics_kit.errors import AnalyticsKitError, OutOfMemoryError, WorkerLostError
 from analytics_kit.model import Failure
 
+OUTPUT_CHARACTERS = 4000
 
-def perform(namespace: str, job_id: str, fence: int) -> None:
-    """Do one attempt at a job: what rq calls in the forked process. Does nothing when the attempt is out of date."""
+
+def perform(namespace: str, job_id: str, step: str, attempt: int) -> None:
+    """Do one attempt at a step: what rq calls in the forked process. Does nothing when it is out of date."""
     task = get_current_job()
     if task is None:
         raise RuntimeError("perform() is called by rq workers only.")
-    book = Ledger(task.connection, namespace)
-    with contextlib.suppress(JobNotFoundError):
-        record = book.get(job_id)
-        if record.fence == fence and not record.state.shown.final:
-            run(book, record)
+    book, ticket = Steps(task.connection, namespace), Ticket(job_id, step, attempt)
+    try:
+        record, winners = book.claim(ticket, os.environ["RQ_WORKER_ID"])
+    except RefusedError:
+        return
+    run(book, record, ticket, winners)
 
 
-def lost(task: Job, why: str) -> None:
-    """Fail the job of an rq task that nobody works on any more; no effect when it has ended or is in other hands."""
-    namespace, job_id, fence = task.args
-    error = WorkerLostError(f"The process that worked on the job is gone: {why}.")
-    with contextlib.suppress(RefusedError):
-        Ledger(task.connection, namespace).move(job_id, fence, State.FAILED, error=Failure.of(error))
+def sweep(code: str) -> None:
+    """Remove what is past its time from the store; a task of its own, about once an hour."""
+    resolve(f"{code}.tidy")()
 
 
-def lost_with(connection: Connection, worker: str, why: str) -> None:
-    """Fail the jobs that a dead worker had in hand, and take it off rq's list."""
-    key = f"rq:worker:{worker}"
-    for member in connection.smembers(f"{key}:executions"):
-        with contextlib.suppress(NoSuchJobError):
-            lost(Job.fetch(member.decode().split(":")[0], connection, JSONSerializer), why)
-    connection.srem("rq:workers", key)
-    connection.srem(f"rq:workers:{QUEUE}", key)
-    connection.delete(key, f"{key}:executions")
+def lost(book: Steps, ticket: Ticket, error: AnalyticsKitError, output: str = "") -> None:
+    """The process of an attempt is gone: have it done again, or fail the job. No effect when it is out of date."""
+    for record in book.get_many([ticket.job_id]):
+        book.lost(ticket, Failure.of(error, output), record.retries)
+
+
+def tidy(book: Steps, ticket: Ticket, code: str) -> None:
+    """Let go of a step; the last one who worked for a job that has ended removes what it left in the store."""
+    if (record := book.leave(ticket)) is not None:
+        discard(book, record.job_id, code)
+
+
+def discard(book: Steps, job_id: str, code: str) -> None:
+    """Remove what a job that has ended left in the store, whatever its code says that is."""
+    for record in book.get_many([job_id]):
+        resolve(f"{code}.discard")(record.arguments, job_id, record.result)
+    book.tidied(job_id)
+
+
+def cause(status: int | None, out_of_memory: bool = False) -> AnalyticsKitError:
+    """Why a process is gone, from its wait status."""
+    if out_of_memory:
+        return OutOfMemoryError(
+            "The system ended the process that worked on the job because memory ran out.",
+            hint="Run fewer workers on this machine, or process fewer participants at once.",
+        )
+    return WorkerLostError(f"The process that worked on the job is gone: {death(status)}.")
 
 
 def death(status: int | None) -> str:
@@ -61,12 +78,17 @@ def death(status: int | None) -> str:
     return f"it left with exit code {status >> 8}"
 
 
-def on_killed(task: Job, pid: int | None, status: int | None, usage: Any) -> None:
-    """rq's `work_horse_killed_handler`."""
-    lost(task, death(status))
+def kernel_kills(vmstat: Path = Path("/proc/vmstat")) -> int:
+    """How many processes the kernel has ended for want of memory since the machine started; 0 where it can't say."""
+    try:
+        found = re.search(r"^oom_kill (\d+)$", vmstat.read_text(), re.MULTILINE)
+    except OSError:
+        return 0
+    return int(found[1]) if found else 0
 
 
-def on_exception(task: Job, kind: type[BaseException], error: BaseException, trace: Any) -> bool:
-    """rq's exception handler: an abandoned task, or one that failed outside of what `run` writes down."""
-    lost(task, "its worker went silent" if kind.__name__ == "AbandonedJobError" else f"{kind.__name__}: {error}")
-    return True
+def rest_of(output: Any) -> str:
+    """The end of what a process printed into the file."""
+    size = output.seek(0, os.SEEK_END)
+    output.seek(max(0, size - OUTPUT_CHARACTERS))
+    return str(output.read().decode(errors="replace")).strip()

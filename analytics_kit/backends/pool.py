@@ -1,22 +1,24 @@
-"""How is the embedded pool of workers kept up?"""
+"""How is a number of workers kept up?"""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
 import os
+import signal
 import subprocess
+import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from analytics_kit.backends import ledger
+from analytics_kit.backends import roster
 from analytics_kit.backends.ledger import Connection
-from analytics_kit.backends.perform import death, lost_with
-from analytics_kit.backends.place import Place
-from analytics_kit.backends.worker import spawn
+from analytics_kit.backends.reconcile import bury
 
 GRACE_S = 5.0
-"""A running job gets this long when the broker is stopped."""
+"""A running task gets this long when the pool is stopped."""
 COMPILING_AFTER_S = 3.0
 """Workers that take longer than this to come up are compiling, not merely importing."""
 QUICK_S = 10.0
@@ -38,20 +40,33 @@ class Slot:
 
 @dataclass
 class Pool:
-    """The workers. The first one comes up alone, so that what it compiles is there for the others."""
+    """The workers. The first one comes up alone, so that what it compiles is there for the others.
+
+    Parameters
+    ----------
+    code : dotted name of the module whose `warm` they call before they work.
+    name : how the workers' names begin.
+    environment, socket, cwd : what they are started with; without a socket the environment names the Redis.
+    log : where to look when they do not start; what the pool does is told to clients only with it.
+    """
 
     connection: Connection
-    place: Place
-    warm: str
+    code: str
     size: int
+    name: str
+    environment: Mapping[str, str]
+    socket: Path | None = None
+    cwd: Path | None = None
+    log: Path | None = None
     slots: list[Slot] = field(default_factory=list)
+    stopping: bool = False
     _number: itertools.count[int] = field(default_factory=itertools.count)
     _begun_at: float = field(default_factory=time.monotonic)
     _ready: bool = False
     _compiling: bool = False
 
     def tick(self) -> None:
-        """Start who is missing, and tell of whom was lost."""
+        """Start who is missing, and have done again what was lost with who is dead."""
         now = time.monotonic()
         if not self._ready:
             self._wait_for_first(now)
@@ -60,21 +75,27 @@ class Pool:
         for slot in self.slots:
             if slot.process is not None and slot.process.poll() is not None:
                 self._bury(slot, now)
-            if slot.process is None and now >= slot.next_at:
-                slot.name = f"embedded-{os.getpid()}-{next(self._number)}"
-                slot.process, slot.pipe = spawn(
-                    self.warm, slot.name, os.environ, self.place.socket, self.place.folder
-                )
+            if slot.process is None and now >= slot.next_at and not self.stopping:
+                slot.name = f"{self.name}-{os.getpid()}-{next(self._number)}"
+                slot.process, slot.pipe = spawn(self.code, slot.name, self.environment, self.socket, self.cwd)
                 slot.started_at = now
 
-    def stop(self) -> None:
-        """End all: running jobs get GRACE_S."""
-        living = [slot for slot in self.slots if slot.process is not None]
-        for slot in living:
-            if slot.process is not None and slot.process.poll() is None:
-                slot.process.terminate()
-        ends = time.monotonic() + GRACE_S
-        for slot in living:
+    @property
+    def living(self) -> list[subprocess.Popen[bytes]]:
+        """The processes that have not ended."""
+        return [slot.process for slot in self.slots if slot.process is not None and slot.process.poll() is None]
+
+    def terminate(self) -> None:
+        """Tell all to end: the first time they finish the task they have, the second time they hand it back."""
+        self.stopping = True
+        for process in self.living:
+            process.send_signal(signal.SIGTERM)
+
+    def stop(self, grace_s: float = GRACE_S) -> None:
+        """End all: running tasks get `grace_s`."""
+        self.terminate()
+        ends = time.monotonic() + grace_s
+        for slot in self.slots:
             if slot.process is not None:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     slot.process.wait(max(0.0, ends - time.monotonic()))
@@ -85,20 +106,45 @@ class Pool:
                 slot.process.wait()
 
     def _wait_for_first(self, now: float) -> None:
-        if ledger.workers(self.connection)[0]:
+        names = {slot.name for slot in self.slots}
+        if names & roster.living(self.connection).keys():
             self._ready = True
-            ledger.tell_pool(self.connection)
-        elif not self._compiling and now - self._begun_at > COMPILING_AFTER_S:
+            if self.log is not None:
+                roster.tell_pool(self.connection)
+        elif self.log is not None and not self._compiling and now - self._begun_at > COMPILING_AFTER_S:
             self._compiling = True
-            ledger.tell_pool(self.connection, phase="compiling")
+            roster.tell_pool(self.connection, phase="compiling")
 
     def _bury(self, slot: Slot, now: float) -> None:
-        code = slot.process.returncode if slot.process else 0
         os.close(slot.pipe)
         slot.process = None
-        lost_with(self.connection, slot.name, death(-code if code < 0 else code << 8))
+        bury(self.connection, slot.name, self.code)
         quick = now - slot.started_at < QUICK_S
         slot.back_off_s = min(max(slot.back_off_s * 2, 0.5), BACK_OFF_LIMIT_S) if quick else 0.0
         slot.next_at = now + slot.back_off_s
-        if not self._ready:
-            ledger.tell_pool(self.connection, notice=f"The workers do not start; see {self.place.log}.")
+        if not self._ready and self.log is not None:
+            roster.tell_pool(self.connection, notice=f"The workers do not start; see {self.log}.")
+
+
+def spawn(
+    code: str, name: str, environment: Mapping[str, str], socket_path: Path | None = None, cwd: Path | None = None
+) -> tuple[subprocess.Popen[bytes], int]:
+    """A new worker process, and the pipe's end that keeps it alive: it ends when that is closed."""
+    read_end, write_end = os.pipe()
+    command = [sys.executable, "-P", "-m", "analytics_kit.backends.worker", "--code", code, "--name", name]
+    command += ["--owner", str(read_end), *(["--socket", str(socket_path)] if socket_path else [])]
+    try:
+        process = subprocess.Popen(
+            command,
+            pass_fds=[read_end],
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            env={**environment, "POLARS_MAX_THREADS": "1"},
+            cwd=cwd,
+        )
+    except OSError:
+        os.close(write_end)
+        raise
+    finally:
+        os.close(read_end)
+    return process, write_end

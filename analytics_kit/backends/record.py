@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
-from analytics_kit.errors import JobCancelledError, JobFailedError
+from analytics_kit.errors import JobCancelledError, JobFailedError, SettingsError
 from analytics_kit.model import SCHEMA_VERSION, Failure, JobInfo, JobRequest, JobStatus, Progress
 
 RECORD_TTL_S = 30 * 24 * 3600
@@ -18,7 +18,7 @@ RESULT_TTL_S = 7 * 24 * 3600
 """A completed job is joined this long; then its tables are gone."""
 
 
-PLAIN = frozenset({"state", "result_key"})
+PLAIN = frozenset({"state", "result_key", "notice"})
 """Fields that Lua reads, and which are therefore not JSON in the hash."""
 
 
@@ -49,23 +49,44 @@ SOURCES: Mapping[State, frozenset[State]] = {
 """The states from which each state may be reached."""
 
 
+BEGIN, MERGE = "begin", "merge"
+
+
+class Ticket(NamedTuple):
+    """One attempt at one step of a job. Only who holds the newest attempt may change the record."""
+
+    job_id: str
+    step: str = BEGIN
+    attempt: int = 1
+
+    @property
+    def part(self) -> int | None:
+        """Which part of a split this is."""
+        return int(self.step.removeprefix("part-")) if self.step.startswith("part-") else None
+
+    @property
+    def task_id(self) -> str:
+        """What the queue calls it."""
+        return f"{self.job_id}-{self.step}-{self.attempt}"
+
+
 class RefusedError(Exception):
-    """A change of a record that is not legal: `state` is what it is in, None when the record or its fence is gone."""
+    """A change that is not legal, or not of the newest attempt; `state` is the record's, None where it is gone."""
 
     def __init__(self, state: State | None) -> None:
-        super().__init__(f"refused: the record is {state or 'gone or in other hands'}")
+        super().__init__(f"refused: the record is {state or 'gone'}")
         self.state = state
 
     def told(self) -> JobFailedError:
         """What the code of a task is told."""
         if self.state is State.CANCELLED:
             return JobCancelledError("The job was cancelled.")
-        return JobCancelledError(f"This attempt is no longer wanted: the job is {self.state or 'in other hands'}.")
+        return JobCancelledError(f"This attempt is no longer wanted: the job is {self.state or 'gone'}.")
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """All that is remembered of a job. Times are seconds since 1970, UTC; `fence` counts the attempts."""
+    """All that is remembered of a job. Times are seconds since 1970, UTC."""
 
     job_id: str
     task: str
@@ -74,7 +95,6 @@ class Record:
     source: str
     created_at: float
     state: State = State.QUEUED
-    fence: int = 1
     version: int = SCHEMA_VERSION
     progress: Progress = field(default_factory=Progress)
     size_bytes: int | None = None
@@ -85,6 +105,11 @@ class Record:
     error: Failure | None = None
     result: Mapping[str, Any] | None = None
     retry_of: str | None = None
+    time_limit_s: float | None = None
+    memory_limit_mb: float | None = None
+    retries: int = 2
+    split: Mapping[str, Any] | None = None
+    notice: str = ""
 
     @classmethod
     def of(cls, request: JobRequest, job_id: str, now_s: float) -> Self:
@@ -99,7 +124,27 @@ class Record:
             size_bytes=request.size_bytes,
             tags=tuple(request.tags),
             owner=request.owner,
+            time_limit_s=request.time_limit_s,
+            memory_limit_mb=request.memory_limit_mb,
+            retries=request.retries,
+            retry_of=request.retry_of,
         )
+
+    def request_again(self) -> JobRequest:
+        """What to ask for to have it done again. Raises SettingsError unless it failed or was cancelled."""
+        if self.state not in (State.FAILED, State.CANCELLED):
+            raise SettingsError(
+                f"Job {self.job_id} is {self.state.shown}: only failed and cancelled jobs are retried.",
+                hint="Submit with refresh=True to do the work of a completed job again.",
+            )
+        return JobRequest(
+            self.task, self.arguments, self.result_key, self.source, self.size_bytes, self.tags, self.owner, True,
+            self.time_limit_s, self.memory_limit_mb, self.retries, self.job_id,
+        )  # fmt: skip
+
+    def task_of(self, step: str) -> str:
+        """Dotted name of the function that does a step."""
+        return self.task if step == BEGIN or self.split is None else self.split[MERGE if step == MERGE else "part"]
 
     def to_fields(self) -> dict[str, str]:
         """The fields of a Redis hash; what is None is left out."""
@@ -139,7 +184,7 @@ class Record:
             error=self.error,
             result=self.result,
             retry_of=self.retry_of,
-            notice=notice,
+            notice=self.notice or notice,
         )
 
 

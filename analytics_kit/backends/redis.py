@@ -8,7 +8,7 @@ import secrets
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -18,9 +18,10 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from analytics_kit.backends import ledger
+from analytics_kit.backends import ledger, roster
 from analytics_kit.backends.ledger import Ledger
-from analytics_kit.backends.record import Record, State
+from analytics_kit.backends.reconcile import reconcile
+from analytics_kit.backends.record import Record
 from analytics_kit.errors import BrokerUnavailableError, SettingsError
 from analytics_kit.model import JobInfo, JobRequest, JobStatus, Progress
 from analytics_kit.settings import Settings, without_secrets
@@ -28,6 +29,8 @@ from analytics_kit.settings import Settings, without_secrets
 CONNECT_TIMEOUT_S = 2.0
 ANSWER_TIMEOUT_S = 10.0
 POLL_S = 1.0
+LEAVE_LIMIT_S = 10.0
+"""Workers have this long to let go of a job that is to be deleted."""
 NO_WORKER = "No worker listens on this Redis; the job waits. Start one with: analytics-kit worker"
 
 T = TypeVar("T")
@@ -107,9 +110,11 @@ class RedisBackend:
     survives_process = True
     kills_running = True
 
-    def __init__(self, url: str, settings: Settings, name: str = "redis") -> None:
+    def __init__(self, url: str, settings: Settings, code: str, name: str = "redis") -> None:
         self.name = name
         self.notice = ""
+        self._code = code
+        self._looked_at = 0.0
         self._namespace = settings.namespace
         self._open(url)
 
@@ -138,7 +143,32 @@ class RedisBackend:
 
     def get(self, job_id: str) -> JobInfo:
         """The job. Raises JobNotFoundError."""
-        return self._call(lambda book: self._seen(book, book.get(job_id)))
+        return self._call(lambda book: self._seen(book, [book.get(job_id)]))[job_id]
+
+    def get_many(self, job_ids: Sequence[str]) -> dict[str, JobInfo]:
+        """Those of the jobs that are known."""
+        return self._call(lambda book: self._seen(book, book.get_many(job_ids)))
+
+    def cancel(self, job_id: str) -> bool:
+        """Whether the job is cancelled now; a worker that has it in hand ends its process within a moment."""
+        return self._call(lambda book: book.cancel(job_id))
+
+    def retry(self, job_id: str) -> JobInfo:
+        """A new job for the work of one that failed or was cancelled."""
+        return self.submit(self._call(lambda book: book.get(job_id)).request_again())
+
+    def delete(self, job_id: str) -> None:
+        """Forget a job that has ended, once nobody works for it any more."""
+        ends = time.monotonic() + LEAVE_LIMIT_S
+        while self._call(lambda book: book.is_leaving(job_id)) and time.monotonic() < ends:
+            self._call(lambda book: reconcile(book.connection, self._code))
+            time.sleep(0.05)
+        self._call(lambda book: book.delete(job_id))
+
+    def log(self, job_id: str) -> Sequence[str]:
+        """What happened to the job, with the end of its worker's output."""
+        lines, record = self._call(lambda book: (book.log(job_id), book.get(job_id)))
+        return [*lines, *(record.error.log.splitlines() if record.error else ())]
 
     def list(self, status: JobStatus | None = None) -> list[JobInfo]:
         """All jobs of this namespace, newest first."""
@@ -151,7 +181,7 @@ class RedisBackend:
 
     def queue_status(self) -> dict[str, Any]:
         """Counts of jobs by state and of workers."""
-        states, (live, busy) = self._call(lambda book: (book.states(), ledger.workers(book.connection)))
+        states, (live, busy) = self._call(lambda book: (book.states(), roster.workers(book.connection)))
         shown = [state.shown for state in states]
         counts = {status.value: shown.count(status) for status in JobStatus}
         return {"backend": self.name, "queue": ledger.QUEUE, **counts, "workers": live, "workers_busy": busy}
@@ -179,15 +209,25 @@ class RedisBackend:
         server = book.connection.info("server")
         version = str(server.get("valkey_version") or server["redis_version"])
         broker = {"address": self._address, "version": version, "latency_ms": latency_ms}
-        doing, said = ledger.pool(book.connection)
-        return broker, ledger.workers(book.connection)[0], said or doing or self._idle_notice
+        doing, said = roster.pool(book.connection)
+        return broker, roster.workers(book.connection)[0], said or doing or self._idle_notice
 
-    def _seen(self, book: Ledger, record: Record) -> JobInfo:
-        if record.state is not State.QUEUED or ledger.workers(book.connection)[0]:
-            return record.info(self.name)
-        doing, said = ledger.pool(book.connection)
-        info = record.info(self.name, said or ("" if doing else self._idle_notice))
-        return replace(info, progress=Progress(phase=doing)) if doing else info
+    def _seen(self, book: Ledger, records: Sequence[Record]) -> dict[str, JobInfo]:
+        """The jobs, with what has to be said of those that wait; who asks also looks after what was lost."""
+        if any(not record.state.shown.final for record in records) and time.monotonic() - self._looked_at > POLL_S:
+            self._looked_at = time.monotonic()
+            reconcile(book.connection, self._code)
+        infos = {record.job_id: record.info(self.name) for record in records}
+        waiting = [job_id for job_id, info in infos.items() if info.status is JobStatus.QUEUED]
+        if not waiting or roster.workers(book.connection)[0]:
+            return infos
+        doing, said = roster.pool(book.connection)
+        notice = said or ("" if doing else self._idle_notice)
+        for job_id in waiting:
+            infos[job_id] = replace(infos[job_id], notice=notice)
+            if doing:
+                infos[job_id] = replace(infos[job_id], progress=Progress(phase=doing))
+        return infos
 
     _idle_notice = NO_WORKER
 

@@ -6,33 +6,51 @@ import contextlib
 import importlib
 import traceback
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
-from analytics_kit.backends.record import Record, RefusedError, State, as_json, finished
+from analytics_kit.backends.record import BEGIN, Record, RefusedError, State, Ticket, as_json, finished
 from analytics_kit.backends.reporting import Reporter
 from analytics_kit.errors import JobFailedError, OutOfMemoryError
-from analytics_kit.model import SCHEMA_VERSION, Failure, Progress, Task
+from analytics_kit.model import SCHEMA_VERSION, Failure, HandBack, Progress, Split
 
 LOG_CHARACTERS = 8000
+HAND_BACK_S = 1.0
+"""A step that a worker can't do is offered again after this time."""
 
 
 class Book(Protocol):
-    """Where the record is kept. A change under a fence that is not the record's raises RefusedError."""
+    """Where the record is kept. A change by an attempt that is not the newest raises RefusedError."""
 
-    def move(self, job_id: str, fence: int, to: State, **changes: Any) -> None:
+    def move(self, ticket: Ticket, to: State, **changes: Any) -> None:
         """Change the state; raises RefusedError when that is not legal."""
 
-    def tell(self, job_id: str, fence: int, progress: Progress) -> None:
+    def tell(self, ticket: Ticket, progress: Progress) -> None:
         """Write progress; raises RefusedError unless the job is running."""
+
+
+@runtime_checkable
+class SplittingBook(Book, Protocol):
+    """A book whose jobs may be done in parts, and done again."""
+
+    def split(self, ticket: Ticket, split: Split) -> None:
+        """Queue the parts of the work."""
+
+    def finish(self, ticket: Ticket) -> None:
+        """Note that a part is done."""
+
+    def hand_back(self, ticket: Ticket, why: str, notice: str = "", delay_s: float = 0.0) -> None:
+        """Give the step to another worker."""
 
 
 class RunningTask:
     """What the code of a task sees of its job (the protocol `Task`)."""
 
-    def __init__(self, book: Book, record: Record) -> None:
-        self._book, self._record = book, record
-        self._committing = record.state is State.COMMITTING
-        self.reporter = Reporter(self._tell, record.progress)
+    def __init__(self, book: Book, record: Record, ticket: Ticket, winners: Mapping[int, int] | None = None) -> None:
+        self._book, self._record, self._ticket = book, record, ticket
+        self._state = record.state
+        self.winners: Mapping[int, int] = winners or {}
+        # What a part tells is its own part of the job's progress.
+        self.reporter = Reporter(self._tell, record.progress if ticket.part is None else Progress())
 
     @property
     def job_id(self) -> str:
@@ -41,8 +59,23 @@ class RunningTask:
 
     @property
     def attempt(self) -> int:
-        """Which attempt at the job this is."""
-        return self._record.fence
+        """Which attempt at the step this is."""
+        return self._ticket.attempt
+
+    @property
+    def step(self) -> str:
+        """What of the job is done here."""
+        return self._ticket.step
+
+    @property
+    def part(self) -> int | None:
+        """Which part of a `Split` this is."""
+        return self._ticket.part
+
+    @property
+    def can_split(self) -> bool:
+        """Whether the task may answer with a `Split`."""
+        return isinstance(self._book, SplittingBook) and self._ticket.step == BEGIN
 
     @property
     def arguments(self) -> Mapping[str, Any]:
@@ -51,22 +84,31 @@ class RunningTask:
 
     def report(self, progress: Progress) -> None:
         """Tell how far the work is. Raises JobCancelledError once the work is unwanted."""
+        self.start()
         self.reporter.report(progress)
 
     def begin_commit(self) -> None:
         """From here on the job can't be cancelled. Raises JobCancelledError when it already was."""
-        if self._committing:
-            return
-        self.reporter.flush()
+        self.start()
+        if self._state is State.RUNNING:
+            self.reporter.flush()
+            self._move(State.COMMITTING)
+
+    def start(self) -> None:
+        """The job is running from its task's first word on; until then a task may hand its work back."""
+        if self._state is State.QUEUED:
+            self._move(State.RUNNING)
+
+    def _move(self, to: State) -> None:
         try:
-            self._book.move(self.job_id, self._record.fence, State.COMMITTING)
+            self._book.move(self._ticket, to)
         except RefusedError as refused:
             raise refused.told() from None
-        self._committing = True
+        self._state = to
 
     def _tell(self, progress: Progress) -> None:
         try:
-            self._book.tell(self.job_id, self._record.fence, progress)
+            self._book.tell(self._ticket, progress)
         except RefusedError as refused:
             raise refused.told() from None
 
@@ -80,38 +122,48 @@ def resolve(dotted: str) -> Callable[..., Any]:
     return found  # type: ignore[no-any-return]  # getattr knows no types
 
 
-def run(book: Book, record: Record) -> None:
-    """Do the record's task and complete or fail it. An attempt that is not wanted any more ends without a trace."""
-    fence = record.fence
+def run(book: Book, record: Record, ticket: Ticket, winners: Mapping[int, int] | None = None) -> None:
+    """Do one step of a job and write down what became of it. An attempt that is not wanted ends without a trace."""
+    task = RunningTask(book, record, ticket, winners)
     try:
-        if record.state is State.QUEUED:
-            book.move(record.job_id, fence, State.RUNNING)
-        task = RunningTask(book, record)
-        result = _checked(record.task, _called(record, task))
+        answer = _called(record, task)
+        task.start()
         task.reporter.flush()
-        task.begin_commit()
-        book.move(record.job_id, fence, State.COMPLETED, result=result, progress=finished(task.reporter.latest))
+        if isinstance(answer, Split) and isinstance(book, SplittingBook):
+            book.split(ticket, answer)
+        elif ticket.part is not None and isinstance(book, SplittingBook):
+            book.finish(ticket)
+        else:
+            result = _checked(record.task, answer)
+            task.begin_commit()
+            book.move(ticket, State.COMPLETED, result=result, progress=finished(task.reporter.latest))
     except RefusedError:
         return
     except BaseException as error:
-        log = "".join(traceback.format_exception(error))[-LOG_CHARACTERS:]
+        if isinstance(error, HandBack) and isinstance(book, SplittingBook):
+            book.hand_back(ticket, str(error), f"No worker can do it yet: {error}", HAND_BACK_S)
+            return
         with contextlib.suppress(RefusedError):
-            book.move(record.job_id, fence, State.FAILED, error=Failure.of(_named(error), log))
+            book.move(ticket, State.FAILED, error=failure_of(error))
 
 
-def newer_version(version: int) -> JobFailedError:
+def failure_of(error: BaseException) -> Failure:
+    """The failure that tells of an exception, with the end of its traceback."""
+    return Failure.of(_named(error), "".join(traceback.format_exception(error))[-LOG_CHARACTERS:])
+
+
+def newer_version(version: int) -> HandBack:
     """Why a worker of this version leaves a record of that version alone."""
-    return JobFailedError(
-        f"The job was submitted by a newer analytics_kit: its record has version {version}, "
-        f"this worker understands up to version {SCHEMA_VERSION}.",
-        hint="Upgrade analytics_kit where the workers run, restart them and submit again.",
+    return HandBack(
+        f"the job was submitted by a newer analytics_kit: its record has version {version}, the workers here "
+        f"understand up to version {SCHEMA_VERSION}. Upgrade analytics_kit where the workers run and restart them."
     )
 
 
-def _called(record: Record, task: Task) -> object:
+def _called(record: Record, task: RunningTask) -> object:
     if record.version > SCHEMA_VERSION:
         raise newer_version(record.version)
-    return resolve(record.task)(task)
+    return resolve(record.task_of(task.step))(task)
 
 
 def _checked(task: str, result: object) -> Mapping[str, Any]:

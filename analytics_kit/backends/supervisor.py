@@ -19,11 +19,11 @@ from pathlib import Path
 
 import redis
 
-from analytics_kit.backends import ledger
+from analytics_kit.backends import ledger, roster
 from analytics_kit.backends.embedded import end_server
-from analytics_kit.backends.ledger import Ledger
 from analytics_kit.backends.place import Place, held, take
 from analytics_kit.backends.pool import Pool
+from analytics_kit.backends.reconcile import hand_all_back, reconcile, take_over
 from analytics_kit.backends.redis import connect, socket_url
 
 TICK_S = 0.25
@@ -76,23 +76,10 @@ def _quoted(path: Path) -> str:
     return '"' + str(path).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def take_over(connection: redis.Redis) -> None:
-    """Give every job that had not ended to a new attempt: whoever worked on it is gone, with all that rq knew."""
-    for key in connection.scan_iter("rq:*", count=1000):
-        connection.delete(key)
-    left = []
-    for namespace, job_id in ledger.active(connection):
-        book = Ledger(connection, namespace)
-        created = connection.zscore(book.index, job_id)
-        left.append((created or 0.0, job_id, book))
-    for _, job_id, book in sorted(left, key=lambda item: item[:2]):
-        book.requeue(job_id)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Own the broker of one place until it is idle or told to stop."""
     parser = argparse.ArgumentParser(prog="python -m analytics_kit.backends.supervisor")
-    for name in ("--binary", "--warm"):
+    for name in ("--binary", "--code"):
         parser.add_argument(name, required=True)
     for name in ("--folder", "--runtime"):
         parser.add_argument(name, type=Path, required=True)
@@ -122,11 +109,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         connection = _answering(place, watcher)
         take_over(connection)
-        ledger.tell_pool(connection, phase="starting")
+        roster.tell_pool(connection, phase="starting")
         place.address.write_text(str(place.socket))
         os.write(chosen.ready, b"1")
         os.close(chosen.ready)
-        pool = Pool(connection, place, chosen.warm, chosen.workers)
+        pool = Pool(
+            connection, chosen.code, chosen.workers, "embedded", os.environ, place.socket, place.folder, place.log
+        )
         try:
             with contextlib.suppress(redis.ConnectionError):
                 keep(connection, place, pool, stopping, chosen.idle)
@@ -134,6 +123,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             # Without an address nobody new comes while the workers end.
             place.address.unlink(missing_ok=True)
             pool.stop()
+            with contextlib.suppress(redis.RedisError):
+                hand_all_back(connection, "the embedded broker was stopped")
     finally:
         os.close(pipe)
         watcher.wait()
@@ -149,8 +140,9 @@ def keep(connection: redis.Redis, place: Place, pool: Pool, stopping: threading.
     submitted, busy_at = connection.get(ledger.SUBMITTED), time.monotonic()
     while not stopping.wait(TICK_S):
         pool.tick()
+        reconcile(connection, pool.code)
         count = connection.get(ledger.SUBMITTED)
-        if connection.scard(ledger.ACTIVE) or count != submitted:
+        if connection.scard(ledger.ACTIVE) or connection.scard(ledger.LEAVING) or count != submitted:
             submitted, busy_at = count, time.monotonic()
         elif time.monotonic() - busy_at > idle_s:
             with held(place.start_lock, 0) as ours:

@@ -6,15 +6,18 @@ Each is started afresh (exec) and imports and compiles what tasks need before it
 from __future__ import annotations
 
 import argparse
+import contextlib
 import ctypes
+import faulthandler
 import os
+import select
 import signal
 import socket
-import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,39 +27,46 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from analytics_kit.backends import perform
-from analytics_kit.backends.ledger import QUEUE
+from analytics_kit.backends.ledger import QUEUE, TASK
+from analytics_kit.backends.reconcile import reconcile
+from analytics_kit.backends.record import Ticket
 from analytics_kit.backends.redis import connect, socket_url, translated
 from analytics_kit.backends.running import resolve
+from analytics_kit.backends.steps import Steps, patiently
+from analytics_kit.backends.watch import Watch
 from analytics_kit.errors import BrokerUnavailableError
 from analytics_kit.settings import Settings, without_secrets
 
-HEARTBEAT_S = 1
-WORKER_TTL_S = 20
-"""rq waits WORKER_TTL_S - 15 = 5 seconds for work, then beats its heart."""
-KEY_TTL_S = 15
+HEARTBEAT_S = 1.0
+WATCH_S = 0.2
+"""So often a task that runs is looked at."""
+WORKER_TTL_S = 17
+"""rq waits WORKER_TTL_S - 15 = 2 seconds for work, then beats its heart."""
+KEY_TTL_S = 8
 TASK_TTL_S = 10
 LATE_S = 15
 
 
 class QuickWorker(Worker):
-    """An rq worker whose death, or whose task's death, shows within seconds."""
+    """An rq worker that holds tasks to their jobs' limits, and whose death, or whose task's death, shows soon."""
 
-    def __init__(self, connection: redis.Redis, name: str) -> None:
+    max_connection_wait_time = 2.0
+
+    def __init__(self, connection: redis.Redis, name: str, code: str) -> None:
         super().__init__(
             [Queue(QUEUE, connection=connection, serializer=JSONSerializer)],
             name=name,
             connection=connection,
             serializer=JSONSerializer,
             worker_ttl=WORKER_TTL_S,
-            job_monitoring_interval=HEARTBEAT_S,
             maintenance_interval=WORKER_TTL_S - 15,
-            work_horse_killed_handler=perform.on_killed,
-            exception_handlers=[perform.on_exception],
             log_job_description=False,
         )
+        self._code = code
         self._round_at = time.time()
-        self.task: Job | None = None
-        """The latest task taken; it may have ended."""
+        self._output = tempfile.TemporaryFile("a+b")  # noqa: SIM115  as long as the worker lives
+        self.in_hand: tuple[Steps, Ticket] | None = None
+        """The step that is being worked on."""
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
         """Live on for KEY_TTL_S, and be listed: after a sleep of the machine the key and the listing were gone."""
@@ -70,26 +80,83 @@ class QuickWorker(Worker):
         return TASK_TTL_S
 
     def clean_registries(self) -> None:
-        """Look for abandoned tasks; not right after a sleep of the machine, when all seem abandoned."""
+        """Look for what was lost; not right after a sleep of the machine, when all seem lost."""
         late = time.time() - self._round_at > LATE_S
         self._round_at = time.time()
         if not late:
             super().clean_registries()  # type: ignore[no-untyped-call]  # rq's
+            reconcile(self.connection, self._code)
 
-    def handle_job_failure(self, job: Job, *args: Any, **kwargs: Any) -> None:
-        """Also tell the job's record; it may know better already."""
-        super().handle_job_failure(job, *args, **kwargs)
-        perform.lost(job, "rq could not carry out its task")
+    def monitor_work_horse(self, job: Job, queue: Queue, execution: Any) -> None:
+        """Look after the process that does the task until it ends, and see to what it leaves."""
+        if job.func_name != TASK:
+            super().monitor_work_horse(job, queue, execution)
+            return
+        namespace, *words = job.args
+        book, ticket = self.in_hand = Steps(self.connection, namespace), Ticket(*words)
+        watch = patiently(lambda: Watch(book, ticket, self.horse_pid))
+        beat_at = 0.0
+        while (status := self._ended_within(WATCH_S)) is None:
+            with contextlib.suppress(redis.ConnectionError, redis.TimeoutError):
+                if watch.look():
+                    self.kill_horse()
+                if time.monotonic() - beat_at > HEARTBEAT_S:
+                    self.maintain_heartbeats(job, execution)
+                    beat_at = time.monotonic()
+                    reconcile(self.connection, self._code)
+        self._horse_pid = 0
+        self.executions.pop(execution.id, None)
+        patiently(lambda: self._see_to(job, execution, status, watch))
+        self.in_hand = None
 
     def fork_work_horse(self, job: Job, queue: Queue) -> None:
-        """Remember the task, which rq itself forgets when a second signal ends the worker."""
-        self.task = job
+        """Give each task an empty file to print to."""
+        self._output.truncate(0)
         super().fork_work_horse(job, queue)
 
     def main_work_horse(self, job: Job, queue: Queue) -> None:
         """Do the task in the forked process, which ends when its worker does."""
         die_with(self.pid or 0)
+        for stream in (1, 2):
+            os.dup2(self._output.fileno(), stream)
+        faulthandler.enable()
         super().main_work_horse(job, queue)
+
+    def _ended_within(self, limit_s: float) -> int | None:
+        """The wait status of the task's process; None while it lives."""
+        if hasattr(os, "pidfd_open"):
+            with contextlib.suppress(ProcessLookupError):
+                handle = os.pidfd_open(self.horse_pid)
+                try:
+                    select.select([handle], [], [], limit_s)
+                finally:
+                    os.close(handle)
+            limit_s = 0.0
+        ends = time.monotonic() + limit_s
+        while True:
+            pid, status, _ = os.wait4(self.horse_pid, os.WNOHANG)
+            if pid:
+                return status
+            if time.monotonic() >= ends:
+                return None
+            time.sleep(0.01)
+
+    def _see_to(self, job: Job, execution: Any, status: int, watch: Watch) -> None:
+        assert self.in_hand is not None  # noqa: S101
+        book, ticket = self.in_hand
+        output = perform.rest_of(self._output)
+        if output:
+            print(output, file=sys.stderr, flush=True)
+            book.say(ticket.job_id, (f"{ticket.step}: {line}" for line in output.splitlines()))
+        if status and not watch.over:
+            error = perform.cause(status, watch.kernel_killed)
+            perform.lost(book, ticket, error, output)
+        perform.tidy(book, ticket, self._code)
+        if status:
+            with self.connection.pipeline() as pipe:
+                self.cleanup_execution(job, pipe, execution)
+                pipe.delete(job.key)
+                pipe.execute()
 
 
 def die_with(parent: int) -> None:
@@ -121,7 +188,7 @@ def end_with_owner(pipe: int) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Work until told to stop; see `spawn` for the arguments."""
     parser = argparse.ArgumentParser(prog="python -m analytics_kit.backends.worker")
-    parser.add_argument("--warm", required=True)
+    parser.add_argument("--code", required=True)
     parser.add_argument("--name", default=f"{socket.gethostname()}-{os.getpid()}")
     parser.add_argument("--socket", type=Path)
     parser.add_argument("--owner", type=int)
@@ -132,92 +199,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     with translated(without_secrets(url)):
         if chosen.owner is not None:
             end_with_owner(chosen.owner)
-        worker = QuickWorker(connect(url), chosen.name)
-        resolve(chosen.warm)()
+        worker = QuickWorker(connect(url), chosen.name, chosen.code)
+        resolve(f"{chosen.code}.warm")()
         try:
             worker.work(logging_level="WARNING", date_format="%Y-%m-%d %H:%M:%S")
         except SystemExit:
-            if worker.task is not None:
-                perform.lost(worker.task, "its worker was told twice to end")
+            if worker.in_hand is not None:
+                book, ticket = worker.in_hand
+                book.hand_back(ticket, "its worker was told twice to end")
             raise
     return 0
-
-
-def spawn(
-    warm: str, name: str, environment: Mapping[str, str], socket_path: Path | None = None, cwd: Path | None = None
-) -> tuple[subprocess.Popen[bytes], int]:
-    """A new worker process, and the pipe's end that keeps it alive: it ends when that is closed."""
-    read_end, write_end = os.pipe()
-    command = [sys.executable, "-P", "-m", "analytics_kit.backends.worker", "--warm", warm, "--name", name]
-    command += ["--owner", str(read_end), *(["--socket", str(socket_path)] if socket_path else [])]
-    try:
-        process = subprocess.Popen(
-            command,
-            pass_fds=[read_end],
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-            env={**environment, "POLARS_MAX_THREADS": "1"},
-            cwd=cwd,
-        )
-    except OSError:
-        os.close(write_end)
-        raise
-    finally:
-        os.close(read_end)
-    return process, write_end
-
-
-def run_workers(settings: Settings, n: int, warm: str) -> int:
-    """Run `n` workers on the Redis that is named until SIGTERM or Ctrl-C; 0 when all ended well.
-
-    The first signal lets running jobs finish, a second one does not.
-    """
-    url = settings.broker_url()
-    if url is None:
-        raise BrokerUnavailableError(
-            "No Redis is named, so there is none to work for.",
-            hint="Set REDIS_URL; without it, the notebook starts its own workers.",
-        )
-    connection = connect(url)
-    with translated(without_secrets(url)):
-        connection.ping()
-    environment = {**os.environ, **settings_environment(settings), "REDIS_URL": url}
-    host, pid = socket.gethostname(), os.getpid()
-    started = {f"{host}-{pid}-{i}": spawn(warm, f"{host}-{pid}-{i}", environment) for i in range(n)}
-
-    def forward(number: int, frame: object) -> None:
-        for process, _ in started.values():
-            if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
-
-    codes: list[int] = []
-    before = {number: signal.signal(number, forward) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        living = dict(started)
-        while living:
-            time.sleep(0.2)
-            for name in [name for name, (process, _) in living.items() if process.poll() is not None]:
-                code = living.pop(name)[0].returncode
-                codes.append(code)
-                if code < 0:
-                    with translated(without_secrets(url)):
-                        perform.lost_with(connection, name, perform.death(-code))
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        for _, pipe in started.values():
-            os.close(pipe)
-        connection.close()
-    return 0 if not any(codes) else 1
-
-
-def settings_environment(settings: Settings) -> dict[str, str]:
-    """Environment variables that give a new process the same settings, but for the broker's."""
-    home = str(settings.home.expanduser().absolute())
-    told = {"ANALYTICS_KIT_HOME": home, "ANALYTICS_KIT_STORE": settings.store_url()}
-    if settings.sources is not None:
-        told["ANALYTICS_KIT_SOURCES"] = ":".join(str(path) for path in settings.sources)
-    return told
 
 
 if __name__ == "__main__":

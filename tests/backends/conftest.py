@@ -1,6 +1,7 @@
 """The three backends, with tasks of the tests' own (deeds.py)."""
 
 import itertools
+import os
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,8 @@ import pytest
 from analytics_kit.backends import embedded
 from analytics_kit.backends.embedded import EmbeddedBackend
 from analytics_kit.backends.local import LocalBackend
-from analytics_kit.backends.redis import RedisBackend
+from analytics_kit.backends.redis import RedisBackend, connect
+from analytics_kit.backends.steps import Steps
 from analytics_kit.model import JobRequest
 from analytics_kit.settings import Settings
 
@@ -27,7 +29,7 @@ def _deeds_can_be_imported():
 def named(redis_url, workers):
     """The backend of a Redis that was named, with one worker."""
     with workers(redis_url):
-        backend = RedisBackend(redis_url, Settings.of(namespace="contract"))
+        backend = RedisBackend(redis_url, Settings.of(namespace="contract"), "deeds")
         yield backend
         backend.close()
 
@@ -36,7 +38,7 @@ def named(redis_url, workers):
 def own(tmp_path_factory):
     """The backend of an embedded broker with one worker."""
     settings = Settings.of(home=tmp_path_factory.mktemp("own") / "home", workers=1)
-    backend = EmbeddedBackend(settings, "deeds.warm")
+    backend = EmbeddedBackend(settings, "deeds")
     yield backend
     backend.close()
     embedded.stop(settings)
@@ -68,7 +70,7 @@ def gate(tmp_path):
 def asked():
     """asked("echo", **arguments) → a request for a result nobody asked for before."""
 
-    def make(deed, key=None, refresh=False, tags=(), **arguments):
+    def make(deed, key=None, refresh=False, tags=(), retries=0, time_limit_s=None, memory_limit_mb=None, **arguments):
         return JobRequest(
             task=f"deeds.{deed}",
             arguments={name: str(value) if isinstance(value, Path) else value for name, value in arguments.items()},
@@ -78,6 +80,19 @@ def asked():
             tags=tags,
             owner="ann",
             refresh=refresh,
+            retries=retries,
+            time_limit_s=time_limit_s,
+            memory_limit_mb=memory_limit_mb,
         )
 
     return make
+
+
+@pytest.fixture
+def book(redis_url):
+    """Records and steps of a namespace that no worker is told of, in a database of its own."""
+    book = Steps(connect(redis_url.removesuffix("/0") + "/3"), f"book-{os.urandom(4).hex()}")
+    book.connection.flushdb()
+    yield book
+    book.connection.flushdb()
+    book.connection.close()

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from analytics_kit.errors import BadArchiveError
-from analytics_kit.model import Progress
+from analytics_kit.model import HandBack, Progress, Split
 
 LIMIT_S = 60
 
@@ -83,10 +83,92 @@ def parent(task):
 not_callable = 7
 
 
-def warm_behind_a_gate():
-    while not Path(os.environ["DEEDS_GATE"]).exists():
+def discard(arguments, job_id, result):
+    """Remove what the job left in its folder, but for what the result names."""
+    folder = Path(arguments.get("folder", "/nowhere"), job_id)
+    kept = {Path(path) for path in (result or {}).get("files", ())}
+    for path in folder.glob("*"):
+        if path not in kept:
+            path.unlink(missing_ok=True)
+    if folder.is_dir() and not kept:
+        folder.rmdir()
+
+
+def tidy():
+    """There is no store here."""
+
+
+def fan(task):
+    """As many parts as asked for; each writes a file."""
+    task.report(Progress("planning"))
+    n = task.arguments["parts"]
+    return Split(parts=n, total=100 * n, part="deeds.fan_part", merge="deeds.fan_merge")
+
+
+def fan_part(task):
+    """A part: a file in the job's folder. `die` lists the parts whose first attempts kill themselves, how often."""
+    path = _own_file(task)
+    path.write_text(f"{os.getpid()}")
+    task.report(Progress("processing", 50, 100, fraction=0.5))
+    if task.attempt <= task.arguments.get("die", {}).get(str(task.part), 0):
+        die(task)
+    if "gate" in task.arguments:
+        _wait_for(task)
+    if task.arguments.get("bad") == task.part:
+        raise BadArchiveError(f"part {task.part} is bad")
+    task.report(Progress("processing", 100, 100, fraction=1.0))
+
+
+def fan_merge(task):
+    """The files of the attempts that count."""
+    folder = Path(task.arguments["folder"], task.job_id)
+    files = [str(folder / f"part-{part:05d}-{attempt}") for part, attempt in sorted(task.winners.items())]
+    if task.attempt <= task.arguments.get("die", {}).get("merge", 0):
+        die(task)
+    assert all(Path(path).exists() for path in files)
+    if "merge_gate" in task.arguments:
+        while not Path(task.arguments["merge_gate"]).exists():
+            task.report(Progress("merging", 95, 100, fraction=0.95))
+            time.sleep(0.01)
+    task.begin_commit()
+    if "commit_gate" in task.arguments:
+        while not Path(task.arguments["commit_gate"]).exists():
+            time.sleep(0.01)
+    if task.attempt <= task.arguments.get("die", {}).get("commit", 0):
+        die(task)
+    return {"files": files, "merged_by": task.attempt}
+
+
+def _own_file(task):
+    folder = Path(task.arguments["folder"], task.job_id)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{task.step}-{task.attempt}"
+
+
+def elsewhere(task):
+    """Work that only a process with the right environment can do."""
+    if os.environ.get("DEEDS_PLACE") != task.arguments["place"]:
+        raise HandBack(f"this is not {task.arguments['place']}")
+    return {"pid": os.getpid()}
+
+
+def eat(task):
+    """Take more and more memory."""
+    task.report(Progress("processing"))
+    eaten = []
+    while True:
+        eaten.append(bytearray(os.urandom(1 << 20) * 20))
         time.sleep(0.01)
 
 
-def warm_that_fails():
-    raise RuntimeError("the kernels can't be compiled")
+def mutter(task):
+    """Print, then end as asked."""
+    print("out of the way", flush=True)
+    os.write(2, b"native <b>words</b>\n")
+    return {} if task.arguments["how"] == "well" else die(task)
+
+
+def stuck(task):
+    """Hold on and say nothing."""
+    task.report(Progress("processing", 10, 100, fraction=0.1))
+    time.sleep(LIMIT_S)

@@ -26,7 +26,7 @@ def chosen(tmp_path):
 
     def choose(**settings):
         told = Settings.of(**({"home": tmp_path / "home", "workers": 1} | settings))
-        opened.append((choice.open_backend(told, "deeds.warm"), told))
+        opened.append((choice.open_backend(told, "deeds"), told))
         return opened[-1][0]
 
     yield choose

@@ -8,7 +8,7 @@ import time
 
 import psutil
 import pytest
-from processes import alive, until
+from processes import alive, command_line, until
 
 from analytics_kit.backends import embedded
 from analytics_kit.backends.embedded import EmbeddedBackend
@@ -20,12 +20,12 @@ from analytics_kit.settings import Settings
 
 @pytest.fixture
 def broker(tmp_path):
-    """broker(warm, **settings) → a backend of this test's own broker."""
+    """broker(code, **settings) → a backend of this test's own broker."""
     told, opened = [], []
 
-    def start(warm="deeds.warm", **settings):
+    def start(code="deeds", **settings):
         told.append(Settings.of(**({"home": tmp_path / "home", "workers": 1} | settings)))
-        opened.append(EmbeddedBackend(told[-1], warm))
+        opened.append(EmbeddedBackend(told[-1], code))
         return opened[-1]
 
     yield start
@@ -72,7 +72,7 @@ def test_stopping_ends_every_process_and_keeps_the_jobs(broker, asked):
 def test_a_job_that_was_running_and_one_that_waited_are_done_after_the_next_start(broker, asked, gate):
     backend = broker()
     working(backend, asked)
-    running = backend.submit(asked("gated", gate=gate)).job_id
+    running = backend.submit(asked("gated", gate=gate, retries=1)).job_id
     waiting = backend.submit(asked("echo")).job_id
     until(lambda: backend.get(running).progress.fraction, "the job runs")
     psutil.Process(supervisor(backend)).kill()
@@ -92,6 +92,12 @@ def test_all_processes_go_with_a_killed_supervisor(broker, asked):
     until(lambda: not any(map(alive, pids)), "all have gone")
 
 
+def working_pid(backend):
+    """The worker that has something in hand."""
+    owner = psutil.Process(supervisor(backend))
+    return next(child.pid for child in owner.children() if "backends.worker" in " ".join(command_line(child)))
+
+
 def test_a_killed_worker_is_replaced(broker, asked, gate):
     backend = broker()
     pid = working(backend, asked)
@@ -100,6 +106,11 @@ def test_a_killed_worker_is_replaced(broker, asked, gate):
     psutil.Process(pid).kill()
     assert type(ended(backend, job_id).error.error()) is WorkerLostError
     assert working(backend, asked) != pid
+    again = backend.submit(asked("gated", gate=gate, retries=1)).job_id
+    until(lambda: backend.get(again).progress.fraction, "the job runs")
+    psutil.Process(working_pid(backend)).kill()
+    gate.touch()
+    assert ended(backend, again).status is JobStatus.COMPLETED
 
 
 def test_it_ends_when_idle_and_comes_back_when_it_is_needed(broker, asked):
@@ -128,7 +139,7 @@ def test_many_who_start_it_at_once_get_one(broker, tmp_path):
     sockets, owners = [], []
 
     def start():
-        sockets.append(embedded.ensure(settings, "deeds.warm"))
+        sockets.append(embedded.ensure(settings, "deeds"))
         owners.append(place_of(settings).owner_lock.read_text())
 
     threads = [threading.Thread(target=start) for _ in range(6)]
@@ -143,7 +154,7 @@ def test_many_who_start_it_at_once_get_one(broker, tmp_path):
 
 def test_what_the_pool_does_before_it_works_is_the_phase_of_who_waits(broker, asked, gate, monkeypatch):
     monkeypatch.setenv("DEEDS_GATE", str(gate))
-    backend = broker("deeds.warm_behind_a_gate")
+    backend = broker("deeds_gated")
     job_id = backend.submit(asked("echo")).job_id
     info = backend.get(job_id)
     assert (info.status, info.progress.phase, info.notice) == (JobStatus.QUEUED, "starting", "")
@@ -155,7 +166,7 @@ def test_what_the_pool_does_before_it_works_is_the_phase_of_who_waits(broker, as
 
 
 def test_workers_that_do_not_start_are_said_on_the_job(broker, asked):
-    backend = broker("deeds.warm_that_fails")
+    backend = broker("deeds_that_fail")
     job_id = backend.submit(asked("echo")).job_id
     info = until(lambda: (info := backend.get(job_id)).notice and info, "it is said")
     log = place_of(backend._settings).log

@@ -1,11 +1,8 @@
 """What holds for jobs on a Redis: atomic records, plain JSON, no secrets, and words about who is missing."""
 
-import json
 import os
 import signal
 import stat
-import time
-import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,12 +10,10 @@ import psutil
 import pytest
 from processes import alive, until
 
-from analytics_kit.backends import ledger
-from analytics_kit.backends.ledger import Ledger
-from analytics_kit.backends.record import RECORD_TTL_S, Record, RefusedError, State
-from analytics_kit.backends.redis import RedisBackend, connect
-from analytics_kit.errors import BrokerUnavailableError, SettingsError, WorkerLostError
-from analytics_kit.model import SCHEMA_VERSION, JobStatus, Progress
+from analytics_kit.backends.record import Record
+from analytics_kit.backends.redis import RedisBackend
+from analytics_kit.errors import BrokerUnavailableError, SettingsError
+from analytics_kit.model import SCHEMA_VERSION, JobStatus
 from analytics_kit.settings import Settings
 
 
@@ -32,103 +27,17 @@ def backend(request):
     return request.getfixturevalue(request.param)
 
 
-@pytest.fixture
-def book(redis_url):
-    """Records of a namespace that no worker is told of."""
-    book = Ledger(connect(redis_url), f"book-{os.urandom(4).hex()}")
-    yield book
-    for key in (*book.connection.keys("rq:job:*"), *book.connection.keys(f"ak:{book.namespace}:*")):
-        book.connection.delete(key)
-    book.connection.delete(f"rq:queue:{ledger.QUEUE}", ledger.ACTIVE)
-    book.connection.close()
-
-
-@pytest.fixture
-def queued(book, asked):
-    return book.submit(Record.of(asked("echo"), "job-1", book.now_s()), False)
-
-
-class TestRecords:
-    def test_a_job_is_written_and_queued_in_one(self, book, queued):
-        assert book.get("job-1") == queued
-        assert ledger.active(book.connection) == [(book.namespace, "job-1")]
-        assert book.connection.lrange(f"rq:queue:{ledger.QUEUE}", 0, -1) == [b"job-1-1"]
-
-    def test_a_legal_way_sets_times_and_lifetimes(self, book, queued):
-        for state in (State.RUNNING, State.COMMITTING):
-            book.move("job-1", 1, state)
-        assert book.connection.ttl(book._key("job-1")) == -1
-        book.move("job-1", 1, State.COMPLETED, result={"x": 1})
-        done = book.get("job-1")
-        assert (done.state, done.result) == (State.COMPLETED, {"x": 1})
-        assert queued.created_at <= done.started_at <= done.ended_at
-        assert 0 < book.connection.ttl(book._key("job-1")) <= RECORD_TTL_S
-        assert ledger.active(book.connection) == []
-
-    @pytest.mark.parametrize("to", [State.COMMITTING, State.COMPLETED, State.QUEUED])
-    def test_an_illegal_change_is_refused_and_changes_nothing(self, book, queued, to):
-        with pytest.raises(RefusedError) as caught:
-            book.move("job-1", 1, to, result={"x": 1})
-        assert caught.value.state is State.QUEUED
-        assert book.get("job-1") == queued
-
-    def test_a_final_state_is_final(self, book, queued):
-        book.move("job-1", 1, State.FAILED)
-        for to in State:
-            with pytest.raises(RefusedError):
-                book.move("job-1", 1, to)
-        with pytest.raises(RefusedError):
-            book.tell("job-1", 1, Progress(done=5))
-
-    def test_an_attempt_that_was_replaced_can_write_nothing(self, book, queued):
-        book.move("job-1", 1, State.RUNNING)
-        book.requeue("job-1")
-        for act in (
-            lambda: book.move("job-1", 1, State.COMMITTING),
-            lambda: book.tell("job-1", 1, Progress(done=5)),
-            lambda: book.move("job-1", 1, State.FAILED),
-        ):
-            with pytest.raises(RefusedError) as caught:
-                act()
-            assert caught.value.state is None
-        book.tell("job-1", 2, Progress(done=6))
-        assert (book.get("job-1").state, book.get("job-1").progress.done) == (State.RUNNING, 6)
-
-    def test_progress_of_a_queued_job_is_refused(self, book, queued):
-        with pytest.raises(RefusedError):
-            book.tell("job-1", 1, Progress(done=5))
-
-    def test_an_answer_that_was_lost_makes_no_second_job(self, book, queued):
-        assert book.submit(queued, refresh=True) == queued
-        assert book.connection.llen(f"rq:queue:{ledger.QUEUE}") == 1
-
-    def test_a_record_that_expired_is_forgotten(self, book, queued):
-        book.connection.delete(book._key("job-1"))
-        assert book.records() == []
-        assert book.connection.zcard(book.index) == 0
-
-    def test_all_is_json_and_nothing_is_pickled(self, book, queued):
-        task = book.connection.hget("rq:job:job-1-1", "data")
-        assert json.loads(zlib.decompress(task))[0] == ledger.TASK
-        for name, value in book.connection.hgetall(book._key("job-1")).items():
-            assert name in (b"state", b"result_key") or json.loads(value) is not None
-
-
-def test_a_job_of_a_newer_version_is_refused_by_name(backend, asked):
+def test_a_job_of_a_newer_version_is_left_to_newer_workers_and_that_is_said(named, asked):
     def act(book):
         made = Record.of(asked("echo"), f"newer-{os.urandom(4).hex()}", book.now_s())
         return book.submit(replace(made, version=SCHEMA_VERSION + 1), False)
 
-    error = ended(backend, backend._call(act).job_id).error
-    assert f"newer analytics_kit: its record has version {SCHEMA_VERSION + 1}" in error.message
-    assert "Upgrade" in error.hint
-
-
-def test_a_killed_task_fails_with_its_cause_and_the_next_one_runs(backend, asked):
-    error = ended(backend, backend.submit(asked("die")).job_id).error
-    assert type(error.error()) is WorkerLostError
-    assert "SIGKILL" in error.message
-    assert ended(backend, backend.submit(asked("echo")).job_id).status is JobStatus.COMPLETED
+    job_id = named._call(act).job_id
+    notice = until(lambda: named.get(job_id).notice, "it is said")
+    assert f"newer analytics_kit: its record has version {SCHEMA_VERSION + 1}" in notice
+    assert "Upgrade" in notice
+    assert named.get(job_id).status is JobStatus.QUEUED
+    assert named.cancel(job_id)
 
 
 def test_tasks_run_in_forked_processes_of_their_own(backend, asked):
@@ -157,14 +66,14 @@ class TestSecrets:
     )
     def test_are_not_in_what_is_said_of_a_bad_url(self, url):
         with pytest.raises(SettingsError, match="can't be read") as caught:
-            RedisBackend(url, Settings.of())
+            RedisBackend(url, Settings.of(), "deeds")
         assert not {"hush", "hu/sh"} & set(str(caught.value).replace("@", " ").split())
 
 
 class TestWorkers:
     def test_a_redis_without_workers_is_said_on_the_job(self, redis_url, workers, asked):
         url = redis_url.removesuffix("/0") + "/5"
-        backend = RedisBackend(url, Settings.of())
+        backend = RedisBackend(url, Settings.of(), "deeds")
         job_id = backend.submit(asked("echo")).job_id
         info = backend.get(job_id)
         assert (info.status, info.progress.fraction) == (JobStatus.QUEUED, 0.0)
@@ -179,7 +88,7 @@ class TestWorkers:
 
     def test_sigterm_lets_the_running_job_finish(self, redis_url, workers, asked, gate):
         url = redis_url.removesuffix("/0") + "/6"
-        backend = RedisBackend(url, Settings.of())
+        backend = RedisBackend(url, Settings.of(), "deeds")
         with workers(url, n=2) as process:
             job_id = backend.submit(asked("gated", gate=gate)).job_id
             until(lambda: backend.get(job_id).progress.fraction, "the job runs")
@@ -188,37 +97,6 @@ class TestWorkers:
             gate.touch()
             assert process.wait(30) == 0
         assert backend.get(job_id).status is JobStatus.COMPLETED
-        backend.close()
-
-    def test_a_killed_worker_takes_its_task_along_and_that_is_said(self, redis_url, workers, asked, gate):
-        url = redis_url.removesuffix("/0") + "/7"
-        backend = RedisBackend(url, Settings.of())
-        with workers(url) as process:
-            pid = ended(backend, backend.submit(asked("parent")).job_id).result["parent"]
-            job_id = backend.submit(asked("gated", gate=gate)).job_id
-            until(lambda: backend.get(job_id).progress.fraction, "the job runs")
-            horses = psutil.Process(pid).children()
-            assert horses
-            os.kill(pid, signal.SIGKILL)
-            assert type(ended(backend, job_id).error.error()) is WorkerLostError
-            until(lambda: not any(alive(horse.pid) for horse in horses), "the task's process is gone")
-            assert process.wait(30) == 1
-            assert backend.queue_status()["workers"] == 0
-        backend.close()
-
-    def test_a_second_signal_leaves_no_job_running(self, redis_url, workers, asked, gate):
-        url = redis_url.removesuffix("/0") + "/9"
-        backend = RedisBackend(url, Settings.of())
-        with workers(url) as process:
-            job_id = backend.submit(asked("gated", gate=gate)).job_id
-            until(lambda: backend.get(job_id).progress.fraction, "the job runs")
-            (worker,) = psutil.Process(process.pid).children()
-            process.send_signal(signal.SIGTERM)
-            time.sleep(1.5)  # rq takes a second signal within a second for the first one
-            process.send_signal(signal.SIGTERM)
-            process.wait(30)
-            assert not alive(worker.pid)
-            assert type(ended(backend, job_id).error.error()) is WorkerLostError
         backend.close()
 
     def test_workers_end_when_the_command_is_killed(self, redis_url, workers):
@@ -230,7 +108,7 @@ class TestWorkers:
 
 
 def test_a_broker_that_is_gone_is_an_error_and_health_says_down(tmp_path):
-    backend = RedisBackend(f"unix://{tmp_path}/nothing", Settings.of())
+    backend = RedisBackend(f"unix://{tmp_path}/nothing", Settings.of(), "deeds")
     with pytest.raises(BrokerUnavailableError, match="can't be used"):
         backend.get("x")
     assert backend.health()["status"] == "down"

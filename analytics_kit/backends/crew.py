@@ -1,0 +1,67 @@
+"""How does `analytics-kit worker` run workers for a Redis that is named?"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import time
+
+import redis
+
+from analytics_kit.backends.pool import Pool
+from analytics_kit.backends.redis import connect, translated
+from analytics_kit.errors import BrokerUnavailableError
+from analytics_kit.settings import Settings, without_secrets
+
+TICK_S = 0.2
+AGAIN_S = 1.0
+"""A second signal within this time is the first one, passed on twice by a terminal or a service manager."""
+
+
+def run_workers(settings: Settings, n: int, code: str) -> int:
+    """Keep `n` workers up on the Redis that is named until SIGTERM or Ctrl-C; 0 when all ended well.
+
+    The first signal lets the tasks in hand finish, a second one hands them back to the queue.
+    """
+    url = settings.broker_url()
+    if url is None:
+        raise BrokerUnavailableError(
+            "No Redis is named, so there is none to work for.",
+            hint="Set REDIS_URL; without it, the notebook starts its own workers.",
+        )
+    connection = connect(url)
+    with translated(without_secrets(url)):
+        connection.ping()
+    environment = {**os.environ, **settings_environment(settings), "REDIS_URL": url}
+    pool = Pool(connection, code, n, socket.gethostname(), environment)
+    told_at = [0.0]
+
+    def end(number: int, frame: object) -> None:
+        if time.monotonic() - told_at[0] > AGAIN_S:
+            told_at[0] = time.monotonic()
+            pool.terminate()
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        while not pool.stopping or pool.living:
+            with contextlib.suppress(redis.ConnectionError, redis.TimeoutError):
+                pool.tick()
+            time.sleep(TICK_S)
+        codes = [slot.process.returncode for slot in pool.slots if slot.process is not None]
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        pool.stop(0.0)
+        connection.close()
+    return 0 if not any(codes) else 1
+
+
+def settings_environment(settings: Settings) -> dict[str, str]:
+    """Environment variables that give a new process the same settings, but for the broker's."""
+    home = str(settings.home.expanduser().absolute())
+    told = {"ANALYTICS_KIT_HOME": home, "ANALYTICS_KIT_STORE": settings.store_url()}
+    if settings.sources is not None:
+        told["ANALYTICS_KIT_SOURCES"] = ":".join(str(path) for path in settings.sources)
+    return told

@@ -1,0 +1,39 @@
+"""Who works for this broker, and what does its embedded pool say of itself?"""
+
+from __future__ import annotations
+
+from analytics_kit.backends.ledger import QUEUE, Connection
+
+POOL = "ak:pool"
+
+
+def workers(connection: Connection) -> tuple[int, int]:
+    """How many workers live, and how many of them are busy. A worker's key goes seconds after its last heartbeat."""
+    states = living(connection)
+    return len(states), list(states.values()).count(b"busy")
+
+
+def living(connection: Connection) -> dict[str, bytes]:
+    """State of each worker that lives, by name."""
+    keys = [key.decode() for key in connection.smembers(f"rq:workers:{QUEUE}")]
+    with connection.pipeline(transaction=False) as pipe:
+        for key in keys:
+            pipe.hget(key, "state")
+        return {
+            key.removeprefix("rq:worker:"): state for key, state in zip(keys, pipe.execute(), strict=True) if state
+        }
+
+
+def pool(connection: Connection) -> tuple[str, str]:
+    """What the embedded pool is doing before it takes work (a phase), and what is wrong with it; mostly empty."""
+    phase, notice = connection.hmget(POOL, "phase", "notice")
+    return (phase or b"").decode(), (notice or b"").decode()
+
+
+def tell_pool(connection: Connection, phase: str = "", notice: str = "") -> None:
+    """Say it, for `pool` to read; nothing ends it."""
+    with connection.pipeline() as pipe:
+        pipe.delete(POOL)
+        if phase or notice:
+            pipe.hset(POOL, mapping={"phase": phase, "notice": notice})
+        pipe.execute()

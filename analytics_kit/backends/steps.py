@@ -1,0 +1,184 @@
+"""What do workers, and who looks after them, write in the ledger?
+
+Every change is made by who holds the newest attempt at a step. A broker that is away for a moment is waited for.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, TypeVar
+
+import redis
+from redis.backoff import ExponentialBackoff
+from redis.retry import Retry
+
+from analytics_kit.backends.ledger import ACTIVE, LEAVING, QUEUE, Ledger
+from analytics_kit.backends.record import MERGE, Record, RefusedError, State, Ticket, encoded
+from analytics_kit.model import Failure, Progress, Split
+
+T = TypeVar("T")
+BACK_OFF_S = (1.0, 4.0, 16.0)
+"""A step that was lost waits so long for its first, second, … new try."""
+PATIENCE = Retry(ExponentialBackoff(cap=1.0, base=0.05), 60, (redis.ConnectionError, redis.TimeoutError))
+"""A broker that restarts is waited for, about a minute, by who has something to write that must not be lost."""
+
+
+class Steps(Ledger):
+    """The records of one namespace, and the steps that are in flight."""
+
+    def claim(self, ticket: Ticket, worker: str) -> tuple[Record, dict[int, int]]:
+        """Take a step on; the record and, for a merge, which attempts at the parts count. Raises RefusedError."""
+        _, fields, winners = self._change("CLAIM", ticket, worker)
+        return Record.from_fields(_pairs(fields)), {int(k): int(v) for k, v in _pairs(winners).items()}
+
+    def move(self, ticket: Ticket, to: State, **changes: Any) -> None:
+        """Change the state; raises RefusedError when that is not legal or the attempt is not the newest."""
+        patiently(lambda: self._to(ticket, to, changes), to)
+
+    def tell(self, ticket: Ticket, progress: Progress) -> None:
+        """Write progress; raises RefusedError unless the job is running. Without a broker nobody is told."""
+        done = "" if ticket.part is None else str(progress.done)
+        try:
+            self._checked(self._run("TELL", ticket, encoded({"p": progress})["p"], done))
+        except (redis.ConnectionError, redis.TimeoutError):
+            return
+
+    def split(self, ticket: Ticket, split: Split) -> None:
+        """Queue the first parts of the work. Raises RefusedError."""
+        self._queue_steps(ticket, self._change("SPLIT", ticket, json.dumps(asdict(split)), self._width()))
+
+    def finish(self, ticket: Ticket) -> None:
+        """A part is done: queue what comes next. Raises RefusedError."""
+        self._queue_steps(ticket, self._change("FINISH", ticket, str(ticket.part), self._width()))
+
+    def lost(self, ticket: Ticket, failure: Failure, retries: int) -> None:
+        """An attempt ended for a cause that can pass: do it again soon, or fail the job. No effect if out of date."""
+        try:
+            losses = self._losses(ticket)
+            delay_s = BACK_OFF_S[min(losses, len(BACK_OFF_S) - 1)]
+            answer = self._change("AGAIN", ticket, str(retries), str(delay_s), failure.message, "")
+            if answer[0] == 2:
+                self.move(ticket, State.FAILED, error=failure)
+        except RefusedError:
+            return
+
+    def hand_back(self, ticket: Ticket, why: str, notice: str = "", delay_s: float = 0.0) -> None:
+        """Give the step to another attempt through no fault of its own. No effect if out of date."""
+        try:
+            answer = self._change("AGAIN", ticket, "", str(delay_s), why, notice)
+        except RefusedError:
+            return
+        if not delay_s:
+            self._queue(ticket._replace(attempt=int(answer[1])), front=True)
+
+    def say(self, job_id: str, lines: Iterable[str]) -> None:
+        """Add lines to a job's log."""
+        texts = [f"{time.time()} {line}" for line in lines]
+        if texts and self.connection.exists(self._key(job_id)):
+            self.connection.rpush(f"{self._key(job_id)}:log", *texts)
+
+    def leave(self, ticket: Ticket) -> Record | None:
+        """Let go of a step; the record when the job has ended and it is for the caller to tidy up after it."""
+        answer = self._run("LEAVE", ticket._replace(attempt=0), str(ticket.attempt))
+        return self.get(ticket.job_id) if answer[0] and answer[1] else None
+
+    def tidied(self, job_id: str) -> None:
+        """Nothing is left of a job that ended but its record and its result."""
+        self.connection.srem(LEAVING, self._member(job_id))
+        self.connection.delete(f"{self._key(job_id)}:flight")
+
+    def is_wanted(self, ticket: Ticket) -> bool:
+        """Whether the job goes on and this is the newest attempt at the step."""
+        with self.connection.pipeline(transaction=False) as pipe:
+            pipe.hget(self._key(ticket.job_id), "state")
+            pipe.hget(f"{self._key(ticket.job_id)}:flight", ticket.step)
+            state, flight = pipe.execute()
+        return bool(state and flight and not State(state.decode()).shown.final) and (
+            int(flight.split()[0]) == ticket.attempt
+        )
+
+    def flights(self, job_ids: Sequence[str]) -> list[dict[Ticket, str]]:
+        """Of each job the steps in flight, and where they are: `queued`, `later` or the worker's name."""
+        with self.connection.pipeline(transaction=False) as pipe:
+            for job_id in job_ids:
+                pipe.hgetall(f"{self._key(job_id)}:flight")
+            found = pipe.execute()
+        return [
+            {
+                Ticket(job_id, step.decode(), int(value.split()[0])): value.decode().split(" ", 2)[2]
+                for step, value in flights.items()
+            }
+            for job_id, flights in zip(job_ids, found, strict=True)
+        ]
+
+    def due(self, ticket: Ticket) -> None:
+        """Queue a step that has waited for its next try."""
+        if self._run("DUE", ticket)[0]:
+            self._queue(ticket)
+
+    def requeue(self, ticket: Ticket) -> None:
+        """Give rq the task of a step that is queued; what it had of it is gone."""
+        self._queue(ticket)
+
+    def forget(self, job_id: str) -> None:
+        """Drop what is left of a job whose record has gone."""
+        self.connection.srem(ACTIVE, self._member(job_id))
+        self.connection.srem(LEAVING, self._member(job_id))
+        self.connection.delete(*(f"{self._key(job_id)}:{name}" for name in ("flight", "told", "winners", "log")))
+
+    def _queue_steps(self, ticket: Ticket, answer: list[Any]) -> None:
+        tickets = [Ticket(ticket.job_id, step.decode()) for step in answer[1:]]
+        for new in tickets:
+            self._queue(new, front=new.step == MERGE)
+
+    def _queue(self, ticket: Ticket, front: bool = False) -> None:
+        """What is lost between a script and this, the reconciler finds."""
+
+        def act() -> None:
+            with self.connection.pipeline() as pipe:
+                self._enqueue(pipe, [ticket], front)
+                pipe.publish(self.channel, ticket.job_id)
+                pipe.execute()
+
+        patiently(act)
+
+    def _width(self) -> int:
+        """How many parts of a job are in flight: with one per worker none of them waits behind another of its job."""
+        return max(1, int(self.connection.scard(f"rq:workers:{QUEUE}")))
+
+    def _losses(self, ticket: Ticket) -> int:
+        value = self.connection.hget(f"{self._key(ticket.job_id)}:flight", ticket.step)
+        return int(value.split()[1]) if value else 0
+
+    def _change(self, script: str, ticket: Ticket, *own: Any) -> list[Any]:
+        return patiently(lambda: self._checked(self._run(script, ticket, *own)))
+
+
+def patiently(act: Callable[[], T], to: State | None = None) -> T:
+    """Do it, again and again while the broker is away; what an attempt did whose answer was lost is no refusal."""
+    tries = 0
+
+    def attempt() -> T:
+        nonlocal tries
+        tries += 1
+        return act()
+
+    try:
+        return PATIENCE.call_with_retry(attempt, lambda error: None)
+    except RefusedError as refused:
+        if tries > 1 and to is not None and refused.state is to:
+            return None  # type: ignore[return-value]  # a change of state has no answer
+        raise
+
+
+def _pairs(flat: Sequence[bytes] | Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+    """What HGETALL gives inside a script, as a dict."""
+    return dict(flat) if isinstance(flat, Mapping) else dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def split_members(members: Iterable[bytes]) -> list[tuple[str, str]]:
+    """Namespace and id of each member of `ak:active` or `ak:leaving`."""
+    return [(namespace, job_id) for namespace, _, job_id in (member.decode().rpartition(":") for member in members)]
