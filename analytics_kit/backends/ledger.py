@@ -163,12 +163,9 @@ class Ledger:
         answer = self._checked(
             self._run("MOVE", ticket, to, self._pointers, RECORD_TTL_S, len(sources), *sources, *fields)
         )
-        if unqueued := [task.decode() for task in answer[1:]]:
-            with self.connection.pipeline(transaction=False) as pipe:
-                for task in unqueued:
-                    pipe.lrem(self.queue.key, 1, task)
-                    pipe.delete(f"rq:job:{task}")
-                pipe.execute()
+        for task in answer[1:]:
+            if self.connection.lrem(self.queue.key, 1, task):  # else a worker is just taking it, and will be refused
+                self.connection.delete(b"rq:job:" + task)
 
     def _enqueue(self, pipe: Connection, tickets: Iterable[Ticket], front: bool = False) -> None:
         for ticket in tickets:

@@ -12,6 +12,8 @@ from collections.abc import Collection
 from itertools import groupby
 
 from rq import Queue
+from rq.exceptions import NoSuchJobError
+from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from analytics_kit.backends import perform, roster
@@ -86,6 +88,9 @@ def reconcile(connection: Connection, code: str, dead: Collection[str] = ()) -> 
 def bury(connection: Connection, worker: str, code: str) -> None:
     """Take a dead worker off rq's list, and give what it had in hand to others."""
     key = f"rq:worker:{worker}"
+    for member in connection.smembers(f"{key}:executions"):
+        with contextlib.suppress(NoSuchJobError):
+            Job.fetch(member.decode().split(":")[0], connection, JSONSerializer).delete()
     connection.srem("rq:workers", key)
     connection.srem(f"rq:workers:{QUEUE}", key)
     connection.delete(key, f"{key}:executions")
