@@ -1,9 +1,6 @@
 """What holds for every test: the real logs, servers of our own, and that in CI nothing may be skipped."""
 
 import os
-import secrets
-import shutil
-import socket
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -12,7 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 import redis
-from processes import answers, command_line, end, until
+from processes import command_line, end, until
+from servers import Server
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -49,36 +47,15 @@ def _nothing_is_left_running(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory):
-    """redis_server() → context with a redis-server of Debian's on TCP, loopback only, and its URL with a password."""
-
-    @contextmanager
-    def run():
-        password = secrets.token_hex(8)
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        folder = tmp_path_factory.mktemp("redis")
-        config = f'bind 127.0.0.1\nport {port}\nrequirepass {password}\nsave ""\ndir {folder}\nlogfile {folder}/log\n'
-        program = shutil.which("redis-server")
-        assert program, "redis-server is missing; `make test` installs it"
-        server = subprocess.Popen([program, "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
-        try:
-            server.stdin.write(config.encode())
-            server.stdin.close()
-            url = f"redis://:{password}@127.0.0.1:{port}/0"
-            with redis.Redis.from_url(url) as client:
-                until(lambda: answers(client), "redis-server answers")
-            yield url
-        finally:
-            end(server)
-
-    return run
+    """redis_server(**how) → context with a redis-server of Debian's; see servers.Server."""
+    return lambda **how: Server(tmp_path_factory.mktemp("redis"), **how)
 
 
 @pytest.fixture(scope="session")
 def redis_url(redis_server):
     """The URL of a server that all tests share."""
-    with redis_server() as url:
-        yield url
+    with redis_server() as server:
+        yield server.url
 
 
 @pytest.fixture(scope="session")

@@ -224,7 +224,8 @@ def test_a_named_redis_that_is_dead_means_this_process_and_one_warning(monkeypat
 
 
 def test_a_redis_that_goes_away_means_this_process_for_all_threads(redis_server, tmp_path, study):
-    with redis_server() as url:
+    with redis_server() as server:
+        url = server.url
         client = ak.Client(redis_url=url, home=tmp_path / "home")
         assert client.backend.name == "redis"
         before = client.submit(study, idle_gap_s=0.8)

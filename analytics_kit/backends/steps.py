@@ -147,10 +147,10 @@ class Steps(Ledger):
 
     def _width(self) -> int:
         """How many parts of a job are in flight: with one per worker none of them waits behind another of its job."""
-        return max(1, int(self.connection.scard(f"rq:workers:{QUEUE}")))
+        return max(1, int(patiently(lambda: self.connection.scard(f"rq:workers:{QUEUE}"))))
 
     def _losses(self, ticket: Ticket) -> int:
-        value = self.connection.hget(f"{self._key(ticket.job_id)}:flight", ticket.step)
+        value = patiently(lambda: self.connection.hget(f"{self._key(ticket.job_id)}:flight", ticket.step))
         return int(value.split()[1]) if value else 0
 
     def _change(self, script: str, ticket: Ticket, *own: Any) -> list[Any]:
