@@ -9,7 +9,15 @@ from dataclasses import dataclass, field
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
 
 from analytics_kit.backends.ledger import ACTIVE, LEAVING
 from analytics_kit.backends.record import SOURCES, Record, RefusedError, State, Ticket
@@ -20,6 +28,7 @@ from analytics_kit.model import Failure, JobRequest, Progress, Split
 
 RETRIES = 1
 FAILURE = Failure("WorkerLostError", "gone")
+TO = st.sampled_from([*State, *[State.RUNNING] * 6, *[State.COMMITTING] * 3, *[State.COMPLETED] * 2])
 FINAL = {State.COMPLETED, State.FAILED, State.CANCELLED}
 
 
@@ -58,21 +67,30 @@ class LedgerMachine(RuleBasedStateMachine):
     url = ""
     jobs = Bundle("jobs")
 
-    @initialize()
+    @initialize(target=jobs)
     def begin(self):
         name = f"model-{os.urandom(4).hex()}"
         self.books = [Steps(connect(self.url), name) for _ in range(2)]
         self.books[0].connection.flushdb()
         self.books[0].connection.sadd("rq:workers:analytics", "rq:worker:w1", "rq:worker:w2")
         self.model: dict[str, Modelled] = {}
+        queued, running, split = (self.submitted() for _ in range(3))
+        for job_id in (running, split):
+            self.books[0].claim(Ticket(job_id), "w0")
+            self.books[0].move(Ticket(job_id), State.RUNNING)
+            self.model[job_id].state = State.RUNNING
+            self.model[job_id].flights["begin"][2] = "w0"
+        self.books[0].split(Ticket(split), Split(3, 300, "deeds.fan_part", "deeds.fan_merge"))
+        self.model[split].flights, self.model[split].parts = {}, 3
+        self.model[split].release(2)
+        return multiple(queued, running, split)
 
     def teardown(self):
         for book in getattr(self, "books", ()):
             book.connection.flushdb()
             book.connection.close()
 
-    @rule(target=jobs)
-    def submit(self):
+    def submitted(self):
         job_id = f"job{len(self.model)}"
         request = JobRequest("deeds.echo", {}, job_id, "/s.zip", retries=RETRIES)
         self.books[0].submit(Record.of(request, job_id, self.books[0].now_s()), False)
@@ -90,8 +108,10 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def ticket(self, job_id, data):
         """Any ticket that there may be: of a step in flight, of one that was or never was, new or out of date."""
-        known = [*self.model[job_id].flights, "begin", "part-00000", "merge"]
-        return Ticket(job_id, data.draw(st.sampled_from(known)), data.draw(st.integers(1, 3)))
+        flights = self.model[job_id].flights
+        step = data.draw(st.sampled_from([*flights, *flights, "begin", "part-00000", "merge"]))
+        newest = flights.get(step, [1])[0]
+        return Ticket(job_id, step, data.draw(st.sampled_from([newest, newest, newest, 1, 2, newest + 1])))
 
     @rule(job_id=jobs, data=st.data(), client=st.integers(0, 1))
     def claim(self, job_id, data, client):
@@ -100,16 +120,18 @@ class LedgerMachine(RuleBasedStateMachine):
         if self.allowed(lambda: self.books[client].claim(ticket, f"w{client}"), allowed):
             job.flights[ticket.step][2] = f"w{client}"
 
-    @rule(job_id=jobs, data=st.data(), client=st.integers(0, 1), to=st.sampled_from(State))
+    @rule(job_id=jobs, data=st.data(), client=st.integers(0, 1), to=TO)
     def move(self, job_id, data, client, to):
         ticket, job = self.ticket(job_id, data), self.model[job_id]
         allowed = job.holds(ticket) and job.state in SOURCES[to]
         if self.allowed(lambda: self.books[client].move(ticket, to), allowed):
             job.end(to, ticket) if to in FINAL else setattr(job, "state", to)
 
-    @rule(job_id=jobs, client=st.integers(0, 1))
-    def cancel(self, job_id, client):
+    @rule(job_id=jobs, client=st.integers(0, 1), really=st.sampled_from([False] * 5 + [True]))
+    def cancel(self, job_id, client, really):
         job = self.model[job_id]
+        if not really and job.state not in FINAL:  # else most jobs would end before much has happened
+            return
         allowed = job.state in SOURCES[State.CANCELLED]
         assert self.books[client].cancel(job_id) is (allowed or job.state is State.CANCELLED)
         if allowed:
@@ -204,7 +226,7 @@ def test_the_ledger_does_what_its_model_does(redis_url):
     health = [HealthCheck.too_slow, HealthCheck.filter_too_much]
     run_state_machine_as_test(
         machine,
-        settings=settings(max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=health),
+        settings=settings(max_examples=50, stateful_step_count=80, deadline=None, suppress_health_check=health),
     )
 
 

@@ -1,0 +1,250 @@
+"""`make chaos`: jobs on an embedded broker while its processes are killed at random. Nothing may be lost or wrong.
+
+python tests/chaos/chaos.py --seconds 300 --jobs 100 --seed 1
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import redis
+
+import analytics_kit as ak
+from analytics_kit import client as client_module
+from analytics_kit.backends import embedded
+from analytics_kit.backends.place import place_of
+
+KINDS_OF_KILL = ("horse", "horse", "horse", "worker", "worker", "server", "supervisor", "pool")
+END_LIMIT_S = 240.0
+TABLES = ("trials", "issues", "members", "surveys")
+
+
+@dataclass
+class Figures:
+    """What came of it."""
+
+    seed: int
+    jobs: int = 0
+    seconds: float = 0.0
+    kills: dict[str, int] = field(default_factory=Counter)
+    completed: int = 0
+    cancelled: int = 0
+    done_again: int = 0
+    lost: list[str] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+    doubled_commits: list[str] = field(default_factory=list)
+    left_processes: list[str] = field(default_factory=list)
+    left_keys: list[str] = field(default_factory=list)
+    left_files: list[str] = field(default_factory=list)
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing was lost, wrong, doubled or left."""
+        bad = (self.lost, self.wrong, self.doubled_commits, self.left_processes, self.left_keys, self.left_files)
+        return not any(bad)
+
+
+def run(folder: Path, seconds: float, jobs: int, seed: int) -> Figures:
+    """Submit `jobs` jobs over `seconds` while processes are killed, wait for all, and look for what went wrong."""
+    chance, figures = random.Random(seed), Figures(seed)
+    os.environ["PYTHONPATH"] = str(Path(__file__).parent)
+    client_module.CODE = "chaos_tasks"
+    studies = _studies(folder)
+    expected = _expected(folder, studies)
+    client = ak.connect("embedded", home=folder / "home", workers=2, retries=100)
+    place = place_of(client.settings)
+    submitted: dict[ak.Job, Path] = {}
+    cancelled: dict[str, bool] = {}
+    begun, pids = time.monotonic(), set[int]()
+    kill_at = chance.uniform(1, 2)
+    try:
+        while (now := time.monotonic() - begun) < seconds:
+            if len(submitted) < jobs * now / seconds:
+                path = chance.choice(studies)
+                job = client.submit(path, refresh=True)
+                submitted[job] = path
+                if chance.random() < 0.15:
+                    time.sleep(chance.uniform(0, 0.4))
+                    with suppress(ak.BrokerUnavailableError):
+                        cancelled[job.id] = job.cancel()
+            if now > kill_at:
+                kill_at = now + chance.uniform(0.5, 3.0)
+                kind = chance.choice(KINDS_OF_KILL)
+                pids |= _family(place)
+                figures.kills[kind] += _kill(kind, place, chance)
+            time.sleep(0.05)
+        pids |= _family(place)
+        ends = time.monotonic() + END_LIMIT_S
+        for job in submitted:
+            job.wait(max(0.0, ends - time.monotonic()))
+        figures.seconds = round(time.monotonic() - begun, 1)
+        pids |= _family(place)
+        _look_at_jobs(submitted, cancelled, expected, figures)
+        _settled(client)
+        _look_at_keys(client, figures)
+        _look_at_files(folder / "home" / "store", submitted, figures)
+    finally:
+        client.close()
+        embedded.stop(client.settings)
+    figures.jobs = len(submitted)
+    figures.left_processes = [str(pid) for pid in pids if _is_ours(pid, folder)]
+    figures.left_files += [str(path) for path in (place.runtime,) if path.exists()]
+    return figures
+
+
+def _studies(folder: Path) -> list[Path]:
+    """One that is a single task, and two in some parts."""
+    sizes = [(1, 1, 20.0), (2, 2, 30.0), (4, 2, 30.0)]
+    return [
+        ak.sample_study(folder / f"study-{i}.zip", participants=p, trials=t, seed=i, trial_s=s)
+        for i, (p, t, s) in enumerate(sizes)
+    ]
+
+
+def _expected(folder: Path, studies: list[Path]) -> dict[Path, ak.StudyResult]:
+    """What each study gives when nothing disturbs it."""
+    with ak.connect("local", home=folder / "undisturbed") as client:
+        return {path: client.process(path) for path in studies}
+
+
+def _family(place) -> set[int]:
+    """Supervisor, watcher, server, workers and what they forked."""
+    with suppress(psutil.Error, OSError, ValueError):
+        head = psutil.Process(int(place.owner_lock.read_text()))
+        return {head.pid, *(child.pid for child in head.children(recursive=True))}
+    return set()
+
+
+def _kill(kind: str, place, chance: random.Random) -> int:
+    """Kill one process of a kind, or all workers with what they do; how many were killed."""
+    try:
+        owner = psutil.Process(int(place.owner_lock.read_text()))
+        if "supervisor" not in " ".join(owner.cmdline()):
+            return 0
+        workers = [
+            child for child in owner.children() if "analytics_kit.backends.worker" in " ".join(child.cmdline())
+        ]
+        horses = [horse for worker in workers for horse in worker.children()]
+        servers = [c for c in owner.children(recursive=True) if "server" in c.name() and "unixsocket" not in c.name()]
+        chosen = {"horse": horses, "worker": workers, "server": servers, "supervisor": [owner]}.get(kind)
+        victims = [*workers, *horses] if chosen is None else [chance.choice(chosen)] if chosen else []
+        for victim in victims:
+            victim.send_signal(signal.SIGKILL)
+        return len(victims)
+    except (psutil.Error, OSError, ValueError):
+        return 0
+
+
+def _look_at_jobs(submitted, cancelled, expected, figures: Figures) -> None:
+    for job, path in submitted.items():
+        name = f"{job.id} ({path.stem})"
+        info = job.info()
+        log = job.log()
+        figures.done_again += log.count("is done again")
+        if cancelled.get(job.id):
+            figures.cancelled += 1
+            if info.status is not ak.JobStatus.CANCELLED:
+                figures.wrong.append(f"{name} was cancelled and is {info.status}")
+            continue
+        if info.status is not ak.JobStatus.COMPLETED:
+            figures.lost.append(f"{name} is {info.status} {info.error or info.notice}")
+            continue
+        figures.completed += 1
+        if sum(line.endswith(" completed") for line in log.splitlines()) != 1:
+            figures.doubled_commits.append(name)
+        difference = _difference(job.result(), expected[path])
+        if difference:
+            figures.wrong.append(f"{name}: {difference}")
+
+
+def _difference(result, expected) -> str:
+    try:
+        for table in TABLES:
+            pd.testing.assert_frame_equal(getattr(result, table), getattr(expected, table))
+        for kind in expected.kinds:
+            pd.testing.assert_frame_equal(result.events(kind), expected.events(kind))
+    except (AssertionError, ak.AnalyticsKitError) as error:
+        return str(error)
+    return "" if result.summary == expected.summary else "another summary"
+
+
+def _settled(client) -> None:
+    """Wait until nothing is left to tidy up, while clients and workers look after it."""
+    ends = time.monotonic() + 30
+    while time.monotonic() < ends:
+        with suppress(redis.RedisError, ak.BrokerUnavailableError):
+            client.queue_status()
+            connection = client.backend._ledger.connection
+            if not connection.exists("ak:leaving", "ak:active", "ak:later"):
+                return
+        time.sleep(0.2)
+
+
+def _look_at_keys(client, figures: Figures) -> None:
+    connection = client.backend._ledger.connection
+    names = [key.decode() for key in connection.scan_iter(count=1000)]
+    kept = ("ak:submitted", "ak:turn", "ak:suspects", "ak:swept", "ak:pool", "rq:worker", "rq:queues", "rq:clean")
+    for name in names:
+        is_record = ":job:" in name and name.rpartition(":")[2] not in ("flight", "told", "winners")
+        is_index = name.endswith(":jobs") or ":result:" in name
+        is_rqs = name.startswith(("rq:wip", "rq:failed", "rq:finished", "rq:canceled", "rq:execution"))
+        if not (name.startswith(kept) or (name.startswith("ak:") and (is_record or is_index)) or is_rqs):
+            figures.left_keys.append(name)
+        elif name.startswith("ak:") and ":job:" in name and connection.ttl(name) < 0:
+            figures.left_keys.append(f"{name} for ever")
+
+
+def _look_at_files(store: Path, submitted, figures: Figures) -> None:
+    """Of each completed job what its manifest names, and of others nothing."""
+    results = {job.info().result["prefix"]: job for job in submitted if job.info().result}
+    named = set()
+    for prefix in results:
+        manifest = store / prefix / "manifest.json"
+        told = json.loads(manifest.read_text())
+        named |= {manifest, *(store / path for path in told["tables"].values())}
+        named |= {store / part["path"] for part in told["parts"]}
+    known = {"store.id", ".swept"}
+    found = {path for path in store.rglob("*") if path.is_file() and path.name not in known}
+    figures.left_files += sorted(str(path.relative_to(store)) for path in found - named)
+
+
+def _is_ours(pid: int, folder: Path) -> bool:
+    with suppress(psutil.Error):
+        process = psutil.Process(pid)
+        return process.status() != psutil.STATUS_ZOMBIE and "analytics_kit" in " ".join(process.cmdline())
+    return False
+
+
+def main() -> int:
+    """Run it and print its figures."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seconds", type=float, default=300)
+    parser.add_argument("--jobs", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=1)
+    chosen = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="chaos-"))
+    figures = run(folder, chosen.seconds, chosen.jobs, chosen.seed)
+    print(json.dumps(asdict(figures), indent=1))
+    if figures.is_clean:
+        shutil.rmtree(folder)
+    else:
+        print(f"Left in {folder}", file=sys.stderr)
+    return 0 if figures.is_clean else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
