@@ -36,7 +36,7 @@ class Member(NamedTuple):
     encrypted: bool
     offset: int
     container: int
-    """Which of the archive's ZIP files (0 is the outer one) holds it."""
+    """Which ZIP holds it: 0 is the outer one, 1 the first of `Archive.nested`, …"""
     changed: str = ""
     """When a loose file was last written; empty in a ZIP."""
 
@@ -58,11 +58,17 @@ class Archive:
         self.name = source.rpartition("/")[2]
         self.size_bytes = size_bytes
         self.members: list[Member] = []
+        self.nested: list[Member] = []
+        """The ZIPs in the ZIP whose members are listed too, in the order of their container numbers."""
         self.folders: list[str] = []
         """Folders that are listed by name, which matters where they are empty."""
         self.notes: list[tuple[str, str, str]] = []
         """(member, issue kind, message) of what was noticed while listing."""
         self._lock = threading.Lock()
+
+    def list_members(self) -> None:
+        """Fill `members`, and what else can be said without reading them."""
+        raise NotImplementedError
 
     def fingerprint(self) -> str:
         """A hash of names, sizes and CRCs (of loose files: times), the same wherever the study lies."""
@@ -99,33 +105,31 @@ class Archive:
 
 
 class ZipArchive(Archive):
-    """A ZIP file and, unless told otherwise, the ZIPs that lie in it."""
+    """A ZIP file and the ZIPs that lie in it, each of which is inflated when it is first needed."""
 
-    def __init__(self, file: IO[bytes], source: str, size_bytes: int, nested: bool = True) -> None:
+    def __init__(self, file: IO[bytes], source: str, size_bytes: int) -> None:
         super().__init__(source, size_bytes)
-        self._files: list[IO[bytes]] = []
-        self._loaded: list[memoryview | None] = []
+        self._files: dict[int, IO[bytes]] = {0: file}
+        self._loaded: dict[int, memoryview] = {}
         """All bytes of those files that are in memory, where no seeking and no lock is needed."""
-        self._nested: list[Member] = []
-        try:
-            with without_gc():
-                self._open(file, "", nested)
-        except BaseException:
-            file.close()
-            raise
+        self._inflating = threading.RLock()
+        self._hold(0, file)
+
+    def list_members(self, look_inside: bool = True) -> None:
+        """See Archive. With `look_inside=False` a ZIP in the ZIP is a member like any other."""
+        with without_gc():
+            self._list(0, "", look_inside)
 
     def _listed(self) -> Iterator[Member]:
         yield from sorted(
-            (m for m in (*self.members, *self._nested) if m.container == 0), key=lambda m: (m.offset, m.name)
+            (m for m in (*self.members, *self.nested) if m.container == 0), key=lambda m: (m.offset, m.name)
         )
 
-    def _open(self, file: IO[bytes], prefix: str, look_inside: bool) -> None:
+    def _list(self, container: int, prefix: str, look_inside: bool) -> None:
+        file = self._file(container)
         with _bad_zip(prefix.removesuffix("/") or self.name):
             entries = list(read_directory(file))
-        container = len(self._files)
-        self._files.append(file)
-        self._loaded.append(memoryview(file.getvalue()) if isinstance(file, io.BytesIO) else None)
-        nested = []
+        nested: list[Member] = []
         for entry in entries:
             name = prefix + self._name(entry, prefix)
             if name.endswith("/"):
@@ -135,17 +139,32 @@ class ZipArchive(Archive):
                 name, entry.raw_bytes, entry.packed_bytes, entry.crc, entry.method,
                 bool(entry.flags & ENCRYPTED), entry.offset, container,
             )  # fmt: skip
-            if look_inside and name.lower().endswith(".zip"):
-                nested.append(member)
-                self._nested.append(member)
-            else:
-                self.members.append(member)
+            (nested if look_inside and name.lower().endswith(".zip") else self.members).append(member)
         for member in nested:
+            self.nested.append(member)
             try:
-                self._open(io.BytesIO(self.read(member)), member.name + "/", False)
+                self._list(len(self.nested), member.name + "/", False)
             except (BadArchiveError, MemberUnreadableError) as error:
+                self._forget(len(self.nested))
+                self.nested.pop()
                 self.notes.append((member.name, "unreadable_zip", f"nested ZIP can't be read: {error.args[0]}"))
                 self.members.append(member)
+
+    def _file(self, container: int) -> IO[bytes]:
+        """The bytes of one of the ZIPs."""
+        with self._inflating:
+            if container not in self._files:
+                self._hold(container, io.BytesIO(self.read(self.nested[container - 1])))
+            return self._files[container]
+
+    def _hold(self, container: int, file: IO[bytes]) -> None:
+        self._files[container] = file
+        if isinstance(file, io.BytesIO):
+            self._loaded[container] = memoryview(file.getvalue())
+
+    def _forget(self, container: int) -> None:
+        self._files.pop(container, None)
+        self._loaded.pop(container, None)
 
     def _name(self, entry: Entry, prefix: str) -> str:
         """A member's name; where its encoding is not marked, UTF-8 if it can be, else Latin-1."""
@@ -211,12 +230,12 @@ class ZipArchive(Archive):
         _verify(member, crc, done)
 
     def _packed(self, member: Member, offset: int, size: int) -> bytes | memoryview:
-        loaded = self._loaded[member.container]
+        file = self._files.get(member.container) or self._file(member.container)
+        loaded = self._loaded.get(member.container)
         if loaded is not None and offset >= 0:
             return loaded[offset : offset + size]
         try:
             with self._lock:  # threads share the file
-                file = self._files[member.container]
                 file.seek(offset)
                 return file.read(size)
         except (OSError, ValueError, OverflowError) as error:
@@ -225,7 +244,7 @@ class ZipArchive(Archive):
     def _by_zipfile(self, member: Member) -> bytes:
         """The rare methods, bzip2 and lzma."""
         try:
-            with self._lock, zipfile.ZipFile(self._files[member.container]) as opened:
+            with self._lock, zipfile.ZipFile(self._file(member.container)) as opened:
                 info = next(i for i in opened.infolist() if i.header_offset == member.offset)
                 return opened.read(info)
         except Exception as error:  # zipfile lets the errors of bz2 and lzma through as they are
@@ -233,7 +252,7 @@ class ZipArchive(Archive):
 
     def close(self) -> None:
         """See Archive."""
-        for file in self._files:
+        for file in self._files.values():
             file.close()
 
 

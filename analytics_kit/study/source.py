@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import fsspec
 
 from analytics_kit.errors import BadArchiveError, SourceNotFoundError
 from analytics_kit.settings import without_secrets
-from analytics_kit.study.archive import Archive, ZipArchive
+from analytics_kit.study.archive import Archive, Member, ZipArchive
 from analytics_kit.study.folder import FolderArchive
 
 ENDS_BYTES = 64 << 10
@@ -42,16 +44,48 @@ def open_archive(source: str, nested: bool = True) -> Archive:
 
     Raises SourceNotFoundError and BadArchiveError.
     """
-    try:
-        if not is_url(source):
-            path = Path(source)
-            if path.is_dir() or path.suffix.lower() == ".csv":
-                return FolderArchive(path)
-            size = path.stat().st_size
-            whole = nested and size <= IN_MEMORY_BYTES
-            return ZipArchive(io.BytesIO(path.read_bytes()) if whole else path.open("rb"), source, size, nested)
+    with _named(source):
+        archive = _open(source, IN_MEMORY_BYTES if nested else 0)
+        try:
+            if isinstance(archive, ZipArchive):
+                archive.list_members(nested)
+            else:
+                archive.list_members()
+        except BaseException:
+            archive.close()
+            raise
+        return archive
+
+
+def open_members(source: str, members: Sequence[Member], nested: Sequence[Member]) -> Archive:
+    """The study opened for a share of the work: `members` as another process listed them, and its `Archive.nested`.
+
+    Nothing is listed again. Of the ZIPs in the ZIP only those are inflated whose members are read. Raises
+    SourceNotFoundError.
+    """
+    with _named(source):
+        archive = _open(source, IN_MEMORY_BYTES)
+    archive.members, archive.nested = list(members), list(nested)
+    return archive
+
+
+def _open(source: str, in_memory_bytes: int) -> Archive:
+    if is_url(source):
         remote = fsspec.open(source, "rb").open()
-        return ZipArchive(remote, without_secrets(source), remote.size, nested)
+        return ZipArchive(remote, without_secrets(source), remote.size)
+    path = Path(source)
+    if path.is_dir() or path.suffix.lower() == ".csv":
+        return FolderArchive(path)
+    size = path.stat().st_size
+    file = io.BytesIO(path.read_bytes()) if size <= in_memory_bytes else path.open("rb")
+    return ZipArchive(file, source, size)
+
+
+@contextmanager
+def _named(source: str) -> Iterator[None]:
+    """What keeps a source from being opened, said with its name."""
+    try:
+        yield
     except (FileNotFoundError, NotADirectoryError) as error:
         raise SourceNotFoundError(f"There is no study at {without_secrets(source)}.") from error
     except PermissionError as error:
