@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 import zipfile
@@ -41,6 +42,13 @@ class FolderArchive(Archive):
                 size, changed = status.st_size, str(status.st_mtime_ns)
                 self.members.append(Member(name, size, size, 0, zipfile.ZIP_STORED, False, 0, 0, changed))
         self.size_bytes = sum(member.raw_bytes for member in self.members)
+
+    def fingerprint(self) -> str:
+        """See Archive."""
+        digest = hashlib.sha256()
+        for m in self.members:
+            digest.update(f"{m.name}\0{m.raw_bytes}\0{m.changed}\n".encode("utf-8", "surrogatepass"))
+        return digest.hexdigest()
 
     def _below(self, path: Path) -> list[Path]:
         """All that the folder holds; of a folder in it that can't be listed, that is said."""

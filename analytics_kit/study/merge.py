@@ -148,7 +148,7 @@ def _surveys(archive: Archive, plan: Plan, issues: list[Issue]) -> list[dict[str
             "member": member.name,
         }
         try:
-            text = archive.read(member).decode("utf-8-sig")
+            text = archive.read_short(member).decode("utf-8-sig")
             for row, cells in enumerate(csv.DictReader(io.StringIO(text)), 1):
                 answers += [
                     whose | {"row": row, "question": question, "answer": answer}

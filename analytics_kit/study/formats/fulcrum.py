@@ -231,7 +231,7 @@ class _Manifests:
             if file.lower() != "manifest.csv":
                 continue
             try:
-                text = archive.read(member).decode("utf-8-sig")
+                text = archive.read_short(member).decode("utf-8-sig")
                 rows: Sequence[dict[str, str]] = list(csv.DictReader(io.StringIO(text)))
             except (MemberUnreadableError, UnicodeDecodeError, csv.Error) as error:
                 notes.append((member.name, "manifest", f"the manifest can't be read: {error}"))
