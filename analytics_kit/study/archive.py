@@ -23,7 +23,7 @@ from analytics_kit.study.unpack import AES, DEFLATED, DamagedError, inflate, is_
 
 CHUNK_BYTES = 16 << 20
 """Members are inflated in pieces of at most this size when they are streamed."""
-SHORT_BYTES = 16 << 20
+SHORT_BYTES = 8 << 20
 """Surveys and manifests are a few kilobytes; what is larger than this is not read as one."""
 _HEADER_ROOM = 128
 _LOCAL_HEADER = struct.Struct("<4s2xHH16xHH")

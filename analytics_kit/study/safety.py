@@ -75,7 +75,7 @@ class Safety:
         raw, packed = sum(raw_sizes), sum(packed_sizes)
         self._raw += raw
         if packed_bytes is None:
-            self._packed = packed
+            self._packed = min(packed, size)  # more where files overlap
         else:
             self._check_ratio(name, raw, packed_bytes)
         self._check_ratio(self._name, self._raw, self._packed)

@@ -7,6 +7,7 @@ import lzma
 import struct
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 from isal import isal_zlib
 
@@ -101,4 +102,10 @@ def _lzma_stream(head: bytes, raw_bytes: int) -> lzma.LZMADecompressor:
 _STEPS: dict[int, Callable[[int], Step]] = {
     STORED: _stored, DEFLATED: _deflate, zipfile.ZIP_BZIP2: _bzip2, zipfile.ZIP_LZMA: _lzma,
 }  # fmt: skip
-_ERRORS: tuple[type[Exception], ...] = (isal_zlib.error, lzma.LZMAError, OSError, EOFError, ValueError)
+_ERRORS: tuple[Any, ...] = (
+    isal_zlib.error,
+    lzma.LZMAError,
+    OSError,
+    EOFError,
+    ValueError,
+)  # Any: isal's stub calls its class an instance
