@@ -70,7 +70,7 @@ class Client:
             Words to find the job by.
         **options
             See `analytics_kit.model.Options`: format, keys, participants, tasks, factors, kinds, metrics,
-            on_error and thresholds.
+            on_error, thresholds and limits.
 
         Raises
         ------
@@ -79,7 +79,7 @@ class Client:
         """
         chosen = _checked(options)
         path = locate(source)
-        content, size_bytes = fingerprint(path)
+        content, size_bytes = fingerprint(path, chosen)
         request = JobRequest(
             task=PROCESS_STUDY,
             arguments={
@@ -103,15 +103,15 @@ class Client:
     def process(self, source: str | os.PathLike[str], *, progress: bool = False, **options: Any) -> StudyResult:
         """The result of a study, worked out here and now without a queue; `progress=True` shows a bar.
 
-        Takes the options of `submit`. Raises SettingsError, SourceNotFoundError, BadArchiveError, NoEventsError,
-        StoreError.
+        Takes the options of `submit`. Raises SettingsError, SourceNotFoundError, BadArchiveError,
+        UnsafeArchiveError, NoEventsError, StoreError.
         """
         from analytics_kit.study import pipeline  # compiled kernels: only who processes here pays for loading them
 
         chosen = _checked(options)
         path = locate(source)
         store = Store(self.settings.store_url())
-        with open_archive(path) as archive:
+        with open_archive(path, chosen) as archive:
             prefix = f"results/{self._result_key(archive.fingerprint(), chosen)}/{secrets.token_hex(8)}"
             with Bar(archive.name) if progress else nullcontext() as bar:
                 report = bar.show if bar else lambda progress: None

@@ -26,6 +26,7 @@ def _names(value: object) -> object:
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Limit = Annotated[int, Field(ge=1, le=2**60)]
 
 
 class Options(BaseModel):
@@ -57,6 +58,18 @@ class Options(BaseModel):
     """A gap between movement rows longer than this is a hover."""
     scroll_gap_s: Seconds = 0.2
     """Scroll rows no further apart than this belong to one burst."""
+    max_raw_bytes: Limit = 200 * 10**9
+    """A ZIP that would inflate to more, ZIPs in it included, is refused as unsafe."""
+    max_member_bytes: Limit = 20 * 10**9
+    """A ZIP with a file that would inflate to more is refused."""
+    max_members: Limit = 2_000_000
+    """A ZIP of more files is refused."""
+    max_ratio: Limit = 250
+    """A ZIP that would inflate to more than so many times its packed size, and to more than 64 MB, is refused."""
+    max_nesting: Annotated[int, Field(ge=0, le=8)] = 1
+    """A ZIP inside more than so many other ZIPs is refused, and all of the study with it."""
+    max_name_length: Limit = 1024
+    """A ZIP with a file whose name has more bytes is refused."""
 
     @classmethod
     def of(cls, **options: Any) -> Options:

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import gc
 import hashlib
-import io
 import struct
 import threading
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from typing import IO, NamedTuple
 
 from isal import isal_zlib
 
 from analytics_kit.errors import BadArchiveError
-from analytics_kit.study.directory import ENCRYPTED, UTF8_NAME, Entry, read_directory
+from analytics_kit.model import Options
+from analytics_kit.study.container import Container, Spool
+from analytics_kit.study.directory import ENCRYPTED, decoded_name, find_directory, read_directory
+from analytics_kit.study.safety import NO_FILES, Safety
+from analytics_kit.study.unpack import AES, DEFLATED, DamagedError, inflate, is_supported, method_name
 
 CHUNK_BYTES = 16 << 20
 """Members are inflated in pieces of at most this size when they are streamed."""
+SHORT_BYTES = 8 << 20
+"""Surveys and manifests are a few kilobytes; what is larger than this is not read as one."""
 _HEADER_ROOM = 128
-_LOCAL_HEADER = struct.Struct("<4s22xHH")
-_STORED, _DEFLATED = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
-_READABLE = {_STORED, _DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
+_LOCAL_HEADER = struct.Struct("<4s2xHH16xHH")
 
 
 class Member(NamedTuple):
@@ -36,7 +40,7 @@ class Member(NamedTuple):
     encrypted: bool
     offset: int
     container: int
-    """Which of the archive's ZIP files (0 is the outer one) holds it."""
+    """Which ZIP holds it: 0 is the outer one, 1 the first of `Archive.nested`, …"""
     changed: str = ""
     """When a loose file was last written; empty in a ZIP."""
 
@@ -58,21 +62,23 @@ class Archive:
         self.name = source.rpartition("/")[2]
         self.size_bytes = size_bytes
         self.members: list[Member] = []
+        self.nested: list[Member] = []
+        """The ZIPs in the ZIP whose members are listed too, in the order of their container numbers."""
         self.folders: list[str] = []
         """Folders that are listed by name, which matters where they are empty."""
         self.notes: list[tuple[str, str, str]] = []
         """(member, issue kind, message) of what was noticed while listing."""
-        self._lock = threading.Lock()
+
+    def list_members(self) -> None:
+        """Fill `members`, and what else can be said without reading them."""
+        raise NotImplementedError
 
     def fingerprint(self) -> str:
-        """A hash of names, sizes and CRCs (of loose files: times), the same wherever the study lies."""
-        digest = hashlib.sha256()
-        for m in self._listed():
-            digest.update(f"{m.name}\0{m.raw_bytes}\0{m.crc}\0{m.changed}\n".encode("utf-8", "surrogatepass"))
-        return digest.hexdigest()
+        """A hash of names, sizes and CRCs (of loose files: times), the same wherever the study lies.
 
-    def _listed(self) -> Iterator[Member]:
-        yield from self.members
+        Raises BadArchiveError.
+        """
+        raise NotImplementedError
 
     def read(self, member: Member) -> bytes:
         """All bytes of a member, CRC checked. Raises MemberUnreadableError."""
@@ -83,6 +89,14 @@ class Archive:
             error.partial = b"".join(pieces)
             raise
         return b"".join(pieces)
+
+    def read_short(self, member: Member) -> bytes:
+        """`read` for what is turned into a table at once. Raises MemberUnreadableError also for what is too large."""
+        if member.raw_bytes > SHORT_BYTES:
+            raise MemberUnreadableError(
+                "too_large", f"it has {member.raw_bytes:,} bytes, where such a file may have {SHORT_BYTES:,}"
+            )
+        return self.read(member)
 
     def chunks(self, member: Member) -> Iterator[bytes]:
         """The same in pieces; the CRC is checked after the last one."""
@@ -99,74 +113,83 @@ class Archive:
 
 
 class ZipArchive(Archive):
-    """A ZIP file and, unless told otherwise, the ZIPs that lie in it."""
+    """A ZIP file and the ZIPs that lie in it, each of which is inflated when it is first needed."""
 
-    def __init__(self, file: IO[bytes], source: str, size_bytes: int, nested: bool = True) -> None:
+    def __init__(self, file: IO[bytes], source: str, size_bytes: int, options: Options | None = None) -> None:
         super().__init__(source, size_bytes)
-        self._files: list[IO[bytes]] = []
-        self._loaded: list[memoryview | None] = []
-        """All bytes of those files that are in memory, where no seeking and no lock is needed."""
-        self._nested: list[Member] = []
-        try:
-            with without_gc():
-                self._open(file, "", nested)
-        except BaseException:
-            file.close()
-            raise
+        self._options = options or Options()
+        self._containers: dict[int, Container] = {0: Container(file, size_bytes)}
+        self._spool = Spool()
+        self._inflating = threading.RLock()
 
-    def _listed(self) -> Iterator[Member]:
-        yield from sorted(
-            (m for m in (*self.members, *self._nested) if m.container == 0), key=lambda m: (m.offset, m.name)
-        )
+    def list_members(self) -> None:
+        """See Archive. Raises BadArchiveError and UnsafeArchiveError."""
+        with without_gc():
+            self._list(0, self.name, "", 0, Safety(self._options, self.name))
 
-    def _open(self, file: IO[bytes], prefix: str, look_inside: bool) -> None:
-        with _bad_zip(prefix.removesuffix("/") or self.name):
-            entries = list(read_directory(file))
-        container = len(self._files)
-        self._files.append(file)
-        self._loaded.append(memoryview(file.getvalue()) if isinstance(file, io.BytesIO) else None)
-        nested = []
-        for entry in entries:
-            name = prefix + self._name(entry, prefix)
-            if name.endswith("/"):
-                self.folders.append(name.rstrip("/"))
+    def fingerprint(self) -> str:
+        """See Archive. Nothing is inflated, and a piece of the ZIP's directory is held at a time."""
+        digest = hashlib.sha256()
+        with _bad_zip(self.name):
+            container = self._containers[0]
+            entries = read_directory(container, find_directory(container))
+            for entry in islice(entries, self._options.max_members):
+                digest.update(b"%b\0%d\0%d\n" % (entry.name, entry.raw_bytes, entry.crc))
+            if next(entries, None) is not None:
+                raise ValueError("it holds too many files")
+        return digest.hexdigest()
+
+    def _list(self, number: int, name: str, prefix: str, depth: int, safety: Safety) -> None:
+        container = self._container(number)
+        with _bad_zip(name):
+            directory = find_directory(container)
+            entries = list(islice(read_directory(container, directory), safety.entries_left + 1))
+        packed_bytes = self.nested[number - 1].packed_bytes if number else None
+        safety.check(name, entries, directory, container.size, packed_bytes)
+        members: list[Member] = []
+        nested: list[Member] = []
+        for raw_name, flags, method, crc, packed, raw, offset, file_type in entries:
+            text, is_known = decoded_name(raw_name, flags)
+            if prefix:
+                text = prefix + text
+            if not is_known:
+                self.notes.append((text, "name_encoding", "the file name has no encoding mark; it was guessed"))
+            if file_type in NO_FILES:
+                self.notes.append((text, *NO_FILES[file_type]))
                 continue
-            member = Member(
-                name, entry.raw_bytes, entry.packed_bytes, entry.crc, entry.method,
-                bool(entry.flags & ENCRYPTED), entry.offset, container,
-            )  # fmt: skip
-            if look_inside and name.lower().endswith(".zip"):
-                nested.append(member)
-                self._nested.append(member)
-            else:
-                self.members.append(member)
+            if text.endswith("/"):
+                self.folders.append(text.rstrip("/"))
+                continue
+            member = Member(text, raw, packed, crc, method, bool(flags & ENCRYPTED), offset, number)
+            (nested if _is_zip(text) else members).append(member)
+        self.members += members
         for member in nested:
+            safety.check_nesting(depth + 1, member.name)
+            self.nested.append(member)
             try:
-                self._open(io.BytesIO(self.read(member)), member.name + "/", False)
+                self._list(len(self.nested), member.name, member.name + "/", depth + 1, safety)
             except (BadArchiveError, MemberUnreadableError) as error:
+                self._containers.pop(len(self.nested), None)
+                self.nested.pop()
                 self.notes.append((member.name, "unreadable_zip", f"nested ZIP can't be read: {error.args[0]}"))
                 self.members.append(member)
 
-    def _name(self, entry: Entry, prefix: str) -> str:
-        """A member's name; where its encoding is not marked, UTF-8 if it can be, else Latin-1."""
-        raw = entry.name.partition(b"\0")[0]
-        if entry.flags & UTF8_NAME or raw.isascii():
-            return raw.decode("utf-8", errors="replace")
-        try:
-            name = raw.decode("utf-8")
-        except UnicodeDecodeError:
-            name = raw.decode("latin-1")
-        self.notes.append((prefix + name, "name_encoding", "the file name has no encoding mark; it was guessed"))
-        return name
+    def _container(self, number: int) -> Container:
+        """The bytes of one of the ZIPs."""
+        with self._inflating:
+            if number not in self._containers:
+                member = self.nested[number - 1]
+                self._containers[number] = self._spool.hold(self.chunks(member), member.raw_bytes)
+            return self._containers[number]
 
     def read(self, member: Member) -> bytes:
         """See Archive. The usual small file is inflated in one go."""
-        if member.method != _DEFLATED or member.encrypted or member.raw_bytes > CHUNK_BYTES:
+        if member.method != DEFLATED or member.encrypted or member.raw_bytes > CHUNK_BYTES:
             return super().read(member)
         packed_bytes = min(member.packed_bytes, 2 * CHUNK_BYTES)  # more is a lie
         # its own header and data in one read; how long the header is, it says itself
-        data = self._packed(member, member.offset, _HEADER_ROOM + 3 * len(member.name) + packed_bytes)
-        start = _header_bytes(data)
+        data = self._packed(member, member.offset, _header_room(member) + packed_bytes)
+        start = _data_start(data, member)
         data = data[start : start + packed_bytes]
         if len(data) < packed_bytes:
             data = self._packed(member, member.offset + start, packed_bytes)
@@ -180,69 +203,76 @@ class ZipArchive(Archive):
     def chunks(self, member: Member) -> Iterator[bytes]:
         """See Archive."""
         if member.encrypted:
-            raise MemberUnreadableError("encrypted", "the file is encrypted; make the ZIP without a password")
-        if member.method not in _READABLE:
+            by = " by WinZip AES" if member.method == AES else ""
+            raise MemberUnreadableError("encrypted", f"the file is encrypted{by}; make the ZIP without a password")
+        if not is_supported(member.method):
             raise MemberUnreadableError(
-                "unsupported_method", f"ZIP method {member.method} is not supported; use deflate or store"
+                "unsupported_method",
+                f"it is packed by {method_name(member.method)}, which is not supported; use deflate or store",
             )
-        if member.method not in (_STORED, _DEFLATED):
-            yield self._by_zipfile(member)
-            return
-        header = self._packed(member, member.offset, _LOCAL_HEADER.size)
-        offset, left = member.offset + _header_bytes(header), member.packed_bytes
-        unpacker = isal_zlib.decompressobj(-15)
         crc = done = 0
-        while left > 0 and done <= member.raw_bytes:
-            data = self._packed(member, offset, min(left, CHUNK_BYTES // 4))
-            if not data:
-                break
-            offset, left = offset + len(data), left - len(data)
-            while done <= member.raw_bytes:
-                try:
-                    raw = bytes(data) if member.method == _STORED else unpacker.decompress(data, CHUNK_BYTES)
-                except isal_zlib.error as error:  # type: ignore[misc]  # its stub calls the class an instance
-                    raise _damaged(error) from None
-                if not raw:  # only now: what does not fit into a piece may be kept inside the unpacker
-                    break
-                data = b"" if member.method == _STORED else unpacker.unconsumed_tail
+        try:
+            for raw in inflate(member.method, self._pieces(member), member.raw_bytes, CHUNK_BYTES):
                 crc = isal_zlib.crc32(raw, crc)
                 done += len(raw)
                 yield raw
+        except DamagedError as error:
+            raise _damaged(error) from None
         _verify(member, crc, done)
 
+    def _pieces(self, member: Member) -> Iterator[bytes]:
+        """The packed bytes of a member."""
+        start = _data_start(self._packed(member, member.offset, _header_room(member)), member)
+        offset, left = member.offset + start, member.packed_bytes
+        while left > 0:
+            data = bytes(self._packed(member, offset, min(left, CHUNK_BYTES // 4)))
+            if not data:
+                return
+            offset, left = offset + len(data), left - len(data)
+            yield data
+
     def _packed(self, member: Member, offset: int, size: int) -> bytes | memoryview:
-        loaded = self._loaded[member.container]
-        if loaded is not None and offset >= 0:
-            return loaded[offset : offset + size]
+        container = self._containers.get(member.container) or self._container(member.container)
         try:
-            with self._lock:  # threads share the file
-                file = self._files[member.container]
-                file.seek(offset)
-                return file.read(size)
+            return container.read(offset, size)
         except (OSError, ValueError, OverflowError) as error:
             raise MemberUnreadableError("unreadable", f"byte {offset} of the ZIP can't be read: {error}") from error
 
-    def _by_zipfile(self, member: Member) -> bytes:
-        """The rare methods, bzip2 and lzma."""
-        try:
-            with self._lock, zipfile.ZipFile(self._files[member.container]) as opened:
-                info = next(i for i in opened.infolist() if i.header_offset == member.offset)
-                return opened.read(info)
-        except Exception as error:  # zipfile lets the errors of bz2 and lzma through as they are
-            raise MemberUnreadableError("unreadable", f"it can't be unpacked: {error}") from error
-
     def close(self) -> None:
         """See Archive."""
-        for file in self._files:
-            file.close()
+        self._spool.close()
+        for container in self._containers.values():
+            container.close()
 
 
-def _header_bytes(header: bytes | memoryview) -> int:
-    """How far behind the start of its own header a member's data begins."""
+def _is_zip(name: str) -> bool:
+    """Whether a member is a ZIP by its name; macOS adds `._` files of the same name that are none."""
+    return name[-4:].lower() == ".zip" and not name.rpartition("/")[2].startswith("._")
+
+
+def _header_room(member: Member) -> int:
+    """At most so many bytes, but for extra fields, are a member's own header."""
+    return _HEADER_ROOM + 4 * len(member.name)
+
+
+def _data_start(header: bytes | memoryview, member: Member) -> int:
+    """How far behind the start of its own header a member's data begins.
+
+    What that header says has to be what the ZIP's directory says. It costs the file, not the study, when it is not:
+    all bytes are read where the directory says, by its sizes, so nothing else is in danger.
+    """
     if len(header) < _LOCAL_HEADER.size or header[:4] != b"PK\3\4":
         raise MemberUnreadableError("unreadable", "its header is not where the ZIP's directory says")
-    _, name_bytes, extra_bytes = _LOCAL_HEADER.unpack_from(header)
-    return _LOCAL_HEADER.size + int(name_bytes) + int(extra_bytes)
+    _, flags, method, name_bytes, extra_bytes = _LOCAL_HEADER.unpack_from(header)
+    start = _LOCAL_HEADER.size + int(name_bytes)
+    name = header[_LOCAL_HEADER.size : start]
+    is_same = method == member.method and bool(flags & ENCRYPTED) == member.encrypted
+    if not is_same or not (
+        member.name.endswith(str(name, "utf-8", "replace"))  # quick, and nearly always right
+        or member.name.endswith(decoded_name(bytes(name), flags)[0])
+    ):
+        raise MemberUnreadableError("unreadable", "its header and the ZIP's directory say different things of it")
+    return start + int(extra_bytes)
 
 
 def _damaged(error: Exception) -> MemberUnreadableError:
@@ -251,8 +281,9 @@ def _damaged(error: Exception) -> MemberUnreadableError:
 
 def _verify(member: Member, crc: int, done: int, partial: bytes = b"") -> None:
     if done != member.raw_bytes:
+        size = f"more than {member.raw_bytes}" if done > member.raw_bytes else done
         raise MemberUnreadableError(
-            "unreadable", f"it inflates to {done} bytes where the ZIP's directory says {member.raw_bytes}", partial
+            "unreadable", f"it inflates to {size} bytes where the ZIP's directory says {member.raw_bytes}", partial
         )
     if crc != member.crc:
         raise MemberUnreadableError("crc_mismatch", "its checksum is wrong: the file was damaged", partial)

@@ -6,21 +6,35 @@ as inflating them all. Here an entry is the eight fields that are needed.
 
 from __future__ import annotations
 
-import os
 import struct
 from collections.abc import Iterator
-from typing import IO, NamedTuple
+from typing import NamedTuple
 from zipfile import BadZipFile
+
+from analytics_kit.study.container import Container
 
 _END = struct.Struct("<4s4H2LH")
 _END64_LOCATOR = struct.Struct("<4sLQL")
 _END64 = struct.Struct("<4sQ2H2L4Q")
-_ENTRY = struct.Struct("<4s4xHH4xLLLHHH8xL")
+_ENTRY = struct.Struct("<4sxBxxHH4xLLLHHH4xLL")
 _MOST_COMMENT = 0xFFFF
+_MOST_ENTRY_BYTES = _ENTRY.size + 3 * 0xFFFF
 _IN_EXTRA = 0xFFFFFFFF
 """Stands for a number that did not fit and is in the entry's extra field."""
+_UNIX = (3, 19)
+"""Systems (Unix, macOS) whose entries say what kind of file they are."""
+PIECE_BYTES = 1 << 20
+"""However long a directory claims to be, no more of it is held at a time."""
 UTF8_NAME = 0x800
 ENCRYPTED = 0x1
+
+
+class Directory(NamedTuple):
+    """Where the directory lies, and how many bytes stand before the ZIP in its file."""
+
+    start: int
+    length: int
+    shift: int
 
 
 class Entry(NamedTuple):
@@ -33,59 +47,70 @@ class Entry(NamedTuple):
     packed_bytes: int
     raw_bytes: int
     offset: int
+    file_type: int
+    """The upper four bits of a Unix mode; 0 where nothing is said."""
 
 
-def read_directory(file: IO[bytes]) -> Iterator[Entry]:
+def decoded_name(name: bytes, flags: int) -> tuple[str, bool]:
+    """A name as text, and whether its encoding is known; if not, it is UTF-8 if it can be, else Latin-1."""
+    raw = name.partition(b"\0")[0] if b"\0" in name else name
+    if flags & UTF8_NAME or raw.isascii():
+        return raw.decode("utf-8", "replace"), True
+    try:
+        return raw.decode("utf-8"), False
+    except UnicodeDecodeError:
+        return raw.decode("latin-1"), False
+
+
+def read_directory(container: Container, directory: Directory) -> Iterator[Entry]:
     """The entries in their order. Raises zipfile.BadZipFile."""
-    size, start, listing = _listing(file)
-    position = 0
-    while position < len(listing):
+    offset, left = directory.start, directory.length
+    listing, position = b"", 0
+    while left or position < len(listing):
+        while left and len(listing) - position < _MOST_ENTRY_BYTES:
+            piece = bytes(container.read(offset, min(left, PIECE_BYTES)))
+            if not piece:
+                raise BadZipFile("its directory is cut off")
+            offset, left = offset + len(piece), left - len(piece)
+            listing, position = listing[position:] + piece, 0
         if len(listing) - position < _ENTRY.size:
             raise BadZipFile("its directory is cut off")
-        mark, flags, method, crc, packed, raw, name_bytes, extra_bytes, comment_bytes, offset = _ENTRY.unpack_from(
-            listing, position
+        mark, system, flags, method, crc, packed, raw, name_bytes, extra_bytes, comment_bytes, attributes, at = (
+            _ENTRY.unpack_from(listing, position)
         )
         if mark != b"PK\1\2":
             raise BadZipFile("its directory is damaged")
         position += _ENTRY.size
         name = listing[position : position + name_bytes]
-        if _IN_EXTRA in (packed, raw, offset):
+        if _IN_EXTRA in (packed, raw, at):
             extra = listing[position + name_bytes : position + name_bytes + extra_bytes]
-            raw, packed, offset = _large(extra, (raw, packed, offset))
+            raw, packed, at = _large(extra, (raw, packed, at))
         position += name_bytes + extra_bytes + comment_bytes
-        if offset + start > size:
-            raise BadZipFile("its directory points behind its end")
-        yield Entry(name, flags, method, crc, packed, raw, offset + start)
+        file_type = attributes >> 28 if system in _UNIX else 0
+        yield Entry(name, flags, method, crc, packed, raw, at + directory.shift, file_type)
 
 
-def _listing(file: IO[bytes]) -> tuple[int, int, bytes]:
-    """Size of the file, bytes that stand before the ZIP in it, the bytes of the directory."""
-    size = file.seek(0, os.SEEK_END)
-    tail_start = max(0, size - _END.size - _MOST_COMMENT)
-    file.seek(tail_start)
-    tail = file.read()
+def find_directory(container: Container) -> Directory:
+    """Where the directory is, by the record at the end of the file. Raises zipfile.BadZipFile."""
+    tail_start = max(0, container.size - _END.size - _MOST_COMMENT)
+    tail = bytes(container.read(tail_start, container.size - tail_start))
     at = tail.rfind(b"PK\5\6")
     if at < 0 or len(tail) - at < _END.size:
         raise BadZipFile("it has no directory at its end: not a ZIP, or cut off")
     _, _, _, _, count, length, offset, _ = _END.unpack_from(tail, at)
     end = tail_start + at
-    if 0xFFFF in (count,) or _IN_EXTRA in (length, offset):
-        file.seek(max(0, end - _END64_LOCATOR.size))
-        mark, _, end64, _ = _END64_LOCATOR.unpack(file.read(_END64_LOCATOR.size))
+    if count == 0xFFFF or _IN_EXTRA in (length, offset):
+        locator = container.read(max(0, end - _END64_LOCATOR.size), _END64_LOCATOR.size)
+        mark, _, end64, _ = _END64_LOCATOR.unpack(locator)
         if mark == b"PK\6\7":
-            file.seek(end64)
-            fields = _END64.unpack(file.read(_END64.size))
+            fields = _END64.unpack(container.read(end64, _END64.size))
             if fields[0] != b"PK\6\6":
                 raise BadZipFile("its ZIP64 directory is not where it should be")
             length, offset, end = fields[8], fields[9], end64
-    start = end - length - offset
-    if start < 0:
+    shift = end - length - offset
+    if shift < 0:
         raise BadZipFile("its directory is larger than the file")
-    file.seek(offset + start)
-    listing = file.read(length)
-    if len(listing) < length:
-        raise BadZipFile("its directory is cut off")
-    return size, start, listing
+    return Directory(offset + shift, length, shift)
 
 
 def _large(extra: bytes, numbers: tuple[int, int, int]) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 import zipfile
@@ -16,8 +17,12 @@ class FolderArchive(Archive):
 
     def __init__(self, path: Path) -> None:
         super().__init__(str(path), 0)
+        self._path = path
         self._root = path if path.is_dir() else path.parent
-        self._paths: dict[str, Path] = {}
+
+    def list_members(self) -> None:
+        """See Archive."""
+        path = self._path
         for file in self._below(path) if path.is_dir() else [path]:
             name = self._name(file)
             try:
@@ -34,10 +39,16 @@ class FolderArchive(Archive):
             elif stat.S_ISDIR(status.st_mode):
                 self.folders.append(name)
             elif stat.S_ISREG(status.st_mode):
-                self._paths[name] = file
                 size, changed = status.st_size, str(status.st_mtime_ns)
                 self.members.append(Member(name, size, size, 0, zipfile.ZIP_STORED, False, 0, 0, changed))
         self.size_bytes = sum(member.raw_bytes for member in self.members)
+
+    def fingerprint(self) -> str:
+        """See Archive."""
+        digest = hashlib.sha256()
+        for m in self.members:
+            digest.update(f"{m.name}\0{m.raw_bytes}\0{m.changed}\n".encode("utf-8", "surrogatepass"))
+        return digest.hexdigest()
 
     def _below(self, path: Path) -> list[Path]:
         """All that the folder holds; of a folder in it that can't be listed, that is said."""
@@ -66,10 +77,15 @@ class FolderArchive(Archive):
             self.notes.append((name, "name_encoding", "the file name is not UTF-8; it was guessed"))
             return name
 
+    def _file(self, name: str) -> Path:
+        """The reverse of `_name`."""
+        path = self._root / os.fsdecode(name.encode("utf-8"))
+        return path if os.path.lexists(path) else self._root / os.fsdecode(name.encode("latin-1", "replace"))
+
     def chunks(self, member: Member) -> Iterator[bytes]:
         """See Archive."""
         try:
-            with self._paths[member.name].open("rb") as file:
+            with self._file(member.name).open("rb") as file:
                 while raw := file.read(CHUNK_BYTES):
                     yield raw
         except OSError as error:

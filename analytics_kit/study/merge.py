@@ -23,6 +23,8 @@ from analytics_kit.study.shard import ShardResult
 from analytics_kit.study.store import Store
 
 HALF_DAY_S = 12 * 3600.0
+MOST_ANSWERS = 1_000_000
+"""A survey of single letters takes a hundred times its size in memory."""
 
 
 def merge(
@@ -44,7 +46,7 @@ def merge(
         "trials": trials,
         "issues": _rows(issues, _ISSUES),
         "members": _rows(members, _MEMBERS),
-        "surveys": pa.Table.from_pylist(surveys, _SURVEYS),
+        "surveys": _rows(surveys, _SURVEYS),
     }
     for name, table in tables.items():
         with store.create(f"{prefix}/{name}.parquet") as file:
@@ -134,27 +136,25 @@ _SURVEYS = pa.schema(
 )
 
 
-def _surveys(archive: Archive, plan: Plan, issues: list[Issue]) -> list[dict[str, Any]]:
+def _surveys(archive: Archive, plan: Plan, issues: list[Issue]) -> list[tuple[Any, ...]]:
     """Every answer of every survey's CSV files as a row of its own."""
-    answers: list[dict[str, Any]] = []
+    answers: list[tuple[Any, ...]] = []
     for place in plan.surveys:
         member = archive.members[place.member]
         if not member.name.lower().endswith(".csv"):
             continue
-        whose = {
-            "participant": place.participant,
-            "session": place.session,
-            "survey": place.survey,
-            "member": member.name,
-        }
+        whose = (place.participant, place.session, place.survey, member.name)
         try:
-            text = archive.read(member).decode("utf-8-sig")
+            text = archive.read_short(member).decode("utf-8-sig")
             for row, cells in enumerate(csv.DictReader(io.StringIO(text)), 1):
                 answers += [
-                    whose | {"row": row, "question": question, "answer": answer}
+                    (*whose, row, question, answer)
                     for question, answer in cells.items()
                     if isinstance(question, str) and isinstance(answer, str)
                 ]
+                if len(answers) > MOST_ANSWERS:
+                    del answers[MOST_ANSWERS:]
+                    raise csv.Error(f"a study's surveys may have {MOST_ANSWERS:,} answers; the others were left out")
         except (MemberUnreadableError, UnicodeDecodeError, csv.Error) as error:
             issues.append(Issue(member.name, None, "survey", f"the survey can't be read: {error}", 0))
     return answers

@@ -45,7 +45,7 @@ def run(
     try:
         report(Progress("planning"))
         store.check()  # now, and not when most of the work is done
-        with open_archive(source) if isinstance(source, str) else nullcontext(source) as archive:
+        with open_archive(source, options) if isinstance(source, str) else nullcontext(source) as archive:
             issues = Issues(options.on_error)
             with without_gc():
                 plan = make_plan(

@@ -66,7 +66,7 @@ def make_plan(archive: Archive, options: Options, issues: Issues, shard_bytes: i
     """The plan. Raises NoEventsError and BadArchiveError where there is nothing to plan."""
     arrangement = arrange(archive, options.kinds)
     for name, kind, message in arrangement.notes:
-        issues.add(name, kind, message, lost=kind in ("unreadable_zip", "unreadable", "link"))
+        issues.add(name, kind, message, lost=kind in ("unreadable_zip", "unreadable", "link", "device"))
     trials = _settle_names(arrangement.trials, options, issues)
     chosen = {
         i: trial
@@ -127,7 +127,7 @@ def _left_out(archive: Archive, place: Place, row: int | None, issues: Issues, k
     """A member that is not read, for the reason given; the rows that are lost with it are counted."""
     member = archive.members[place.member]
     try:
-        raw = archive.read(member) if member.name.lower().endswith(".csv") else b""
+        raw = archive.read_short(member) if member.name.lower().endswith(".csv") else b""
         rows = read_member(raw, "keyboard", member.name, Issues()).rows_in if raw else 0
     except MemberUnreadableError:
         rows = 0

@@ -32,6 +32,8 @@ _COLUMNS = {
     "key": "key",
 }
 _SHOWN = {"t": "running_time", "x": "x", "y": "y", "key": "keys"}
+MOST_HEADER = 64 << 10
+"""Of a first line that is longer than any header, the rest is not looked at."""
 QUOTED_LINES = 3
 """A quoted cell may span at most so many lines; a quote that stays open longer is damage."""
 CUT_STEPS = 1000
@@ -82,13 +84,14 @@ def read_member(raw: bytes, kind: Kind, member: str, issues: Issues) -> Rows:
     if _PLACEHOLDER.fullmatch(text):
         issues.add(member, "placeholder", "a placeholder of the platform, not an event", line=2, rows_dropped=1)
         return Rows(rows_in=1)
-    first, end = _first_line(text)
-    header = _header(text[:end], first, kind, member, issues) if first else None
     if not text.strip():
         issues.add(member, "empty_file", "the file is empty, without even a header")
         return Rows()
+    first, end = _first_line(text)
+    start = text[: min(end, MOST_HEADER)]
+    header = _header(start, first, kind, member, issues)
     if header is None:
-        rows = sum(1 for _ in _records(text[end:], ",", 0, first + 1)) + _is_data(text[:end])
+        rows = sum(1 for _ in _records(text[end:], ",", 0, first + 1)) + _is_data(start)
         if rows:
             issues.list[-1] = issues.list[-1]._replace(rows_dropped=rows)
         return Rows(rows_in=rows)

@@ -5,18 +5,20 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import fsspec
 
 from analytics_kit.errors import BadArchiveError, SourceNotFoundError
+from analytics_kit.model import Options
 from analytics_kit.settings import without_secrets
-from analytics_kit.study.archive import Archive, ZipArchive
+from analytics_kit.study.archive import Archive, Member, ZipArchive
+from analytics_kit.study.container import IN_MEMORY_BYTES
 from analytics_kit.study.folder import FolderArchive
 
 ENDS_BYTES = 64 << 10
-IN_MEMORY_BYTES = 32 << 20
-"""A ZIP up to this size is read at once: thousands of small reads cost more."""
 
 
 def is_url(source: str) -> bool:
@@ -37,21 +39,50 @@ def locate(source: str | os.PathLike[str]) -> str:
     return str(path.absolute())
 
 
-def open_archive(source: str, nested: bool = True) -> Archive:
-    """The opened study, with `nested` ZIPs listed as folders or as plain members.
+def open_archive(source: str, options: Options | None = None) -> Archive:
+    """The opened study with its members listed, within the limits that `options` set.
 
-    Raises SourceNotFoundError and BadArchiveError.
+    Raises SourceNotFoundError, BadArchiveError and UnsafeArchiveError.
     """
-    try:
-        if not is_url(source):
-            path = Path(source)
-            if path.is_dir() or path.suffix.lower() == ".csv":
-                return FolderArchive(path)
-            size = path.stat().st_size
-            whole = nested and size <= IN_MEMORY_BYTES
-            return ZipArchive(io.BytesIO(path.read_bytes()) if whole else path.open("rb"), source, size, nested)
+    with _named(source):
+        archive = _open(source, options)
+        try:
+            archive.list_members()
+        except BaseException:
+            archive.close()
+            raise
+        return archive
+
+
+def open_members(source: str, members: Sequence[Member], nested: Sequence[Member]) -> Archive:
+    """The study opened for a share of the work: `members` as another process listed them, and its `Archive.nested`.
+
+    Nothing is listed again. Of the ZIPs in the ZIP only those are inflated whose members are read. Raises
+    SourceNotFoundError.
+    """
+    with _named(source):
+        archive = _open(source)
+    archive.members, archive.nested = list(members), list(nested)
+    return archive
+
+
+def _open(source: str, options: Options | None = None, in_memory_bytes: int | None = None) -> Archive:
+    if is_url(source):
         remote = fsspec.open(source, "rb").open()
-        return ZipArchive(remote, without_secrets(source), remote.size, nested)
+        return ZipArchive(remote, without_secrets(source), remote.size, options)
+    path = Path(source)
+    if path.is_dir() or path.suffix.lower() == ".csv":
+        return FolderArchive(path)
+    size = path.stat().st_size
+    whole = size <= (IN_MEMORY_BYTES if in_memory_bytes is None else in_memory_bytes)
+    return ZipArchive(io.BytesIO(path.read_bytes()) if whole else path.open("rb"), source, size, options)
+
+
+@contextmanager
+def _named(source: str) -> Iterator[None]:
+    """What keeps a source from being opened, said with its name."""
+    try:
+        yield
     except (FileNotFoundError, NotADirectoryError) as error:
         raise SourceNotFoundError(f"There is no study at {without_secrets(source)}.") from error
     except PermissionError as error:
@@ -67,21 +98,27 @@ def open_archive(source: str, nested: bool = True) -> Archive:
         raise SourceNotFoundError(f"{without_secrets(source)} can't be read: {error.strerror or error}.") from error
 
 
-def fingerprint(source: str) -> tuple[str, int]:
+def fingerprint(source: str, options: Options | None = None) -> tuple[str, int]:
     """A hash of what is in the study, and its size in bytes.
 
     Of a ZIP: names, sizes and CRCs, so the same content gives the same hash wherever it lies; of a folder: paths,
-    sizes and times; of a file that is no readable ZIP: its size and both ends.
+    sizes and times; of a file that is no readable ZIP, or holds too many files: its size and both ends.
     """
-    try:
-        with open_archive(source, nested=False) as archive:
+    with _named(source), _open(source, options, in_memory_bytes=0) as archive:
+        if isinstance(archive, FolderArchive):
+            archive.list_members()
+        try:
             return archive.fingerprint(), archive.size_bytes
-    except BadArchiveError:
-        digest = hashlib.sha256()
-        with fsspec.open(source, "rb") if is_url(source) else Path(source).open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            for start in (0, max(0, size - ENDS_BYTES)):
-                file.seek(start)
-                digest.update(file.read(ENDS_BYTES))
-        digest.update(str(size).encode())
-        return digest.hexdigest(), size
+        except BadArchiveError:
+            return _ends(source)
+
+
+def _ends(source: str) -> tuple[str, int]:
+    digest = hashlib.sha256()
+    with fsspec.open(source, "rb") if is_url(source) else Path(source).open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        for start in (0, max(0, size - ENDS_BYTES)):
+            file.seek(start)
+            digest.update(file.read(ENDS_BYTES))
+    digest.update(str(size).encode())
+    return digest.hexdigest(), size

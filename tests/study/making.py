@@ -22,6 +22,8 @@ _CENTRAL_FIELDS = {
     "crc": (16, "<I"),
     "packed": (20, "<I"),
     "raw": (24, "<I"),
+    "attributes": (38, "<I"),
+    "offset": (42, "<I"),
 }
 _LOCAL_FIELDS = {"flag": (6, "<H"), "method": (8, "<H"), "crc": (14, "<I"), "packed": (18, "<I"), "raw": (22, "<I")}
 
@@ -53,7 +55,10 @@ def zip_bytes(members, compression=zipfile.ZIP_DEFLATED):
 
 
 def patched(archived, *names, **fields):
-    """The ZIP with fields (flag, method, crc, packed, raw) of some members set to other values, in both headers."""
+    """The ZIP with fields (flag, method, crc, packed, raw, attributes) of some members set to other values.
+
+    Both headers are changed, or only the file's own by `local_…`.
+    """
     raw = bytearray(archived)
     with zipfile.ZipFile(io.BytesIO(raw)) as archive:
         offsets = {info.filename: info.header_offset for info in archive.infolist()}
@@ -64,11 +69,9 @@ def patched(archived, *names, **fields):
         name = raw[central + _CENTRAL.size : central + _CENTRAL.size + length].decode()
         if name in names:
             for field, value in fields.items():
-                for start, (offset, code) in (
-                    (central, _CENTRAL_FIELDS[field]),
-                    (offsets[name], _LOCAL_FIELDS[field]),
-                ):
-                    struct.pack_into(code, raw, start + offset, value)
+                for start, fields_there in ((central, _CENTRAL_FIELDS), (offsets[name], _LOCAL_FIELDS)):
+                    if place := fields_there.get(field.removeprefix("local_") if start != central else field):
+                        struct.pack_into(place[1], raw, start + place[0], value)
         central += _CENTRAL.size + length + extra + comment
     return bytes(raw)
 

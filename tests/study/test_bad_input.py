@@ -269,12 +269,21 @@ ARCHIVES = {
         patched(two(), BAD, raw=len(MOUSE + R1)), [(BAD, None, "unreadable", 2)], 5, 3
     ),
     "shorter than the directory says": (patched(two(), BAD, raw=5000), [(BAD, None, "unreadable", 3)], 6, 3),
-    "packed size of 4 GB": (patched(two(), BAD, packed=0xFFFFFFFE), [], 6, 6),
+    "header that names another method": (
+        patched(two(), BAD, local_method=0), [(BAD, None, "unreadable", 0)], 3, 3
+    ),
+    "header that says it is encrypted": (
+        patched(two(), BAD, local_flag=1), [(BAD, None, "unreadable", 0)], 3, 3
+    ),
+    "header with another name": (
+        two(name=BAD).replace(BAD.encode(), BAD.replace("Search", "Seerch").encode(), 1),
+        [(BAD, None, "unreadable", 0)], 3, 3,
+    ),
     "unsupported method": (patched(two(), BAD, method=97), [(BAD, None, "unsupported_method", 0)], 3, 3),
     "bzip2": (two(compression=zipfile.ZIP_BZIP2), [], 6, 6),
     "lzma": (two(compression=zipfile.ZIP_LZMA), [], 6, 6),
     "damaged bzip2": (
-        patched(two(compression=zipfile.ZIP_BZIP2), BAD, crc=1), [(BAD, None, "unreadable", 0)], 3, 3
+        patched(two(compression=zipfile.ZIP_BZIP2), BAD, crc=1), [(BAD, None, "crc_mismatch", 3)], 6, 3
     ),
     "duplicate name": (
         zip_bytes([(GOOD, mouse(*GOOD_ROWS)), (BAD, MOUSE + R1 + R2), (BAD, MOUSE + R3)]),

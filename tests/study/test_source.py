@@ -10,8 +10,10 @@ from making import folder, mouse, patched, typed, zip_bytes
 
 from analytics_kit.errors import BadArchiveError, SourceNotFoundError
 from analytics_kit.study import archive as archives
-from analytics_kit.study.archive import MemberUnreadableError
-from analytics_kit.study.source import fingerprint, is_url, locate, open_archive
+from analytics_kit.study import source as sources
+from analytics_kit.study.archive import MemberUnreadableError, ZipArchive
+from analytics_kit.study.folder import FolderArchive
+from analytics_kit.study.source import fingerprint, is_url, locate, open_archive, open_members
 
 STUDY = {f"{folder()}/Mouse Movement.csv": mouse((0.1, 1, 2)), f"{folder()}/Keyboard Inputs.csv": typed((0.1, "a"))}
 
@@ -154,3 +156,83 @@ def test_folder_names_that_are_not_utf8(studies):
     assert result.trials.task.tolist() == ["T\xe4sk"]
     assert len(result.events("mouse_movement")) == 1
     assert set(result.issues.kind) == {"name_encoding"}
+
+
+SESSIONS = {
+    "7_participant_session.zip": zip_bytes({"A_B_trial_1/Mouse Clicks.csv": mouse((0.1, 1, 2))}),
+    f"{folder(9)}/Mouse Movement.csv": mouse((0.2, 3, 4)),
+    "broken.zip": b"PK no more",
+    "8_participant_session.zip": zip_bytes({"A_B_trial_1/Mouse Clicks.csv": mouse((0.3, 5, 6))}),
+}
+
+
+def study_at(place, studies):
+    """A study that is a ZIP, a ZIP of ZIPs, a folder, a CSV or lies at a URL."""
+    if place == "folder":
+        for name, text in STUDY.items():
+            path = studies.root / "tree" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        if sys.platform != "darwin":
+            (studies.root / "tree" / os.fsdecode(b"T\xe4sk.csv")).write_text("guessed")
+        return str(studies.root / "tree")
+    if place == "csv":
+        (studies.root / "Mouse Movement.csv").write_text(mouse((0.1, 1, 2)))
+        return str(studies.root / "Mouse Movement.csv")
+    if place == "url":
+        with fsspec.open("memory://kit-tests/share.zip", "wb") as file:
+            file.write(zip_bytes(SESSIONS))
+        return "memory://kit-tests/share.zip"
+    return studies.zip(SESSIONS if place == "nested" else STUDY)
+
+
+@pytest.mark.parametrize("place", ["zip", "nested", "folder", "csv", "url"])
+@pytest.mark.parametrize("in_memory", [0, 1 << 20])
+def test_a_share_is_read_without_listing(studies, monkeypatch, place, in_memory):
+    monkeypatch.setattr(sources, "IN_MEMORY_BYTES", in_memory)
+    source = study_at(place, studies)
+    with open_archive(source) as archive:
+        whole = {member: archive.read(member) for member in archive.members}
+        nested = list(archive.nested)
+    share = list(whole)[::-1][:2]
+    for kind in (ZipArchive, FolderArchive):
+        monkeypatch.setattr(kind, "list_members", None)
+    monkeypatch.setattr(archives, "read_directory", None)
+    with open_members(source, share, nested) as archive:
+        assert archive.members == share
+        assert [archive.read(member) for member in archive.members] == [whole[member] for member in share]
+        assert [b"".join(archive.chunks(member)) for member in share] == [whole[member] for member in share]
+
+
+def test_a_nested_zip_is_inflated_when_a_member_of_it_is_read(studies):
+    source = study_at("nested", studies)
+    with open_archive(source) as archive:
+        assert [member.name for member in archive.nested] == [
+            "7_participant_session.zip",
+            "8_participant_session.zip",
+        ]
+        loose, _, seven, eight = sorted(
+            archive.members, key=lambda m: (m.container, m.name != f"{folder(9)}/Mouse Movement.csv")
+        )
+        nested = [archive.nested[0]._replace(crc=1), archive.nested[1]]
+    with open_members(source, [loose, seven, eight], nested) as archive:
+        assert archive.read(loose).endswith(b"0.2,3,4\n")
+        assert archive.read(eight).endswith(b"0.3,5,6\n")
+        for _ in range(2):
+            with pytest.raises(MemberUnreadableError, match="checksum"):
+                archive.read(seven)
+
+
+def test_a_share_of_a_study_that_is_gone(studies):
+    source = studies.zip(STUDY)
+    with open_archive(source) as archive:
+        members = archive.members
+    os.unlink(source)  # noqa: PTH108
+    with pytest.raises(SourceNotFoundError):
+        open_members(source, members, [])
+
+
+def test_submit_and_process_agree_on_what_a_study_holds(studies):
+    source = study_at("nested", studies)
+    with open_archive(source) as archive:
+        assert archive.fingerprint() == fingerprint(source)[0]

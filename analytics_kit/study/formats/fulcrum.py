@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from typing import NamedTuple
 
 from analytics_kit.model import KINDS, Kind
@@ -33,6 +34,8 @@ _TRIAL_ID = re.compile(r"(?P<trial>\d+)_trial_id")
 _EARLY_FILE = re.compile(rf"(?P<task>.+)_(?P<kind>{'|'.join(_EARLY)})_data\.csv", re.IGNORECASE | re.DOTALL)
 _SURVEY = re.compile(r"(?P<survey>.+)_survey", re.DOTALL)
 PEEK_BYTES = 256
+MOST_SPARE_LINES = 10_000
+"""A manifest may list more than is there, but within reason."""
 MOST_DIGITS = 18
 """Longer numbers do not fit into 64 bits and are read as text."""
 
@@ -231,8 +234,11 @@ class _Manifests:
             if file.lower() != "manifest.csv":
                 continue
             try:
-                text = archive.read(member).decode("utf-8-sig")
-                rows: Sequence[dict[str, str]] = list(csv.DictReader(io.StringIO(text)))
+                text = archive.read_short(member).decode("utf-8-sig")
+                most = MOST_SPARE_LINES + 2 * len(archive.members)
+                rows: Sequence[dict[str, str]] = list(islice(csv.DictReader(io.StringIO(text)), most + 1))
+                if len(rows) > most:
+                    raise csv.Error(f"it has more than {most:,} lines for {len(archive.members):,} files")
             except (MemberUnreadableError, UnicodeDecodeError, csv.Error) as error:
                 notes.append((member.name, "manifest", f"the manifest can't be read: {error}"))
                 continue

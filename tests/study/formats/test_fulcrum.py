@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from making import MOUSE, balance, folder, issues_of, mouse, patched, typed, zip_bytes
 
-from analytics_kit.errors import BadMemberError, NoEventsError
+from analytics_kit.errors import BadMemberError, NoEventsError, UnsafeArchiveError
 
 ROWS = mouse((0.1, 1, 2), (0.2, 20, 2))
 CLICKS = mouse((0.1, 1, 2), (0.2, 1, 2))
@@ -63,7 +63,10 @@ def test_one_trial(process):
 
 
 def test_unknown_trial_ordering(process):
-    result = process({"1_participant_session/Search_Easy_trial_UnknownTrialOrdering/Mouse Movement.csv": ROWS})
+    result = process(
+        {"1_participant_session/Search_Easy_trial_UnknownTrialOrdering/Mouse Movement.csv": ROWS},
+        max_name_length=6000,
+    )
     assert named(result) == [("1", "1", "Search", "Easy", None)]
 
 
@@ -80,7 +83,9 @@ def test_participants_need_no_number(process):
 
 @pytest.mark.parametrize("digits", ["9" * 19, "9" * 5000])
 def test_trial_numbers_that_no_integer_holds(process, digits):
-    result = process({f"1_participant_session/Search_Easy_trial_{digits}/Mouse Movement.csv": ROWS})
+    result = process(
+        {f"1_participant_session/Search_Easy_trial_{digits}/Mouse Movement.csv": ROWS}, max_name_length=6000
+    )
     assert named(result) == [("1", "1", "Search", "Easy", None)]
 
 
@@ -266,14 +271,12 @@ def test_nested_session_zips(process):
     assert "7_participant_session.zip/Search_Easy_trial_1/Mouse Movement.csv" in roles(result)
 
 
-def test_zip_in_a_nested_zip_is_not_opened(process):
+def test_zip_in_a_nested_zip_is_opened_when_that_is_allowed(process):
     inner = zip_bytes({f"{folder(5)}/Mouse Movement.csv": ROWS})
-    result = process({
-        f"{folder(1)}/Mouse Movement.csv": ROWS,
-        "outer.zip": zip_bytes({"inner.zip": inner}),
-    })  # fmt: skip
-    assert [names[0] for names in named(result)] == ["1"]
-    assert roles(result)["outer.zip/inner.zip"] == "other"
+    study = {f"{folder(1)}/Mouse Movement.csv": ROWS, "outer.zip": zip_bytes({"inner.zip": inner})}
+    assert [names[0] for names in named(process(study, max_nesting=2))] == ["1", "5"]
+    with pytest.raises(UnsafeArchiveError, match=r"outer.zip/inner.zip is a ZIP inside 2 other ZIPs; the limit is 1"):
+        process(study)
 
 
 def test_folder_gives_what_its_zip_gives(studies):

@@ -1,0 +1,69 @@
+"""Where do the bytes of a ZIP lie: in memory, in a file, or inflated from another ZIP?"""
+
+from __future__ import annotations
+
+import io
+import tempfile
+import threading
+from collections.abc import Iterator
+from typing import IO
+
+IN_MEMORY_BYTES = 32 << 20
+"""A ZIP up to this size is held in memory: thousands of small reads cost more."""
+
+
+class Container:
+    """The bytes of a ZIP: a whole file, or `size` bytes of one from `start` on. Threads may share it."""
+
+    def __init__(self, file: IO[bytes], size: int, start: int = 0, lock: threading.Lock | None = None) -> None:
+        self.size = size
+        self._file, self._start = file, start
+        self._lock = lock or threading.Lock()
+        self._memory = memoryview(file.getvalue()) if isinstance(file, io.BytesIO) else None
+
+    def read(self, offset: int, size: int) -> bytes | memoryview:
+        """Up to `size` bytes from `offset` on; fewer where the ZIP ends. Raises OSError."""
+        if self._memory is not None:
+            return self._memory[offset : offset + size]
+        size = min(size, self.size - offset)
+        if size <= 0:
+            return b""
+        with self._lock:
+            self._file.seek(self._start + offset)
+            return self._file.read(size)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
+
+
+class Spool:
+    """ZIPs that were inflated: a few in memory, the others behind one another in a file that has no name."""
+
+    def __init__(self) -> None:
+        self._room = IN_MEMORY_BYTES
+        self._file: IO[bytes] | None = None
+        self._size = 0
+        self._lock = threading.Lock()
+
+    def hold(self, pieces: Iterator[bytes], size: int) -> Container:
+        """A ZIP of `size` bytes that comes in pieces. What `pieces` raises is passed on, and nothing is kept."""
+        if size <= self._room:
+            container = Container(io.BytesIO(b"".join(pieces)), size)
+            self._room -= size
+            return container
+        if self._file is None:
+            self._file = tempfile.TemporaryFile(prefix="analytics_kit-")  # noqa: SIM115  `close` closes it
+        start = end = self._size
+        for piece in pieces:
+            with self._lock:
+                self._file.seek(end)
+                self._file.write(piece)
+            end += len(piece)
+        self._size = end  # only now: what was written for a ZIP that proved damaged is written over
+        return Container(self._file, size, start, self._lock)
+
+    def close(self) -> None:
+        """Let go of the file, which is removed with that."""
+        if self._file is not None:
+            self._file.close()

@@ -1,0 +1,152 @@
+"""Is it safe to inflate a ZIP: what may it become, and does each of its bytes belong to one file only?"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Sequence
+from operator import attrgetter, gt
+
+from analytics_kit.errors import UnsafeArchiveError
+from analytics_kit.model import Options
+from analytics_kit.study.directory import Directory, Entry, decoded_name
+
+RATIO_FROM_BYTES = 64 << 20
+"""What inflates to less can't do harm, however well it was packed."""
+_LOCAL_HEADER_BYTES = 30
+_OFFSET = attrgetter("offset")
+_DEVICE = ("device", "a device, pipe or socket and no file; it was left out")
+NO_FILES = {
+    stat.S_IFLNK >> 12: ("link", "a link to another file; it was left out"),
+    **{mode >> 12: _DEVICE for mode in (stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK)},
+}
+"""Issue kind and message of the types of entries that are never read nor followed."""
+
+
+class Safety:
+    """The limits that `options` set, held against all ZIPs of a study together."""
+
+    def __init__(self, options: Options, name: str) -> None:
+        self._options, self._name = options, name
+        self._packed = self._raw = self._entries = 0
+
+    @property
+    def entries_left(self) -> int:
+        """How many entries may still come."""
+        return self._options.max_members - self._entries
+
+    def check_nesting(self, depth: int, name: str) -> None:
+        """A ZIP at a depth of `depth` ZIPs. Raises UnsafeArchiveError."""
+        limit = self._options.max_nesting
+        if depth > limit:
+            raise _over(
+                f"{_short(name)} is a ZIP inside {depth} other ZIPs", f"{limit} (max_nesting)", f"max_nesting={depth}"
+            )
+
+    def check(
+        self, name: str, entries: Sequence[Entry], directory: Directory, size: int, packed_bytes: int | None
+    ) -> None:
+        """The listing of one ZIP; `packed_bytes` is what a nested one takes in its outer one.
+
+        Raises UnsafeArchiveError.
+        """
+        self._entries += len(entries)
+        most = self._options.max_members
+        if self._entries > most:
+            raise _over(
+                f"{self._name} holds more than {most:,} files", f"{most:,} (max_members)", f"max_members={2 * most}"
+            )
+        if not entries:
+            return
+        names, _, _, _, packed_sizes, raw_sizes, _, _ = zip(*entries, strict=True)
+        largest, longest = max(raw_sizes), max(map(len, names))
+        if largest > (limit := self._options.max_member_bytes):
+            raise _over(
+                f"{_file(entries[raw_sizes.index(largest)])} in {name} would inflate to {_size(largest)}",
+                f"{_size(limit)} (max_member_bytes)",
+                f"max_member_bytes={largest}",
+            )
+        if longest > (limit := self._options.max_name_length):
+            entry = next(entry for entry in entries if len(entry.name) == longest)
+            raise _over(
+                f"{_file(entry)} in {name} has a name of {longest:,} bytes",
+                f"{limit:,} (max_name_length)",
+                f"max_name_length={longest}",
+            )
+        raw, packed = sum(raw_sizes), sum(packed_sizes)
+        self._raw += raw
+        if packed_bytes is None:
+            self._packed = min(packed, size)  # more where files overlap
+        else:
+            self._check_ratio(name, raw, packed_bytes)
+        self._check_ratio(self._name, self._raw, self._packed)
+        if self._raw > self._options.max_raw_bytes:
+            raise _over(
+                f"{self._name} would inflate to {_size(self._raw)}",
+                f"{_size(self._options.max_raw_bytes)} (max_raw_bytes)",
+                f"max_raw_bytes={self._raw}",
+            )
+        _check_places(name, entries, directory, size)
+
+    def _check_ratio(self, name: str, raw: int, packed: int) -> None:
+        limit = self._options.max_ratio
+        if raw > RATIO_FROM_BYTES and raw > limit * packed:
+            ratio = -(-raw // max(packed, 1))
+            raise _over(
+                f"{name} would inflate to {_size(raw)}, {ratio:,} times its packed size",
+                f"{limit:,} times (max_ratio)",
+                f"max_ratio={ratio}",
+            )
+
+
+def _check_places(name: str, entries: Sequence[Entry], directory: Directory, size: int) -> None:
+    """Files in the file, before the directory, and one behind the other.
+
+    A local header is counted with the fields it has at least. One that is longer may reach into the next file
+    unseen, but not the packed data of all files together beyond the size of the ZIP, which is what a bomb needs.
+    """
+    order = entries
+    for _ in range(2):
+        ends = [entry.offset + _LOCAL_HEADER_BYTES + len(entry.name) + entry.packed_bytes for entry in order]
+        starts = [*map(_OFFSET, order[1:]), directory.start]
+        if not any(map(gt, ends, starts)):
+            return
+        order = sorted(entries, key=_OFFSET)  # they nearly always are in order
+    at = next(i for i, (end, start) in enumerate(zip(ends, starts, strict=True)) if end > start)
+    entry = order[at]
+    if max(entry.offset, ends[at]) > size:
+        what = f"lies outside the ZIP: it would end at byte {ends[at]:,} of {size:,}"
+    elif at + 1 < len(order):
+        what = f"shares bytes with {_file(order[at + 1])}"
+    else:
+        what = "lies over the ZIP's directory"
+    raise UnsafeArchiveError(
+        f"{_file(entry)} in {name} {what}. No ZIP program writes that.",
+        hint="Download or make the ZIP again; if it stays so, it was made to do harm. No setting permits it.",
+    )
+
+
+def _over(found: str, limit: str, option: str) -> UnsafeArchiveError:
+    return UnsafeArchiveError(
+        f"{found}; the limit is {limit}.",
+        hint=f"If you trust where it comes from, raise the limit: submit(…, {option}).",
+    )
+
+
+def _file(entry: Entry) -> str:
+    return _short(decoded_name(entry.name, entry.flags)[0])
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 100 else f"{name[:60]}…{name[-30:]}"
+
+
+def _size(count: int) -> str:
+    """A number of bytes as people say it.
+
+    >>> _size(5_500_000_000), _size(999)
+    ('5.5 GB', '999 bytes')
+    """
+    for unit, name in ((10**18, "EB"), (10**15, "PB"), (10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if count >= unit:
+            return f"{count / unit:.1f} {name}"
+    return f"{count} bytes"
