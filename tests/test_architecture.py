@@ -101,6 +101,14 @@ def test_import_is_light():
     assert run.stdout.strip() == "[]"
 
 
+def test_naming_a_task_is_light():
+    """Whoever only names or tidies must not pay for what processes studies."""
+    heavy = HEAVY - {"pydantic"}
+    code = f"import sys, analytics_kit.tasks as t; t.tidy(); print(sorted({heavy!r} & sys.modules.keys()))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
+
+
 def test_the_tree_of_errors_is_drawn_at_the_top_of_its_file():
     from analytics_kit import errors
 

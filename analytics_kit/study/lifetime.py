@@ -1,8 +1,8 @@
 """Which results have had their time, or are too much for the store? Decided purely, then removed.
 
 Below `results/` lie `<key>/<job>/…`: a folder per job, or per call of `process`, that holds a manifest somewhere once
-there is a result. A key is a SHA-256 in hex: somebody may have named a folder as store that has a `results/` of its own.
-Whatever else lies in the store is left alone.
+there is a result. A key is a SHA-256 in hex: somebody may have named a folder as store that has a `results/` of
+its own. Whatever else lies in the store is left alone.
 """
 
 from __future__ import annotations
@@ -135,7 +135,9 @@ def _ended_at(store: Store, folder: Kept, limit: float) -> float:
         return folder.began_at
     try:
         manifest = store.manifest(folder.manifests[-1].path.removesuffix(f"/{MANIFEST}"))
-        told = datetime.fromisoformat(manifest["provenance"]["created_at"]).timestamp() if manifest else 0.0
+        if manifest is None:  # somebody else is removing it
+            return 0.0
+        told = datetime.fromisoformat(manifest["provenance"]["created_at"]).timestamp()
     except (StoreError, ValueError, KeyError, TypeError):
         return folder.used_at
     return min(told, folder.used_at)

@@ -67,8 +67,8 @@ class Store:
     def create(self, path: str) -> Iterator[IO[bytes]]:
         """A new file to write to; its folder is made.
 
-        It is there, safe from a loss of power, when the block has ended well; else what was there before still is (an
-        object store may lose that). Errors of writing are StoreErrors; those of others in the block stay what they are.
+        It is there, safe from a loss of power, when the block has ended well; else what was there before still is,
+        which an object store may lose. Errors of writing are StoreErrors; others in the block stay what they are.
         """
         where, target = self._shown(path), self._path(path)
         if self._local:
@@ -228,7 +228,7 @@ class Store:
                 os.utime(self._path(path))
 
     def prune(self, prefix: str, names: re.Pattern[str]) -> None:
-        """Remove the folders of such names in the folder `prefix` where they, or what is in them, are empty folders."""
+        """Remove empty folders: those of such names in the folder `prefix`, and those below them."""
         root = Path(self._path(prefix))
         if not self._local or not root.is_dir():  # object stores have none
             return

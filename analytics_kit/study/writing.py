@@ -28,7 +28,7 @@ def said(where: str) -> Iterator[None]:
 
 @contextmanager
 def local_file(target: Path, where: str, make_root: Callable[[], None]) -> Iterator[IO[bytes]]:
-    """A file in a folder, which is made: written beside, made safe, then moved into place when the block ends well."""
+    """A file in a folder, which is made: written beside, made safe, and moved into place when the block ends well."""
     beside = target.with_name(f"{target.name}.{secrets.token_hex(4)}~")
     with said(where):
         file = _begin(beside, make_root)
