@@ -110,7 +110,7 @@ class Client:
 
         chosen = _checked(options)
         path = locate(source)
-        store = Store(self.settings.store_url())
+        store = Store.of(self.settings)
         with open_archive(path, chosen) as archive:
             prefix = f"results/{self._result_key(archive.fingerprint(), chosen)}/{secrets.token_hex(8)}"
             with Bar(archive.name) if progress else nullcontext() as bar:
@@ -144,7 +144,7 @@ class Client:
         """Whether work can be done: status ok, degraded or down, with a reason; broker, workers, store."""
         found, url = self.backend.health(), self.settings.store_url()
         try:
-            Store(url).check()
+            Store.of(self.settings).check()
             found["store"] = {"url": without_secrets(url), "writable": True}
         except Exception as error:  # whatever the file system says, health has to answer
             found["store"] = {"url": without_secrets(url), "writable": False}

@@ -67,7 +67,7 @@ def _versions() -> Finding:
 
 def _store(settings: Settings) -> Iterator[Finding]:
     try:
-        store = Store(settings.store_url())
+        store = Store.of(settings)
         store.check()
         yield Finding("store", f"{store.name} can be written")
     except AnalyticsKitError as error:

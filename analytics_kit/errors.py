@@ -68,7 +68,10 @@ class JobNotFoundError(AnalyticsKitError):
 class ResultExpiredError(AnalyticsKitError):
     """The job is known, its tables are gone."""
 
-    default_hint = "Submit the study again with refresh=True; result.save(path) keeps a result for good."
+    default_hint = (
+        "Results live 7 days, less where the store is full. Submit the study again with refresh=True; "
+        "result.save(path) keeps a result for good."
+    )
 
 
 class StoreError(AnalyticsKitError):

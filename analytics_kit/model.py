@@ -15,6 +15,8 @@ from analytics_kit.errors import AnalyticsKitError, SettingsError, nearest, rebu
 
 SCHEMA_VERSION = 1
 """Version of the job records and of the stored tables; a worker refuses newer work by name."""
+RESULT_TTL_S = 7 * 24 * 3600
+"""A result is kept, and given to who submits the same, this long after it was completed."""
 
 Kind = Literal["mouse_movement", "mouse_clicks", "mouse_scrolls", "keyboard", "mouse_unknown"]
 KINDS: tuple[Kind, ...] = ("mouse_movement", "mouse_clicks", "mouse_scrolls", "keyboard", "mouse_unknown")

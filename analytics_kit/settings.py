@@ -64,6 +64,8 @@ class Settings(BaseSettings):
     """Folder of everything that is kept."""
     store: str | None = None
     """fsspec URL of the result store; None is `store/` below `home`."""
+    store_limit_gb: float | None = Field(50, gt=0)
+    """Results beyond so many GB go, least recently used first; None or `inf` sets no limit."""
     workers: int | None = Field(None, ge=1)
     """Size of the embedded pool; None fits it to the machine."""
     idle_s: float = Field(15 * 60.0, gt=0)
@@ -131,7 +133,11 @@ class Settings(BaseSettings):
 
     def store_url(self) -> str:
         """Where results go."""
-        return self.store or str(self.home.expanduser().absolute() / "store")
+        return self.store or self.default_store()
+
+    def default_store(self) -> str:
+        """Where results go when no store is named: a folder that only its owner may read."""
+        return str(self.home.expanduser().absolute() / "store")
 
 
 def without_secrets(url: str) -> str:

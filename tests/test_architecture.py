@@ -1,6 +1,7 @@
 """The shape of the package: who may import whom, what is public, and what importing it costs."""
 
 import ast
+import os
 import subprocess
 import sys
 import tomllib
@@ -98,6 +99,15 @@ def test_a_wrong_name_is_an_attribute_error():
 def test_import_is_light():
     code = f"import sys, analytics_kit; print(sorted({HEAVY!r} & sys.modules.keys()))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
+
+
+def test_naming_a_task_is_light(tmp_path):
+    """Whoever only names or tidies must not pay for what processes studies."""
+    heavy = HEAVY - {"pydantic"}
+    code = f"import sys, analytics_kit.tasks as t; t.tidy(); print(sorted({heavy!r} & sys.modules.keys()))"
+    environment = os.environ | {"ANALYTICS_KIT_HOME": str(tmp_path), "ANALYTICS_KIT_STORE": ""}
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert run.stdout.strip() == "[]"
 
 

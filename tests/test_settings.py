@@ -116,6 +116,20 @@ def test_source_folders_are_separated_by_colons(monkeypatch):
     assert [str(path) for path in Settings.of().sources] == ["/data", "/studies"]
 
 
+@pytest.mark.parametrize(("text", "limit_gb"), [(None, 50), ("0.5", 0.5), ("inf", float("inf")), ("", 50)])
+def test_the_limit_of_the_store(monkeypatch, text, limit_gb):
+    if text is not None:
+        monkeypatch.setenv("ANALYTICS_KIT_STORE_LIMIT_GB", text)
+    assert Settings.of().store_limit_gb == limit_gb
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "nan", "much"])
+def test_a_limit_that_is_none(monkeypatch, text):
+    monkeypatch.setenv("ANALYTICS_KIT_STORE_LIMIT_GB", text)
+    with pytest.raises(SettingsError, match="ANALYTICS_KIT_STORE_LIMIT_GB"):
+        Settings.of()
+
+
 def test_jupyterhub_names_the_namespace(monkeypatch):
     monkeypatch.setenv("JUPYTERHUB_USER", "ann/b c")
     assert Settings.of().namespace == "ann_b_c"

@@ -10,13 +10,10 @@ from enum import StrEnum
 from typing import Any, NamedTuple, Self
 
 from analytics_kit.errors import JobCancelledError, JobFailedError, SettingsError
-from analytics_kit.model import SCHEMA_VERSION, Failure, JobInfo, JobRequest, JobStatus, Progress
+from analytics_kit.model import RESULT_TTL_S, SCHEMA_VERSION, Failure, JobInfo, JobRequest, JobStatus, Progress
 
 RECORD_TTL_S = 30 * 24 * 3600
 """A record is kept this long after its job ended."""
-RESULT_TTL_S = 7 * 24 * 3600
-"""A completed job is joined this long; then its tables are gone."""
-
 
 PLAIN = frozenset({"state", "result_key", "notice"})
 """Fields that Lua reads, and which are therefore not JSON in the hash."""

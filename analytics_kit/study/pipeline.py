@@ -7,11 +7,11 @@ import platform
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from importlib.metadata import version
 from typing import Any
 
-from analytics_kit.errors import JobCancelledError
+from analytics_kit.errors import JobCancelledError, StoreError
 from analytics_kit.model import SCHEMA_VERSION, Options, Progress
 from analytics_kit.study.archive import Archive, without_gc
 from analytics_kit.study.issues import Issues
@@ -58,7 +58,8 @@ def run(
         before_commit()
         store.commit(prefix, {"schema_version": SCHEMA_VERSION, "provenance": provenance, **merged})
     except BaseException:
-        store.delete(prefix)
+        with suppress(StoreError):  # what went wrong first is what has to be told
+            store.delete(prefix)
         raise
     report(Progress("completed", plan.raw_bytes, plan.raw_bytes, fraction=1.0))
     summary: dict[str, Any] = merged["summary"]

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from analytics_kit.errors import ResultExpiredError, SettingsError, StoreError, nearest
-from analytics_kit.model import KINDS, SCHEMA_VERSION
+from analytics_kit.model import KINDS, RESULT_TTL_S, SCHEMA_VERSION
 from analytics_kit.study.catalogue import BY_NAME, EVENT_COLUMNS, TRIAL_COLUMNS, TRIAL_INDEX
 from analytics_kit.study.reading import read_events
 from analytics_kit.study.store import MANIFEST, Store
@@ -50,12 +50,17 @@ class StudyResult:
         """The result committed below `prefix`. Raises ResultExpiredError where there is none."""
         manifest = store.manifest(prefix)
         if manifest is None:
-            raise ResultExpiredError(f"There is no result at {prefix or store.name} any more.")
+            raise ResultExpiredError(
+                f"There is no result at {prefix or store.name} any more: "
+                f"results are removed {RESULT_TTL_S // 86_400} days after they were completed."
+            )
         if manifest["schema_version"] > SCHEMA_VERSION:
             raise StoreError(
                 f"The result has schema {manifest['schema_version']}, this analytics_kit reads {SCHEMA_VERSION}.",
                 hint="Upgrade: pip install -U analytics_kit.",
             )
+        if prefix:  # what was saved for good is nobody's to change
+            store.touch(f"{prefix}/{MANIFEST}")  # used now: see lifetime.py
         return cls(store, prefix, manifest)
 
     @contextmanager

@@ -4,24 +4,44 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, NamedTuple, Self, cast
 
 import fsspec
 
 from analytics_kit.errors import StoreError
-from analytics_kit.settings import without_secrets
+from analytics_kit.settings import Settings, without_secrets
+from analytics_kit.study.writing import local_file, remote_file, said, sync_folder
 
 MANIFEST = "manifest.json"
+ID = "store.id"
+PROBE = ".probe-"
+_TIMES = ("mtime", "LastModified", "last_modified", "updated", "created")
+
+
+class Stored(NamedTuple):
+    """A file of the store, and when it was last written in seconds since 1970; infinity where that is unknown."""
+
+    path: str
+    size_bytes: int
+    changed_at: float
 
 
 class Store:
-    """Files below a root, by relative paths with forward slashes. What has no manifest is not there for readers."""
+    """Files below a root, by relative paths with forward slashes. What has no manifest is not there for readers.
 
-    def __init__(self, url: str) -> None:
+    Parameters
+    ----------
+    url : a folder or an fsspec URL.
+    private : make the root for its owner only, which guards what is below it; else the umask decides.
+    """
+
+    def __init__(self, url: str, private: bool = False) -> None:
         self.name = without_secrets(url)
         """The URL as it may be shown."""
         try:
@@ -29,27 +49,45 @@ class Store:
         except (ImportError, ValueError) as error:
             raise StoreError(f"{self.name} is no place for a store: {error}.") from error
         self._local = "file" in (self._fs.protocol if isinstance(self._fs.protocol, tuple) else (self._fs.protocol,))
+        self._private = private
+
+    @classmethod
+    def of(cls, settings: Settings, url: str | None = None) -> Self:
+        """The store of the settings, or the one at `url` that a job names; the default one is private."""
+        url = settings.store_url() if url is None else url
+        return cls(url, private=url == settings.default_store())
 
     def _path(self, path: str) -> str:
         return f"{self._root}/{path}" if path else self._root
 
     def _shown(self, path: str) -> str:
-        return f"{self.name}/{path}"
+        return f"{self.name}/{path}" if path else self.name
 
     @contextmanager
     def create(self, path: str) -> Iterator[IO[bytes]]:
-        """A new file to write to; its folder is made."""
-        with _said(self._shown(path)):
-            target = self._path(path)
-            if self._local:
-                self._fs.makedirs(target.rpartition("/")[0], exist_ok=True)
-            with self._fs.open(target, "wb") as file:
-                yield file
+        """A new file to write to; its folder is made.
+
+        It is there, safe from a loss of power, when the block has ended well; else what was there before still is,
+        which an object store may lose. Errors of writing are StoreErrors; others in the block stay what they are.
+        """
+        where, target = self._shown(path), self._path(path)
+        if self._local:
+            opened = local_file(Path(target), where, self._make_root)
+        else:
+            opened = remote_file(self._fs, target, where)
+        with opened as file:
+            yield file
+
+    def _make_root(self) -> None:
+        root = Path(self._root)
+        if self._private and not root.exists():
+            root.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            root.mkdir(mode=0o700, exist_ok=True)
 
     @contextmanager
     def open(self, path: str) -> Iterator[IO[bytes]]:
         """A file to read from. Raises FileNotFoundError."""
-        with _said(self._shown(path)):
+        with said(self._shown(path)):
             try:
                 file = self._fs.open(self._path(path), "rb")
             except FileNotFoundError as error:
@@ -64,19 +102,12 @@ class Store:
         """Make what lies below `prefix` readable, at once: the manifest is written last, or not at all."""
         text = json.dumps(manifest, ensure_ascii=False, allow_nan=False, indent=1).encode()
         path = f"{prefix}/{MANIFEST}" if prefix else MANIFEST
-        if not self._local:  # an object store shows a PUT when it is complete
-            with self.create(path) as file:
-                file.write(text)
-            return
-        with _said(self._shown(path)):
-            target = Path(self._path(path))
-            target.parent.mkdir(parents=True, exist_ok=True)
-            beside = target.with_name(f".{MANIFEST}.{os.getpid()}")
-            with beside.open("wb") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(target)
+        with self.create(path) as file:
+            file.write(text)
+        if self._local:
+            with said(self._shown(path)):
+                for folder in [*Path(prefix).parents, Path("..")] if prefix else [Path("..")]:
+                    sync_folder(Path(self._root, folder))
 
     def manifest(self, prefix: str) -> dict[str, Any] | None:
         """The manifest below `prefix`; None where nothing was committed."""
@@ -88,24 +119,135 @@ class Store:
 
     def delete(self, prefix: str) -> None:
         """Remove all below `prefix`, the manifest first, so that no reader starts on what is going."""
-        with _said(self._shown(prefix)):
-            for path in (f"{prefix}/{MANIFEST}", prefix):
-                if self._fs.exists(self._path(path)):
+        for path in (f"{prefix}/{MANIFEST}", prefix):
+            self.remove(path)
+
+    def remove(self, path: str) -> None:
+        """Remove a file or folder, which others may be removing at the same time."""
+        with said(self._shown(path)):
+            for _ in range(10):
+                if not self._fs.exists(self._path(path)):
+                    return
+                with suppress(FileNotFoundError):
                     self._fs.rm(self._path(path), recursive=True)
+                    return
+
+    def exists(self) -> bool:
+        """Whether anything was ever written here."""
+        with said(self.name):
+            return bool(self._fs.exists(self._root))
 
     def check(self) -> None:
         """Write and remove a small file. Raises StoreError where that can't be done."""
-        probe = f".probe-{os.getpid()}-{secrets.token_hex(4)}"
+        probe = f"{PROBE}{os.getpid()}-{secrets.token_hex(4)}"
         with self.create(probe) as file:
             file.write(b"ok")
-        with _said(self._shown(probe)):
-            self._fs.rm(self._path(probe))
+        self.remove(probe)
+
+    def id(self, create: bool = False) -> str | None:
+        """What tells this store from others, made on first use where `create` is set; None where there is none.
+
+        On an object store the last of two who make it at the same moment wins, and both are given what is there.
+        """
+        found = self._read_id()
+        if found is None and create:
+            self._claim_id(secrets.token_hex(16).encode())
+            found = self._read_id()
+        return found
+
+    def _read_id(self) -> str | None:
+        try:
+            with self.open(ID) as file:
+                return file.read(100).decode("ascii", "replace").strip() or None
+        except FileNotFoundError:
+            return None
+
+    def _claim_id(self, text: bytes) -> None:
+        if self._local:
+            own = f"{ID}.{secrets.token_hex(4)}"
+            with self.create(own) as file:
+                file.write(text)
+            try:
+                with suppress(FileExistsError):
+                    os.link(self._path(own), self._path(ID))
+                return
+            except OSError:  # a file system without links: do as on an object store
+                pass
+            finally:
+                with suppress(OSError):
+                    Path(self._path(own)).unlink()
+        with self.create(ID) as file:
+            file.write(text)
+
+    def require(self, store_id: str) -> None:
+        """Raise StoreError unless this is the store with that id. Makes nothing."""
+        found = self.id()
+        if found != store_id:
+            what = "there is no store" if found is None else "another store is there"
+            raise StoreError(
+                f"{self.name} is not the store that the job was submitted for: on this host {what}.",
+                hint="Name a folder that all hosts share, or an object store, in ANALYTICS_KIT_STORE "
+                "where jobs are submitted and where workers run.",
+            )
+
+    def files(self, prefix: str, below: bool = True) -> list[Stored]:
+        """All files in the folder `prefix` and, with `below`, in its folders; what vanishes meanwhile is left out."""
+        with said(self._shown(prefix)):
+            if self._local:
+                return list(self._walk(prefix, below))
+            self._fs.invalidate_cache()  # others write here too
+            found = self._fs.find(self._path(prefix), maxdepth=None if below else 1, detail=True)
+            self._fs.invalidate_cache()
+            skipped = len(self._root) + 1
+            return [Stored(path[skipped:], info["size"] or 0, _changed(info)) for path, info in found.items()]
+
+    def _walk(self, prefix: str, below: bool) -> Iterator[Stored]:
+        for above, folders, names in os.walk(self._path(prefix)):
+            for name in names:
+                path = Path(above, name)
+                with suppress(FileNotFoundError):
+                    status = path.lstat()
+                    yield Stored(path.relative_to(self._root).as_posix(), status.st_size, status.st_mtime)
+            if not below:
+                folders.clear()
+
+    def changed_at(self, path: str) -> float | None:
+        """When a file was last written or touched, in seconds since 1970; None where it is missing."""
+        with said(self._shown(path)):
+            if not self._local:
+                self._fs.invalidate_cache()
+            try:
+                return _changed(self._fs.info(self._path(path)))
+            except FileNotFoundError:
+                return None
+
+    def touch(self, path: str) -> None:
+        """Note that a file was used, where the store can do that cheaply; never fails."""
+        if self._local:
+            with suppress(OSError):
+                os.utime(self._path(path))
+
+    def prune(self, prefix: str, names: re.Pattern[str]) -> None:
+        """Remove empty folders: those of such names in the folder `prefix`, and those below them."""
+        root = Path(self._path(prefix))
+        if not self._local or not root.is_dir():  # object stores have none
+            return
+        with said(self._shown(prefix)):
+            found = [folder for folder in root.iterdir() if names.fullmatch(folder.name)]
+        for folder in found:
+            for above, _, _ in os.walk(folder, topdown=False):
+                with suppress(OSError):  # it is not empty, or gone
+                    Path(above).rmdir()
 
 
-@contextmanager
-def _said(where: str) -> Iterator[None]:
-    """Turn what the file system says into a StoreError that names the place."""
-    try:
-        yield
-    except OSError as error:
-        raise StoreError(f"The store can't be used at {where}: {error.strerror or error}.") from error
+def _changed(info: dict[str, Any]) -> float:
+    """When a file was last written, as the many file systems say it."""
+    for name in _TIMES:
+        value = info.get(name)
+        if isinstance(value, str):
+            value = datetime.fromisoformat(value)
+        if isinstance(value, datetime):
+            return value.timestamp()
+        if isinstance(value, int | float):
+            return float(value)
+    return float("inf")

@@ -1,18 +1,21 @@
 """Does a reader of the store see all of a result or nothing?"""
 
+import errno
 import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from making import folder, mouse
 
 from analytics_kit.errors import ResultExpiredError, StoreError
 from analytics_kit.model import Options
+from analytics_kit.settings import Settings
 from analytics_kit.study import pipeline
 from analytics_kit.study.result import StudyResult
-from analytics_kit.study.store import MANIFEST, Store
+from analytics_kit.study.store import ID, MANIFEST, Store
 
 STUDY = {f"{folder()}/Mouse Movement.csv": mouse((0.1, 1, 2), (0.2, 3, 4))}
 
@@ -20,6 +23,10 @@ STUDY = {f"{folder()}/Mouse Movement.csv": mouse((0.1, 1, 2), (0.2, 3, 4))}
 @pytest.fixture
 def store(tmp_path):
     return Store(str(tmp_path / "store"))
+
+
+def names(folder):
+    return sorted(path.name for path in folder.rglob("*") if path.is_file())
 
 
 def write(store, path, text=b"x"):
@@ -107,19 +114,109 @@ def test_other_file_systems(studies):
         StudyResult.open(store, "r")
 
 
+def test_two_may_delete_the_same(store, tmp_path, monkeypatch):
+    write(store, "r/events/a")
+    store.commit("r", {})
+    rm = store._fs.rm
+
+    def raced(path, **how):
+        rm(path, **how)
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(store._fs, "rm", raced)
+    store.delete("r")
+    assert names(tmp_path) == []
+
+
+# --- who may read, and which store it is --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def open_umask():
+    """A umask that lets the group write."""
+    before = os.umask(0o002)
+    yield
+    os.umask(before)
+
+
+def mode(path):
+    return path.stat().st_mode & 0o777
+
+
+def test_the_default_store_is_for_its_owner_only(studies, tmp_path, open_umask):
+    store = Store.of(Settings.of(home=tmp_path / "home", store=None))
+    pipeline.run(studies.zip(STUDY), Options(), store, "r")
+    assert mode(tmp_path / "home") == 0o700
+    assert mode(tmp_path / "home" / "store") == 0o700
+
+
+def test_a_worker_that_is_told_the_default_store_by_name_makes_it_private_too(tmp_path, open_umask):
+    home = tmp_path / "home"
+    home.mkdir()
+    write(Store.of(Settings.of(home=home, store=str(home / "store")), str(home / "store")), "a")
+    assert mode(home / "store") == 0o700
+
+
+def test_a_store_that_is_named_may_be_shared(tmp_path, open_umask):
+    settings = Settings.of(home=tmp_path / "home", store=str(tmp_path / "group" / "store"))
+    write(Store.of(settings), "r/a")
+    assert mode(tmp_path / "group" / "store") == 0o775
+    assert mode(tmp_path / "group" / "store" / "r" / "a") == 0o664
+    assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize("url", [None, "memory://kit-test-id"])
+def test_id(tmp_path, url):
+    store = Store(url or str(tmp_path / "store"))
+    assert store.id() is None
+    made = store.id(create=True)
+    assert len(made) == 32
+    assert Store(url or str(tmp_path / "store")).id() == store.id(create=True) == made
+    assert [file.path for file in store.files("")] == [ID]
+    store.require(made)
+
+
+def test_asking_for_the_id_makes_nothing(store, tmp_path):
+    assert store.id() is None
+    with pytest.raises(StoreError, match="on this host there is no store"):
+        store.require("0" * 32)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_many_who_make_the_id_get_the_same(tmp_path):
+    for i in range(20):
+        with ThreadPoolExecutor(8) as pool:
+            ids = set(pool.map(lambda _, i=i: Store(str(tmp_path / str(i))).id(create=True), range(8)))
+        assert len(ids) == 1
+        assert names(tmp_path / str(i)) == [ID]
+
+
+def test_id_where_there_are_no_links(store, monkeypatch):
+    monkeypatch.setattr(os, "link", lambda *args: (_ for _ in ()).throw(OSError(errno.EPERM, "no links")))
+    assert store.id(create=True) == store.id()
+    assert [file.path for file in store.files("")] == [ID]
+
+
+def test_another_store(store, tmp_path):
+    store.id(create=True)
+    with pytest.raises(StoreError, match=r"not the store that the job was submitted for.*another store") as caught:
+        store.require(Store(str(tmp_path / "other")).id(create=True))
+    assert str(tmp_path / "store") in caught.value.message
+    assert "ANALYTICS_KIT_STORE" in caught.value.hint
+
+
 # --- a whole result ---------------------------------------------------------------------------------------------
 
 
 def test_the_manifest_is_written_last(studies, store, monkeypatch):
     written = []
-    create, commit = Store.create, Store.commit
+    create = Store.create
     monkeypatch.setattr(Store, "create", lambda self, path: written.append(path) or create(self, path))
-    monkeypatch.setattr(Store, "commit", lambda self, prefix, m: written.append(prefix) or commit(self, prefix, m))
     pipeline.run(studies.zip(STUDY), Options(), store, "r")
     written = [path for path in written if not path.startswith(".probe")]
     assert written[0] == "r/events/mouse_movement-00000.parquet"
     assert set(written[1:-1]) == {f"r/{name}.parquet" for name in ("trials", "issues", "members", "surveys")}
-    assert written[-1] == "r"
+    assert written[-1] == f"r/{MANIFEST}"
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError, SystemExit])
@@ -138,16 +235,6 @@ def test_nothing_stays_when_the_commit_is_prevented(studies, store, tmp_path, er
 def test_nothing_stays_when_a_shard_fails(studies, store, tmp_path, monkeypatch):
     monkeypatch.setattr(pipeline, "merge", lambda *args: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        pipeline.run(studies.zip(STUDY), Options(), store, "r")
-    assert not (tmp_path / "store" / "r").exists()
-
-
-def test_a_full_disk_is_a_store_error(studies, store, tmp_path, monkeypatch):
-    def full(*args, **kwargs):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("analytics_kit.study.tables.pq.write_table", full)
-    with pytest.raises(StoreError, match="No space left on device"):
         pipeline.run(studies.zip(STUDY), Options(), store, "r")
     assert not (tmp_path / "store" / "r").exists()
 

@@ -1,0 +1,215 @@
+"""Is a file of the store whole and safe, or not there, and is the right one blamed?"""
+
+import errno
+import os
+import random
+import stat
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import fsspec
+import pytest
+from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
+from making import folder, mouse
+
+from analytics_kit.errors import JobCancelledError, StoreError
+from analytics_kit.model import Options
+from analytics_kit.study import pipeline
+from analytics_kit.study.store import MANIFEST, Store
+from analytics_kit.study.writing import said
+
+STUDY = {f"{folder()}/Mouse Movement.csv": mouse((0.1, 1, 2), (0.2, 3, 4))}
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(str(tmp_path / "store"))
+
+
+def write(store, path, text=b"x"):
+    with store.create(path) as file:
+        file.write(text)
+
+
+def fail(file, error):
+    file.write(b"new" * 100_000)
+    raise error
+
+
+def names(folder):
+    return sorted(path.name for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_file_is_there_when_the_block_has_ended(store, tmp_path):
+    with store.create("r/a") as file:
+        file.write(b"x" * 100_000)
+        file.flush()
+        with pytest.raises(FileNotFoundError), store.open("r/a"):
+            pass
+    assert names(tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError, OSError])
+def test_a_block_that_fails_leaves_what_was_there(store, tmp_path, error):
+    write(store, "r/a", b"old")
+    with pytest.raises(error), store.create("r/a") as file:
+        fail(file, error())
+    with store.open("r/a") as file:
+        assert file.read() == b"old"
+    assert names(tmp_path) == ["a"]
+
+
+def test_contents_are_safe_before_the_name_and_the_name_before_the_end(store, tmp_path, monkeypatch):
+    done = []
+    sync, replace = os.fsync, Path.replace
+
+    def synced(descriptor):
+        done.append(os.fstat(descriptor).st_ino)
+        sync(descriptor)
+
+    def replaced(self, target):
+        done.append("replace")
+        return replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "replace", replaced)
+    store.commit("results/k/j", {})
+    root = tmp_path / "store"
+    inodes = [(root / name).stat().st_ino for name in (f"results/k/j/{MANIFEST}", "results/k/j")]
+    assert done[:3] == [inodes[0], "replace", inodes[1]]
+    above = {path.stat().st_ino for path in (root / "results/k", root / "results", root, tmp_path)}
+    assert set(done[3:]) == above
+
+
+def test_a_folder_that_can_not_be_synced_is_no_trouble(store, monkeypatch):
+    sync = os.fsync
+
+    def refused(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", refused)
+    store.commit("r", {"n": 1})
+    assert store.manifest("r") == {"n": 1}
+
+
+def test_a_folder_that_a_sweep_takes_is_made_again(store, monkeypatch):
+    mkdir, taken = Path.mkdir, []
+
+    def and_gone(self, *args, **how):
+        mkdir(self, *args, **how)
+        if self.name == "j" and len(taken) < 2:
+            self.rmdir()
+            taken.append(self)
+
+    monkeypatch.setattr(Path, "mkdir", and_gone)
+    write(store, "k/j/a")
+    assert len(taken) == 2
+
+
+LIMITED = """
+import resource, sys
+from analytics_kit.errors import StoreError
+from analytics_kit.model import Options
+from analytics_kit.study import pipeline
+from analytics_kit.study.store import Store
+store = Store(sys.argv[2])
+pipeline.run(sys.argv[1], Options(), store, "first")
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), int(sys.argv[3])))
+try:
+    pipeline.run(sys.argv[1], Options(), store, "r")
+except StoreError as error:
+    print(error.message)
+"""
+
+
+@pytest.mark.parametrize("limit", [100, 5_000, 50_000])
+def test_a_file_that_can_not_grow_is_a_store_error(studies, tmp_path, limit):
+    """The kernel refuses to write more, at the first byte, in the middle, or when what is buffered is written."""
+    places = random.Random(0)
+    rows = [(i / 100, places.randrange(1920), places.randrange(1080)) for i in range(30_000)]
+    source = studies.zip({f"{folder()}/Mouse Movement.csv": mouse(*rows)})
+    store = tmp_path / "store"
+    run = subprocess.run(
+        [sys.executable, "-c", LIMITED, source, str(store), str(limit)], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.startswith(f"The store can't be used at {store}/r/"), run.stderr
+    assert "File too large" in run.stdout
+    assert not (store / "r").exists()
+    assert (store / "first" / MANIFEST).exists()
+
+
+class FullFile(MemoryFile):
+    """A file of a store that is full."""
+
+    def write(self, data):
+        if self.fs.fails_at == "write":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(data)
+
+    def close(self):
+        if self.fs.fails_at == "close":
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+
+class FullFileSystem(MemoryFileSystem):
+    """A store that has no room for Parquet."""
+
+    protocol = "full"
+    store, pseudo_dirs = {}, [""]
+    fails_at = "write"
+
+    @classmethod
+    def _strip_protocol(cls, path):
+        return MemoryFileSystem._strip_protocol(path.replace("full://", "memory://"))
+
+    def _open(self, path, mode="rb", **how):
+        if "w" in mode and path.endswith(".parquet"):
+            return FullFile(self, path, b"")
+        return super()._open(path, mode, **how)
+
+
+@pytest.mark.parametrize("fails_at", ["write", "close"])
+def test_a_full_store_is_a_store_error(studies, monkeypatch, fails_at):
+    fsspec.register_implementation("full", FullFileSystem, clobber=True)
+    monkeypatch.setattr(FullFileSystem, "fails_at", fails_at)
+    store = Store(f"full://{fails_at}")
+    with pytest.raises(StoreError, match=rf"full://{fails_at}/r/events/.*parquet: No space left on device") as caught:
+        pipeline.run(studies.zip(STUDY), Options(), store, "r")
+    assert caught.value.hint
+    assert store.files("") == []
+
+
+def test_a_source_that_fails_is_not_blamed_on_the_store(store):
+    with pytest.raises(OSError, match="the other disk") as caught, store.create("a") as file:
+        fail(file, OSError(errno.EIO, "the other disk"))
+    assert not isinstance(caught.value, StoreError)
+
+
+def test_saving_names_the_place_that_fails(studies, process, tmp_path, monkeypatch):
+    result = process(STUDY)
+
+    class Broken:
+        def read(self, size):
+            raise OSError(errno.EIO, "Input/output error")
+
+    @contextmanager
+    def failing(self, path):
+        with said(f"{self.name}/{path}"):
+            yield Broken()
+
+    monkeypatch.setattr(Store, "open", failing)
+    with pytest.raises(StoreError, match=f"can't be used at {tmp_path}/store/r1/"):
+        result.save(tmp_path / "kept")
+
+
+def test_what_went_wrong_is_told_though_nothing_can_be_removed(studies, store, monkeypatch):
+    def cancelled():
+        raise JobCancelledError("enough")
+
+    monkeypatch.setattr(Store, "delete", lambda self, prefix: (_ for _ in ()).throw(StoreError("it is away")))
+    with pytest.raises(JobCancelledError, match="enough"):
+        pipeline.run(studies.zip(STUDY), Options(), store, "r", before_commit=cancelled)
