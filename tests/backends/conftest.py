@@ -68,7 +68,7 @@ def gate(tmp_path):
 def asked():
     """asked("echo", **arguments) → a request for a result nobody asked for before."""
 
-    def make(deed, key=None, refresh=False, tags=(), **arguments):
+    def make(deed, key=None, refresh=False, tags=(), time_limit_s=None, memory_limit_mb=None, **arguments):
         return JobRequest(
             task=f"deeds.{deed}",
             arguments={name: str(value) if isinstance(value, Path) else value for name, value in arguments.items()},
@@ -78,6 +78,8 @@ def asked():
             tags=tags,
             owner="ann",
             refresh=refresh,
+            time_limit_s=time_limit_s,
+            memory_limit_mb=memory_limit_mb,
         )
 
     return make
