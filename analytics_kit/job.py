@@ -232,22 +232,23 @@ class Job:
     def __hash__(self) -> int:
         return hash(self.id)
 
-    def _shown(self) -> JobInfo:
+    def shown(self) -> JobInfo:
+        """The job for who only shows it: of one that is gone, what was known last, with a notice."""
         try:
             return self.info()
         except JobNotFoundError as error:
             return replace(self.known, notice=error.message)
 
     def __repr__(self) -> str:
-        return f"<Job {self.id}: {record.text(self._shown())}>"
+        return f"<Job {self.id}: {record.text(self.shown())}>"
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         """The job's state as text and HTML. Without a front end: once it has ended, and nothing random in it."""
         if record.is_static():
             with contextlib.suppress(JobNotFoundError):
                 self.wait(record.STATIC_WAIT_S)
-            return record.settled(self._shown())
-        return {"text/plain": repr(self), "text/html": record.html(self._shown())}
+            return record.settled(self.shown())
+        return {"text/plain": repr(self), "text/html": record.html(self.shown())}
 
 
 def _error(failure: Failure) -> AnalyticsKitError:
