@@ -21,6 +21,7 @@ from .job import Job
 from .model import JobStatus, Options, Progress
 from .study.result import StudyResult, load
 from .study.sample import sample_study
+from .together import as_completed, gather
 
 __version__: str
 __all__ = [
@@ -46,7 +47,9 @@ __all__ = [
     "StudyResult",
     "UnsafeArchiveError",
     "WorkerLostError",
+    "as_completed",
     "connect",
+    "gather",
     "get_job",
     "health",
     "jobs",

@@ -1,64 +1,35 @@
-"""The command line: `analytics-kit demo sample process submit jobs result worker down doctor`."""
+"""The command line: `analytics-kit`. What it does with jobs is in `cli_jobs`."""
 
 from __future__ import annotations
 
 import io
-import json
 import os
 import sys
 import tempfile
 import warnings
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import pandas as pd
 import typer
 from rich.filesize import decimal
 
-from analytics_kit import __version__
+from analytics_kit import __version__, cli_jobs
 from analytics_kit.backends import crew, embedded
+from analytics_kit.cli_jobs import EXIT_FAILED, AsJson, Set, Source, chosen, watch
 from analytics_kit.client import CODE, Client
 from analytics_kit.doctor import examine
 from analytics_kit.errors import AnalyticsKitError, JobCancelledError, SettingsError
-from analytics_kit.job import Job
-from analytics_kit.model import JobStatus, Options
-from analytics_kit.notebook.bar import Bar
 from analytics_kit.settings import Settings, without_secrets
 from analytics_kit.study.result import require_new
 from analytics_kit.study.sample import sample_study
-from analytics_kit.terminal import HEAD, err, job_json, out, print_frame, print_json, print_pairs, print_result
+from analytics_kit.terminal import HEAD, err, out, print_frame, print_json, print_result
 
-EXIT_FAILED, EXIT_USAGE, EXIT_TIMEOUT, EXIT_CANCELLED, EXIT_INTERRUPTED = 1, 2, 3, 4, 130
+EXIT_USAGE, EXIT_TIMEOUT, EXIT_CANCELLED = 2, 3, cli_jobs.EXIT_CANCELLED
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
     help="User-study interaction logs: submit a ZIP, get tables of trials and metrics.",
 )  # fmt: skip
-
-
-class TableName(StrEnum):
-    """The tables of a result."""
-
-    TRIALS = "trials"
-    PARTICIPANTS = "participants"
-    TASKS = "tasks"
-    FACTORS = "factors"
-    ISSUES = "issues"
-    MEMBERS = "members"
-    SURVEYS = "surveys"
-
-
-class FileFormat(StrEnum):
-    """How a table is written."""
-
-    CSV = "csv"
-    PARQUET = "parquet"
-
-
-Set = Annotated[list[str] | None, typer.Option("--set", help="An option of the study, such as on_error=raise.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
-Source = Annotated[str, typer.Argument(help="Path or URL of a ZIP, a folder, or one CSV.")]
 
 
 def _show_version(asked: bool) -> None:
@@ -86,7 +57,7 @@ def demo(folder: Annotated[Path | None, typer.Option(help="Keep the sample study
         out.print(f"A sample study of 8 participants: {path.name}, {decimal(path.stat().st_size)}")
         job = client.submit(path, refresh=True, tags=["demo"])
         out.print(f"Submitted as job {job.id} on the {job.backend} backend")
-        _watch(job, None)
+        watch(job, None)
         out.print(f"Job {job.id} is {job.status}")
         print_frame(job.result().trials[list(HEAD)].head())
 
@@ -115,94 +86,13 @@ def process(
     if save is not None:
         require_new(save)
     with Client() as client:
-        result = client.process(source, progress=not as_json, **_options(options))
+        result = client.process(source, progress=not as_json, **chosen(options))
     if save is not None:
         result.save(save)
     print_result(result, as_json)
 
 
-@app.command()
-def submit(
-    source: Source,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait for the end and show it.")] = False,
-    timeout: Annotated[float | None, typer.Option(min=0, help="With --wait: at most so many seconds.")] = None,
-    refresh: Annotated[bool, typer.Option("--refresh", help="Work again even if it was done before.")] = False,
-    tag: Annotated[list[str] | None, typer.Option(help="A word to find the job by.")] = None,
-    options: Set = None,
-    as_json: AsJson = False,
-) -> None:
-    """Queue a study and return at once."""
-    if timeout is not None and not wait:
-        raise SettingsError("--timeout says how long to --wait.", hint="Add --wait.")
-    with Client() as client:
-        job = client.submit(source, refresh=refresh, tags=tag, **_options(options))
-        if job.backend == "local":
-            wait = True  # the work ends with this process
-        if not wait:
-            print_json(job_json(job)) if as_json else out.print(job.id)
-            return
-        if not as_json:
-            _watch(job, timeout)
-        elif not job.wait(timeout):
-            print_json(job_json(job))
-            raise TimeoutError(_left(job))
-        if as_json:
-            print_json(job_json(job))
-        result = job.result()
-        if not as_json:
-            print_result(result, as_json)
-
-
-@app.command()
-def jobs(
-    job_id: Annotated[str | None, typer.Argument(help="Only this job, with all that is known.")] = None,
-    status: Annotated[JobStatus | None, typer.Option(help="Only jobs of this status.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """List the jobs, or tell all of one."""
-    with Client() as client:
-        if job_id is not None:
-            found = job_json(client.get_job(job_id))
-            print_json(found) if as_json else print_pairs(found)
-            return
-        frame = client.jobs(status)
-    if as_json:
-        print_json(json.loads(frame.to_json(orient="records", date_format="iso")))
-        return
-    frame["source"] = [Path(source).name for source in frame["source"]]
-    frame["fraction"] = [f"{fraction:.0%}" for fraction in frame["fraction"]]
-    frame["created_at"] = frame["created_at"].dt.strftime("%Y-%m-%d %H:%M:%S")
-    print_frame(frame[["job_id", "status", "phase", "fraction", "source", "created_at", "error_type"]])
-
-
-@app.command()
-def result(
-    job_id: Annotated[str, typer.Argument(help="The job.")],
-    table: Annotated[TableName, typer.Option(help="Which table.")] = TableName.TRIALS,
-    file_format: Annotated[
-        FileFormat | None,
-        typer.Option("--format", help="How to write it; if left out, by the ending of -o, else CSV."),
-    ] = None,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Where to; standard output if left out.")
-    ] = None,
-) -> None:
-    """Write a table of a completed job's result."""
-    with Client() as client:
-        job = client.get_job(job_id)
-        if not job.done():
-            raise SettingsError(
-                f"Job {job_id} is {job.status}.", hint=f"analytics-kit jobs {job_id} shows its progress."
-            )
-        frame: pd.DataFrame = getattr(job.result(), table)
-    if file_format is None:
-        file_format = FileFormat.PARQUET if output and output.suffix == ".parquet" else FileFormat.CSV
-    if file_format is FileFormat.PARQUET and output is None and sys.stdout.isatty():
-        raise SettingsError("Parquet is no text for a terminal.", hint="Name a file with -o.")
-    target: Any = output if output is not None else sys.stdout.buffer
-    frame.to_parquet(target, index=False) if file_format is FileFormat.PARQUET else frame.to_csv(target, index=False)
-    if output is not None:
-        out.print(f"{output}: {len(frame)} rows")
+app.add_typer(cli_jobs.app)
 
 
 @app.command("worker")
@@ -236,45 +126,6 @@ def doctor(as_json: AsJson = False) -> None:
                 out.print(f"     → {finding.advice}", markup=False)
     if not all(finding.ok for finding in findings):
         raise typer.Exit(EXIT_FAILED)
-
-
-def _options(pairs: Sequence[str] | None) -> dict[str, Any]:
-    """Options from `name=value`; a value is JSON where it can be, else a word."""
-    chosen: dict[str, Any] = {}
-    for pair in pairs or ():
-        name, equals, value = pair.partition("=")
-        if not equals:
-            raise SettingsError(
-                f"--set takes name=value, not {pair!r}.", hint=f"Options: {', '.join(Options.model_fields)}."
-            )
-        try:
-            chosen[name] = json.loads(value)
-        except json.JSONDecodeError:
-            chosen[name] = value
-    return chosen
-
-
-def _watch(job: Job, timeout: float | None) -> None:
-    """Show a live bar, and what has to be said of the job, until it ends. Raises TimeoutError."""
-    said = ""
-    try:
-        with Bar(Path(job.info().source).name, err) as bar:
-            for info in job.follow(timeout):
-                if info.notice not in ("", said):
-                    bar.say(said := info.notice)
-                bar.show(info.progress, str(info.status) if info.status.final else info.progress.phase)
-    except KeyboardInterrupt:
-        err.print(f"Interrupted. {_left(job)}", markup=False, highlight=False)
-        raise typer.Exit(EXIT_INTERRUPTED) from None
-    if not job.done():
-        raise TimeoutError(_left(job))
-
-
-def _left(job: Job) -> str:
-    """What becomes of a job that nobody waits for any more."""
-    if job.backend == "local":
-        return f"Job {job.id} ends with this process; nothing of it is kept."
-    return f"Job {job.id} goes on; `analytics-kit jobs {job.id}` shows it."
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import secrets
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
@@ -25,6 +26,8 @@ from analytics_kit.study.catalogue import NAMES
 from analytics_kit.study.result import StudyResult
 from analytics_kit.study.source import fingerprint, locate, open_archive
 from analytics_kit.study.store import Store
+from analytics_kit.together import as_completed, gather
+from analytics_kit.watcher import Watcher
 
 PROCESS_STUDY = "analytics_kit.tasks.process_study"
 CODE = "analytics_kit.tasks"
@@ -40,14 +43,18 @@ class Client:
     def __init__(self, url: str | None = None, **settings: Any) -> None:
         self.settings = Settings.of(url, **settings)
         self._lock = threading.Lock()
-        self._opened: Backend | None = None
+        self._opened: Watcher | None = None
 
     @property
     def backend(self) -> Backend:
         """The backend in use; chosen on first use."""
+        return self._watcher.backend
+
+    @property
+    def _watcher(self) -> Watcher:
         with self._lock:
             if self._opened is None:
-                self._opened = open_backend(self.settings, CODE)
+                self._opened = Watcher(open_backend(self.settings, CODE))
             return self._opened
 
     def submit(
@@ -56,6 +63,8 @@ class Client:
         *,
         refresh: bool = False,
         tags: Sequence[str] | None = None,
+        time_limit_s: float | None = None,
+        memory_limit_mb: float | None = None,
         **options: Any,
     ) -> Job:
         """A job that processes a study; returns at once.
@@ -68,6 +77,12 @@ class Client:
             Work again even if the same content was processed with the same options.
         tags
             Words to find the job by.
+        time_limit_s
+            The job fails with JobTimeoutError when it has run for more seconds; waiting in the queue does not count.
+            The queue's workers are killed then; the local backend stops at the next report of progress. A job that
+            is joined keeps the limits it was submitted with.
+        memory_limit_mb
+            The job fails with OutOfMemoryError when one of its processes needs more megabytes. Only on the queue.
         **options
             See `analytics_kit.model.Options`: format, keys, participants, tasks, factors, kinds, metrics,
             on_error, thresholds and limits.
@@ -75,9 +90,11 @@ class Client:
         Raises
         ------
         SettingsError, SourceNotFoundError, BrokerUnavailableError
-            A study that can't be read is no error here but a job that fails.
+            SettingsError also for a memory limit on the local backend, where work can't be killed. A study that
+            can't be read is no error here but a job that fails.
         """
         chosen = _checked(options)
+        limits = _limit("time_limit_s", time_limit_s), _limit("memory_limit_mb", memory_limit_mb)
         path = locate(source)
         content, size_bytes = fingerprint(path, chosen)
         request = JobRequest(
@@ -94,11 +111,14 @@ class Client:
             tags=_tags(tags),
             owner=self.settings.namespace,
             refresh=refresh,
+            time_limit_s=limits[0],
+            memory_limit_mb=limits[1],
+            retries=self.settings.retries,
         )
-        backend, info = self._send(request)
+        watcher, info = self._send(request)
         if info.status is JobStatus.COMPLETED and not self._is_stored(info):
-            backend, info = self._send(replace(request, refresh=True))
-        return Job(backend, info)
+            watcher, info = self._send(replace(request, refresh=True))
+        return Job(watcher, info)
 
     def process(self, source: str | os.PathLike[str], *, progress: bool = False, **options: Any) -> StudyResult:
         """The result of a study, worked out here and now without a queue; `progress=True` shows a bar.
@@ -120,7 +140,16 @@ class Client:
 
     def get_job(self, job_id: str) -> Job:
         """The job with this id, from whichever process it was submitted. Raises JobNotFoundError."""
-        return Job(self.backend, self.backend.get(job_id))
+        watcher = self._watcher
+        return Job(watcher, watcher.backend.get(job_id))
+
+    def as_completed(self, jobs: Iterable[Job], timeout: float | None = None) -> Iterator[Job]:
+        """The jobs as they end, in whatever way, each once. See `analytics_kit.as_completed`."""
+        return as_completed(jobs, timeout)
+
+    def gather(self, *jobs: Job, timeout: float | None = None) -> list[StudyResult]:
+        """The results in the order of the jobs; waits for them. See `analytics_kit.gather`."""
+        return gather(*jobs, timeout=timeout)
 
     def jobs(self, status: str | None = None) -> pd.DataFrame:
         """All jobs of this namespace, newest first, or those of one status.
@@ -152,14 +181,14 @@ class Client:
         return found
 
     def __repr__(self) -> str:
-        where = "not connected yet" if self._opened is None else self._opened.name
+        where = "not connected yet" if self._opened is None else self._opened.backend.name
         return f"<Client: {where}, store {without_secrets(self.settings.store_url())}>"
 
     def close(self) -> None:
-        """Let go of connections and threads."""
+        """Let go of connections and threads. Callbacks of jobs that have not ended are still called."""
         with self._lock:
             if self._opened is not None:
-                self._opened.close()
+                self._opened.backend.close()
                 self._opened = None
 
     def __enter__(self) -> Client:
@@ -168,18 +197,18 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _send(self, request: JobRequest) -> tuple[Backend, JobInfo]:
+    def _send(self, request: JobRequest) -> tuple[Watcher, JobInfo]:
         """Submit, and say where to; under `auto`, choose the backend anew once when the one in use is gone."""
-        backend = self.backend
+        watcher = self._watcher
         try:
-            return backend, backend.submit(request)
+            return watcher, watcher.backend.submit(request)
         except BrokerUnavailableError:
             if self.settings.backend != "auto":
                 raise
         with self._lock:
-            if self._opened is backend:  # else another thread has chosen already
+            if self._opened is watcher:  # else another thread has chosen already
                 self._opened = None
-        return (chosen := self.backend), chosen.submit(request)
+        return (chosen := self._watcher), chosen.backend.submit(request)
 
     def _result_key(self, content: str, options: Options) -> str:
         """What is shared by all who ask for the same: content, options, namespace, schema."""
@@ -196,6 +225,14 @@ def _checked(options: dict[str, Any]) -> Options:
         if name not in NAMES:
             raise SettingsError(f"There is no metric {name!r}.{nearest(name, NAMES)}")
     return chosen
+
+
+def _limit(name: str, value: object) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not (0 < value < math.inf):
+        raise SettingsError(f"{name} can't be {value!r}: it is a number above 0.", hint="None means no limit.")
+    return float(value)
 
 
 def _tags(tags: Sequence[str] | None) -> tuple[str, ...]:
@@ -237,13 +274,22 @@ def connect(url: str | None = None, **settings: Any) -> Client:
 
 
 def submit(
-    source: str | os.PathLike[str], *, refresh: bool = False, tags: Sequence[str] | None = None, **options: Any
+    source: str | os.PathLike[str],
+    *,
+    refresh: bool = False,
+    tags: Sequence[str] | None = None,
+    time_limit_s: float | None = None,
+    memory_limit_mb: float | None = None,
+    **options: Any,
 ) -> Job:
     """A job that processes a study; returns at once. Options: see `Options`.
 
-    This is `Client.submit` of the default client, which says more.
+    It fails when it runs longer than `time_limit_s` seconds, or when one of its processes needs more than
+    `memory_limit_mb` megabytes (only on the queue). This is `Client.submit` of the default client, which says more.
     """
-    return default_client().submit(source, refresh=refresh, tags=tags, **options)
+    return default_client().submit(
+        source, refresh=refresh, tags=tags, time_limit_s=time_limit_s, memory_limit_mb=memory_limit_mb, **options
+    )
 
 
 def process(source: str | os.PathLike[str], *, progress: bool = False, **options: Any) -> StudyResult:

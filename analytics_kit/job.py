@@ -2,37 +2,55 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import queue
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
 from typing import Any
 
-from analytics_kit.errors import AnalyticsKitError, JobCancelledError
-from analytics_kit.model import Backend, JobInfo, JobStatus, Progress
+from analytics_kit.errors import AnalyticsKitError, BrokerUnavailableError, JobCancelledError, JobNotFoundError
+from analytics_kit.model import Failure, JobInfo, JobStatus, Progress
 from analytics_kit.notebook import record
 from analytics_kit.study.result import StudyResult
 from analytics_kit.study.store import Store
+from analytics_kit.watcher import Heard, Watcher, ends, logger
 
-POLL_S = 1.0
-"""Word of a change that was lost on the way costs a waiting reader at most this."""
+SILENCE_S = 2.0
+"""Who waits and hears nothing for so long asks itself: a callback may hold up the watcher."""
+LOG_LINES = 20
+"""So much of the worker's log is shown below a job's error."""
 
 
 class Job:
-    """A job that was submitted here or anywhere. Reading an attribute asks the backend until the job has ended."""
+    """A job that was submitted here or anywhere. Reading an attribute asks the backend until the job has ended.
 
-    def __init__(self, backend: Backend, info: JobInfo) -> None:
-        self._backend = backend
-        self._info = info
+    While the broker is away, what was known last is told, with a notice, and waiting goes on; `cancel`, `retry`,
+    `log` and `delete` raise BrokerUnavailableError then. A job that somebody deleted raises JobNotFoundError.
+    """
+
+    def __init__(self, watcher: Watcher, info: JobInfo) -> None:
+        self.watcher = watcher
+        """Who tells of its changes."""
+        self.known = info
+        """What was heard of it last, without asking."""
+        self._lock = threading.Lock()
 
     def info(self) -> JobInfo:
         """All that is known of the job now."""
-        if not self._info.status.final:
-            self._info = self._backend.get(self._info.job_id)
-        return self._info
+        if self.known.status.final:
+            return self.known
+        try:
+            return self.learn(self.watcher.backend.get(self.id))
+        except BrokerUnavailableError as error:
+            return self.learn(error)
 
     @property
     def id(self) -> str:
         """The job's id, with which `get_job` finds it again."""
-        return self._info.job_id
+        return self.known.job_id
 
     @property
     def status(self) -> JobStatus:
@@ -47,7 +65,7 @@ class Job:
     @property
     def backend(self) -> str:
         """Where the job runs: "redis", "embedded" or "local"."""
-        return self._backend.name
+        return self.watcher.backend.name
 
     def done(self) -> bool:
         """Whether the job has ended, in whatever way."""
@@ -67,38 +85,148 @@ class Job:
 
     def follow(self, timeout: float | None = None) -> Iterator[JobInfo]:
         """The job now and after each change, until it has ended or `timeout` seconds have passed."""
-        deadline = None if timeout is None else time.monotonic() + timeout
-        yield (info := self.info())
-        if info.status.final:
+        deadline = deadline_of(timeout)
+        if self.known.status.final or left_until(deadline) == 0:
+            yield self.info()
             return
-        with self._backend.changes() as changes:
-            while True:
-                yield (info := self.info())
-                left = POLL_S if deadline is None else min(POLL_S, deadline - time.monotonic())
-                if info.status.final or left <= 0:
-                    return
-                changes.wait(left)
-
-    def exception(self, timeout: float | None = None) -> AnalyticsKitError | None:
-        """Why the job failed, None if it completed. Raises TimeoutError; JobCancelledError if it was cancelled."""
-        self._await_end(timeout)
-        info = self.info()
-        return None if info.error is None else info.error.error()
+        inbox: queue.SimpleQueue[Heard] = queue.SimpleQueue()
+        stop = self.watcher.listen(self.id, inbox.put)
+        try:
+            yield (info := self.info())
+            while not info.status.final:
+                try:
+                    latest = self.learn(inbox.get(timeout=left_until(deadline, SILENCE_S)))
+                except queue.Empty:
+                    if left_until(deadline) == 0:
+                        return
+                    latest = self.info()
+                if latest != info:
+                    yield (info := latest)
+        finally:
+            stop()
 
     def result(self, timeout: float | None = None) -> StudyResult:
-        """The result. Raises what went wrong, TimeoutError when the job has not ended in time (it goes on)."""
-        self._await_end(timeout)
-        info = self.info()
+        """The result.
+
+        Raises
+        ------
+        TimeoutError
+            The job has not ended after `timeout` seconds; it goes on.
+        JobCancelledError, JobFailedError and others
+            What went wrong; a traceback shows the end of the worker's log below it.
+        ResultExpiredError
+            The job is known, its tables are gone.
+        """
+        info = self._ended(timeout)
         if info.error is not None:
-            raise info.error.error()
+            raise _error(info.error)
         assert info.result is not None  # noqa: S101  a completed job has one
         return StudyResult.open(Store(info.result["store"]), info.result["prefix"])
 
-    def _await_end(self, timeout: float | None) -> None:
-        if not self.wait(timeout):
-            raise TimeoutError(f"Job {self.id} is still {self.status} after {timeout} s; it goes on.")
-        if self.cancelled():
+    def exception(self, timeout: float | None = None) -> AnalyticsKitError | None:
+        """Why the job failed, None if it completed. Raises TimeoutError; JobCancelledError if it was cancelled."""
+        info = self._ended(timeout)
+        return None if info.error is None else _error(info.error)
+
+    def __await__(self) -> Generator[Any, Any, StudyResult]:
+        """The result, or raises what went wrong; the event loop goes on meanwhile.
+
+        Cancelling the await does not cancel the job.
+        """
+        return self._result_in_time().__await__()
+
+    def add_done_callback(self, fn: Callable[[Job], object]) -> None:
+        """Call `fn` with this job once it has ended: on the watcher's thread, or now if it has ended already.
+
+        What it raises is logged. It should be quick: other waiting hangs on the same thread.
+        """
+        if not self.done():
+            self.on_end(lambda: fn(self))
+            return
+        try:
+            fn(self)
+        except Exception:
+            logger.exception("A callback of job %s raised.", self.id)
+
+    def cancel(self) -> bool:
+        """Whether the job is cancelled now; False when it has ended otherwise or its result is being committed.
+
+        Work that is running stops soon; nothing of it is kept.
+        """
+        if self.known.status.final:
+            return self.known.status is JobStatus.CANCELLED
+        return self.watcher.backend.cancel(self.id)
+
+    def retry(self) -> Job:
+        """A new job for the work of one that failed or was cancelled; this one stays as it is.
+
+        Raises SettingsError for other jobs: completed work is done again by `submit(..., refresh=True)`.
+        """
+        return Job(self.watcher, self.watcher.backend.retry(self.id))
+
+    def delete(self) -> None:
+        """Remove the job and its result. A job that has not ended is cancelled first."""
+        backend = self.watcher.backend
+        if not self.known.status.final:
+            backend.cancel(self.id)
+            self.wait()  # in vain only when it was committing
+        found = self.info().result
+        if found is not None:
+            Store(found["store"]).delete(found.get("folder") or found["prefix"])
+        backend.delete(self.id)
+
+    def log(self) -> str:
+        """What happened to the job, a line each with its time (UTC), and the end of the worker's output."""
+        return "\n".join(self.watcher.backend.log(self.id))
+
+    def _ended(self, timeout: float | None) -> JobInfo:
+        info = self.known
+        for info in self.follow(timeout):  # noqa: B007  the last one counts
+            pass
+        if not info.status.final:
+            why = f" ({info.notice})" if info.notice else ""
+            raise TimeoutError(f"Job {self.id} is still {info.status}{why}; it goes on.")
+        if info.status is JobStatus.CANCELLED:
             raise JobCancelledError(f"Job {self.id} was cancelled.")
+        return info
+
+    async def _result_in_time(self) -> StudyResult:
+        loop = asyncio.get_running_loop()
+        ended = asyncio.Event()
+
+        def wake() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(ended.set)
+
+        stop = self.on_end(wake)
+        try:
+            if not (await asyncio.to_thread(self.info)).status.final:
+                await ended.wait()
+        finally:
+            stop()
+        return await asyncio.to_thread(self.result)
+
+    def on_end(self, act: Callable[[], object]) -> Callable[[], None]:
+        """Call `act` on the watcher's thread when nothing more is to be heard of the job; gives what stops that."""
+
+        def hear(heard: Heard) -> None:
+            if ends(heard):
+                if isinstance(heard, JobInfo):
+                    self.learn(heard)
+                act()
+
+        return self.watcher.listen(self.id, hear)
+
+    def learn(self, heard: Heard) -> JobInfo:
+        """The job as it is known with what was heard, which may be older than what was known."""
+        if isinstance(heard, JobInfo):
+            with self._lock:
+                if _age(heard) >= _age(self.known):
+                    self.known = heard
+                return self.known
+        if isinstance(heard, BrokerUnavailableError):
+            return replace(self.known, notice=f"Reconnecting to Redis …: {heard.message}")
+        raise heard
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Job) and other.id == self.id
@@ -106,12 +234,44 @@ class Job:
     def __hash__(self) -> int:
         return hash(self.id)
 
+    def shown(self) -> JobInfo:
+        """The job for who only shows it: of one that is gone, what was known last, with a notice."""
+        try:
+            return self.info()
+        except JobNotFoundError as error:
+            return replace(self.known, notice=error.message)
+
     def __repr__(self) -> str:
-        return f"<Job {self.id}: {record.text(self.info())}>"
+        return f"<Job {self.id}: {record.text(self.shown())}>"
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         """The job's state as text and HTML. Without a front end: once it has ended, and nothing random in it."""
         if record.is_static():
-            self.wait(record.STATIC_WAIT_S)
-            return record.settled(self.info())
-        return {"text/plain": repr(self), "text/html": record.html(self.info())}
+            with contextlib.suppress(JobNotFoundError):
+                self.wait(record.STATIC_WAIT_S)
+            return record.settled(self.shown())
+        return {"text/plain": repr(self), "text/html": record.html(self.shown())}
+
+
+def _error(failure: Failure) -> AnalyticsKitError:
+    """The exception for it, with the end of the worker's log for a traceback to show."""
+    error = failure.error()
+    if lines := failure.log.rstrip().splitlines()[-LOG_LINES:]:
+        error.add_note("The worker's log ends with:\n" + "\n".join(f"  {line}" for line in lines))
+    return error
+
+
+def _age(info: JobInfo) -> tuple[bool, bool, float]:
+    """Grows as a job goes on."""
+    return info.status.final, info.status is not JobStatus.QUEUED, info.progress.fraction
+
+
+def deadline_of(timeout: float | None) -> float | None:
+    """When `timeout` seconds will have passed, on the monotonic clock."""
+    return None if timeout is None else time.monotonic() + timeout
+
+
+def left_until(deadline: float | None, at_most: float | None = None) -> float | None:
+    """Seconds until the deadline, never below 0."""
+    left = None if deadline is None else max(0.0, deadline - time.monotonic())
+    return at_most if left is None else left if at_most is None else min(left, at_most)

@@ -70,6 +70,8 @@ class Settings(BaseSettings):
     """Size of the embedded pool; None fits it to the machine."""
     idle_s: float = Field(15 * 60.0, gt=0)
     """The embedded broker ends when nothing was submitted or running for so many seconds."""
+    retries: int = Field(2, ge=0)
+    """How often a step of a job is done again after a cause that can pass, such as a killed worker."""
     namespace: str = Field(
         default_factory=_default_namespace,
         pattern=r"^[A-Za-z0-9_.@-]{1,128}$",

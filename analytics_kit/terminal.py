@@ -24,7 +24,7 @@ err = Console(stderr=True, soft_wrap=True)
 
 def job_json(job: Job) -> dict[str, Any]:
     """All that is known of a job, as a JSON object."""
-    info = job.info()
+    info = job.shown()
     error = info.error
     return {
         "job_id": info.job_id,
@@ -41,8 +41,32 @@ def job_json(job: Job) -> dict[str, Any]:
         "result_key": info.result_key,
         "summary": None if info.result is None else info.result["summary"],
         "error": None if error is None else {"type": error.type, "message": error.message, "hint": error.hint},
+        "retry_of": info.retry_of,
         "notice": info.notice,
     }  # fmt: skip
+
+
+def job_pairs(job: Job) -> dict[str, str]:
+    """The same for people: names and words, without what there is nothing to say of."""
+    found = job_json(job)
+    size, error, summary = found["size_bytes"], found.pop("error"), found["summary"]
+    found |= {
+        "fraction": f"{found['fraction']:.0%}",
+        "size_bytes": "" if size is None else f"{size:,}",
+        "tags": ", ".join(found["tags"]),
+        "summary": ", ".join(f"{name} {_short(value)}" for name, value in (summary or {}).items()),
+    }
+    if error is not None:
+        found |= {"error": f"{error['type']}: {error['message']}", "hint": error["hint"]}
+    return {name: str(value) for name, value in found.items() if value not in (None, "")}
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return f"({', '.join(f'{name} {_short(one)}' for name, one in value.items())})"
+    if isinstance(value, list):
+        return ", ".join(map(_short, value))
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def print_result(result: StudyResult, as_json: bool) -> None:
@@ -74,11 +98,10 @@ def _cell(value: Any) -> str:
     return f"{value:.1f}" if isinstance(value, float) else escape(str(value))
 
 
-def print_pairs(pairs: Mapping[str, Any]) -> None:
-    """A line for each pair that says something."""
+def print_pairs(pairs: Mapping[str, str]) -> None:
+    """A line for each pair."""
     for name, value in pairs.items():
-        if value not in (None, "", []):
-            out.print(f"{name:12} {value}", markup=False)
+        out.print(f"{name:12} {value}", markup=False)
 
 
 def print_json(value: Any) -> None:

@@ -17,16 +17,16 @@ FLOORS = {
     "errors": 0, "model": 0, "settings": 0,
     "study": 1, "backends": 1, "plot": 1,
     "notebook": 2,
-    "job": 3, "client": 3, "tasks": 3,
-    "doctor": 4, "terminal": 4, "cli": 4, "web": 4, "__init__": 4,
+    "watcher": 3, "job": 3, "together": 3, "client": 3, "tasks": 3,
+    "doctor": 4, "terminal": 4, "cli": 4, "cli_jobs": 4, "web": 4, "__init__": 4,
 }  # fmt: skip
 ROOMS = ("study", "backends", "plot")
 PUBLIC = {
     "AnalyticsKitError", "BadArchiveError", "BadMemberError", "BrokerUnavailableError", "Client", "Job",
     "JobCancelledError", "JobFailedError", "JobNotFoundError", "JobStatus", "JobTimeoutError", "NoEventsError",
     "Options", "OutOfMemoryError", "Progress", "ResultExpiredError", "SettingsError", "SourceNotFoundError",
-    "StoreError", "StudyResult", "UnsafeArchiveError", "WorkerLostError", "connect", "get_job",
-    "health", "jobs", "load", "process", "queue_status", "sample_study", "submit",
+    "StoreError", "StudyResult", "UnsafeArchiveError", "WorkerLostError", "as_completed", "connect", "gather",
+    "get_job", "health", "jobs", "load", "process", "queue_status", "sample_study", "submit",
 }  # fmt: skip
 HEAVY = {"redis", "rq", "flask", "polars", "pandas", "plotly", "ipywidgets", "numba", "numpy", "pyarrow", "pydantic"}
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -6,16 +6,50 @@ import queue
 import secrets
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
 from analytics_kit.backends.record import Record, RefusedError, State, Ticket, joinable, moved, tagged
 from analytics_kit.backends.running import run
-from analytics_kit.errors import JobNotFoundError
-from analytics_kit.model import JobInfo, JobRequest, JobStatus, Progress
+from analytics_kit.errors import JobNotFoundError, JobTimeoutError, SettingsError
+from analytics_kit.model import Failure, JobInfo, JobRequest, JobStatus, Progress
 from analytics_kit.settings import Settings
+
+LOG_LINES = 500
+TRACEBACK_LINES = 20
+
+
+@dataclass(slots=True)
+class _Work:
+    """What is remembered of a job besides its record."""
+
+    request: JobRequest
+    log: deque[str] = field(default_factory=lambda: deque(maxlen=LOG_LINES))
+    ends_at: float | None = None
+    """On the monotonic clock: when its time is up."""
+
+    def note(self, words: str) -> None:
+        self.log.append(f"{datetime.now(UTC):%H:%M:%S} {words}")
+
+    def start(self) -> None:
+        self.note("started")
+        if self.request.time_limit_s is not None:
+            self.ends_at = time.monotonic() + self.request.time_limit_s
+
+    def end(self, state: State, error: Failure | None) -> None:
+        if error is None:
+            self.note(str(state))
+        else:
+            self.note(f"{state}: {error.type}: {error.message}")
+            self.log.extend(error.log.rstrip().splitlines()[-TRACEBACK_LINES:])
+
+    def require_in_time(self) -> None:
+        if self.ends_at is not None and time.monotonic() > self.ends_at:
+            raise JobTimeoutError(f"The job ran longer than its time limit of {self.request.time_limit_s:g} s.")
 
 
 class LocalBackend:
@@ -34,7 +68,9 @@ class LocalBackend:
     def __init__(self, settings: Settings, notice: str = "") -> None:
         self.notice = notice
         self._records: dict[str, Record] = {}
+        self._work: dict[str, _Work] = {}
         self._newest: dict[str, str] = {}
+        self._busy = False
         self._changed = threading.Condition()
         self._changes = 0
         self._waiting: queue.SimpleQueue[str | None] = queue.SimpleQueue()
@@ -42,7 +78,12 @@ class LocalBackend:
         self._open = False
 
     def submit(self, request: JobRequest) -> JobInfo:
-        """Queue the work, or join the job that already does it."""
+        """Queue the work, or join the job that already does it. Raises SettingsError for a memory limit."""
+        if request.memory_limit_mb is not None:
+            raise SettingsError(
+                "memory_limit_mb can't be held on the local backend: work inside this process can't be killed.",
+                hint="Leave it out, or use the queue: name a Redis that runs, or unset REDIS_URL and REDIS_HOST.",
+            )
         now = time.time()
         with self._changed:
             earlier = self._records.get(self._newest.get(request.result_key, ""))
@@ -50,13 +91,15 @@ class LocalBackend:
                 earlier = tagged(earlier, request.tags)
                 self._put(earlier)
                 return earlier.info(self.name)
-            record = Record.of(request, secrets.token_hex(8), now)
+            record = replace(Record.of(request, secrets.token_hex(8), now), retry_of=request.retry_of)
             self._newest[request.result_key] = record.job_id
+            self._work[record.job_id] = work = _Work(request)
+            work.note("queued")
             self._put(record)
             if not self._open:
                 self._open, before = True, self._thread
                 self._thread = threading.Thread(
-                    target=self._work, args=(before,), daemon=True, name="analytics_kit jobs"
+                    target=self._run, args=(before,), daemon=True, name="analytics_kit jobs"
                 )
                 self._thread.start()
             self._waiting.put(record.job_id)
@@ -66,11 +109,51 @@ class LocalBackend:
         """The job. Raises JobNotFoundError."""
         return self._record(job_id).info(self.name)
 
+    def get_many(self, job_ids: Sequence[str]) -> dict[str, JobInfo]:
+        """Those of the jobs that are known."""
+        with self._changed:
+            found = [self._records[job_id] for job_id in job_ids if job_id in self._records]
+        return {record.job_id: record.info(self.name) for record in found}
+
     def list(self, status: JobStatus | None = None) -> list[JobInfo]:
         """All jobs of this process, newest first."""
         with self._changed:
             infos = [record.info(self.name) for record in reversed(self._records.values())]
         return [info for info in infos if status is None or info.status is status]
+
+    def cancel(self, job_id: str) -> bool:
+        """Whether the job is cancelled now; a task that runs is stopped at its next report."""
+        with self._changed:
+            try:
+                self.move(Ticket(job_id), State.CANCELLED)
+            except RefusedError as refused:
+                return refused.state is State.CANCELLED
+        return True
+
+    def retry(self, job_id: str) -> JobInfo:
+        """A new job for the work of one that failed or was cancelled. Raises JobNotFoundError, SettingsError."""
+        with self._changed:
+            return self.submit(self._record(job_id).request_again())
+
+    def delete(self, job_id: str) -> None:
+        """Forget a job that has ended. Raises JobNotFoundError, SettingsError when it has not ended."""
+        with self._changed:
+            record = self._record(job_id)
+            if not record.state.shown.final:
+                raise SettingsError(
+                    f"Job {job_id} is {record.state.shown}; only a job that has ended can be deleted.",
+                    hint="Cancel it first.",
+                )
+            del self._records[job_id], self._work[job_id]
+            if self._newest[record.result_key] == job_id:
+                del self._newest[record.result_key]
+            self._say_changed()
+
+    def log(self, job_id: str) -> Sequence[str]:
+        """What happened to the job, a line each (times are UTC). Raises JobNotFoundError."""
+        with self._changed:
+            self._record(job_id)
+            return list(self._work[job_id].log)
 
     def changes(self) -> LocalChanges:
         """Listen for changed jobs."""
@@ -81,7 +164,7 @@ class LocalBackend:
         with self._changed:
             shown = [record.state.shown for record in self._records.values()]
         counts = {status.value: shown.count(status) for status in JobStatus}
-        busy = min(1, counts["running"])
+        busy = int(self._busy)
         return {"backend": self.name, "queue": "this process", **counts, "workers": 1, "workers_busy": busy}
 
     def health(self) -> dict[str, Any]:
@@ -98,17 +181,36 @@ class LocalBackend:
                 self._open = False
 
     def move(self, ticket: Ticket, to: State, **changes: Any) -> None:
-        """Change the state; raises RefusedError when that is not legal."""
+        """Change the state; raises RefusedError when that is not legal, JobTimeoutError at a commit out of time."""
         with self._changed:
-            self._put(moved(self._record(ticket.job_id), to, time.time(), **changes))
+            record, work = self._held(ticket.job_id)
+            record = moved(record, to, time.time(), **changes)
+            if to is State.COMMITTING:
+                work.require_in_time()
+            elif to is State.RUNNING:
+                work.start()
+            else:
+                work.end(to, record.error)
+            self._put(record)
 
     def tell(self, ticket: Ticket, progress: Progress) -> None:
-        """Write progress; raises RefusedError unless the job is running."""
+        """Write progress; raises RefusedError unless the job is running, JobTimeoutError when its time is up."""
         with self._changed:
-            record = self._record(ticket.job_id)
+            record, work = self._held(ticket.job_id)
             if record.state not in (State.RUNNING, State.COMMITTING):
                 raise RefusedError(record.state)
+            if record.state is State.RUNNING:
+                work.require_in_time()
+            if progress.phase != record.progress.phase:
+                work.note(progress.phase)
             self._put(replace(record, progress=progress))
+
+    def _held(self, job_id: str) -> tuple[Record, _Work]:
+        """A job for its task, which learns of a job that was deleted as of one that is in other hands."""
+        try:
+            return self._records[job_id], self._work[job_id]
+        except KeyError:
+            raise RefusedError(None) from None
 
     def _record(self, job_id: str) -> Record:
         try:
@@ -120,16 +222,21 @@ class LocalBackend:
 
     def _put(self, record: Record) -> None:
         self._records[record.job_id] = record
+        self._say_changed()
+
+    def _say_changed(self) -> None:
         self._changes += 1
         self._changed.notify_all()
 
-    def _work(self, before: threading.Thread | None) -> None:
+    def _run(self, before: threading.Thread | None) -> None:
         if before is not None:  # closed and used again while jobs waited
             before.join()
         while (job_id := self._waiting.get()) is not None:
-            record = self._records[job_id]
-            if not record.state.shown.final:
+            record = self._records.get(job_id)
+            if record is not None and not record.state.shown.final:
+                self._busy = True
                 run(self, record, Ticket(job_id))
+                self._busy = False
 
 
 class LocalChanges:

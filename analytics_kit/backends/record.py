@@ -131,8 +131,8 @@ class Record:
         """What to ask for to have it done again. Raises SettingsError unless it failed or was cancelled."""
         if self.state not in (State.FAILED, State.CANCELLED):
             raise SettingsError(
-                f"Job {self.job_id} is {self.state.shown}: only failed and cancelled jobs are retried.",
-                hint="Submit with refresh=True to do the work of a completed job again.",
+                f"Job {self.job_id} is {self.state.shown}; only a job that failed or was cancelled can be retried.",
+                hint="To do completed work again, submit it with refresh=True.",
             )
         return JobRequest(
             self.task, self.arguments, self.result_key, self.source, self.size_bytes, self.tags, self.owner, True,

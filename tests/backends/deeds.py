@@ -40,6 +40,42 @@ def committing(task):
     return {}
 
 
+def marking(task):
+    """Report for ever; what it was told at last stands in the file `mark`, and that it goes on in `beat`."""
+    task.report(Progress("processing", 40, 100, fraction=0.4))
+    ends = time.monotonic() + LIMIT_S
+    try:
+        while time.monotonic() < ends:
+            Path(task.arguments["beat"]).write_text(str(time.monotonic()))
+            task.report(Progress("processing", 41, 100, fraction=0.41))
+            time.sleep(0.02)
+    except BaseException as error:
+        Path(task.arguments["mark"]).write_text(type(error).__name__)
+        raise
+    return {}
+
+
+def stuck(task):
+    """Never report again: only a kill ends it."""
+    task.report(Progress("processing", 40, 100, fraction=0.4))
+    _wait_for(task)
+    return {}
+
+
+def late(task):
+    """Begin to commit only after a while, without a report in between."""
+    time.sleep(float(task.arguments["after_s"]))
+    task.begin_commit()
+    return {}
+
+
+def failing_until(task):
+    """Fail until the file `gate` is there."""
+    if not Path(task.arguments["gate"]).exists():
+        raise BadArchiveError("not yet")
+    return {"done": True}
+
+
 def _wait_for(task):
     ends = time.monotonic() + LIMIT_S
     while not Path(task.arguments["gate"]).exists():
@@ -166,9 +202,3 @@ def mutter(task):
     print("out of the way", flush=True)
     os.write(2, b"native <b>words</b>\n")
     return {} if task.arguments["how"] == "well" else die(task)
-
-
-def stuck(task):
-    """Hold on and say nothing."""
-    task.report(Progress("processing", 10, 100, fraction=0.1))
-    time.sleep(LIMIT_S)

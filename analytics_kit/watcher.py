@@ -1,0 +1,135 @@
+"""Who is told of changed jobs? One thread per backend asks for all, for as long as anybody listens."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from analytics_kit.errors import BrokerUnavailableError, JobNotFoundError
+from analytics_kit.model import Backend, Changes, JobInfo
+
+POLL_S = 1.0
+"""Word of a change that was lost on the way costs whoever listens at most this."""
+PAUSE_S, LONGEST_PAUSE_S = 0.02, 0.2
+"""Between two questions: as long as the last one took, within these bounds."""
+
+Heard = JobInfo | Exception
+"""A job as it is now, or why that can't be said."""
+logger = logging.getLogger(__name__)
+
+
+def ends(heard: Heard) -> bool:
+    """Whether nothing can come after it. A broker that is away ends nothing: it may come back."""
+    if isinstance(heard, JobInfo):
+        return heard.status.final
+    return not isinstance(heard, BrokerUnavailableError)
+
+
+@dataclass(eq=False, slots=True)
+class _Listener:
+    job_id: str
+    hear: Callable[[Heard], None]
+    told: JobInfo | str | None = None
+
+
+class Watcher:
+    """Tells listeners of each change of their jobs, on a daemon thread that is there only while there are listeners.
+
+    A job whose record is missing twice in a row is gone: JobNotFoundError ends the listening. What a listener raises
+    is logged and harms nobody else; a listener that blocks delays the others.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self._forget()
+
+    def _forget(self) -> None:
+        self._lock = threading.Lock()
+        self._listeners: dict[_Listener, None] = {}
+        self._missing: set[str] = set()
+        self._thread: threading.Thread | None = None
+        self._pid = os.getpid()
+
+    def listen(self, job_id: str, hear: Callable[[Heard], None]) -> Callable[[], None]:
+        """Call `hear` with each change, lastly with the end; gives a function that stops it earlier.
+
+        The first word comes within `POLL_S`: whoever is in a hurry asks the backend once, after this call.
+        """
+        if self._pid != os.getpid():
+            self._forget()  # in a forked process: the thread and the listeners are the parent's
+        listener = _Listener(job_id, hear)
+        with self._lock:
+            self._listeners[listener] = None
+            if self._thread is None:
+                thread = threading.Thread(target=self._run, daemon=True, name="analytics_kit watcher")
+                thread.start()
+                self._thread = thread
+        return lambda: self._drop(listener)
+
+    def _drop(self, listener: _Listener) -> None:
+        with self._lock:
+            self._listeners.pop(listener, None)
+
+    def _run(self) -> None:
+        listening = True
+        while listening:
+            try:
+                with self.backend.changes() as changes:
+                    while listening:
+                        listening = self._round(changes)
+            except Exception as error:
+                if not isinstance(error, BrokerUnavailableError):
+                    logger.exception("Listening for changed jobs failed; asking goes on.")
+                listening = self._round(None)
+
+    def _round(self, changes: Changes | None) -> bool:
+        """Ask, tell, wait for word of a change; whether anybody listens."""
+        begun = time.monotonic()
+        if not self._ask():
+            return False
+        time.sleep(min(max(time.monotonic() - begun, PAUSE_S), LONGEST_PAUSE_S))
+        if changes is None:
+            time.sleep(POLL_S)
+        else:
+            changes.wait(POLL_S)
+        return True
+
+    def _ask(self) -> bool:
+        with self._lock:
+            listeners = list(self._listeners)
+            if not listeners:
+                self._thread = None
+                return False
+        answers = self._answers(list({listener.job_id for listener in listeners}))
+        for listener in listeners:
+            if (heard := answers.get(listener.job_id)) is not None:
+                self._tell(listener, heard)
+        return True
+
+    def _answers(self, job_ids: list[str]) -> dict[str, Heard]:
+        try:
+            answers: dict[str, Heard] = dict(self.backend.get_many(job_ids))
+        except Exception as error:
+            return dict.fromkeys(job_ids, error)
+        missing = set(job_ids) - answers.keys()
+        for job_id in missing & self._missing:
+            answers[job_id] = JobNotFoundError(f"Job {job_id} is not known any more; somebody may have deleted it.")
+        self._missing = missing
+        return answers
+
+    def _tell(self, listener: _Listener, heard: Heard) -> None:
+        told = heard if isinstance(heard, JobInfo) else f"{type(heard).__name__}: {heard}"
+        with self._lock:
+            if listener not in self._listeners or listener.told == told:
+                return
+            listener.told = told
+            if ends(heard):
+                del self._listeners[listener]
+        try:
+            listener.hear(heard)
+        except BaseException:  # also SystemExit: others wait for this thread
+            logger.exception("A callback of job %s raised.", listener.job_id)
