@@ -45,6 +45,26 @@ class RunningTask:
         return self._record.fence
 
     @property
+    def step(self) -> str:
+        """All work is done in one step."""
+        return "begin"
+
+    @property
+    def part(self) -> int | None:
+        """There are no parts."""
+        return None
+
+    @property
+    def winners(self) -> Mapping[int, int]:
+        """There are no parts."""
+        return {}
+
+    @property
+    def can_split(self) -> bool:
+        """There are no parts."""
+        return False
+
+    @property
     def arguments(self) -> Mapping[str, Any]:
         """The JSON arguments it was submitted with."""
         return self._record.arguments
