@@ -1,42 +1,86 @@
-"""The work that workers do, by dotted name; each task takes what `model.Task` offers and returns JSON."""
+"""The work that workers do, by dotted name; each task takes what `model.Task` offers and returns JSON.
+
+What is heavy is imported where it is used, so that a process that only names tasks does not pay for it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from analytics_kit.errors import SourceNotFoundError
-from analytics_kit.model import Options, Task
+from analytics_kit.model import Split, Task
 from analytics_kit.settings import Settings
-from analytics_kit.study import pipeline
-from analytics_kit.study.source import is_url
+from analytics_kit.study.attempts import Committed, job_folder, remove_rest
 from analytics_kit.study.store import Store
-from analytics_kit.study.warm import warm as _warm_kernels
+
+PART = "analytics_kit.tasks.process_part"
+MERGE = "analytics_kit.tasks.merge_parts"
 
 
-def process_study(task: Task) -> dict[str, Any]:
-    """Process the study that the arguments name; where its result is in the store, and its summary."""
-    arguments = task.arguments
-    source: str = arguments["source"]
-    _require_allowed(source)
-    prefix = f"results/{arguments['result_key']}/{task.job_id}-{task.attempt}"
-    summary = pipeline.run(
-        source,
-        Options.of(**arguments["options"]),
-        Store(arguments["store"]),
-        prefix,
-        report=task.report,
-        before_commit=task.begin_commit,
-    )
-    return {"store": arguments["store"], "prefix": prefix, "summary": summary}
+def process_study(task: Task) -> dict[str, Any] | Split:
+    """Process the study that the arguments name: where its result is in the store, and its summary.
+
+    A large one is only planned here, and answered with the parts that others may work on at the same time.
+    """
+    from analytics_kit.study import fanout
+
+    _require_allowed(task.arguments["source"])
+    done = fanout.begin(task, _store(task.arguments), PART, MERGE)
+    return done if isinstance(done, Split) else _answer(task, done)
+
+
+def process_part(task: Task) -> dict[str, Any]:
+    """Process one part of a study."""
+    from analytics_kit.study import fanout
+
+    _require_allowed(task.arguments["source"])
+    fanout.part(task, _store(task.arguments))
+    return {}
+
+
+def merge_parts(task: Task) -> dict[str, Any]:
+    """Make the result from all parts: where it is in the store, and its summary."""
+    from analytics_kit.study import fanout
+
+    _require_allowed(task.arguments["source"])
+    return _answer(task, fanout.merge(task, _store(task.arguments)))
+
+
+def discard(arguments: Mapping[str, Any], job_id: str, result: Mapping[str, Any] | None) -> None:
+    """Remove what a job that has ended leaves in the store: all without a `result`, else what that does not need."""
+    store = _store(arguments)
+    if result is None:
+        store.delete(job_folder(arguments, job_id))
+    else:
+        remove_rest(store, result["folder"], result["prefix"])
 
 
 def warm() -> None:
     """Load the compiled kernels, compiling them first where that was never done. Runs no polars."""
-    _warm_kernels()
+    from analytics_kit.study import (
+        fanout,  # noqa: F401  before the fork, so that no job pays for loading it
+        warm,
+    )
+
+    warm.warm()
+
+
+def _store(arguments: Mapping[str, Any]) -> Store:
+    """The store that a job's arguments name."""
+    return Store(arguments["store"])
+
+
+def _answer(task: Task, done: Committed) -> dict[str, Any]:
+    folder = job_folder(task.arguments, task.job_id)
+    where = {"store": task.arguments["store"], "prefix": done.prefix, "folder": folder}
+    return {**where, "summary": done.manifest["summary"]}
 
 
 def _require_allowed(source: str) -> None:
+    from analytics_kit.study.source import is_url
+
     roots = Settings.of().sources
     if roots is None:
         return
