@@ -6,14 +6,14 @@ Records lie in the store as Parquet, one table for each type; numbers keep every
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from analytics_kit.errors import StoreError
-from analytics_kit.model import SCHEMA_VERSION
+from analytics_kit.model import SCHEMA_VERSION, Kind
 from analytics_kit.study.archive import Archive, Member
 from analytics_kit.study.formats.fulcrum import Place, Trial
 from analytics_kit.study.issues import Issue, Issues
@@ -21,10 +21,13 @@ from analytics_kit.study.plan import MemberRow, Plan, Shard, Work
 from analytics_kit.study.shard import ShardResult
 from analytics_kit.study.store import Store
 
-_TYPES = {"str": pa.string(), "Kind": pa.string(), "int": pa.int64(), "bool": pa.bool_()}
-_MEMBER = Member.__annotations__
-_WORK = _MEMBER | {"slot": "int", "kind": "Kind"}
-_SURVEY = _MEMBER | Place.__annotations__
+_TYPES: dict[object, pa.DataType] = {
+    str: pa.string(), str | None: pa.string(), Kind: pa.string(), int: pa.int64(), int | None: pa.int64(),
+    bool: pa.bool_(),
+}  # fmt: skip
+_MEMBER = get_type_hints(Member)
+_WORK = _MEMBER | {"slot": int, "kind": Kind}
+_SURVEY = _MEMBER | get_type_hints(Place)
 _CLOCKS = "clocks"
 
 
@@ -36,10 +39,10 @@ def write_plan(store: Store, prefix: str, archive: Archive, plan: Plan, issues: 
         work = [(*members[w.member], w.slot, w.kind) for w in sorted(shard.work)]
         _write(store, f"{prefix}/shard-{part}.parquet", work, _WORK)
     _write(store, f"{prefix}/nested.parquet", archive.nested, _MEMBER)
-    _write(store, f"{prefix}/trials.parquet", plan.trials, Trial.__annotations__)
-    _write(store, f"{prefix}/others.parquet", plan.others, MemberRow.__annotations__)
+    _write(store, f"{prefix}/trials.parquet", plan.trials, get_type_hints(Trial))
+    _write(store, f"{prefix}/others.parquet", plan.others, get_type_hints(MemberRow))
     _write(store, f"{prefix}/surveys.parquet", [(*members[p.member], *p) for p in plan.surveys], _SURVEY)
-    _write(store, f"{prefix}/issues.parquet", issues.list, Issue.__annotations__)
+    _write(store, f"{prefix}/issues.parquet", issues.list, get_type_hints(Issue))
     manifest = {
         "schema_version": SCHEMA_VERSION,
         "source_bytes": archive.size_bytes,
@@ -83,8 +86,8 @@ def write_result(store: Store, prefix: str, result: ShardResult, raw_bytes: int)
     tables = {name: f"{prefix}/{name}.parquet" for name in ("values", "members", "issues")}
     with store.create(tables["values"]) as file:
         pq.write_table(pa.table({_CLOCKS: result.clocks, **result.values}), file, use_dictionary=False)
-    _write(store, tables["members"], result.members, MemberRow.__annotations__)
-    _write(store, tables["issues"], result.issues, Issue.__annotations__)
+    _write(store, tables["members"], result.members, get_type_hints(MemberRow))
+    _write(store, tables["issues"], result.issues, get_type_hints(Issue))
     manifest = {
         "schema_version": SCHEMA_VERSION,
         "first_trial": result.first_trial,
@@ -110,8 +113,8 @@ def read_result(store: Store, manifest: Mapping[str, Any]) -> ShardResult:
     )
 
 
-def _write(store: Store, path: str, rows: Iterable[tuple[Any, ...]], types: Mapping[str, str]) -> None:
-    schema = pa.schema([(name, _TYPES[kind.removesuffix(" | None")]) for name, kind in types.items()])
+def _write(store: Store, path: str, rows: Iterable[tuple[Any, ...]], types: Mapping[str, object]) -> None:
+    schema = pa.schema([(name, _TYPES[kind]) for name, kind in types.items()])
     columns = list(zip(*rows, strict=True)) or [()] * len(schema)
     table = pa.table([pa.array(c, field.type) for c, field in zip(columns, schema, strict=True)], schema=schema)
     with store.create(path) as file:
