@@ -9,7 +9,7 @@ import os
 import secrets
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,7 @@ import pandas as pd
 
 from analytics_kit.backends.choice import open_backend
 from analytics_kit.backends.machine import pool_size
-from analytics_kit.errors import BrokerUnavailableError, SettingsError, nearest
+from analytics_kit.errors import BrokerUnavailableError, SettingsError, StoreError, nearest
 from analytics_kit.job import Job
 from analytics_kit.model import SCHEMA_VERSION, Backend, JobInfo, JobRequest, JobStatus, Options
 from analytics_kit.notebook.bar import Bar
@@ -103,6 +103,7 @@ class Client:
                 "source": path,
                 "options": chosen.to_json(),
                 "store": self.settings.store_url(),
+                "store_id": self._store_id(),
                 "result_key": (key := self._result_key(content, chosen)),
             },
             result_key=key,
@@ -214,6 +215,12 @@ class Client:
         """What is shared by all who ask for the same: content, options, namespace, schema."""
         parts = [content, options.to_json(), self.settings.namespace, SCHEMA_VERSION]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    def _store_id(self) -> str | None:
+        """What workers know the store by; None where it can't be used, which the job will say."""
+        with suppress(StoreError):
+            return Store.of(self.settings).id(create=True)
+        return None
 
     def _is_stored(self, info: JobInfo) -> bool:
         return info.result is not None and Store(info.result["store"]).manifest(info.result["prefix"]) is not None

@@ -13,34 +13,54 @@ from pathlib import Path
 from typing import Any
 
 from analytics_kit.errors import SourceNotFoundError, StoreError
-from analytics_kit.model import Options, Task
+from analytics_kit.model import HandBack, Split, Task
 from analytics_kit.settings import Settings
+from analytics_kit.study.attempts import Committed, job_folder, remove_rest
+from analytics_kit.study.store import Store
+
+PART = "analytics_kit.tasks.process_part"
+MERGE = "analytics_kit.tasks.merge_parts"
 
 
-def process_study(task: Task) -> dict[str, Any]:
-    """Process the study that the arguments name; where its result is in the store, and its summary."""
-    from analytics_kit.study import pipeline
-    from analytics_kit.study.store import Store
+def process_study(task: Task) -> dict[str, Any] | Split:
+    """Process the study that the arguments name: where its result is in the store, and its summary.
 
-    arguments = task.arguments
-    source: str = arguments["source"]
-    _require_allowed(source)
-    prefix = f"results/{arguments['result_key']}/{task.job_id}-{task.attempt}"
-    summary = pipeline.run(
-        source,
-        Options.of(**arguments["options"]),
-        Store.of(Settings.of(), arguments["store"]),
-        prefix,
-        report=task.report,
-        before_commit=task.begin_commit,
-    )
-    return {"store": arguments["store"], "prefix": prefix, "summary": summary}
+    A large one is only planned here, and answered with the parts that others may work on at the same time.
+    """
+    from analytics_kit.study import fanout
+
+    done = fanout.begin(task, _checked_store(task), PART, MERGE)
+    return done if isinstance(done, Split) else _answer(task, done)
+
+
+def process_part(task: Task) -> dict[str, Any]:
+    """Process one part of a study."""
+    from analytics_kit.study import fanout
+
+    fanout.part(task, _checked_store(task))
+    return {}
+
+
+def merge_parts(task: Task) -> dict[str, Any]:
+    """Make the result from all parts: where it is in the store, and its summary."""
+    from analytics_kit.study import fanout
+
+    return _answer(task, fanout.merge(task, _checked_store(task)))
+
+
+def discard(arguments: Mapping[str, Any], job_id: str, result: Mapping[str, Any] | None) -> None:
+    """Remove what a job that has ended leaves in the store: all without a `result`, else what that does not need."""
+    store = _store(arguments)
+    if result is None:
+        store.delete(job_folder(arguments, job_id))
+    else:
+        remove_rest(store, result["folder"], result["prefix"])
 
 
 def warm() -> None:
     """Load the compiled kernels, compiling them first where that was never done. Runs no polars."""
     from analytics_kit.study import (
-        pipeline,  # noqa: F401  before the fork, so that no job pays for loading it
+        fanout,  # noqa: F401  before the fork, so that no job pays for loading it
         warm,
     )
 
@@ -50,7 +70,6 @@ def warm() -> None:
 def tidy() -> None:
     """Remove results that have had their time or are too much for the store; looks at most once an hour."""
     from analytics_kit.study.lifetime import sweep_if_due
-    from analytics_kit.study.store import Store
 
     settings = Settings.of()
     limit_gb = settings.store_limit_gb
@@ -60,6 +79,29 @@ def tidy() -> None:
             time.time(),
             None if limit_gb is None or math.isinf(limit_gb) else int(limit_gb * 1e9),
         )
+
+
+def _store(arguments: Mapping[str, Any]) -> Store:
+    """The store that a job's arguments name."""
+    return Store.of(Settings.of(), arguments["store"])
+
+
+def _checked_store(task: Task) -> Store:
+    """The store that a task writes to. Raises HandBack when this worker does not see it as its client does."""
+    _require_allowed(task.arguments["source"])
+    store = _store(task.arguments)
+    if store_id := task.arguments.get("store_id"):
+        try:
+            store.require(store_id)
+        except StoreError as error:
+            raise HandBack(f"{error.message} {error.hint}") from error
+    return store
+
+
+def _answer(task: Task, done: Committed) -> dict[str, Any]:
+    folder = job_folder(task.arguments, task.job_id)
+    where = {"store": task.arguments["store"], "prefix": done.prefix, "folder": folder}
+    return {**where, "summary": done.manifest["summary"]}
 
 
 def _require_allowed(source: str) -> None:
@@ -75,7 +117,3 @@ def _require_allowed(source: str) -> None:
             f"{source} is not below a folder that this worker may read.",
             hint="ANALYTICS_KIT_SOURCES on the worker lists the folders it may read.",
         )
-
-
-def discard(arguments: Mapping[str, Any], job_id: str, result: Mapping[str, Any] | None) -> None:
-    """Remove what an ended job left in the store."""

@@ -177,6 +177,8 @@ def _checked(task: str, result: object) -> Mapping[str, Any]:
 
 
 def _named(error: BaseException) -> BaseException:
+    if isinstance(error, HandBack):  # where there is nobody else
+        return JobFailedError(f"It can't be done here: {error}")
     if isinstance(error, MemoryError):
         return OutOfMemoryError("The work needed more memory than there is.")
     return error

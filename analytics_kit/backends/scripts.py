@@ -62,7 +62,7 @@ local function release(split, width)
   local released, steps = tonumber(call('HGET', RECORD, 'released')), {}
   local flying = call('HLEN', FLIGHT)
   while released < split.parts and flying < width do
-    local step = string.format('part-%05d', released)
+    local step = 'part-' .. released
     put(step, 1, 0, 'queued')
     steps[#steps + 1] = step
     released, flying = released + 1, flying + 1

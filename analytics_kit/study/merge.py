@@ -31,7 +31,7 @@ def merge(
     archive: Archive, plan: Plan, results: Sequence[ShardResult], planned: Issues, options: Options, store: Store,
     prefix: str,
 ) -> dict[str, Any]:  # fmt: skip
-    """Write the study's tables and return summary and parts for the manifest."""
+    """Write the study's tables and return summary, tables and parts for the manifest."""
     results = sorted(results, key=lambda result: result.first_trial)
     read = [row for result in results for row in result.members]
     read.sort(key=lambda row: (row.trial_row or 0, row.role))  # whatever the cut into shards
@@ -48,8 +48,9 @@ def merge(
         "members": _rows(members, _MEMBERS),
         "surveys": _rows(surveys, _SURVEYS),
     }
+    paths = {name: f"{prefix}/{name}.parquet" for name in tables}
     for name, table in tables.items():
-        with store.create(f"{prefix}/{name}.parquet") as file:
+        with store.create(paths[name]) as file:
             pq.write_table(table, file)
     parts = [part for result in results for part in result.parts]
     rows = Counter[str]()
@@ -69,7 +70,7 @@ def merge(
         "members": len(members),
         "raw_bytes": plan.raw_bytes,
     }
-    return {"summary": summary, "parts": parts}
+    return {"summary": summary, "tables": paths, "parts": parts}
 
 
 def trial_order(sessions: Sequence[str | None], clocks: Floats) -> list[int | None]:

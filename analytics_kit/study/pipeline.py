@@ -5,15 +5,16 @@ from __future__ import annotations
 import datetime
 import platform
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from importlib.metadata import version
 from typing import Any
 
-from analytics_kit.errors import JobCancelledError, StoreError
+from analytics_kit.errors import JobCancelledError
 from analytics_kit.model import SCHEMA_VERSION, Options, Progress
 from analytics_kit.study.archive import Archive, without_gc
+from analytics_kit.study.attempts import kept_if_committed
 from analytics_kit.study.issues import Issues
 from analytics_kit.study.merge import merge
 from analytics_kit.study.plan import SHARD_BYTES, Plan, Shard, make_plan
@@ -42,26 +43,51 @@ def run(
     `before_commit` is called when nothing is left but to make the result readable, and may raise to prevent it.
     Whatever was written is removed when the work ends in an error.
     """
-    try:
-        report(Progress("planning"))
-        store.check()  # now, and not when most of the work is done
-        with open_archive(source, options) if isinstance(source, str) else nullcontext(source) as archive:
-            issues = Issues(options.on_error)
-            with without_gc():
-                plan = make_plan(
-                    archive, options, issues, shard_bytes or (SHARD_BYTES if threads == 1 else SHARED_BYTES)
-                )
-            results = _Shards(archive, plan, options, store, prefix, report).run(threads)
-            report(Progress("merging", plan.raw_bytes, plan.raw_bytes, fraction=1 - MERGE_SHARE))
-            merged = merge(archive, plan, results, issues, options, store, prefix)
-            provenance = _provenance(archive, options)
-        before_commit()
-        store.commit(prefix, {"schema_version": SCHEMA_VERSION, "provenance": provenance, **merged})
-    except BaseException:
-        with suppress(StoreError):  # what went wrong first is what has to be told
-            store.delete(prefix)
-        raise
+    with (
+        kept_if_committed(store, prefix),
+        planned(
+            source, options, store, report, shard_bytes or (SHARD_BYTES if threads == 1 else SHARED_BYTES)
+        ) as study,
+    ):
+        archive, plan, issues = study
+        summary = complete(archive, plan, issues, options, store, prefix, report, before_commit, threads)
     report(Progress("completed", plan.raw_bytes, plan.raw_bytes, fraction=1.0))
+    return summary
+
+
+@contextmanager
+def planned(
+    source: str | Archive, options: Options, store: Store, report: Report, shard_bytes: int | None = None
+) -> Iterator[tuple[Archive, Plan, Issues]]:
+    """The opened study, what is to be done for it, and what was found amiss so far."""
+    report(Progress("planning"))
+    store.check()  # now, and not when most of the work is done
+    with open_archive(source, options) if isinstance(source, str) else nullcontext(source) as archive:
+        issues = Issues(options.on_error)
+        with without_gc():
+            plan = make_plan(archive, options, issues, shard_bytes or SHARD_BYTES)
+        yield archive, plan, issues
+
+
+def complete(
+    archive: Archive, plan: Plan, issues: Issues, options: Options, store: Store, prefix: str,
+    report: Report, before_commit: Callable[[], None], threads: int = 1,
+) -> dict[str, Any]:  # fmt: skip
+    """Do what was planned, in this process, and commit the result; its summary."""
+    results = _Shards(archive, plan, options, store, prefix, report).run(threads)
+    report(Progress("merging", plan.raw_bytes, plan.raw_bytes, fraction=1 - MERGE_SHARE))
+    return conclude(archive, plan, results, issues, options, store, prefix, before_commit)
+
+
+def conclude(
+    archive: Archive, plan: Plan, results: Sequence[ShardResult], issues: Issues, options: Options, store: Store,
+    prefix: str, before_commit: Callable[[], None],
+) -> dict[str, Any]:  # fmt: skip
+    """Merge the results of all shards, wherever their parts lie, and commit; the summary."""
+    merged = merge(archive, plan, results, issues, options, store, prefix)
+    provenance = _provenance(archive, options)
+    before_commit()
+    store.commit(prefix, {"schema_version": SCHEMA_VERSION, "provenance": provenance, **merged})
     summary: dict[str, Any] = merged["summary"]
     return summary
 

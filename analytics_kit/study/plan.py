@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import NamedTuple, cast
 
 from analytics_kit.errors import BadArchiveError, NoEventsError, nearest
@@ -32,11 +34,12 @@ TWICE = "the ZIP holds this name twice; the later one was read"
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """Whole trials, `first_trial` on, with all their files."""
+    """Whole trials, `first_trial` on, with all their files, which have `raw_bytes`."""
 
     index: int
     first_trial: int
     trials: int
+    raw_bytes: int
     work: tuple[Work, ...]
 
 
@@ -177,19 +180,46 @@ def _name_twins(trials: Sequence[Trial], issues: Issues) -> None:
 
 
 def _cut(archive: Archive, events: Sequence[Place], position: dict[int, int], shard_bytes: int) -> tuple[Shard, ...]:
-    """Shards of about `shard_bytes`; trials without files go with their neighbours."""
+    """Shards of whole trials, as equal as can be; trials without files go with their neighbours."""
     by_trial: list[list[Place]] = [[] for _ in position]
     for place in events:
         assert place.trial is not None  # noqa: S101
         by_trial[position[place.trial]].append(place)
-    shards: list[Shard] = []
-    first, size, work = 0, 0, list[Work]()
-    for row, places in enumerate(by_trial):
-        raw = sum(archive.members[place.member].raw_bytes for place in places)
-        if work and size + raw > shard_bytes:
-            shards.append(Shard(len(shards), first, row - first, tuple(work)))
-            first, size, work = row, 0, []
-        work += [Work(place.member, row - first, cast(Kind, place.role)) for place in places]
-        size += raw
-    shards.append(Shard(len(shards), first, len(by_trial) - first, tuple(work)))
+    sizes = [sum(archive.members[place.member].raw_bytes for place in places) for places in by_trial]
+    ends = even_cuts(sizes, shard_bytes)
+    shards = []
+    for index, (first, end) in enumerate(zip([0, *ends], ends, strict=False)):
+        work = tuple(
+            Work(place.member, slot, cast(Kind, place.role))
+            for slot, places in enumerate(by_trial[first:end])
+            for place in places
+        )
+        shards.append(Shard(index, first, end - first, sum(sizes[first:end]), work))
     return tuple(shards)
+
+
+def even_cuts(sizes: Sequence[int], limit: int) -> list[int]:
+    """Where runs of items of these sizes end that are at most `limit` in sum, or one item that is larger.
+
+    The runs are as few as can be, but an even number where that is possible, which suits two, four or more workers;
+    the largest is as small as can be.
+
+    >>> even_cuts([60, 1, 3, 3], 64), even_cuts([20] * 7, 64), even_cuts([1, 500, 0, 1], 64)
+    ([1, 4], [2, 4, 6, 7], [1, 3, 4])
+    """
+    before = [0, *accumulate(sizes)]
+
+    def cuts(most: int) -> list[int]:
+        ends = [0]
+        while ends[-1] < len(sizes):
+            start = before[ends[-1]]
+            following = bisect_right(before, start)  # up to here there is one item, unless nothing is left
+            reach = max(start + most, before[min(following, len(sizes))])
+            ends.append(bisect_right(before, reach) - 1)
+        return ends[1:]
+
+    count = len(cuts(limit))
+    if count <= 1:
+        return cuts(limit)
+    count += count % 2
+    return cuts(bisect_left(range(limit), True, key=lambda most: len(cuts(most)) <= count))

@@ -20,7 +20,6 @@ from analytics_kit.study.catalogue import BY_NAME, EVENT_COLUMNS, TRIAL_COLUMNS,
 from analytics_kit.study.reading import read_events
 from analytics_kit.study.store import MANIFEST, Store
 
-_TABLES = ("trials", "issues", "members", "surveys")
 _HEAD_COLUMNS = (
     "participant",
     "task",
@@ -40,9 +39,8 @@ class StudyResult:
     it, `issues` tells what was lost or doubtful. A table is read once and kept: copy it before you change it.
     """
 
-    def __init__(self, store: Store, prefix: str, manifest: dict[str, Any]) -> None:
+    def __init__(self, store: Store, manifest: dict[str, Any]) -> None:
         self._store = store
-        self._prefix = prefix
         self._manifest = manifest
 
     @classmethod
@@ -61,18 +59,18 @@ class StudyResult:
             )
         if prefix:  # what was saved for good is nobody's to change
             store.touch(f"{prefix}/{MANIFEST}")  # used now: see lifetime.py
-        return cls(store, prefix, manifest)
+        return cls(store, manifest)
 
     @contextmanager
     def _open(self, path: str) -> Iterator[IO[bytes]]:
         try:
-            with self._store.open(f"{self._prefix}/{path}".lstrip("/")) as file:
+            with self._store.open(path) as file:
                 yield file
         except FileNotFoundError:
             raise ResultExpiredError(f"The result's file {path} is gone from the store.") from None
 
     def _table(self, name: str) -> pd.DataFrame:
-        with self._open(f"{name}.parquet") as file:
+        with self._open(self._manifest["tables"][name]) as file:
             return _frame(pq.read_table(file))
 
     @cached_property
@@ -224,11 +222,19 @@ class StudyResult:
         """
         target = require_new(path)
         kept = Store(str(target.absolute()))
-        for name in (*(f"{table}.parquet" for table in _TABLES), *(part["path"] for part in self._manifest["parts"])):
-            with self._open(name) as source, kept.create(name) as copy:
+
+        def copied(path: str, to: str) -> str:
+            with self._open(path) as source, kept.create(to) as copy:
                 while block := source.read(1 << 20):
                     copy.write(block)
-        kept.commit("", self._manifest)
+            return to
+
+        tables = {name: copied(path, f"{name}.parquet") for name, path in self._manifest["tables"].items()}
+        parts = [
+            part | {"path": copied(part["path"], f"events/{part['path'].rpartition('/')[2]}")}
+            for part in self._manifest["parts"]
+        ]
+        kept.commit("", self._manifest | {"tables": tables, "parts": parts})
         return target
 
     def __repr__(self) -> str:

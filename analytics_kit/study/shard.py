@@ -23,7 +23,7 @@ _CLOCK = re.compile(r"(\d{1,2}):(\d{2}):(\d{2}(?:\.\d+)?)")
 
 
 class Part(TypedDict):
-    """An event table in the store: rows of one kind, trials `first_trial` to `last_trial`."""
+    """An event table in the store, at `path`: rows of one kind, trials `first_trial` to `last_trial`."""
 
     kind: Kind
     path: str
@@ -76,8 +76,8 @@ def run_shard(
         _note_odd_clicks(group, issues)
         group.sort_by_time()
         if len(table.t):
-            path = f"events/{kind}-{shard.index:05d}.parquet"
-            with store.create(f"{prefix}/{path}") as file:
+            path = f"{prefix}/events/{kind}-{shard.index:05d}.parquet"
+            with store.create(path) as file:
                 write_events(file, group, shard.first_trial)
             last = shard.first_trial + shard.trials - 1
             parts.append(

@@ -117,6 +117,17 @@ class Store:
         except FileNotFoundError:
             return None
 
+    def folders(self, prefix: str) -> list[str]:
+        """Names of the folders directly below `prefix`; none where there is nothing."""
+        path = self._path(prefix)
+        with said(self._shown(prefix)):
+            self._fs.invalidate_cache(path)  # others write here too
+            try:
+                found = self._fs.ls(path, detail=True)
+            except FileNotFoundError:
+                return []
+            return [info["name"].rstrip("/").rpartition("/")[2] for info in found if info["type"] == "directory"]
+
     def delete(self, prefix: str) -> None:
         """Remove all below `prefix`, the manifest first, so that no reader starts on what is going."""
         for path in (f"{prefix}/{MANIFEST}", prefix):

@@ -158,7 +158,7 @@ def fan_part(task):
 def fan_merge(task):
     """The files of the attempts that count."""
     folder = Path(task.arguments["folder"], task.job_id)
-    files = [str(folder / f"part-{part:05d}-{attempt}") for part, attempt in sorted(task.winners.items())]
+    files = [str(folder / f"part-{part}-{attempt}") for part, attempt in sorted(task.winners.items())]
     if task.attempt <= task.arguments.get("die", {}).get("merge", 0):
         die(task)
     assert all(Path(path).exists() for path in files)

@@ -17,7 +17,7 @@ FAILURE = Failure("WorkerLostError", "gone")
 
 
 def part(number, attempt=1):
-    return Ticket("job-1", f"part-{number:05d}", attempt)
+    return Ticket("job-1", f"part-{number}", attempt)
 
 
 def waiting(book):
@@ -165,7 +165,7 @@ class TestAttempts:
 class TestParts:
     def test_as_many_as_there_are_workers_are_in_flight_at_a_time(self, book, fanned):
         assert book.flights(["job-1"]) == [{part(0): "queued", part(1): "queued"}]
-        assert waiting(book)[1:] == ["job-1-part-00000-1", "job-1-part-00001-1"]
+        assert waiting(book)[1:] == ["job-1-part-0-1", "job-1-part-1-1"]
         book.claim(part(0), "w1")
         book.finish(part(0))
         assert book.flights(["job-1"]) == [{part(1): "queued", part(2): "queued"}]
@@ -207,7 +207,7 @@ class TestParts:
     def test_a_cancelled_job_takes_back_what_waits_and_leaves_what_runs_to_its_worker(self, book, fanned):
         book.claim(part(0), "w1")
         assert book.cancel("job-1")
-        assert "job-1-part-00001-1" not in waiting(book)
+        assert "job-1-part-1-1" not in waiting(book)
         assert book.flights(["job-1"]) == [{part(0): "w1"}]
         assert not book.is_wanted(part(0))
         for act in (

@@ -57,7 +57,7 @@ class Modelled:
 
     def release(self, width: int) -> None:
         while self.released < self.parts and len(self.flights) < width:
-            self.flights[f"part-{self.released:05d}"] = [1, 0, "queued"]
+            self.flights[f"part-{self.released}"] = [1, 0, "queued"]
             self.released += 1
 
 
@@ -109,7 +109,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def ticket(self, job_id, data):
         """Any ticket that there may be: of a step in flight, of one that was or never was, new or out of date."""
         flights = self.model[job_id].flights
-        step = data.draw(st.sampled_from([*flights, *flights, "begin", "part-00000", "merge"]))
+        step = data.draw(st.sampled_from([*flights, *flights, "begin", "part-0", "merge"]))
         newest = flights.get(step, [1])[0]
         return Ticket(job_id, step, data.draw(st.sampled_from([newest, newest, newest, 1, 2, newest + 1])))
 

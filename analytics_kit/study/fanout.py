@@ -1,0 +1,143 @@
+"""How do many processes work on one study? One plans, each takes a part, one merges.
+
+What they hand on lies in the store (`handover`), in a folder for each attempt (`attempts`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from analytics_kit.errors import BadArchiveError, StoreError
+from analytics_kit.model import Options, Progress, Split, Task
+from analytics_kit.study import handover, pipeline
+from analytics_kit.study.archive import Archive, Member, without_gc
+from analytics_kit.study.attempts import Committed, job_folder, kept_if_committed, latest, own_folder
+from analytics_kit.study.issues import Issues
+from analytics_kit.study.shard import run_shard
+from analytics_kit.study.source import open_members
+from analytics_kit.study.store import Store
+
+
+def begin(task: Task, store: Store, part: str, merge: str) -> Committed | Split:
+    """Plan the study; do all the work if it is little, else hand it out to tasks of the given names."""
+    prefix = own_folder(task)
+    done = latest(store, job_folder(task.arguments, task.job_id), task.step, before=task.attempt)
+    if done is None:
+        options = Options.of(**task.arguments["options"])
+        with (
+            kept_if_committed(store, prefix),
+            pipeline.planned(task.arguments["source"], options, store, task.report) as (archive, plan, issues),
+        ):
+            if task.can_split and len(plan.shards) > 1:
+                handover.write_plan(store, prefix, archive, plan, issues)
+            else:
+                pipeline.complete(archive, plan, issues, options, store, prefix, task.report, task.begin_commit)
+        done = _committed(store, prefix)
+    if "shards" in done.manifest:
+        return Split(len(done.manifest["shards"]), done.manifest["raw_bytes"], part, merge)
+    return done
+
+
+def part(task: Task, store: Store) -> None:
+    """Work on one shard, unless an earlier attempt has done it: then commit what that one wrote."""
+    prefix, folder = own_folder(task), job_folder(task.arguments, task.job_id)
+    assert task.part is not None  # noqa: S101  it is one of a Split
+    done = latest(store, folder, task.step, before=task.attempt)
+    with kept_if_committed(store, prefix):
+        if done is not None:
+            total = done.manifest["raw_bytes"]
+            task.report(Progress("processing", total, total, fraction=1.0))
+            store.commit(prefix, done.manifest)
+            return
+        plan = _plan_of(store, folder)
+        options = Options.of(**task.arguments["options"])
+        with without_gc():
+            shard, members = handover.read_shard(store, *plan, task.part)
+            advance = _Advance(task, shard.raw_bytes)
+            with _opened(task, store, plan, members) as archive:
+                result = run_shard(archive, shard, options, store, prefix, advance)
+        advance.finish()
+        handover.write_result(store, prefix, result, shard.raw_bytes)
+
+
+def merge(task: Task, store: Store) -> Committed:
+    """Make the result from the parts' results, and remove the plan, which nobody needs any more."""
+    folder = job_folder(task.arguments, task.job_id)
+    done = latest(store, folder, task.step)
+    if done is None:
+        try:
+            done = _merged(task, store, folder)
+        except StoreError:
+            done = latest(store, folder, task.step)  # one that was given up may have ended well, and tidied up
+            if done is None:
+                raise
+    for name in store.folders(folder):
+        if name.startswith("begin-"):
+            store.delete(f"{folder}/{name}")
+    return done
+
+
+def _merged(task: Task, store: Store, folder: str) -> Committed:
+    prefix = own_folder(task)
+    options = Options.of(**task.arguments["options"])
+    with kept_if_committed(store, prefix), without_gc():
+        planned = _plan_of(store, folder)
+        plan, found, members = handover.read_plan(store, *planned)
+        task.report(Progress("merging", plan.raw_bytes, plan.raw_bytes))
+        results = []
+        for number in range(len(planned.manifest["shards"])):
+            part = _committed(store, f"{folder}/part-{number}-{task.winners[number]}")
+            results.append(handover.read_result(store, part.manifest))
+        issues = Issues(options.on_error)
+        issues.list = found
+        with _opened(task, store, planned, members) as archive:
+            pipeline.conclude(archive, plan, results, issues, options, store, prefix, task.begin_commit)
+    return _committed(store, prefix)
+
+
+class _Advance:
+    """Reports how far a part is; at its end exactly what the plan says of it, whatever its files turned out to be."""
+
+    def __init__(self, task: Task, total: int) -> None:
+        self._task, self._total = task, total
+        self._done = 0
+        self(0)
+
+    def __call__(self, raw_bytes: int) -> None:
+        self._done = min(self._done + raw_bytes, self._total)
+        share = self._done / self._total if self._total else 1.0
+        self._task.report(Progress("processing", self._done, self._total, fraction=share))
+
+    def finish(self) -> None:
+        self(self._total)
+
+
+def _opened(task: Task, store: Store, plan: Committed, members: Sequence[Member]) -> Archive:
+    """The study opened for some of its members, if it still is the one that was planned."""
+    nested = handover.read_nested(store, plan.prefix) if any(member.container for member in members) else []
+    archive = open_members(task.arguments["source"], members, nested)
+    planned: Mapping[str, Any] = plan.manifest
+    if archive.size_bytes and archive.size_bytes != planned["source_bytes"]:
+        archive.close()
+        raise BadArchiveError(
+            f"{archive.name} has changed since the work began: it has {archive.size_bytes:,} bytes, "
+            f"it had {planned['source_bytes']:,}.",
+            hint="Submit it again once it is complete.",
+        )
+    archive.size_bytes = planned["source_bytes"]  # of a folder that was not listed it is not known
+    return archive
+
+
+def _plan_of(store: Store, folder: str) -> Committed:
+    plan = latest(store, folder, "begin")
+    if plan is None:
+        raise handover.gone(f"{folder}/begin")
+    return plan
+
+
+def _committed(store: Store, prefix: str) -> Committed:
+    manifest = store.manifest(prefix)
+    if manifest is None:
+        raise handover.gone(prefix)
+    return Committed(prefix, manifest)
