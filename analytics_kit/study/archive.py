@@ -149,19 +149,23 @@ class ZipArchive(Archive):
         members: list[Member] = []
         nested: list[Member] = []
         for raw_name, flags, method, crc, packed, raw, offset, file_type in entries:
-            text, is_known = decoded_name(raw_name, flags)
-            if prefix:
-                text = prefix + text
-            if not is_known:
-                self.notes.append((text, "name_encoding", "the file name has no encoding mark; it was guessed"))
+            if raw_name.isascii() and 0 not in raw_name:  # nearly always: it costs to ask further
+                text = prefix + raw_name.decode()
+            else:
+                decoded, is_known = decoded_name(raw_name, flags)
+                text = prefix + decoded
+                if not is_known:
+                    self.notes.append((text, "name_encoding", "the file name has no encoding mark; it was guessed"))
             if file_type in NO_FILES:
                 self.notes.append((text, *NO_FILES[file_type]))
                 continue
             if text.endswith("/"):
                 self.folders.append(text.rstrip("/"))
                 continue
-            member = Member(text, raw, packed, crc, method, bool(flags & ENCRYPTED), offset, number)
-            (nested if _is_zip(text) else members).append(member)
+            member = Member._make((text, raw, packed, crc, method, bool(flags & ENCRYPTED), offset, number, ""))
+            # macOS adds `._` files of the same name, which are no ZIPs
+            is_zip = text[-4:].lower() == ".zip" and not text.rpartition("/")[2].startswith("._")
+            (nested if is_zip else members).append(member)
         self.members += members
         for member in nested:
             safety.check_nesting(depth + 1, member.name)
@@ -243,11 +247,6 @@ class ZipArchive(Archive):
         self._spool.close()
         for container in self._containers.values():
             container.close()
-
-
-def _is_zip(name: str) -> bool:
-    """Whether a member is a ZIP by its name; macOS adds `._` files of the same name that are none."""
-    return name[-4:].lower() == ".zip" and not name.rpartition("/")[2].startswith("._")
 
 
 def _header_room(member: Member) -> int:

@@ -87,7 +87,8 @@ def read_directory(container: Container, directory: Directory) -> Iterator[Entry
             raw, packed, at = _large(extra, (raw, packed, at))
         position += name_bytes + extra_bytes + comment_bytes
         file_type = attributes >> 28 if system in _UNIX else 0
-        yield Entry(name, flags, method, crc, packed, raw, at + directory.shift, file_type)
+        # `_make` takes half the time of a call with eight arguments
+        yield Entry._make((name, flags, method, crc, packed, raw, at + directory.shift, file_type))
 
 
 def find_directory(container: Container) -> Directory:

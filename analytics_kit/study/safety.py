@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Sequence
-from operator import attrgetter, gt
+from operator import add, attrgetter, sub
 
 from analytics_kit.errors import UnsafeArchiveError
 from analytics_kit.model import Options
@@ -13,7 +13,6 @@ from analytics_kit.study.directory import Directory, Entry, decoded_name
 RATIO_FROM_BYTES = 64 << 20
 """What inflates to less can't do harm, however well it was packed."""
 _LOCAL_HEADER_BYTES = 30
-_OFFSET = attrgetter("offset")
 _DEVICE = ("device", "a device, pipe or socket and no file; it was left out")
 NO_FILES = {
     stat.S_IFLNK >> 12: ("link", "a link to another file; it was left out"),
@@ -57,8 +56,9 @@ class Safety:
             )
         if not entries:
             return
-        names, _, _, _, packed_sizes, raw_sizes, _, _ = zip(*entries, strict=True)
-        largest, longest = max(raw_sizes), max(map(len, names))
+        names, _, _, _, packed_sizes, raw_sizes, offsets, _ = zip(*entries, strict=True)
+        lengths = [*map(len, names)]
+        largest, longest = max(raw_sizes), max(lengths)
         if largest > (limit := self._options.max_member_bytes):
             raise _over(
                 f"{_file(entries[raw_sizes.index(largest)])} in {name} would inflate to {_size(largest)}",
@@ -66,9 +66,8 @@ class Safety:
                 f"max_member_bytes={largest}",
             )
         if longest > (limit := self._options.max_name_length):
-            entry = next(entry for entry in entries if len(entry.name) == longest)
             raise _over(
-                f"{_file(entry)} in {name} has a name of {longest:,} bytes",
+                f"{_file(entries[lengths.index(longest)])} in {name} has a name of {longest:,} bytes",
                 f"{limit:,} (max_name_length)",
                 f"max_name_length={longest}",
             )
@@ -85,7 +84,9 @@ class Safety:
                 f"{_size(self._options.max_raw_bytes)} (max_raw_bytes)",
                 f"max_raw_bytes={self._raw}",
             )
-        _check_places(name, entries, directory, size)
+        ends = [*map(add, map(add, offsets, lengths), packed_sizes)]  # all but the fixed part of the headers
+        if max(map(sub, ends, [*offsets[1:], directory.start])) > -_LOCAL_HEADER_BYTES:
+            _check_places(name, sorted(entries, key=attrgetter("offset")), directory, size)
 
     def _check_ratio(self, name: str, raw: int, packed: int) -> None:
         limit = self._options.max_ratio
@@ -99,24 +100,21 @@ class Safety:
 
 
 def _check_places(name: str, entries: Sequence[Entry], directory: Directory, size: int) -> None:
-    """Files in the file, before the directory, and one behind the other.
+    """Files, in the order of their places, lie in the ZIP before its directory and one behind the other.
 
     A local header is counted with the fields it has at least. One that is longer may reach into the next file
     unseen, but not the packed data of all files together beyond the size of the ZIP, which is what a bomb needs.
     """
-    order = entries
-    for _ in range(2):
-        ends = [entry.offset + _LOCAL_HEADER_BYTES + len(entry.name) + entry.packed_bytes for entry in order]
-        starts = [*map(_OFFSET, order[1:]), directory.start]
-        if not any(map(gt, ends, starts)):
-            return
-        order = sorted(entries, key=_OFFSET)  # they nearly always are in order
-    at = next(i for i, (end, start) in enumerate(zip(ends, starts, strict=True)) if end > start)
-    entry = order[at]
+    ends = [entry.offset + _LOCAL_HEADER_BYTES + len(entry.name) + entry.packed_bytes for entry in entries]
+    starts = [*(entry.offset for entry in entries[1:]), directory.start]
+    at = next((i for i, (end, start) in enumerate(zip(ends, starts, strict=True)) if end > start), None)
+    if at is None:
+        return
+    entry = entries[at]
     if max(entry.offset, ends[at]) > size:
         what = f"lies outside the ZIP: it would end at byte {ends[at]:,} of {size:,}"
-    elif at + 1 < len(order):
-        what = f"shares bytes with {_file(order[at + 1])}"
+    elif at + 1 < len(entries):
+        what = f"shares bytes with {_file(entries[at + 1])}"
     else:
         what = "lies over the ZIP's directory"
     raise UnsafeArchiveError(
