@@ -87,7 +87,7 @@ def sweep_if_due(store: Store, now: float, max_bytes: int | None, keep_s: float 
         return None
     if swept_at is not None and abs(now - swept_at) < HOUR_S:
         return None
-    with store.create(MARKER):  # first, so that others don't sweep too; if they do it does no harm
+    with store.create(MARKER, safe=False):  # first, so that others don't sweep too; if they do it does no harm
         pass
     return sweep(store, now, max_bytes, keep_s)
 

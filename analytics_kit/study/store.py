@@ -64,15 +64,16 @@ class Store:
         return f"{self.name}/{path}" if path else self.name
 
     @contextmanager
-    def create(self, path: str) -> Iterator[IO[bytes]]:
+    def create(self, path: str, *, safe: bool = True) -> Iterator[IO[bytes]]:
         """A new file to write to; its folder is made.
 
-        It is there, safe from a loss of power, when the block has ended well; else what was there before still is,
-        which an object store may lose. Errors of writing are StoreErrors; others in the block stay what they are.
+        It is there when the block has ended well, with its bytes safe from a loss of power; else what was there
+        before still is, which an object store may lose. Errors of writing are StoreErrors; others in the block stay
+        what they are. `safe=False` is for files that nobody will miss.
         """
         where, target = self._shown(path), self._path(path)
         if self._local:
-            opened = local_file(Path(target), where, self._make_root)
+            opened = local_file(Path(target), where, self._make_root, safe)
         else:
             opened = remote_file(self._fs, target, where)
         with opened as file:
@@ -105,9 +106,10 @@ class Store:
         with self.create(path) as file:
             file.write(text)
         if self._local:
-            with said(self._shown(path)):
-                for folder in [*Path(prefix).parents, Path("..")] if prefix else [Path("..")]:
-                    sync_folder(Path(self._root, folder))
+            with said(
+                self._shown(path)
+            ):  # makes names safe that were given before, too: a file system has one journal
+                sync_folder(Path(self._path(prefix)))
 
     def manifest(self, prefix: str) -> dict[str, Any] | None:
         """The manifest below `prefix`; None where nothing was committed."""
@@ -151,7 +153,7 @@ class Store:
     def check(self) -> None:
         """Write and remove a small file. Raises StoreError where that can't be done."""
         probe = f"{PROBE}{os.getpid()}-{secrets.token_hex(4)}"
-        with self.create(probe) as file:
+        with self.create(probe, safe=False) as file:
             file.write(b"ok")
         self.remove(probe)
 
@@ -256,7 +258,8 @@ def _changed(info: dict[str, Any]) -> float:
     for name in _TIMES:
         value = info.get(name)
         if isinstance(value, str):
-            value = datetime.fromisoformat(value)
+            with suppress(ValueError):
+                value = datetime.fromisoformat(value)
         if isinstance(value, datetime):
             return value.timestamp()
         if isinstance(value, int | float):

@@ -1,4 +1,4 @@
-"""How is a file written so that it is whole and safe from a loss of power, or not there at all?"""
+"""How is a file written so that it is whole, its bytes safe from a loss of power, or not there at all?"""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def said(where: str) -> Iterator[None]:
 
 
 @contextmanager
-def local_file(target: Path, where: str, make_root: Callable[[], None]) -> Iterator[IO[bytes]]:
+def local_file(target: Path, where: str, make_root: Callable[[], None], safe: bool) -> Iterator[IO[bytes]]:
     """A file in a folder, which is made: written beside, made safe, and moved into place when the block ends well."""
     beside = target.with_name(f"{target.name}.{secrets.token_hex(4)}~")
     with said(where):
@@ -36,10 +36,10 @@ def local_file(target: Path, where: str, make_root: Callable[[], None]) -> Itera
         yield cast(IO[bytes], _Told(file, where))
         with said(where):
             file.flush()
-            os.fsync(file.fileno())
+            if safe:
+                os.fsync(file.fileno())
             file.close()
             beside.replace(target)
-            sync_folder(target.parent)
     except BaseException:
         with suppress(Exception):  # what went wrong first is what has to be told
             file.close()

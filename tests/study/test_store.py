@@ -211,7 +211,7 @@ def test_another_store(store, tmp_path):
 def test_the_manifest_is_written_last(studies, store, monkeypatch):
     written = []
     create = Store.create
-    monkeypatch.setattr(Store, "create", lambda self, path: written.append(path) or create(self, path))
+    monkeypatch.setattr(Store, "create", lambda self, path, **how: written.append(path) or create(self, path, **how))
     pipeline.run(studies.zip(STUDY), Options(), store, "r")
     written = [path for path in written if not path.startswith(".probe")]
     assert written[0] == "r/events/mouse_movement-00000.parquet"

@@ -61,7 +61,7 @@ def test_a_block_that_fails_leaves_what_was_there(store, tmp_path, error):
     assert names(tmp_path) == ["a"]
 
 
-def test_contents_are_safe_before_the_name_and_the_name_before_the_end(store, tmp_path, monkeypatch):
+def test_contents_are_safe_before_the_name_and_names_when_it_is_committed(store, tmp_path, monkeypatch):
     done = []
     sync, replace = os.fsync, Path.replace
 
@@ -76,11 +76,11 @@ def test_contents_are_safe_before_the_name_and_the_name_before_the_end(store, tm
     monkeypatch.setattr(os, "fsync", synced)
     monkeypatch.setattr(Path, "replace", replaced)
     store.commit("results/k/j", {})
-    root = tmp_path / "store"
-    inodes = [(root / name).stat().st_ino for name in (f"results/k/j/{MANIFEST}", "results/k/j")]
-    assert done[:3] == [inodes[0], "replace", inodes[1]]
-    above = {path.stat().st_ino for path in (root / "results/k", root / "results", root, tmp_path)}
-    assert set(done[3:]) == above
+    folder = tmp_path / "store" / "results" / "k" / "j"
+    assert done == [(folder / MANIFEST).stat().st_ino, "replace", folder.stat().st_ino]
+    done.clear()
+    write(store, "results/k/j/a")
+    assert done == [(folder / "a").stat().st_ino, "replace"]
 
 
 def test_a_folder_that_can_not_be_synced_is_no_trouble(store, monkeypatch):
@@ -180,6 +180,13 @@ def test_a_full_store_is_a_store_error(studies, monkeypatch, fails_at):
     with pytest.raises(StoreError, match=rf"full://{fails_at}/r/events/.*parquet: No space left on device") as caught:
         pipeline.run(studies.zip(STUDY), Options(), store, "r")
     assert caught.value.hint
+    assert store.files("") == []
+
+
+def test_what_an_object_store_got_of_a_block_that_fails_is_removed():
+    store = Store("memory://kit-test-writing")
+    with pytest.raises(ValueError, match="enough"), store.create("a") as file:
+        fail(file, ValueError("enough"))
     assert store.files("") == []
 
 
