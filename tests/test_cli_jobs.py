@@ -177,9 +177,7 @@ class TestVerbs:
         assert run.stdout.splitlines() == [f"{ids[0]} cancelled", f"{ids[1]} cancelled"]
         assert "No job has the id 'nonesuch'" in run.stderr
         assert kit("cancel", "--all", **stuck).stdout.splitlines() == [f"{ids[2]} cancelled"]
-        run = kit("cancel", ids[0], **stuck)
-        assert run.returncode == 1
-        assert "is cancelled; it can't be cancelled any more" in run.stderr
+        assert kit("cancel", ids[0], **stuck).stdout.splitlines() == [f"{ids[0]} cancelled"]
         assert kit("cancel", "--all", **stuck).returncode == 0
 
     def test_retry_makes_new_jobs(self, kit, bad):
@@ -229,7 +227,7 @@ class TestOneJob:
     def test_has_a_log(self, kit, bad):
         job_id = failed_job(kit, bad)
         lines = kit("jobs", job_id, "--log").stdout.splitlines()
-        assert re.fullmatch(r"\d\d:\d\d:\d\d queued", lines[0])
+        assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d queued", lines[0])
         assert "BadArchiveError" in "\n".join(lines)
         assert told(kit("jobs", job_id, "--log", "--json"))["log"] == lines
 

@@ -125,7 +125,9 @@ def table(tmp_path):
     """table() → what a completed job answers; its result can be opened."""
 
     def make(folder="a"):
-        Store(str(tmp_path)).commit(folder, {"schema_version": 1, "summary": {"trials": 1}})
+        Store(str(tmp_path)).commit(
+            folder, {"schema_version": 1, "summary": {"trials": 1}, "provenance": {"n": folder}}
+        )
         return {"store": str(tmp_path), "prefix": folder, "summary": {}}
 
     return make
@@ -306,7 +308,7 @@ class TestAwait:
 
         for number, job in enumerate(reversed(jobs)):
             later(fake.end, job, result=table(str(number)), after_s=0.1 * (number + 1))
-        assert [result._prefix for result in asyncio.run(main())] == ["2", "1", "0", "2"]
+        assert [result.provenance["n"] for result in asyncio.run(main())] == ["2", "1", "0", "2"]
 
     def test_wait_for_ends_the_waiting_only(self, job, watcher):
         async def main():
@@ -373,7 +375,7 @@ class TestTogether:
         for number, job in enumerate(reversed(jobs)):
             later(fake.end, job, result=table(str(number)), after_s=0.1 * (number + 1))
         results = ak.gather(*jobs, jobs[0], timeout=LIMIT_S)
-        assert [result._prefix for result in results] == ["2", "1", "0", "2"]
+        assert [result.provenance["n"] for result in results] == ["2", "1", "0", "2"]
 
     def test_gather_raises_the_first_failure_in_order(self, watcher, fake, table):
         jobs = [Job(watcher, fake.put()) for _ in range(3)]
@@ -551,8 +553,8 @@ def test_delete_removes_the_tables(tmp_path):
             client.get_job(job.id)
         assert list(client.jobs()["job_id"]) == [kept.id]
         assert len(kept.result().trials) == 4
-        prefixes = [path.parent.name for path in (tmp_path / "home").rglob("manifest.json")]
-        assert prefixes == [f"{kept.id}-1"]
+        folders = [path.parent.parent.name for path in (tmp_path / "home").rglob("manifest.json")]
+        assert folders == [kept.id]
         assert list(client.as_completed([kept])) == [kept]
         again = client.submit(study)
         assert again != job

@@ -33,7 +33,7 @@ class _Work:
     """On the monotonic clock: when its time is up."""
 
     def note(self, words: str) -> None:
-        self.log.append(f"{datetime.now(UTC):%H:%M:%S} {words}")
+        self.log.append(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {words}")
 
     def start(self) -> None:
         self.note("started")
@@ -124,6 +124,7 @@ class LocalBackend:
     def cancel(self, job_id: str) -> bool:
         """Whether the job is cancelled now; a task that runs is stopped at its next report."""
         with self._changed:
+            self._record(job_id)
             try:
                 self.move(Ticket(job_id), State.CANCELLED)
             except RefusedError as refused:

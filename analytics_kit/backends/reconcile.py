@@ -74,7 +74,7 @@ def reconcile(connection: Connection, code: str, dead: Collection[str] = ()) -> 
                 if now_s - since > PATIENCE_S:
                     _fail(book, job_id, WorkerLostError("Nobody works on the job any more."))
             elif (limit_s := record.time_limit_s) and now_s > (record.started_at or now_s) + limit_s + LATE_S:
-                _fail(book, job_id, JobTimeoutError(f"The job ran longer than time_limit_s={limit_s:g}."))
+                _fail(book, job_id, JobTimeoutError(f"The job ran longer than its time limit of {limit_s:g} s."))
     connection.set(SUSPECTS, json.dumps(suspects))
     if connection.set(SWEPT, b"", nx=True, ex=SWEEP_EVERY_S):
         queue = Queue(QUEUE, connection=connection, serializer=JSONSerializer)

@@ -29,6 +29,7 @@ from analytics_kit.settings import Settings, without_secrets
 CONNECT_TIMEOUT_S = 2.0
 ANSWER_TIMEOUT_S = 10.0
 POLL_S = 1.0
+ERROR_LINES = 20
 LEAVE_LIMIT_S = 10.0
 """Workers have this long to let go of a job that is to be deleted."""
 NO_WORKER = "No worker listens on this Redis; the job waits. Start one with: analytics-kit worker"
@@ -168,7 +169,9 @@ class RedisBackend:
     def log(self, job_id: str) -> Sequence[str]:
         """What happened to the job, with the end of its worker's output."""
         lines, record = self._call(lambda book: (book.log(job_id), book.get(job_id)))
-        return [*lines, *(record.error.log.splitlines() if record.error else ())]
+        if (error := record.error) is None:
+            return lines
+        return [*lines, f"{error.type}: {error.message}", *error.log.rstrip().splitlines()[-ERROR_LINES:]]
 
     def list(self, status: JobStatus | None = None) -> list[JobInfo]:
         """All jobs of this namespace, newest first."""

@@ -126,6 +126,8 @@ def run(book: Book, record: Record, ticket: Ticket, winners: Mapping[int, int] |
     """Do one step of a job and write down what became of it. An attempt that is not wanted ends without a trace."""
     task = RunningTask(book, record, ticket, winners)
     try:
+        if not isinstance(book, SplittingBook):
+            task.start()  # there is nobody to hand it back to
         answer = _called(record, task)
         task.start()
         task.reporter.flush()

@@ -82,7 +82,7 @@ local first = 10 + tonumber(ARGV[9])
 for i = 10, first - 1 do legal = legal or state == ARGV[i] end
 if not legal then return {0, state} end
 call('HSET', RECORD, 'state', to, unpack(ARGV, first))
-say(to)
+say(to == 'running' and 'started' or to)
 local answer = {1}
 if to == 'running' then
   call('HSETNX', RECORD, 'started_at', now)
@@ -136,6 +136,8 @@ if ARGV[7] ~= '' then
   call('HSET', TOLD, STEP, ARGV[7])
   composed(cjson.decode(call('HGET', RECORD, 'split')))
 else
+  local phase = cjson.decode(ARGV[6]).phase
+  if phase ~= cjson.decode(call('HGET', RECORD, 'progress')).phase then say(phase) end
   call('HSET', RECORD, 'progress', ARGV[6])
 end
 call('PUBLISH', CHANNEL, JOB)

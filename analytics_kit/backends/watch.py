@@ -50,7 +50,7 @@ class Watch:
         if self._record is None:
             return None
         if self._ends_at is not None and time.monotonic() > self._ends_at:
-            return JobTimeoutError(f"The job ran longer than time_limit_s={self._record.time_limit_s:g}.")
+            return JobTimeoutError(f"The job ran longer than its time limit of {self._record.time_limit_s:g} s.")
         limit_mb = self._record.memory_limit_mb
         with contextlib.suppress(psutil.Error):
             if limit_mb is not None and (used := psutil.Process(self._pid).memory_info().rss / MB) > limit_mb:

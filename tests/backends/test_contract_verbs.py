@@ -51,7 +51,7 @@ class TestCancel:
         last = beat.read_text()
         time.sleep(0.2)
         assert beat.read_text() == last
-        if mark.exists():  # a backend that kills need not tell the task
+        if mark.exists() and not backend.kills_running:  # a backend that kills need not tell the task
             assert mark.read_text() == "JobCancelledError"
         assert backend.get(job_id) == info
 
@@ -92,7 +92,7 @@ class TestCancel:
             thread.start()
         for thread in threads:
             thread.join()
-        assert sorted(answers) == [False, False, False, True]
+        assert answers == [True] * 4, "it is cancelled, whoever asks"
         gate.touch()
         ended(backend, blocker)
 
@@ -236,7 +236,7 @@ _STEPS = ("queued", "started", "processing", "completed")
 
 def _worded(line):
     """The words of a line of the log, behind its time."""
-    found = re.fullmatch(r"\d\d:\d\d:\d\d (.*)", line)
+    found = re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d (.*)", line)
     assert found, line
     return found[1]
 
@@ -329,7 +329,7 @@ print(LocalBackend(Settings.of()).submit(JobRequest("deeds.echo", {}, "survives"
 from analytics_kit.backends.redis import RedisBackend
 from analytics_kit.model import JobRequest
 from analytics_kit.settings import Settings
-backend = RedisBackend({backend._url!r}, Settings.of(namespace="contract"))
+backend = RedisBackend({backend._url!r}, Settings.of(namespace="contract"), "deeds")
 print(backend.submit(JobRequest("deeds.echo", {{}}, "survives", "/data/study.zip")).job_id)
 """
     else:
@@ -337,7 +337,7 @@ print(backend.submit(JobRequest("deeds.echo", {{}}, "survives", "/data/study.zip
 from analytics_kit.backends.embedded import EmbeddedBackend
 from analytics_kit.model import JobRequest
 from analytics_kit.settings import Settings
-backend = EmbeddedBackend(Settings.of(home={str(backend._settings.home)!r}, workers=1), "deeds.warm")
+backend = EmbeddedBackend(Settings.of(home={str(backend._settings.home)!r}, workers=1), "deeds")
 print(backend.submit(JobRequest("deeds.echo", {{}}, "survives", "/data/study.zip")).job_id)
 """
     job_id = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()

@@ -197,10 +197,10 @@ class TestCancel:
 
 
 class TestLimits:
-    def test_a_job_that_takes_too_long(self, backend, asked):
-        error = ended(backend, backend.submit(asked("stuck", time_limit_s=0.5)).job_id).error
+    def test_a_job_that_takes_too_long(self, backend, asked, gate):
+        error = ended(backend, backend.submit(asked("stuck", gate=gate, time_limit_s=0.5)).job_id).error
         assert type(error.error()) is JobTimeoutError
-        assert error.message == "The job ran longer than time_limit_s=0.5."
+        assert error.message == "The job ran longer than its time limit of 0.5 s."
 
     def test_a_job_in_parts_that_takes_too_long(self, backend, asked, gate, tmp_path):
         job_id = backend.submit(asked("fan", parts=4, folder=tmp_path, gate=gate, time_limit_s=0.7)).job_id

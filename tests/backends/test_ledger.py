@@ -97,7 +97,7 @@ class TestRecords:
 
     def test_the_log_tells_what_happened(self, book, fanned):
         said = [line.split(" ", 2)[2] for line in book.log("job-1")]
-        assert said == ["queued", "begin taken by w1", "running", "split into 3 parts"]
+        assert said == ["queued", "begin taken by w1", "started", "split into 3 parts"]
 
 
 class TestAttempts:
