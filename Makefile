@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo lab test check format bench clean
+.PHONY: help demo lab test check format chaos bench clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -27,6 +27,9 @@ check: .venv/dev ## formatter, linter and types, changing nothing
 format: .venv/dev ## format and mend what can be mended
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
+
+chaos: .venv/dev ## kill processes at random for five minutes while 100 jobs run; nothing may be lost
+	$(BIN)/python tests/chaos/chaos.py --seconds 300 --jobs 100 --seed $${SEED:-1}
 
 bench: .venv/dev ## speed and memory as ratios against peers; prints a table
 	$(BIN)/python -m benchmarks

@@ -31,3 +31,14 @@ def twenty_members(folder: Path, seed: int) -> Path:
         for name in source.namelist()[:20]:
             target.writestr(name, source.read(name))
     return path
+
+
+def sixteen_shards(folder: Path) -> Path:
+    """1 GB raw, which is 16 shards."""
+    path = folder / "sixteen_shards.zip"
+    return path if path.exists() else sample_study(path, participants=100, trials=5, trial_s=1_130)
+
+
+def half_a_gigabyte(folder: Path) -> Path:
+    """0.5 GB raw."""
+    return sample_study(folder / "half_a_gigabyte.zip", participants=50, trials=5, trial_s=1_130)

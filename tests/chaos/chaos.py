@@ -14,7 +14,6 @@ import signal
 import sys
 import tempfile
 import time
-from collections import Counter
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -40,7 +39,7 @@ class Figures:
     seed: int
     jobs: int = 0
     seconds: float = 0.0
-    kills: dict[str, int] = field(default_factory=Counter)
+    kills: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS_OF_KILL, 0))
     completed: int = 0
     cancelled: int = 0
     done_again: int = 0
@@ -61,10 +60,10 @@ class Figures:
 def run(folder: Path, seconds: float, jobs: int, seed: int) -> Figures:
     """Submit `jobs` jobs over `seconds` while processes are killed, wait for all, and look for what went wrong."""
     chance, figures = random.Random(seed), Figures(seed)
-    os.environ["PYTHONPATH"] = str(Path(__file__).parent)
-    client_module.CODE = "chaos_tasks"
     studies = _studies(folder)
     expected = _expected(folder, studies)
+    os.environ["PYTHONPATH"] = str(Path(__file__).parent)
+    before, client_module.CODE = client_module.CODE, "chaos_tasks"
     client = ak.connect("embedded", home=folder / "home", workers=2, retries=100)
     place = place_of(client.settings)
     submitted: dict[ak.Job, Path] = {}
@@ -98,6 +97,7 @@ def run(folder: Path, seconds: float, jobs: int, seed: int) -> Figures:
         _look_at_keys(client, figures)
         _look_at_files(folder / "home" / "store", submitted, figures)
     finally:
+        client_module.CODE = before
         client.close()
         embedded.stop(client.settings)
     figures.jobs = len(submitted)

@@ -1,15 +1,32 @@
-"""The project's own tasks, with parts so small that a small study has several of them."""
+"""The project's own tasks, with parts so small that a small study has several, and so slow that kills find them."""
+
+import time
 
 from analytics_kit import tasks
-from analytics_kit.study import plan
+from analytics_kit.study import fanout, pipeline, plan
+from analytics_kit.study.store import Store
 
 SHARD_BYTES = 400_000
+WORK_S = 0.3
+COMMIT_S = 0.1
 
 
 def warm():
-    """Whoever is forked from here cuts studies small."""
-    plan.SHARD_BYTES = SHARD_BYTES
+    """Whoever is forked from here cuts studies small, and takes its time."""
+    plan.SHARD_BYTES = pipeline.SHARD_BYTES = SHARD_BYTES
+    fanout.run_shard = pipeline.run_shard = _after(WORK_S, pipeline.run_shard)
+    Store.commit = _after(COMMIT_S, Store.commit)
     tasks.warm()
+
+
+def _after(seconds, act):
+    def slow(*arguments, **more):
+        time.sleep(seconds)
+        done = act(*arguments, **more)
+        time.sleep(seconds)
+        return done
+
+    return slow
 
 
 discard, tidy = tasks.discard, tasks.tidy

@@ -1,0 +1,150 @@
+"""How fast is the queue itself: latencies, small jobs a second, what a second worker brings, what safety costs?"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+
+import analytics_kit as ak
+from analytics_kit.backends import embedded
+from analytics_kit.study import pipeline
+from analytics_kit.study.store import Store
+from benchmarks import studies
+
+Row = tuple[str, str, str, bool]
+SMALL_JOBS = 500
+
+
+@contextmanager
+def broker(home: Path, workers: int) -> Iterator[ak.Client]:
+    """A client of an embedded broker of its own whose workers are up; it is gone afterwards."""
+    client = ak.connect("embedded", home=home, workers=workers)
+    try:
+        while client.queue_status()["workers"] < workers:
+            time.sleep(0.05)
+        yield client
+    finally:
+        client.close()
+        embedded.stop(client.settings)
+
+
+def p95(values: list[float]) -> float:
+    """The value that 95 % are not above."""
+    return sorted(values)[int(len(values) * 0.95) - 1]
+
+
+def latencies(folder: Path) -> Iterator[Row]:
+    """From submit to running, and from the end of a job to its waiting client, one job at a time."""
+    path = studies.twenty_members(folder, 0)
+    starts, ends = [], []
+    with broker(folder / "latency", 2) as client:
+        client.submit(path, refresh=True).wait()
+        for _ in range(100):
+            job = client.submit(path, refresh=True)
+            job.wait()
+            seen = time.time()  # the broker's clock is this machine's
+            info = job.info()
+            starts.append((info.started_at - info.created_at).total_seconds())
+            ends.append(seen - info.ended_at.timestamp())
+    for what, values in (("submit → running, p95", starts), ("end → seen by who waits, p95", ends)):
+        yield what, f"{1000 * p95(values):.0f} ms (median {1000 * median(values):.0f})", "< 50 ms", p95(values) < 0.05
+
+
+def throughput(folder: Path) -> Iterator[Row]:
+    """Many small jobs on two workers."""
+    path = studies.twenty_members(folder, 0)
+    with broker(folder / "throughput", 2) as client:
+        client.submit(path, refresh=True).wait()
+        start = time.perf_counter()
+        jobs = [client.submit(path, refresh=True) for _ in range(SMALL_JOBS)]
+        for _ in client.as_completed(jobs):
+            pass
+        rate = SMALL_JOBS / (time.perf_counter() - start)
+    yield f"{SMALL_JOBS} jobs of 20 members on 2 workers", f"{rate:.0f} jobs/s", "≥ 40", rate >= 40
+
+
+def second_worker(folder: Path) -> Iterator[Row]:
+    """A study of 16 shards with one worker and with two, by turns."""
+    path = studies.sixteen_shards(folder)
+    times: dict[int, list[float]] = {1: [], 2: []}
+    for _ in range(2):
+        for workers in times:
+            with broker(folder / f"workers-{workers}", workers) as client:
+                job = client.submit(path, refresh=True)
+                job.result()
+                info = job.info()
+                times[workers].append((info.ended_at - info.started_at).total_seconds())
+    one, two = min(times[1]), min(times[2])
+    parts = sum("done" in line.split() for line in job.log().splitlines())
+    yield (
+        f"a study of {parts} shards: two workers against one",
+        f"{one:.1f} s and {two:.1f} s: {one / two:.2f} times",
+        "≥ 1.6",
+        one / two >= 1.6,
+    )
+
+
+def safety(folder: Path) -> Iterator[Row]:
+    """What record, reconciler and limits cost a job of 500 MB: the same steps on the queue, and one after the other here."""
+    path = studies.half_a_gigabyte(folder)
+    with broker(folder / "safety", 1) as client:
+        on_queue = []
+        for _ in range(3):
+            job = client.submit(path, refresh=True, time_limit_s=600, memory_limit_mb=4000)
+            job.result()
+            info = job.info()
+            on_queue.append((info.ended_at - info.started_at).total_seconds())
+    here = []
+    for turn in range(3):
+        store = Store(str(folder / "plain"))
+        start = time.perf_counter()
+        pipeline.run(str(path), ak.Options(), store, f"results/{turn}")
+        here.append(time.perf_counter() - start)
+    cost = min(on_queue) / min(here) - 1
+    yield (
+        "record, parts, reconciler and limits, of a 500 MB job",
+        f"{min(on_queue):.2f} s, without {min(here):.2f} s: {cost:+.1%}",
+        "≤ 5 %",
+        cost <= 0.05,
+    )
+
+
+def fairness(folder: Path) -> Iterator[Row]:
+    """How long a small job takes while a large one has all workers, against how long it takes alone."""
+    large, small = studies.sixteen_shards(folder), studies.twenty_members(folder, 0)
+    with broker(folder / "fairness", 2) as client:
+        client.submit(small, refresh=True).wait()
+        alone = _took(client, small)
+        job = client.submit(large, refresh=True)
+        while job.progress.phase != "processing":
+            time.sleep(0.01)
+        beside = [_took(client, small) for _ in range(5)]
+        still = not job.done()
+        job.wait()
+        info = job.info()
+        whole = (info.ended_at - info.started_at).total_seconds()
+    assert still, "the large job ended too soon to be waited behind"
+    shard = whole / 8
+    yield (
+        "a small job beside one of 16 shards",
+        f"{max(beside):.2f} s at most, alone {alone:.2f} s, a shard {shard:.2f} s",
+        "< 2 shards",
+        max(beside) < 2 * shard,
+    )
+
+
+def _took(client: ak.Client, path: Path) -> float:
+    start = time.perf_counter()
+    client.submit(path, refresh=True).wait()
+    return time.perf_counter() - start
+
+
+def rows(folder: Path) -> Iterator[Row]:
+    """All of it."""
+    assert threading.active_count() < 10
+    for measure in (latencies, throughput, second_worker, fairness, safety):
+        yield from measure(folder)

@@ -1,0 +1,13 @@
+"""45 seconds of `make chaos`: nothing is lost, wrong, committed twice or left behind."""
+
+from chaos import run
+
+
+def test_jobs_survive_kills_at_random(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", "")
+    figures = run(tmp_path, seconds=35, jobs=14, seed=20261125)
+    print(figures)
+    assert figures.is_clean, figures
+    assert figures.completed + figures.cancelled == figures.jobs == 14
+    assert sum(figures.kills.values()) >= 8
+    assert figures.done_again >= 2, "the kills hit nothing"
