@@ -89,7 +89,7 @@ def second_worker(folder: Path) -> Iterator[Row]:
 
 
 def safety(folder: Path) -> Iterator[Row]:
-    """What record, reconciler and limits cost a job of 500 MB: the same steps on the queue, and one after the other here."""
+    """What record, parts, reconciler and limits cost a job of 500 MB: on the queue, with one worker, and here."""
     path = studies.half_a_gigabyte(folder)
     with broker(folder / "safety", 1) as client:
         on_queue = []

@@ -62,6 +62,8 @@ def settings_environment(settings: Settings) -> dict[str, str]:
     """Environment variables that give a new process the same settings, but for the broker's."""
     home = str(settings.home.expanduser().absolute())
     told = {"ANALYTICS_KIT_HOME": home, "ANALYTICS_KIT_STORE": settings.store_url()}
+    if settings.store_limit_gb is not None:
+        told["ANALYTICS_KIT_STORE_LIMIT_GB"] = str(settings.store_limit_gb)
     if settings.sources is not None:
         told["ANALYTICS_KIT_SOURCES"] = ":".join(str(path) for path in settings.sources)
     return told

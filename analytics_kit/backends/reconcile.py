@@ -65,6 +65,7 @@ def reconcile(connection: Connection, code: str, dead: Collection[str] = ()) -> 
                 if where == "queued" and ticket.task_id not in queued:
                     since = suspects[ticket.task_id] = before.get(ticket.task_id, now_s)
                     if now_s - since > PATIENCE_S:
+                        _forget_taken(connection, ticket)
                         book.hand_back(ticket, "its task had gone from the queue")
                 elif where not in ("queued", "later") and where not in living and (settled or where in dead):
                     error = WorkerLostError(f"The worker {where}, which worked on the job, is gone.")
@@ -126,6 +127,13 @@ def take_over(connection: Connection) -> None:
 def _fail(book: Steps, job_id: str, error: WorkerLostError | JobTimeoutError) -> None:
     with contextlib.suppress(RefusedError):
         book.move(Ticket(job_id, "", 0), State.FAILED, error=Failure.of(error))
+
+
+def _forget_taken(connection: Connection, ticket: Ticket) -> None:
+    """What rq still knows of a task that a worker took and died."""
+    taken = f"rq:queue:{QUEUE}:intermediate"
+    connection.lrem(taken, 1, ticket.task_id)
+    connection.delete(f"{taken}:first_seen:{ticket.task_id}", f"rq:job:{ticket.task_id}")
 
 
 def _by_namespace(connection: Connection, key: str) -> list[tuple[Steps, list[str]]]:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from analytics_kit.errors import StoreError
 from analytics_kit.model import Task
-from analytics_kit.study.store import Store
+from analytics_kit.study.store import MANIFEST, Store
 
 
 class Committed(NamedTuple):
@@ -63,15 +63,20 @@ def kept_if_committed(store: Store, prefix: str) -> Iterator[None]:
 
 
 def remove_rest(store: Store, folder: str, prefix: str) -> None:
-    """Remove the folders in a job's folder that the result below `prefix` does not refer to.
+    """Remove the files in a job's folder that the result below `prefix` does not refer to.
 
     Does nothing where there is no result (any more): who removed it, removes the rest.
     """
     manifest = store.manifest(prefix)
     if manifest is None:
         return
-    paths = [f"{prefix}/", *manifest["tables"].values(), *(part["path"] for part in manifest["parts"])]
-    needed = {path.removeprefix(f"{folder}/").partition("/")[0] for path in paths}
+    needed = {f"{prefix}/{MANIFEST}", *manifest["tables"].values(), *(part["path"] for part in manifest["parts"])}
     for name in store.folders(folder):
-        if name not in needed:
+        below = f"{folder}/{name}/"
+        if not any(path.startswith(below) for path in needed):
             store.delete(f"{folder}/{name}")
+        else:
+            needed.add(f"{below}{MANIFEST}")  # by which an attempt that lives on knows that it has ended
+    for file in store.files(folder):
+        if file.path not in needed:
+            store.remove(file.path)

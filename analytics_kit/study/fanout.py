@@ -12,7 +12,7 @@ from analytics_kit.errors import BadArchiveError, StoreError
 from analytics_kit.model import Options, Progress, Split, Task
 from analytics_kit.study import handover, pipeline
 from analytics_kit.study.archive import Archive, Member, without_gc
-from analytics_kit.study.attempts import Committed, job_folder, kept_if_committed, latest, own_folder
+from analytics_kit.study.attempts import Committed, job_folder, kept_if_committed, latest, own_folder, remove_rest
 from analytics_kit.study.issues import Issues
 from analytics_kit.study.shard import run_shard
 from analytics_kit.study.source import open_members
@@ -62,7 +62,7 @@ def part(task: Task, store: Store) -> None:
 
 
 def merge(task: Task, store: Store) -> Committed:
-    """Make the result from the parts' results, and remove the plan, which nobody needs any more."""
+    """Make the result from the parts' results, and remove what was handed on, which nobody needs any more."""
     folder = job_folder(task.arguments, task.job_id)
     done = latest(store, folder, task.step)
     if done is None:
@@ -72,9 +72,7 @@ def merge(task: Task, store: Store) -> Committed:
             done = latest(store, folder, task.step)  # one that was given up may have ended well, and tidied up
             if done is None:
                 raise
-    for name in store.folders(folder):
-        if name.startswith("begin-"):
-            store.delete(f"{folder}/{name}")
+    remove_rest(store, folder, done.prefix)
     return done
 
 

@@ -217,8 +217,10 @@ def _look_at_files(store: Path, submitted, figures: Figures) -> None:
         told = json.loads(manifest.read_text())
         named |= {manifest, *(store / path for path in told["tables"].values())}
         named |= {store / part["path"] for part in told["parts"]}
-    known = {"store.id", ".swept"}
+    known = {"store.id", ".swept", "manifest.json"}  # parts keep theirs, and no other job has one: see below
     found = {path for path in store.rglob("*") if path.is_file() and path.name not in known}
+    folders = {str(Path(prefix).parent) for prefix in results}
+    found |= {p for p in store.rglob("manifest.json") if str(p.parent.parent.relative_to(store)) not in folders}
     figures.left_files += sorted(str(path.relative_to(store)) for path in found - named)
 
 

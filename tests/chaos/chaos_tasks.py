@@ -6,7 +6,7 @@ from analytics_kit import tasks
 from analytics_kit.study import fanout, pipeline, plan
 from analytics_kit.study.store import Store
 
-SHARD_BYTES = 400_000
+SHARD_BYTES = 40_000
 WORK_S = 0.3
 COMMIT_S = 0.1
 
