@@ -18,10 +18,10 @@ from rich.table import Table
 
 import analytics_kit as ak
 from analytics_kit.backends import embedded
-from benchmarks import studies
+from benchmarks import jobs, recovery, studies
+from benchmarks.jobs import Row
 
 ROUNDS = 5
-Row = tuple[str, str, str, bool]
 
 
 def seconds(act: Callable[[], object]) -> float:
@@ -130,15 +130,23 @@ def high_water(pid: int) -> int:
     return 0
 
 
+def speed(folder: Path) -> Iterator[Row]:
+    """Against the loop that people write today."""
+    yield against_pandas("4,800 members of 2.8 KB", studies.small_files(folder), 20, folder)
+    yield against_pandas("32 trials of 200,000 rows", studies.large_files(folder), 4, folder)
+
+
+PARTS = {"speed": speed, "latency": latency, "memory": memory, "jobs": jobs.rows, "recovery": recovery.rows}
+
+
 def main() -> int:
-    """Measure and print."""
+    """Measure and print; arguments choose parts."""
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        rows.append(against_pandas("4,800 members of 2.8 KB", studies.small_files(folder), 20, folder))
-        rows.append(against_pandas("32 trials of 200,000 rows", studies.large_files(folder), 4, folder))
-        rows += latency(folder)
-        rows += memory(folder)
+        for name in sys.argv[1:] or PARTS:
+            for row in PARTS[name](Path(scratch)):
+                print(*row[:3], "" if row[3] else "MISSED", sep=" | ", file=sys.stderr, flush=True)
+                rows.append(row)
     table = Table("what", "measured", "goal", "", box=None)
     for what, measured, goal, reached in rows:
         table.add_row(what, measured, goal, "reached" if reached else "MISSED")

@@ -41,4 +41,5 @@ def sixteen_shards(folder: Path) -> Path:
 
 def half_a_gigabyte(folder: Path) -> Path:
     """0.5 GB raw."""
-    return sample_study(folder / "half_a_gigabyte.zip", participants=50, trials=5, trial_s=1_130)
+    path = folder / "half_a_gigabyte.zip"
+    return path if path.exists() else sample_study(path, participants=50, trials=5, trial_s=1_130)
