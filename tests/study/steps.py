@@ -120,6 +120,8 @@ def odd_members():
             members[f"{at}/Mouse Clicks.csv"] = mouse((0.1, 1, 1), (0.2, 1, 1), (0.3, 1.25, 1e9))
             members[f"{at}/Mouse Scrolls.csv"] = mouse((0.3, 1, 1), (0.2, 1, 1))
             members[f"{at}/Keyboard Inputs.csv"] = typed((0.1, "a"), (0.5, "Key.space"), (0.7, '","'), ("x", "b"))
+    for name in ("Keyboard Input", "KEYBOARD INPUTS"):  # three files of one kind, and rows of the same times
+        members[f"{folder(2)}/{name}.csv"] = typed((0.1, name[0]), (0.5, "1"), (0.6, "Key.enter"))
     members[f"{folder(3)}/"] = ""
     members[f"{folder(4)}/Mouse Movement.csv"] = ""
     members[f"{folder(5)}/What is this.csv"] = "a,b\n"

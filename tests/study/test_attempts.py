@@ -89,6 +89,16 @@ def test_an_attempt_that_lives_on_does_no_harm(studies, odd):
     assert_same(queue.result(answer), expected)
 
 
+def test_a_plan_that_was_given_up_and_is_finished_late_does_not_count(studies, odd):
+    queue = Queue(studies, odd)
+    split = queue.begin(attempt=10)
+    queue.shard_bytes = 200
+    assert queue.begin(attempt=9).parts > split.parts
+    for number in range(split.parts):
+        queue.part(number)
+    assert_same(queue.result(queue.merge()), studies.process(odd))
+
+
 def test_two_merges_at_once(studies, odd, monkeypatch):
     """The one that was given up comes to its end while its successor reads the plan that it then removes."""
     queue = Queue(studies, odd)
