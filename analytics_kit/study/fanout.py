@@ -30,7 +30,8 @@ def begin(task: Task, store: Store, part: str, merge: str) -> Committed | Split:
             pipeline.planned(task.arguments["source"], options, store, task.report) as (archive, plan, issues),
         ):
             if task.can_split and len(plan.shards) > 1:
-                handover.write_plan(store, prefix, archive, plan, issues)
+                with without_gc():
+                    handover.write_plan(store, prefix, archive, plan, issues)
             else:
                 pipeline.complete(archive, plan, issues, options, store, prefix, task.report, task.begin_commit)
         done = _committed(store, prefix)

@@ -2,6 +2,7 @@
 
 import pytest
 from making import Studies
+from steps import odd_members
 
 
 @pytest.fixture
@@ -14,3 +15,9 @@ def studies(tmp_path):
 def process(studies):
     """process(source, **options) → StudyResult."""
     return studies.process
+
+
+@pytest.fixture
+def odd(studies):
+    """Path of a small study in which much is odd."""
+    return studies.zip(odd_members())
