@@ -118,9 +118,22 @@ def _folders(files: Sequence[Stored]) -> list[Kept]:
             sum(file.size_bytes for file in inside),
             min(file.changed_at for file in inside),
             max(file.changed_at for file in inside),
-            tuple(sorted((f for f in inside if f.path.endswith(f"/{MANIFEST}")), key=lambda f: f.changed_at)),
+            tuple(sorted(_of_results(inside), key=lambda f: f.changed_at)),
         )
         for path, inside in found.items()
+    ]
+
+
+def _of_results(files: Sequence[Stored]) -> list[Stored]:
+    """The manifests that make a result readable: parts and plans have one too, which is for the merge only."""
+    above = {file.path: file.path.rpartition("/")[0] for file in files}
+    plans = {folder for path, folder in above.items() if path.endswith("/shard-0.parquet")}
+    return [
+        file
+        for file in files
+        if file.path.endswith(f"/{MANIFEST}")
+        and above[file.path] not in plans
+        and not above[file.path].rpartition("/")[2].startswith("part-")
     ]
 
 

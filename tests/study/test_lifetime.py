@@ -82,6 +82,16 @@ def test_all_that_a_job_left_counts_as_one(place):
     assert place.left == []
 
 
+def test_parts_and_a_plan_make_no_result_that_could_be_evicted(place):
+    """A job that has run for hours is no result that nobody has used for hours."""
+    for name in ("part-0-1", "begin-1"):
+        place.file(f"{RESULTS}/{KEY}/job/{name}/{MANIFEST}", 3 * HOUR_S)
+    place.file(f"{RESULTS}/{KEY}/job/begin-1/shard-0.parquet", 3 * HOUR_S)
+    place.result(f"{OTHER}/job2", 3 * HOUR_S)
+    assert sweep(place.store, NOW, 0).evicted == 1
+    assert place.left == ["job"]
+
+
 @pytest.mark.parametrize(("age_s", "stays"), [(7 * DAY_S - 60, True), (7 * DAY_S + 60, False)])
 def test_an_unfinished_folder_lives_seven_days_from_the_last_writing_in_it(place, age_s, stays):
     place.file(f"{RESULTS}/{KEY}/job/events/a.parquet", 30 * DAY_S)
