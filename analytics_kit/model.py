@@ -260,11 +260,15 @@ class Task(Protocol):
         """From here on the job can't be cancelled. Raises JobCancelledError when it already was."""
 
 
+ANY = frozenset({"*"})
+"""In place of ids of jobs: any may have changed."""
+
+
 class Changes(Protocol):
     """Word of changed jobs, for as long as the `with` block lasts."""
 
-    def wait(self, timeout_s: float) -> bool:
-        """Whether any job may have changed within `timeout_s`. A lost word is made up for by polling."""
+    def wait(self, timeout_s: float) -> frozenset[str]:
+        """Ids of jobs that may have changed within `timeout_s`; `ANY` where it could be any. Word can be lost."""
 
     def __enter__(self) -> Self: ...
     def __exit__(

@@ -14,12 +14,14 @@ from typing import Any
 
 from analytics_kit.errors import SourceNotFoundError, StoreError
 from analytics_kit.model import HandBack, Split, Task
-from analytics_kit.settings import Settings
+from analytics_kit.settings import Settings, without_secrets
 from analytics_kit.study.attempts import Committed, job_folder, remove_rest
 from analytics_kit.study.store import Store
 
 PART = "analytics_kit.tasks.process_part"
 MERGE = "analytics_kit.tasks.merge_parts"
+_settings: Settings | None = None
+"""Of a worker, which reads them once."""
 
 
 def process_study(task: Task) -> dict[str, Any] | Split:
@@ -58,12 +60,12 @@ def discard(arguments: Mapping[str, Any], job_id: str, result: Mapping[str, Any]
 
 
 def warm() -> None:
-    """Load the compiled kernels, compiling them first where that was never done. Runs no polars."""
-    from analytics_kit.study import (
-        fanout,  # noqa: F401  before the fork, so that no job pays for loading it
-        warm,
-    )
+    """Load what tasks need, so that no job pays for it; compile kernels where that was never done. Runs no polars."""
+    global _settings
+    from analytics_kit.study import fanout, pipeline, warm  # noqa: F401  fanout is loaded for later
 
+    _settings = Settings.of()
+    pipeline.versions()
     warm.warm()
 
 
@@ -83,7 +85,7 @@ def tidy() -> None:
 
 def _store(arguments: Mapping[str, Any]) -> Store:
     """The store that a job's arguments name."""
-    return Store.of(Settings.of(), arguments["store"])
+    return Store.of(_settings or Settings.of(), arguments["store"])
 
 
 def _checked_store(task: Task) -> Store:
@@ -107,13 +109,13 @@ def _answer(task: Task, done: Committed) -> dict[str, Any]:
 def _require_allowed(source: str) -> None:
     from analytics_kit.study.source import is_url
 
-    roots = Settings.of().sources
+    roots = (_settings or Settings.of()).sources
     if roots is None:
         return
     # A URL may say file:// or chain others, so where there are limits only paths are let through.
     path = None if is_url(source) else Path(source).resolve()
     if path is None or not any(path.is_relative_to(root.expanduser().resolve()) for root in roots):
         raise SourceNotFoundError(
-            f"{source} is not below a folder that this worker may read.",
+            f"{without_secrets(source)} is not below a folder that this worker may read.",
             hint="ANALYTICS_KIT_SOURCES on the worker lists the folders it may read.",
         )

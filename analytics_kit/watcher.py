@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from analytics_kit.errors import BrokerUnavailableError, JobNotFoundError
-from analytics_kit.model import Backend, Changes, JobInfo
+from analytics_kit.model import ANY, Backend, Changes, JobInfo
 
 POLL_S = 1.0
 """Word of a change that was lost on the way costs whoever listens at most this."""
@@ -51,6 +51,7 @@ class Watcher:
         self._lock = threading.Lock()
         self._listeners: dict[_Listener, None] = {}
         self._missing: set[str] = set()
+        self._asked_at = 0.0
         self._thread: threading.Thread | None = None
         self._pid = os.getpid()
 
@@ -75,39 +76,44 @@ class Watcher:
             self._listeners.pop(listener, None)
 
     def _run(self) -> None:
-        listening = True
-        while listening:
+        heard: frozenset[str] | None = ANY
+        while heard is not None:
             try:
                 with self.backend.changes() as changes:
-                    while listening:
-                        listening = self._round(changes)
+                    while heard is not None:
+                        heard = self._round(heard, changes)
             except Exception as error:
                 if not isinstance(error, BrokerUnavailableError):
                     logger.exception("Listening for changed jobs failed; asking goes on.")
-                listening = self._round(None)
+                heard = self._round(ANY, None)
 
-    def _round(self, changes: Changes | None) -> bool:
-        """Ask, tell, wait for word of a change; whether anybody listens."""
+    def _round(self, heard: frozenset[str], changes: Changes | None) -> frozenset[str] | None:
+        """Ask for the jobs heard of, tell, wait for word of changes, and give that; None when nobody listens."""
         begun = time.monotonic()
-        if not self._ask():
-            return False
+        if begun - self._asked_at > POLL_S:
+            heard = ANY  # whatever else is heard of, no word that was lost is missed for longer
+        if not self._ask(heard):
+            return None
         time.sleep(min(max(time.monotonic() - begun, PAUSE_S), LONGEST_PAUSE_S))
         if changes is None:
             time.sleep(POLL_S)
-        else:
-            changes.wait(POLL_S)
-        return True
+            return ANY
+        return changes.wait(POLL_S)
 
-    def _ask(self) -> bool:
+    def _ask(self, heard: frozenset[str]) -> bool:
         with self._lock:
             listeners = list(self._listeners)
             if not listeners:
                 self._thread = None
                 return False
+        if heard is ANY:
+            self._asked_at = time.monotonic()
+        else:
+            listeners = [each for each in listeners if each.job_id in heard or each.told is None]
         answers = self._answers(list({listener.job_id for listener in listeners}))
         for listener in listeners:
-            if (heard := answers.get(listener.job_id)) is not None:
-                self._tell(listener, heard)
+            if (answer := answers.get(listener.job_id)) is not None:
+                self._tell(listener, answer)
         return True
 
     def _answers(self, job_ids: list[str]) -> dict[str, Heard]:

@@ -164,7 +164,7 @@ def hosts(folder: Path) -> Iterator[Row]:
 def _has_a_part(job: ak.Job, pid: int) -> bool:
     """Whether the worker of this command has taken a part and not ended it."""
     words = [line.split() for line in job.log().splitlines()]
-    taken = {line[2] for line in words if line[-1].endswith(f"-{pid}-0") and line[2].startswith("part-")}
+    taken = {line[2] for line in words if f"-{pid}-0-" in line[-1] and line[2].startswith("part-")}
     return bool(taken - {line[2] for line in words if line[-1] == "done"})
 
 

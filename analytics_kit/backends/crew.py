@@ -46,7 +46,7 @@ def run_workers(settings: Settings, n: int, code: str) -> int:
     before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         while not pool.stopping or pool.living:
-            with contextlib.suppress(redis.ConnectionError, redis.TimeoutError):
+            with contextlib.suppress(redis.RedisError):
                 pool.tick()
             time.sleep(TICK_S)
         codes = [slot.process.returncode for slot in pool.slots if slot.process is not None]

@@ -9,6 +9,7 @@ try, `ak:submitted` counts submissions, `ak:pool` tells what an embedded pool is
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -35,6 +36,7 @@ from analytics_kit.errors import JobNotFoundError, SettingsError
 Connection = Any
 """A redis.Redis or a pipeline of it; its own types allow for str where ours always has bytes."""
 
+logger = logging.getLogger(__name__)
 QUEUE = "analytics"
 TASK = "analytics_kit.backends.perform.perform"
 ACTIVE, LEAVING, LATER, SUBMITTED = "ak:active", "ak:leaving", "ak:later", "ak:submitted"
@@ -110,14 +112,22 @@ class Ledger:
         with self.connection.pipeline(transaction=False) as pipe:
             for job_id in job_ids:
                 pipe.hgetall(self._key(job_id))
-            return [Record.from_fields(fields) for fields in pipe.execute() if fields]
+            found = pipe.execute()
+        records = []
+        for job_id, fields in zip(job_ids, found, strict=True):
+            try:
+                records += [Record.from_fields(fields)] if fields else []
+            except (ValueError, KeyError, TypeError):  # one that can't be read hides no others
+                logger.warning("The record of job %s can't be read: it is of another version, or damaged.", job_id)
+        return records
 
     def records(self) -> list[Record]:
         """All records, newest first; ids whose record has expired are forgotten."""
         ids = [job_id.decode() for job_id in self.connection.zrevrange(self.index, 0, -1)]
         found = self.get_many(ids)
-        if gone := set(ids) - {record.job_id for record in found}:
-            self.connection.zrem(self.index, *gone)
+        for job_id in set(ids) - {record.job_id for record in found}:
+            if not self.connection.exists(self._key(job_id)):
+                self.connection.zrem(self.index, job_id)
         return found
 
     def states(self) -> list[State]:

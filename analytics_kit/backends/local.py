@@ -16,7 +16,7 @@ from typing import Any, Self
 from analytics_kit.backends.record import Record, RefusedError, State, Ticket, joinable, moved, tagged
 from analytics_kit.backends.running import run
 from analytics_kit.errors import JobNotFoundError, JobTimeoutError, SettingsError
-from analytics_kit.model import Failure, JobInfo, JobRequest, JobStatus, Progress
+from analytics_kit.model import ANY, Failure, JobInfo, JobRequest, JobStatus, Progress
 from analytics_kit.settings import Settings
 
 LOG_LINES = 500
@@ -247,12 +247,12 @@ class LocalChanges:
         self._changed, self._count = changed, count
         self._seen = count()
 
-    def wait(self, timeout_s: float) -> bool:
+    def wait(self, timeout_s: float) -> frozenset[str]:
         """Whether any job changed."""
         with self._changed:
             changed = self._changed.wait_for(lambda: self._count() != self._seen, timeout_s)
             self._seen = self._count()
-        return changed
+        return ANY if changed else frozenset()
 
     def __enter__(self) -> Self:
         return self

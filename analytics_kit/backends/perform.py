@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import signal
 from pathlib import Path
 from typing import Any
 
-from rq import get_current_job
+from rq import Queue, get_current_job
+from rq.serializers import JSONSerializer
 
+from analytics_kit.backends.ledger import QUEUE, Connection
 from analytics_kit.backends.record import RefusedError, Ticket
-from analytics_kit.backends.running import resolve, run
+from analytics_kit.backends.running import HAND_BACK_S, resolve, run
 from analytics_kit.backends.steps import Steps
 from analytics_kit.errors import AnalyticsKitError, OutOfMemoryError, WorkerLostError
-from analytics_kit.model import Failure
+from analytics_kit.model import Failure, HandBack
 
+logger = logging.getLogger(__name__)
+DISCARD = "analytics_kit.backends.perform.discard"
+SWEEP = "analytics_kit.backends.perform.sweep"
 OUTPUT_CHARACTERS = 4000
+DISCARD_AGAIN_S = 60
 
 
 def perform(namespace: str, job_id: str, step: str, attempt: int) -> None:
     """Do one attempt at a step: what rq calls in the forked process. Does nothing when it is out of date."""
-    task = get_current_job()
-    if task is None:
-        raise RuntimeError("perform() is called by rq workers only.")
-    book, ticket = Steps(task.connection, namespace), Ticket(job_id, step, attempt)
+    book, ticket = Steps(_connection(), namespace), Ticket(job_id, step, attempt)
     try:
         record, winners = book.claim(ticket, os.environ["RQ_WORKER_ID"])
     except RefusedError:
+        return
+    except HandBack as why:
+        book.hand_back(ticket, str(why), f"No worker can do it yet: {why}", HAND_BACK_S)
         return
     run(book, record, ticket, winners)
 
@@ -37,31 +44,43 @@ def sweep(code: str) -> None:
     resolve(f"{code}.tidy")()
 
 
+def discard(namespace: str, job_id: str, code: str) -> None:
+    """Remove what a job that has ended left in the store; a task of its own, because a store may be slow."""
+    discarded(Steps(_connection(), namespace), job_id, code)
+
+
+def discarded(book: Steps, job_id: str, code: str) -> None:
+    """Do that here and now. Whatever can't be removed is left to the sweep."""
+    for record in book.get_many([job_id]):
+        try:
+            resolve(f"{code}.discard")(record.arguments, job_id, record.result)
+        except Exception as error:
+            logger.exception("What job %s left can't be removed.", job_id)
+            book.say(job_id, [f"what it left can't be removed: {type(error).__name__}: {error}"])
+    book.tidied(job_id)
+
+
+def queue_discard(book: Steps, job_id: str, code: str) -> None:
+    """Have it done by a worker, by one at a time."""
+    if book.connection.set(f"ak:discard:{book.namespace}:{job_id}", b"", nx=True, ex=DISCARD_AGAIN_S):
+        queue_task(book.connection, DISCARD, book.namespace, job_id, code)
+
+
+def queue_task(connection: Connection, function: str, *arguments: str) -> None:
+    """Give the workers something to do that is no step of a job."""
+    queue = Queue(QUEUE, connection=connection, serializer=JSONSerializer)
+    queue.enqueue_call(function, args=arguments, timeout=-1, result_ttl=0, failure_ttl=1, at_front=True)
+
+
 def lost(book: Steps, ticket: Ticket, error: AnalyticsKitError, output: str = "") -> None:
     """The process of an attempt is gone: have it done again, or fail the job. No effect when it is out of date."""
     for record in book.get_many([ticket.job_id]):
         book.lost(ticket, Failure.of(error, output), record.retries)
 
 
-def tidy(book: Steps, ticket: Ticket, code: str) -> None:
-    """Let go of a step; the last one who worked for a job that has ended removes what it left in the store."""
-    if (record := book.leave(ticket)) is not None:
-        discard(book, record.job_id, code)
-
-
-def discard(book: Steps, job_id: str, code: str) -> None:
-    """Remove what a job that has ended left in the store, whatever its code says that is."""
-    for record in book.get_many([job_id]):
-        try:
-            resolve(f"{code}.discard")(record.arguments, job_id, record.result)
-        except AnalyticsKitError as error:  # whoever removes by age finds it
-            book.say(job_id, [f"what it left can't be removed: {error.message}"])
-    book.tidied(job_id)
-
-
 def cause(status: int | None, out_of_memory: bool = False) -> AnalyticsKitError:
-    """Why a process is gone, from its wait status."""
-    if out_of_memory:
+    """Why a process is gone, from its wait status and whether the kernel has ended any for want of memory."""
+    if out_of_memory and status is not None and status & 0x7F == signal.SIGKILL:
         return OutOfMemoryError(
             "The system ended the process that worked on the job because memory ran out.",
             hint="Run fewer workers on this machine, or process fewer participants at once.",
@@ -78,7 +97,7 @@ def death(status: int | None) -> str:
         return "it was killed (SIGKILL), possibly because memory ran out"
     if number:
         return f"it was ended by {signal.Signals(number).name}"
-    return f"it left with exit code {status >> 8}"
+    return f"it left with exit code {status >> 8} before its work was done"
 
 
 def kernel_kills(vmstat: Path = Path("/proc/vmstat")) -> int:
@@ -95,3 +114,10 @@ def rest_of(output: Any) -> str:
     size = output.seek(0, os.SEEK_END)
     output.seek(max(0, size - OUTPUT_CHARACTERS))
     return str(output.read().decode(errors="replace")).strip()
+
+
+def _connection() -> Connection:
+    task = get_current_job()
+    if task is None:
+        raise RuntimeError("Only rq workers call this.")
+    return task.connection

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -76,7 +77,8 @@ class Pool:
             if slot.process is not None and slot.process.poll() is not None:
                 self._bury(slot, now)
             if slot.process is None and now >= slot.next_at and not self.stopping:
-                slot.name = f"{self.name}-{os.getpid()}-{next(self._number)}"
+                # The token: in a container process ids are the same after a restart.
+                slot.name = f"{self.name}-{os.getpid()}-{next(self._number)}-{secrets.token_hex(2)}"
                 slot.process, slot.pipe = spawn(self.code, slot.name, self.environment, self.socket, self.cwd)
                 slot.started_at = now
 

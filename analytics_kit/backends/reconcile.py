@@ -1,17 +1,17 @@
 """Which steps of jobs has nobody in hand any more, though the ledger says so, and what is to be done about them?
 
 Whoever lives looks, at most once a second all together: workers, the supervisor of an embedded broker, clients that
-ask for a job.
+ask for a job. What looks wrong has to look wrong for a while: a machine that wakes up finds all workers silent.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Collection
+import logging
+from collections.abc import Collection, Mapping
 from itertools import groupby
 
-from rq import Queue
 from rq.exceptions import NoSuchJobError
 from rq.job import Job
 from rq.serializers import JSONSerializer
@@ -20,18 +20,71 @@ from analytics_kit.backends import perform, roster
 from analytics_kit.backends.ledger import ACTIVE, LATER, LEAVING, QUEUE, Connection
 from analytics_kit.backends.record import RefusedError, State, Ticket
 from analytics_kit.backends.steps import Steps, split_members
-from analytics_kit.errors import JobTimeoutError, WorkerLostError
+from analytics_kit.errors import AnalyticsKitError, JobTimeoutError, WorkerLostError
 from analytics_kit.model import Failure
 
-SWEEP = "analytics_kit.backends.perform.sweep"
+logger = logging.getLogger(__name__)
 TURN, SUSPECTS, SWEPT = "ak:turn", "ak:suspects", "ak:swept"
 EVERY_MS = 1000
-PATIENCE_S = 5.0
-"""A task that was taken off the queue has this long to say so in the ledger."""
-SETTLING_S = 15
-"""A server that was started less than this ago has not heard from all workers yet."""
+SILENT_S = 3.0
+"""A worker that has not been heard of is dead when it is still not heard of after this time."""
+LEFT_S = 5.0
+"""A step that no queue and no worker knows of has this long to turn up."""
 LATE_S = 2.0
 SWEEP_EVERY_S = 3600
+
+
+class _Round:
+    """One look at all jobs: what was suspect before, and what is now."""
+
+    def __init__(self, connection: Connection, code: str, dead: Collection[str]) -> None:
+        self.connection, self.code, self.dead = connection, code, dead
+        seconds, micros = connection.time()
+        self.now_s = float(seconds + micros / 1e6)
+        self.living = {name: w for name, w in roster.living(connection).items() if name not in dead}
+        self.queued = {task.decode() for task in connection.lrange(f"rq:queue:{QUEUE}", 0, -1)}
+        self._before: dict[str, float] = json.loads(connection.get(SUSPECTS) or "{}")
+        self.suspects: dict[str, float] = {}
+
+    def looks_wrong(self, what: str, for_s: float) -> bool:
+        """Whether it has looked wrong for so long."""
+        since = self.suspects[what] = self._before.get(what, self.now_s)
+        return self.now_s - since >= for_s
+
+    def step(self, book: Steps, ticket: Ticket, where: str) -> None:
+        """See to a step that is in flight."""
+        if where == "queued":
+            if ticket.task_id not in self.queued and self.looks_wrong(ticket.task_id, LEFT_S):
+                _forget_taken(self.connection, ticket)
+                book.hand_back(ticket, "its task had gone from the queue")
+        elif where in self.dead or (where not in self.living and self.looks_wrong(f"{where} {ticket}", SILENT_S)):
+            perform.lost(book, ticket, WorkerLostError(f"The worker {where}, which worked on the job, is gone."))
+        elif self._is_forgotten(ticket, where) and self.looks_wrong(str(ticket), LEFT_S):
+            perform.lost(book, ticket, WorkerLostError(f"The worker {where} does not work on the job any more."))
+
+    def job(
+        self, book: Steps, job_id: str, flights: Mapping[Ticket, str], limits: tuple[float, float] | None
+    ) -> None:
+        """See to a job that has not ended."""
+        if limits is None:
+            book.forget(job_id)
+            return
+        for ticket, where in flights.items():
+            if where != "later":
+                self.step(book, ticket, where)
+        begun, limit_s = limits
+        if not flights:
+            if self.looks_wrong(job_id, LEFT_S):
+                _fail(book, job_id, WorkerLostError("Nobody works on the job any more."))
+        elif begun and limit_s and self.now_s > begun + limit_s + LATE_S and not self._is_in_hand(flights):
+            # A worker that has it in hand goes by its own clock, which stands still while the machine sleeps.
+            _fail(book, job_id, JobTimeoutError(f"The job ran longer than its time limit of {limit_s:g} s."))
+
+    def _is_forgotten(self, ticket: Ticket, where: str) -> bool:
+        return where in self.living and self.living[where].hand != ticket.task_id
+
+    def _is_in_hand(self, flights: Mapping[Ticket, str]) -> bool:
+        return bool(self.living.keys() & flights.values())
 
 
 def reconcile(connection: Connection, code: str, dead: Collection[str] = ()) -> None:
@@ -44,46 +97,26 @@ def reconcile(connection: Connection, code: str, dead: Collection[str] = ()) -> 
     """
     if not dead and not connection.set(TURN, b"", nx=True, px=EVERY_MS):
         return
-    now_s = _now_s(connection)
-    for member in connection.zrangebyscore(LATER, "-inf", now_s):
+    look = _Round(connection, code, dead)
+    for member in connection.zrangebyscore(LATER, "-inf", look.now_s):
         job, step, attempt = member.decode().rsplit(":", 2)
         namespace, _, job_id = job.rpartition(":")
         Steps(connection, namespace).due(Ticket(job_id, step, int(attempt)))
-    settled = connection.info("server")["uptime_in_seconds"] >= SETTLING_S
-    living = roster.living(connection).keys() - set(dead)
-    queued = {task.decode() for task in connection.lrange(f"rq:queue:{QUEUE}", 0, -1)}
-    suspects: dict[str, float] = {}
-    before = json.loads(connection.get(SUSPECTS) or "{}")
     for book, job_ids in _by_namespace(connection, ACTIVE):
-        records = {record.job_id: record for record in book.get_many(job_ids)}
-        for job_id, flights in zip(job_ids, book.flights(job_ids), strict=True):
-            record = records.get(job_id)
-            if record is None:
-                book.forget(job_id)
-                continue
-            for ticket, where in flights.items():
-                if where == "queued" and ticket.task_id not in queued:
-                    since = suspects[ticket.task_id] = before.get(ticket.task_id, now_s)
-                    if now_s - since > PATIENCE_S:
-                        _forget_taken(connection, ticket)
-                        book.hand_back(ticket, "its task had gone from the queue")
-                elif where not in ("queued", "later") and where not in living and (settled or where in dead):
-                    error = WorkerLostError(f"The worker {where}, which worked on the job, is gone.")
-                    perform.lost(book, ticket, error)
-            if not flights:
-                since = suspects[job_id] = before.get(job_id, now_s)
-                if now_s - since > PATIENCE_S:
-                    _fail(book, job_id, WorkerLostError("Nobody works on the job any more."))
-            elif (limit_s := record.time_limit_s) and now_s > (record.started_at or now_s) + limit_s + LATE_S:
-                _fail(book, job_id, JobTimeoutError(f"The job ran longer than its time limit of {limit_s:g} s."))
-    connection.set(SUSPECTS, json.dumps(suspects))
-    if connection.set(SWEPT, b"", nx=True, ex=SWEEP_EVERY_S):
-        queue = Queue(QUEUE, connection=connection, serializer=JSONSerializer)
-        queue.enqueue_call(SWEEP, args=(code,), timeout=-1, result_ttl=0, failure_ttl=1)
+        for job_id, flights, limits in zip(job_ids, book.flights(job_ids), book.limits(job_ids), strict=True):
+            with _others_go_on(job_id):
+                look.job(book, job_id, flights, limits)
     for book, job_ids in _by_namespace(connection, LEAVING):
         for job_id, flights in zip(job_ids, book.flights(job_ids), strict=True):
-            if not living.intersection(flights.values()) and (settled or set(flights.values()) <= set(dead)):
-                perform.discard(book, job_id, code)
+            with _others_go_on(job_id):
+                if not look.living.keys() & flights.values():
+                    perform.queue_discard(book, job_id, code)
+    connection.set(SUSPECTS, json.dumps(look.suspects))
+    if connection.set(SWEPT, b"", nx=True, ex=SWEEP_EVERY_S):
+        perform.queue_task(connection, perform.SWEEP, code)
+    took_ms = int(1000 * (_now_s(connection) - look.now_s))
+    if took_ms * 5 > EVERY_MS:  # with very many jobs, others get a chance between two looks
+        connection.set(TURN, b"", px=took_ms * 5)
 
 
 def bury(connection: Connection, worker: str, code: str) -> None:
@@ -112,6 +145,8 @@ def take_over(connection: Connection) -> None:
     for key in connection.scan_iter("rq:*", count=1000):
         connection.delete(key)
     connection.delete(TURN, SUSPECTS)
+    for key in connection.scan_iter("ak:discard:*", count=1000):
+        connection.delete(key)
     left: list[tuple[float, Steps, Ticket, str]] = []
     for book, job_ids in _by_namespace(connection, ACTIVE):
         created = {record.job_id: record.created_at for record in book.get_many(job_ids)}
@@ -124,7 +159,18 @@ def take_over(connection: Connection) -> None:
             perform.lost(book, ticket, WorkerLostError("The worker and the broker ended while the job ran."))
 
 
-def _fail(book: Steps, job_id: str, error: WorkerLostError | JobTimeoutError) -> None:
+@contextlib.contextmanager
+def _others_go_on(job_id: str):  # type: ignore[no-untyped-def]  # a generator of nothing
+    """One job that can't be seen to keeps no other from being seen to."""
+    try:
+        yield
+    except AnalyticsKitError:
+        raise
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+        logger.exception("Job %s can't be looked after.", job_id)
+
+
+def _fail(book: Steps, job_id: str, error: AnalyticsKitError) -> None:
     with contextlib.suppress(RefusedError):
         book.move(Ticket(job_id, "", 0), State.FAILED, error=Failure.of(error))
 

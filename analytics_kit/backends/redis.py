@@ -20,10 +20,12 @@ from redis.retry import Retry
 
 from analytics_kit.backends import ledger, roster
 from analytics_kit.backends.ledger import Ledger
+from analytics_kit.backends.perform import discarded
 from analytics_kit.backends.reconcile import reconcile
 from analytics_kit.backends.record import Record
+from analytics_kit.backends.steps import Steps
 from analytics_kit.errors import BrokerUnavailableError, SettingsError
-from analytics_kit.model import JobInfo, JobRequest, JobStatus, Progress
+from analytics_kit.model import ANY, JobInfo, JobRequest, JobStatus, Progress
 from analytics_kit.settings import Settings, without_secrets
 
 CONNECT_TIMEOUT_S = 2.0
@@ -161,9 +163,11 @@ class RedisBackend:
     def delete(self, job_id: str) -> None:
         """Forget a job that has ended, once nobody works for it any more."""
         ends = time.monotonic() + LEAVE_LIMIT_S
-        while self._call(lambda book: book.is_leaving(job_id)) and time.monotonic() < ends:
+        while (left := self._call(lambda book: book.is_leaving(job_id))) and time.monotonic() < ends:
             self._call(lambda book: reconcile(book.connection, self._code))
             time.sleep(0.05)
+        if left:  # no worker does it
+            self._call(lambda book: discarded(Steps(book.connection, book.namespace), job_id, self._code))
         self._call(lambda book: book.delete(job_id))
 
     def log(self, job_id: str) -> Sequence[str]:
@@ -243,31 +247,35 @@ class RedisChanges:
         self._pubsub: Any = None
         self._said_at = time.monotonic()
 
-    def wait(self, timeout_s: float) -> bool:
-        """Whether any job may have changed; at the latest every second it says so, and the reader polls."""
+    def wait(self, timeout_s: float) -> frozenset[str]:
+        """Ids of jobs that changed; at the latest every second it says that any may have, and the reader polls."""
         try:
             heard = self._heard(min(timeout_s, POLL_S))
         except redis.RedisError:
             self._let_go()
             time.sleep(min(timeout_s, 0.2))
-            heard = True
-        if heard or time.monotonic() - self._said_at >= POLL_S:
+            heard = ANY
+        if time.monotonic() - self._said_at >= POLL_S:
+            heard = ANY
+        if heard is ANY:
             self._said_at = time.monotonic()
-            return True
-        return False
+        return heard
 
-    def _heard(self, limit_s: float) -> bool:
+    def _heard(self, limit_s: float) -> frozenset[str]:
         if self._pubsub is None:
             self._pubsub = self._subscribed()
-            return True
+            return ANY
         ends = time.monotonic() + limit_s
         while (left_s := ends - time.monotonic()) > 0:
+            ids = set()
             message = self._pubsub.get_message(timeout=left_s)
-            if message and message["type"] == "message":
-                while self._pubsub.get_message(timeout=0):
-                    pass
-                return True
-        return False
+            while message:
+                if message["type"] == "message":
+                    ids.add(message["data"].decode())
+                message = self._pubsub.get_message(timeout=0)
+            if ids:
+                return frozenset(ids)
+        return frozenset()
 
     def _subscribed(self) -> Any:
         book = self._book()

@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from analytics_kit.backends.ledger import QUEUE, Connection
 
 POOL = "ak:pool"
 
 
+class Worker(NamedTuple):
+    """One that lives: its state, and the task that it says it has in hand."""
+
+    state: str
+    hand: str
+
+
 def workers(connection: Connection) -> tuple[int, int]:
     """How many workers live, and how many of them are busy. A worker's key goes seconds after its last heartbeat."""
-    states = living(connection)
-    return len(states), list(states.values()).count(b"busy")
+    states = [worker.state for worker in living(connection).values()]
+    return len(states), states.count("busy")
 
 
-def living(connection: Connection) -> dict[str, bytes]:
-    """State of each worker that lives, by name."""
+def living(connection: Connection) -> dict[str, Worker]:
+    """The workers that live, by name."""
     keys = [key.decode() for key in connection.smembers(f"rq:workers:{QUEUE}")]
     with connection.pipeline(transaction=False) as pipe:
         for key in keys:
-            pipe.hget(key, "state")
+            pipe.hmget(key, "state", "hand")
         return {
-            key.removeprefix("rq:worker:"): state for key, state in zip(keys, pipe.execute(), strict=True) if state
+            key.removeprefix("rq:worker:"): Worker(state.decode(), (hand or b"").decode())
+            for key, (state, hand) in zip(keys, pipe.execute(), strict=True)
+            if state
         }
 
 

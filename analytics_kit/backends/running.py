@@ -10,8 +10,8 @@ from typing import Any, Protocol, runtime_checkable
 
 from analytics_kit.backends.record import BEGIN, Record, RefusedError, State, Ticket, as_json, finished
 from analytics_kit.backends.reporting import Reporter
-from analytics_kit.errors import JobFailedError, OutOfMemoryError
-from analytics_kit.model import SCHEMA_VERSION, Failure, HandBack, Progress, Split
+from analytics_kit.errors import BrokerUnavailableError, JobFailedError, OutOfMemoryError
+from analytics_kit.model import Failure, HandBack, Progress, Split
 
 LOG_CHARACTERS = 8000
 HAND_BACK_S = 1.0
@@ -128,7 +128,7 @@ def run(book: Book, record: Record, ticket: Ticket, winners: Mapping[int, int] |
     try:
         if not isinstance(book, SplittingBook):
             task.start()  # there is nobody to hand it back to
-        answer = _called(record, task)
+        answer = resolve(record.task_of(ticket.step))(task)
         task.start()
         task.reporter.flush()
         if isinstance(answer, Split) and isinstance(book, SplittingBook):
@@ -141,6 +141,8 @@ def run(book: Book, record: Record, ticket: Ticket, winners: Mapping[int, int] |
             book.move(ticket, State.COMPLETED, result=result, progress=finished(task.reporter.latest))
     except RefusedError:
         return
+    except BrokerUnavailableError:
+        raise  # nothing can be written down; whoever looks after this process sees that the step was not ended
     except BaseException as error:
         if isinstance(error, HandBack) and isinstance(book, SplittingBook):
             book.hand_back(ticket, str(error), f"No worker can do it yet: {error}", HAND_BACK_S)
@@ -152,20 +154,6 @@ def run(book: Book, record: Record, ticket: Ticket, winners: Mapping[int, int] |
 def failure_of(error: BaseException) -> Failure:
     """The failure that tells of an exception, with the end of its traceback."""
     return Failure.of(_named(error), "".join(traceback.format_exception(error))[-LOG_CHARACTERS:])
-
-
-def newer_version(version: int) -> HandBack:
-    """Why a worker of this version leaves a record of that version alone."""
-    return HandBack(
-        f"the job was submitted by a newer analytics_kit: its record has version {version}, the workers here "
-        f"understand up to version {SCHEMA_VERSION}. Upgrade analytics_kit where the workers run and restart them."
-    )
-
-
-def _called(record: Record, task: RunningTask) -> object:
-    if record.version > SCHEMA_VERSION:
-        raise newer_version(record.version)
-    return resolve(record.task_of(task.step))(task)
 
 
 def _checked(task: str, result: object) -> Mapping[str, Any]:

@@ -97,7 +97,7 @@ if final(to) then
   call('SREM', ACTIVE, MEMBER)
   local pointer = prefix .. call('HGET', RECORD, 'result_key')
   if call('GET', pointer) == JOB then call('EXPIRE', pointer, ttl) end
-  local flights = call('HGETALL', FLIGHT)
+  local flights, was_begun = call('HGETALL', FLIGHT), call('HEXISTS', RECORD, 'started_at') == 1
   for i = 1, #flights, 2 do
     local attempt, _, where = parsed(flights[i + 1])
     if where == 'queued' or where == 'later' then
@@ -108,7 +108,11 @@ if final(to) then
       call('HDEL', FLIGHT, STEP)
     end
   end
-  if to ~= 'completed' or call('HEXISTS', RECORD, 'losses') == 1 then call('SADD', LEAVING, MEMBER) end
+  if was_begun and (to ~= 'completed' or call('HEXISTS', RECORD, 'losses') == 1) then
+    call('SADD', LEAVING, MEMBER)
+  elseif call('HLEN', FLIGHT) == 0 then
+    call('DEL', FLIGHT)
+  end
 end
 call('PUBLISH', CHANNEL, JOB)
 return answer
@@ -119,7 +123,8 @@ return answer
 CLAIM = (
     _PRELUDE
     + """
-if final(state) or where ~= 'queued' then return {0, state} end
+-- Its own a worker may take twice: the first answer was lost.
+if final(state) or (where ~= 'queued' and where ~= ARGV[6]) then return {0, state} end
 put(STEP, attempt, losses, ARGV[6])
 say(STEP .. ' taken by ' .. ARGV[6])
 return {1, call('HGETALL', RECORD), call('HGETALL', WINNERS)}
@@ -218,13 +223,14 @@ return {1}
 """
 )
 
-# A worker lets go of a step. Own: its attempt. Answers {1, 1 when the job has ended, nobody is left who works for it,
-# and there may be something to tidy up}.
+# A worker lets go of a step. Own: its attempt, and 1 when it may have written after the job had ended. Answers {1, 1
+# when the job has ended, nobody is left who works for it, and there may be something to tidy up}.
 LEAVE = (
     _PRELUDE
     + """
 if not final(state) then return {1, 0} end
 if parsed(call('HGET', FLIGHT, STEP)) == ARGV[6] then call('HDEL', FLIGHT, STEP) end
+if ARGV[7] == '1' then call('SADD', LEAVING, MEMBER) end
 if call('HLEN', FLIGHT) > 0 or call('SISMEMBER', LEAVING, MEMBER) == 0 then return {1, 0} end
 return {1, 1}
 """

@@ -15,24 +15,38 @@ import redis
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
-from analytics_kit.backends.ledger import ACTIVE, LEAVING, QUEUE, Ledger
+from analytics_kit.backends.ledger import ACTIVE, LATER, LEAVING, QUEUE, Ledger
 from analytics_kit.backends.record import MERGE, Record, RefusedError, State, Ticket, encoded
-from analytics_kit.model import Failure, Progress, Split
+from analytics_kit.errors import BrokerUnavailableError
+from analytics_kit.model import SCHEMA_VERSION, Failure, HandBack, Progress, Split
 
 T = TypeVar("T")
 BACK_OFF_S = (1.0, 4.0, 16.0)
 """A step that was lost waits so long for its first, second, … new try."""
-PATIENCE = Retry(ExponentialBackoff(cap=1.0, base=0.05), 60, (redis.ConnectionError, redis.TimeoutError))
+AWAY = (redis.ConnectionError, redis.TimeoutError, redis.OutOfMemoryError, redis.ReadOnlyError)
+"""What passes: nobody answers, or the server takes no writes for a while."""
+PATIENCE = Retry(ExponentialBackoff(cap=1.0, base=0.05), 60, AWAY)
 """A broker that restarts is waited for, about a minute, by who has something to write that must not be lost."""
+
+
+def newer_version(version: int) -> HandBack:
+    """Why a worker of this version leaves a record of that version alone."""
+    return HandBack(
+        f"the job was submitted by a newer analytics_kit: its record has version {version}, the workers here "
+        f"understand up to version {SCHEMA_VERSION}. Upgrade analytics_kit where the workers run and restart them."
+    )
 
 
 class Steps(Ledger):
     """The records of one namespace, and the steps that are in flight."""
 
     def claim(self, ticket: Ticket, worker: str) -> tuple[Record, dict[int, int]]:
-        """Take a step on; the record and, for a merge, which attempts at the parts count. Raises RefusedError."""
-        _, fields, winners = self._change("CLAIM", ticket, worker)
-        return Record.from_fields(_pairs(fields)), {int(k): int(v) for k, v in _pairs(winners).items()}
+        """Take a step on; the record and, for a merge, which attempts count. Raises RefusedError, HandBack."""
+        _, flat, winners = self._change("CLAIM", ticket, worker)
+        fields = _pairs(flat)
+        if (version := int(fields[b"version"])) > SCHEMA_VERSION:
+            raise newer_version(version)
+        return Record.from_fields(fields), {int(k): int(v) for k, v in _pairs(winners).items()}
 
     def move(self, ticket: Ticket, to: State, **changes: Any) -> None:
         """Change the state; raises RefusedError when that is not legal or the attempt is not the newest."""
@@ -43,7 +57,7 @@ class Steps(Ledger):
         done = "" if ticket.part is None else str(progress.done)
         try:
             self._checked(self._run("TELL", ticket, encoded({"p": progress})["p"], done))
-        except (redis.ConnectionError, redis.TimeoutError):
+        except redis.RedisError:
             return
 
     def split(self, ticket: Ticket, split: Split) -> None:
@@ -78,17 +92,25 @@ class Steps(Ledger):
         """Add lines to a job's log."""
         texts = [f"{time.time()} {line}" for line in lines]
         if texts and self.connection.exists(self._key(job_id)):
-            self.connection.rpush(f"{self._key(job_id)}:log", *texts)
+            self.connection.rpushx(f"{self._key(job_id)}:log", *texts)
 
-    def leave(self, ticket: Ticket) -> Record | None:
-        """Let go of a step; the record when the job has ended and it is for the caller to tidy up after it."""
-        answer = self._run("LEAVE", ticket._replace(attempt=0), str(ticket.attempt))
-        return self.get(ticket.job_id) if answer[0] and answer[1] else None
+    def leave(self, ticket: Ticket, wrote_late: bool = False) -> bool:
+        """Let go of a step; whether the job has ended and nobody is left but the caller to see that it is tidied up.
+
+        `wrote_late`: the attempt may have written to the store after others had tidied up.
+        """
+        answer = self._run("LEAVE", ticket._replace(attempt=0), str(ticket.attempt), int(wrote_late))
+        return bool(answer[0] and answer[1])
+
+    def has(self, ticket: Ticket, worker: str) -> bool:
+        """Whether the step is in this worker's hand."""
+        value = self.connection.hget(f"{self._key(ticket.job_id)}:flight", ticket.step)
+        return bool(value) and value.decode().split(" ", 2)[::2] == [str(ticket.attempt), worker]
 
     def tidied(self, job_id: str) -> None:
         """Nothing is left of a job that ended but its record and its result."""
         self.connection.srem(LEAVING, self._member(job_id))
-        self.connection.delete(f"{self._key(job_id)}:flight")
+        self.connection.delete(f"{self._key(job_id)}:flight", f"ak:discard:{self._member(job_id)}")
 
     def is_wanted(self, ticket: Ticket) -> bool:
         """Whether the job goes on and this is the newest attempt at the step."""
@@ -96,9 +118,9 @@ class Steps(Ledger):
             pipe.hget(self._key(ticket.job_id), "state")
             pipe.hget(f"{self._key(ticket.job_id)}:flight", ticket.step)
             state, flight = pipe.execute()
-        return bool(state and flight and not State(state.decode()).shown.final) and (
-            int(flight.split()[0]) == ticket.attempt
-        )
+        if state is None or State(state.decode()).shown.final:
+            return False
+        return flight is None or int(flight.split()[0]) == ticket.attempt  # None: it is done, and queues what is next
 
     def flights(self, job_ids: Sequence[str]) -> list[dict[Ticket, str]]:
         """Of each job the steps in flight, and where they are: `queued`, `later` or the worker's name."""
@@ -108,16 +130,27 @@ class Steps(Ledger):
             found = pipe.execute()
         return [
             {
-                Ticket(job_id, step.decode(), int(value.split()[0])): value.decode().split(" ", 2)[2]
-                for step, value in flights.items()
+                Ticket(job_id, step.decode(), int(attempt)): where.decode()
+                for step, (attempt, _, where) in ((step, value.split(b" ", 2)) for step, value in flights.items())
             }
             for job_id, flights in zip(job_ids, found, strict=True)
         ]
+
+    def limits(self, job_ids: Sequence[str]) -> list[tuple[float, float] | None]:
+        """Of each job when it was started and for how long it may run, 0 for what is not known; None: it is gone."""
+        with self.connection.pipeline(transaction=False) as pipe:
+            for job_id in job_ids:
+                pipe.hmget(self._key(job_id), "state", "started_at", "time_limit_s")
+            return [
+                (float(begun or 0), float(limit or 0)) if state else None for state, begun, limit in pipe.execute()
+            ]
 
     def due(self, ticket: Ticket) -> None:
         """Queue a step that has waited for its next try."""
         if self._run("DUE", ticket)[0]:
             self._queue(ticket)
+        else:
+            self.connection.zrem(LATER, f"{self._member(ticket.job_id)}:{ticket.step}:{ticket.attempt}")
 
     def requeue(self, ticket: Ticket) -> None:
         """Give rq the task of a step that is queued; what it had of it is gone."""
@@ -168,6 +201,8 @@ def patiently(act: Callable[[], T], to: State | None = None) -> T:
 
     try:
         return PATIENCE.call_with_retry(attempt, lambda error: None)
+    except AWAY as error:
+        raise BrokerUnavailableError(f"Redis was away for too long: {error}") from error
     except RefusedError as refused:
         if tries > 1 and to is not None and refused.state is to:
             return None  # type: ignore[return-value]  # a change of state has no answer

@@ -113,18 +113,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         place.address.write_text(str(place.socket))
         os.write(chosen.ready, b"1")
         os.close(chosen.ready)
-        pool = Pool(
-            connection, chosen.code, chosen.workers, "embedded", os.environ, place.socket, place.folder, place.log
-        )
-        try:
-            with contextlib.suppress(redis.ConnectionError):
-                keep(connection, place, pool, stopping, chosen.idle)
-        finally:
-            # Without an address nobody new comes while the workers end.
-            place.address.unlink(missing_ok=True)
-            pool.stop()
+        while True:
+            pool = Pool(
+                connection, chosen.code, chosen.workers, "embedded", os.environ, place.socket, place.folder, place.log
+            )
+            try:
+                with contextlib.suppress(redis.ConnectionError):
+                    keep(connection, place, pool, stopping, chosen.idle)
+            finally:
+                # Without an address nobody new comes while the workers end.
+                place.address.unlink(missing_ok=True)
+                pool.stop()
             with contextlib.suppress(redis.RedisError):
                 hand_all_back(connection, "the embedded broker was stopped")
+                if not stopping.is_set() and connection.scard(ledger.ACTIVE):  # who was here already submitted
+                    place.address.write_text(str(place.socket))
+                    continue
+            break
     finally:
         os.close(pipe)
         watcher.wait()
@@ -139,14 +144,16 @@ def keep(connection: redis.Redis, place: Place, pool: Pool, stopping: threading.
     """Keep the pool up until told to stop, or until nothing was submitted or running for `idle_s`."""
     submitted, busy_at = connection.get(ledger.SUBMITTED), time.monotonic()
     while not stopping.wait(TICK_S):
-        pool.tick()
-        reconcile(connection, pool.code)
+        with contextlib.suppress(redis.ResponseError):  # no room, or it takes no writes: that may pass
+            pool.tick()
+            reconcile(connection, pool.code)
         count = connection.get(ledger.SUBMITTED)
         if connection.scard(ledger.ACTIVE) or connection.scard(ledger.LEAVING) or count != submitted:
             submitted, busy_at = count, time.monotonic()
         elif time.monotonic() - busy_at > idle_s:
             with held(place.start_lock, 0) as ours:
                 if ours and not connection.scard(ledger.ACTIVE) and connection.get(ledger.SUBMITTED) == submitted:
+                    place.address.unlink(missing_ok=True)
                     return
 
 

@@ -42,9 +42,8 @@ WATCH_S = 0.2
 """So often a task that runs is looked at."""
 WORKER_TTL_S = 17
 """rq waits WORKER_TTL_S - 15 = 2 seconds for work, then beats its heart."""
-KEY_TTL_S = 8
+KEY_TTL_S = 6
 TASK_TTL_S = 10
-LATE_S = 15
 
 
 class QuickWorker(Worker):
@@ -53,6 +52,8 @@ class QuickWorker(Worker):
     max_connection_wait_time = 2.0
 
     def __init__(self, connection: redis.Redis, name: str, code: str) -> None:
+        self.in_hand: tuple[Steps, Ticket] | None = None
+        """The step that is being worked on, of which every heartbeat tells."""
         super().__init__(
             [Queue(QUEUE, connection=connection, serializer=JSONSerializer)],
             name=name,
@@ -63,16 +64,14 @@ class QuickWorker(Worker):
             log_job_description=False,
         )
         self._code = code
-        self._round_at = time.time()
         self._output = tempfile.TemporaryFile("a+b")  # noqa: SIM115  as long as the worker lives
-        self.in_hand: tuple[Steps, Ticket] | None = None
-        """The step that is being worked on."""
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
         """Live on for KEY_TTL_S, and be listed: after a sleep of the machine the key and the listing were gone."""
         super().heartbeat(KEY_TTL_S, pipeline)
         to: Any = self.connection if pipeline is None else pipeline
-        to.hset(self.key, "state", self.get_state())
+        hand = "" if self.in_hand is None else self.in_hand[1].task_id
+        to.hset(self.key, mapping={"state": self.get_state(), "hand": hand})
         worker_registration.register(self, to)
 
     def get_heartbeat_ttl(self, job: Job, working_time: float = 0.0) -> int:
@@ -80,25 +79,21 @@ class QuickWorker(Worker):
         return TASK_TTL_S
 
     def clean_registries(self) -> None:
-        """Look for what was lost; not right after a sleep of the machine, when all seem lost."""
-        late = time.time() - self._round_at > LATE_S
-        self._round_at = time.time()
-        if not late:
-            super().clean_registries()  # type: ignore[no-untyped-call]  # rq's
-            reconcile(self.connection, self._code)
+        """Look for what was lost, while there is nothing else to do."""
+        super().clean_registries()  # type: ignore[no-untyped-call]  # rq's
+        reconcile(self.connection, self._code)
 
     def monitor_work_horse(self, job: Job, queue: Queue, execution: Any) -> None:
         """Look after the process that does the task until it ends, and see to what it leaves."""
-        if job.func_name != TASK:
-            super().monitor_work_horse(job, queue, execution)
-            return
-        namespace, *words = job.args
-        book, ticket = self.in_hand = Steps(self.connection, namespace), Ticket(*words)
-        watch = patiently(lambda: Watch(book, ticket, self.horse_pid))
+        watch = None
+        if job.func_name == TASK:
+            namespace, *words = job.args
+            book, ticket = self.in_hand = Steps(self.connection, namespace), Ticket(*words)
+            watch = patiently(lambda: Watch(book, ticket, self.horse_pid))
         beat_at = 0.0
         while (status := self._ended_within(WATCH_S)) is None:
-            with contextlib.suppress(redis.ConnectionError, redis.TimeoutError):
-                if watch.look():
+            with contextlib.suppress(redis.RedisError):
+                if watch is not None and watch.look():
                     self.kill_horse()
                 if time.monotonic() - beat_at > HEARTBEAT_S:
                     self.maintain_heartbeats(job, execution)
@@ -108,6 +103,15 @@ class QuickWorker(Worker):
         self.executions.pop(execution.id, None)
         patiently(lambda: self._see_to(job, execution, status, watch))
         self.in_hand = None
+        patiently(self.heartbeat)
+
+    def kill_horse(self, sig: signal.Signals = signal.SIGKILL) -> None:
+        """Kill the task's process and what it started; just after the fork it is still in our own group."""
+        with contextlib.suppress(ProcessLookupError):
+            if os.getpgid(self.horse_pid) == self.horse_pid:
+                os.killpg(self.horse_pid, sig)
+            else:
+                os.kill(self.horse_pid, sig)
 
     def fork_work_horse(self, job: Job, queue: Queue) -> None:
         """Give each task an empty file to print to."""
@@ -141,17 +145,17 @@ class QuickWorker(Worker):
                 return None
             time.sleep(0.01)
 
-    def _see_to(self, job: Job, execution: Any, status: int, watch: Watch) -> None:
-        assert self.in_hand is not None  # noqa: S101
-        book, ticket = self.in_hand
+    def _see_to(self, job: Job, execution: Any, status: int, watch: Watch | None) -> None:
         output = perform.rest_of(self._output)
         if output:
             print(output, file=sys.stderr, flush=True)
+        if watch is not None and self.in_hand is not None:
+            book, ticket = self.in_hand
             book.say(ticket.job_id, (f"{ticket.step}: {line}" for line in output.splitlines()))
-        if status and not watch.over:
-            error = perform.cause(status, watch.kernel_killed)
-            perform.lost(book, ticket, error, output)
-        perform.tidy(book, ticket, self._code)
+            if not watch.over and (status or book.has(ticket, self.name)):
+                perform.lost(book, ticket, perform.cause(status, watch.kernel_killed), output)
+            if book.leave(ticket, wrote_late=watch.over):
+                perform.queue_discard(book, ticket.job_id, self._code)
         if status:
             with self.connection.pipeline() as pipe:
                 self.cleanup_execution(job, pipe, execution)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import datetime
 import platform
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -133,9 +134,15 @@ class _Shards:
             self._report(Progress("processing", self._done, total, fraction=(1 - MERGE_SHARE) * share))
 
 
+@cache
+def versions() -> Mapping[str, str]:
+    """Of us and of what the numbers depend on."""
+    packages = ("analytics_kit", "numpy", "numba", "polars", "pyarrow", "pandas")
+    return {name: version(name) for name in packages}
+
+
 def _provenance(archive: Archive, options: Options) -> dict[str, Any]:
     """How the result came to be, for a methods section and for whoever has to make it again."""
-    packages = ("analytics_kit", "numpy", "numba", "polars", "pyarrow", "pandas")
     return {
         "source": archive.source,
         "source_bytes": archive.size_bytes,
@@ -143,5 +150,5 @@ def _provenance(archive: Archive, options: Options) -> dict[str, Any]:
         "options": options.to_json(),
         "created_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
-        "versions": {name: version(name) for name in packages},
+        "versions": dict(versions()),
     }

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import fsspec
 
-from analytics_kit.errors import BadArchiveError, SourceNotFoundError
+from analytics_kit.errors import AnalyticsKitError, BadArchiveError, SourceNotFoundError
 from analytics_kit.model import Options
 from analytics_kit.settings import without_secrets
 from analytics_kit.study.archive import Archive, Member, ZipArchive
@@ -91,11 +92,25 @@ def _named(source: str) -> Iterator[None]:
         ) from error
     except (ImportError, ValueError) as error:
         raise SourceNotFoundError(
-            f"{without_secrets(source)} can't be opened: {error}.",
+            f"{without_secrets(source)} can't be opened: {_words(error, source)}.",
             hint="Check the URL; s3:// needs pip install 'analytics_kit[s3]', https:// needs aiohttp.",
         ) from error
     except OSError as error:
-        raise SourceNotFoundError(f"{without_secrets(source)} can't be read: {error.strerror or error}.") from error
+        words = error.strerror or _words(error, source)
+        raise SourceNotFoundError(f"{without_secrets(source)} can't be read: {words}.") from error
+    except AnalyticsKitError:
+        raise
+    except Exception as error:  # of whatever library fetches it; its words, and the chain, may hold the URL's secrets
+        if not is_url(source):
+            raise
+        words = f"{type(error).__name__}: {_words(error, source)}"
+        raise SourceNotFoundError(f"{without_secrets(source)} can't be read: {words}.") from None
+
+
+def _words(error: Exception, source: str) -> str:
+    """What an error says, without what the URL has to keep for itself."""
+    said = str(error).replace(source, without_secrets(source))
+    return re.sub(r"\?\S+|//\S+@", lambda found: "//" if found[0].startswith("//") else "", said)
 
 
 def fingerprint(source: str, options: Options | None = None) -> tuple[str, int]:

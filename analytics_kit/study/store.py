@@ -7,7 +7,7 @@ import os
 import re
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Self, cast
@@ -16,7 +16,7 @@ import fsspec
 
 from analytics_kit.errors import StoreError
 from analytics_kit.settings import Settings, without_secrets
-from analytics_kit.study.writing import local_file, remote_file, said, sync_folder
+from analytics_kit.study.writing import local_file, remote_file, said, sync_files, sync_folder
 
 MANIFEST = "manifest.json"
 ID = "store.id"
@@ -50,6 +50,7 @@ class Store:
             raise StoreError(f"{self.name} is no place for a store: {error}.") from error
         self._local = "file" in (self._fs.protocol if isinstance(self._fs.protocol, tuple) else (self._fs.protocol,))
         self._private = private
+        self._unsynced: list[Path] = []
 
     @classmethod
     def of(cls, settings: Settings, url: str | None = None) -> Self:
@@ -67,17 +68,20 @@ class Store:
     def create(self, path: str, *, safe: bool = True) -> Iterator[IO[bytes]]:
         """A new file to write to; its folder is made.
 
-        It is there when the block has ended well, with its bytes safe from a loss of power; else what was there
-        before still is, which an object store may lose. Errors of writing are StoreErrors; others in the block stay
-        what they are. `safe=False` is for files that nobody will miss.
+        It is there when the block has ended well; else what was there before still is, which an object store may
+        lose. The next `commit` makes its bytes safe from a loss of power; `safe=False` is for files that nobody will
+        miss. Errors of writing are StoreErrors; others in the block stay what they are.
         """
+        with self._created(path, safe=False) as file:
+            yield file
+        if self._local and safe:
+            self._unsynced.append(Path(self._path(path)))
+
+    def _created(self, path: str, safe: bool) -> AbstractContextManager[IO[bytes]]:
         where, target = self._shown(path), self._path(path)
         if self._local:
-            opened = local_file(Path(target), where, self._make_root, safe)
-        else:
-            opened = remote_file(self._fs, target, where)
-        with opened as file:
-            yield file
+            return local_file(Path(target), where, self._make_root, safe)
+        return remote_file(self._fs, target, where)
 
     def _make_root(self) -> None:
         root = Path(self._root)
@@ -103,12 +107,14 @@ class Store:
         """Make what lies below `prefix` readable, at once: the manifest is written last, or not at all."""
         text = json.dumps(manifest, ensure_ascii=False, allow_nan=False, indent=1).encode()
         path = f"{prefix}/{MANIFEST}" if prefix else MANIFEST
-        with self.create(path) as file:
+        paths, self._unsynced = self._unsynced, []
+        with said(self._shown(prefix)):
+            sync_files(paths)
+        with self._created(path, safe=True) as file:
             file.write(text)
         if self._local:
-            with said(
-                self._shown(path)
-            ):  # makes names safe that were given before, too: a file system has one journal
+            with said(self._shown(path)):
+                # Makes names safe that were given before, too: a file system has one journal.
                 sync_folder(Path(self._path(prefix)))
 
     def manifest(self, prefix: str) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""How is a file written so that it is whole, its bytes safe from a loss of power, or not there at all?"""
+"""How are files written so that each is whole or not there at all, and their bytes safe from a loss of power?"""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import errno
 import os
 import secrets
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, cast
@@ -65,19 +66,29 @@ def remote_file(file_system: Any, target: str, where: str) -> Iterator[IO[bytes]
         raise
 
 
+def sync_files(paths: Sequence[Path]) -> None:
+    """Make the bytes of files safe. All at once: a disk that is told of many takes hardly longer than for one."""
+    with ThreadPoolExecutor(min(16, len(paths) or 1)) as pool:
+        list(pool.map(_sync, paths))
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder safe, where the file system knows how to."""
     if sys.platform == "win32":
         return
     try:
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        _sync(folder)
     except OSError as error:
         if error.errno not in _CAN_NOT:
             raise
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _begin(path: Path, make_root: Callable[[], None]) -> IO[bytes]:

@@ -44,6 +44,7 @@ class Modelled:
     winners: dict[int, int] = field(default_factory=dict)
     is_leaving: bool = False
     was_lost: bool = False
+    was_begun: bool = False
 
     def holds(self, ticket: Ticket) -> bool:
         return self.flights.get(ticket.step, [0])[0] == ticket.attempt
@@ -53,7 +54,7 @@ class Modelled:
         for step, (_, _, where) in list(self.flights.items()):
             if where in ("queued", "later") or (to is State.COMPLETED and ticket and ticket.step == step):
                 del self.flights[step]
-        self.is_leaving = to is not State.COMPLETED or self.was_lost
+        self.is_leaving = self.was_begun and (to is not State.COMPLETED or self.was_lost)
 
     def release(self, width: int) -> None:
         while self.released < self.parts and len(self.flights) < width:
@@ -78,7 +79,7 @@ class LedgerMachine(RuleBasedStateMachine):
         for job_id in (running, split):
             self.books[0].claim(Ticket(job_id), "w0")
             self.books[0].move(Ticket(job_id), State.RUNNING)
-            self.model[job_id].state = State.RUNNING
+            self.model[job_id].state, self.model[job_id].was_begun = State.RUNNING, True
             self.model[job_id].flights["begin"][2] = "w0"
         self.books[0].split(Ticket(split), Split(3, 300, "deeds.fan_part", "deeds.fan_merge"))
         self.model[split].flights, self.model[split].parts = {}, 3
@@ -116,7 +117,9 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(job_id=jobs, data=st.data(), client=st.integers(0, 1))
     def claim(self, job_id, data, client):
         ticket, job = self.ticket(job_id, data), self.model[job_id]
-        allowed = job.holds(ticket) and job.state not in FINAL and job.flights[ticket.step][2] == "queued"
+        allowed = (
+            job.holds(ticket) and job.state not in FINAL and job.flights[ticket.step][2] in ("queued", f"w{client}")
+        )
         if self.allowed(lambda: self.books[client].claim(ticket, f"w{client}"), allowed):
             job.flights[ticket.step][2] = f"w{client}"
 
@@ -125,6 +128,7 @@ class LedgerMachine(RuleBasedStateMachine):
         ticket, job = self.ticket(job_id, data), self.model[job_id]
         allowed = job.holds(ticket) and job.state in SOURCES[to]
         if self.allowed(lambda: self.books[client].move(ticket, to), allowed):
+            job.was_begun |= to is State.RUNNING
             job.end(to, ticket) if to in FINAL else setattr(job, "state", to)
 
     @rule(job_id=jobs, client=st.integers(0, 1), really=st.sampled_from([False] * 5 + [True]))
@@ -196,7 +200,7 @@ class LedgerMachine(RuleBasedStateMachine):
         told = self.books[client].leave(ticket)
         if job.state in FINAL and job.holds(ticket):
             del job.flights[ticket.step]
-        assert (told is not None) is (job.state in FINAL and not job.flights and job.is_leaving)
+        assert told is (job.state in FINAL and not job.flights and job.is_leaving)
         if told:
             self.books[client].tidied(job_id)
             job.is_leaving = False

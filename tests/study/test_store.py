@@ -210,8 +210,8 @@ def test_another_store(store, tmp_path):
 
 def test_the_manifest_is_written_last(studies, store, monkeypatch):
     written = []
-    create = Store.create
-    monkeypatch.setattr(Store, "create", lambda self, path, **how: written.append(path) or create(self, path, **how))
+    create = Store._created
+    monkeypatch.setattr(Store, "_created", lambda self, path, safe: written.append(path) or create(self, path, safe))
     pipeline.run(studies.zip(STUDY), Options(), store, "r")
     written = [path for path in written if not path.startswith(".probe")]
     assert written[0] == "r/events/mouse_movement-00000.parquet"

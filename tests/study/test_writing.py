@@ -75,12 +75,16 @@ def test_contents_are_safe_before_the_name_and_names_when_it_is_committed(store,
 
     monkeypatch.setattr(os, "fsync", synced)
     monkeypatch.setattr(Path, "replace", replaced)
+    for name in "ab":
+        write(store, f"results/k/j/{name}")
     store.commit("results/k/j", {})
     folder = tmp_path / "store" / "results" / "k" / "j"
-    assert done == [(folder / MANIFEST).stat().st_ino, "replace", folder.stat().st_ino]
+    assert done[:2] == ["replace"] * 2, "they are synced all together"
+    assert set(done[2:4]) == {(folder / name).stat().st_ino for name in "ab"}
+    assert done[4:] == [(folder / MANIFEST).stat().st_ino, "replace", folder.stat().st_ino]
     done.clear()
-    write(store, "results/k/j/a")
-    assert done == [(folder / "a").stat().st_ino, "replace"]
+    store.commit("results/k/j", {})
+    assert len(done) == 3, "what is safe is not synced again"
 
 
 def test_a_folder_that_can_not_be_synced_is_no_trouble(store, monkeypatch):
