@@ -258,6 +258,11 @@ def test_a_worker_reads_only_where_it_may(monkeypatch, here, study, tmp_path):
     assert isinstance(error, ak.SourceNotFoundError)
     assert "ANALYTICS_KIT_SOURCES" in error.hint
     assert isinstance(here.submit(f"file://{study}").exception(LIMIT_S), ak.SourceNotFoundError)
+    from analytics_kit import tasks
+
+    with pytest.raises(ak.SourceNotFoundError) as caught:
+        tasks._require_allowed("s3://KEY:SECRET@bucket/study.zip")
+    assert "SECRET" not in str(caught.value)
     inside = tmp_path / "inside.zip"
     inside.write_bytes(study.read_bytes())
     assert here.submit(inside, refresh=True).exception(LIMIT_S) is None

@@ -121,6 +121,8 @@ not_callable = 7
 
 def discard(arguments, job_id, result):
     """Remove what the job left in its folder, but for what the result names."""
+    if arguments.get("discard_fails"):
+        raise OSError("the store is on fire")
     folder = Path(arguments.get("folder", "/nowhere"), job_id)
     kept = {Path(path) for path in (result or {}).get("files", ())}
     for path in folder.glob("*"):
@@ -202,3 +204,9 @@ def mutter(task):
     print("out of the way", flush=True)
     os.write(2, b"native <b>words</b>\n")
     return {} if task.arguments["how"] == "well" else die(task)
+
+
+def slip_away(task):
+    """End as if all were well."""
+    task.report(Progress("processing"))
+    os._exit(0)
