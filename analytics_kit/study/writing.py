@@ -68,7 +68,7 @@ def remote_file(file_system: Any, target: str, where: str) -> Iterator[IO[bytes]
 
 def sync_files(paths: Sequence[Path]) -> None:
     """Make the bytes of files safe. All at once: a disk that is told of many takes hardly longer than for one."""
-    with ThreadPoolExecutor(min(16, len(paths) or 1)) as pool:
+    with ThreadPoolExecutor(min(6, len(paths) or 1)) as pool:
         list(pool.map(_sync, paths))
 
 
