@@ -100,8 +100,8 @@ def test_cancelled_it_leaves_no_file_and_the_next_job_is_done(client, study, tmp
 
 
 def test_a_limit_ends_it_with_its_name(client, study):
-    with pytest.raises(ak.JobTimeoutError, match=r"time limit of 0\.5 s") as caught:
-        client.submit(study, refresh=True, time_limit_s=0.5).result(LIMIT_S)
+    with pytest.raises(ak.JobTimeoutError, match=r"time limit of 0\.1 s") as caught:
+        client.submit(study, refresh=True, time_limit_s=0.1).result(LIMIT_S)
     assert "time_limit_s" in caught.value.hint
     with pytest.raises(ak.OutOfMemoryError, match="memory_limit_mb=150"):
         client.submit(study, refresh=True, memory_limit_mb=150).result(LIMIT_S)

@@ -9,7 +9,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from rq import Queue, get_current_job
+from rq import Queue
 from rq.serializers import JSONSerializer
 
 from analytics_kit.backends.ledger import QUEUE, Connection
@@ -20,6 +20,8 @@ from analytics_kit.errors import AnalyticsKitError, OutOfMemoryError, WorkerLost
 from analytics_kit.model import Failure, HandBack
 
 logger = logging.getLogger(__name__)
+connection: Connection | None = None
+"""Of the process that does tasks, to its broker."""
 DISCARD = "analytics_kit.backends.perform.discard"
 SWEEP = "analytics_kit.backends.perform.sweep"
 OUTPUT_CHARACTERS = 4000
@@ -27,7 +29,7 @@ DISCARD_AGAIN_S = 60
 
 
 def perform(namespace: str, job_id: str, step: str, attempt: int) -> None:
-    """Do one attempt at a step: what rq calls in the forked process. Does nothing when it is out of date."""
+    """Do one attempt at a step, in the forked process. Does nothing when it is out of date."""
     book, ticket = Steps(_connection(), namespace), Ticket(job_id, step, attempt)
     try:
         record, winners = book.claim(ticket, os.environ["RQ_WORKER_ID"])
@@ -117,7 +119,6 @@ def rest_of(output: Any) -> str:
 
 
 def _connection() -> Connection:
-    task = get_current_job()
-    if task is None:
-        raise RuntimeError("Only rq workers call this.")
-    return task.connection
+    if connection is None:
+        raise RuntimeError("Only workers call this.")
+    return connection

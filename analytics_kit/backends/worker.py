@@ -7,19 +7,15 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import ctypes
-import faulthandler
 import gc
 import os
-import select
 import signal
 import socket
 import sys
 import tempfile
 import threading
 import time
-import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +25,7 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from analytics_kit.backends import perform
+from analytics_kit.backends.horse import Horse
 from analytics_kit.backends.ledger import QUEUE, TASK
 from analytics_kit.backends.reconcile import reconcile
 from analytics_kit.backends.record import Ticket
@@ -56,6 +53,7 @@ class QuickWorker(Worker):
     def __init__(self, connection: redis.Redis, name: str, code: str) -> None:
         self.in_hand: tuple[Steps, Ticket] | None = None
         """The step that is being worked on, of which every heartbeat tells."""
+        self._horse: Horse | None = None
         super().__init__(
             [Queue(QUEUE, connection=connection, serializer=JSONSerializer)],
             name=name,
@@ -82,6 +80,7 @@ class QuickWorker(Worker):
 
     def clean_registries(self) -> None:
         """Look for what was lost, while there is nothing else to do."""
+        self._rest()
         super().clean_registries()  # type: ignore[no-untyped-call]  # rq's
         reconcile(self.connection, self._code)
 
@@ -93,7 +92,8 @@ class QuickWorker(Worker):
             book, ticket = self.in_hand = Steps(self.connection, namespace), Ticket(*words)
             watch = patiently(lambda: Watch(book, ticket, self.horse_pid))
         beat_at = 0.0
-        while (status := self._ended_within(WATCH_S)) is None:
+        assert self._horse is not None  # noqa: S101  forked just now
+        while (status := self._horse.ended_within(WATCH_S)) is None:
             with contextlib.suppress(redis.RedisError):
                 if watch is not None and watch.look():
                     self.kill_horse()
@@ -102,62 +102,37 @@ class QuickWorker(Worker):
                     beat_at = time.monotonic()
                     reconcile(self.connection, self._code)
         self._horse_pid = 0
+        if status or not self._horse.is_fit:
+            self._rest()
         self.executions.pop(execution.id, None)
         patiently(lambda: self._see_to(job, execution, status, watch))
         self.in_hand = None
         patiently(self.heartbeat)
 
     def kill_horse(self, sig: signal.Signals = signal.SIGKILL) -> None:
-        """Kill the task's process and what it started; just after the fork it is still in our own group."""
-        with contextlib.suppress(ProcessLookupError):
-            if os.getpgid(self.horse_pid) == self.horse_pid:
-                os.killpg(self.horse_pid, sig)
-            else:
-                os.kill(self.horse_pid, sig)
+        """Kill the task's process."""
+        if self._horse is not None:
+            self._horse.kill()
+
+    def wait_for_horse(self) -> tuple[int | None, int | None, Any]:
+        """Wait until the task's process, which was killed, is gone."""
+        if self._horse is not None:
+            self._horse.end()
+        return None, None, None
 
     def fork_work_horse(self, job: Job, queue: Queue) -> None:
-        """Give each task an empty file to print to."""
+        """Give the task to the process that did the last one, if it is fit, else to a new one."""
         self._output.truncate(0)
-        super().fork_work_horse(job, queue)
+        if self._horse is None or not self._horse.begin(str(job.func_name), job.args):
+            self._horse = Horse(self.name, self.connection, self._output.fileno())
+            self._horse.begin(str(job.func_name), job.args)
+        self._horse_pid = self._horse.pid
 
-    def main_work_horse(self, job: Job, queue: Queue) -> None:
-        """Do the task in the forked process, which ends when its worker does.
-
-        What rq itself would write down before and after is left out: the ledger knows it, and the parent tidies up.
-        """
-        die_with(self.pid or 0)
-        self.setup_work_horse_signals()  # type: ignore[no-untyped-call]  # rq's
-        self._is_horse = True
-        for stream in (1, 2):
-            os.dup2(self._output.fileno(), stream)
-        faulthandler.enable()
-        try:
-            job.perform()
-        except BaseException:
-            traceback.print_exc()
-            sys.stderr.flush()
-            os._exit(1)
-        sys.stdout.flush()
-        os._exit(0)
-
-    def _ended_within(self, limit_s: float) -> int | None:
-        """The wait status of the task's process; None while it lives."""
-        if hasattr(os, "pidfd_open"):
-            with contextlib.suppress(ProcessLookupError):
-                handle = os.pidfd_open(self.horse_pid)
-                try:
-                    select.select([handle], [], [], limit_s)
-                finally:
-                    os.close(handle)
-            limit_s = 0.0
-        ends = time.monotonic() + limit_s
-        while True:
-            pid, status, _ = os.wait4(self.horse_pid, os.WNOHANG)
-            if pid:
-                return status
-            if time.monotonic() >= ends:
-                return None
-            time.sleep(0.01)
+    def _rest(self) -> None:
+        """Let the process go that waits for another task."""
+        if self._horse is not None and not self._horse_pid:
+            self._horse.end()
+            self._horse = None
 
     def _see_to(self, job: Job, execution: Any, status: int, watch: Watch | None) -> None:
         output = perform.rest_of(self._output)
@@ -175,22 +150,6 @@ class QuickWorker(Worker):
             pipe.lrem(f"rq:queue:{QUEUE}:intermediate", 1, job.id)
             pipe.delete(job.key)
             pipe.execute()
-
-
-def die_with(parent: int) -> None:
-    """Have this forked process killed when its parent dies, however that dies."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-        if os.getppid() != parent:
-            os._exit(1)
-        return
-    threading.Thread(target=_until, args=(lambda: os.getppid() != parent,), daemon=True).start()
-
-
-def _until(gone: Callable[[], bool]) -> None:
-    while not gone():
-        time.sleep(0.5)
-    os._exit(1)
 
 
 def end_with_owner(pipe: int) -> None:

@@ -29,6 +29,8 @@ def steps(task):
 
 def gated(task):
     """Say 40 %, then go on once the file `gate` is there."""
+    if "tell" in task.arguments:
+        Path(task.arguments["tell"]).write_text(str(os.getpid()))
     task.report(Progress("processing", 40, 100, fraction=0.4))
     _wait_for(task)
     return {"pid": os.getpid()}
@@ -210,3 +212,12 @@ def slip_away(task):
     """End as if all were well."""
     task.report(Progress("processing"))
     os._exit(0)
+
+
+KEPT = []
+
+
+def grow(task):
+    """Keep so much memory."""
+    KEPT.append(os.urandom(1 << 20) * task.arguments["mb"])
+    return {"pid": os.getpid()}

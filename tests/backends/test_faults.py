@@ -82,7 +82,7 @@ class TestFanOut:
         info = ended(backend, backend.submit(asked("fan", parts=7, folder=tmp_path)).job_id)
         assert info.status is JobStatus.COMPLETED
         assert [Path(path).name for path in info.result["files"]] == [f"part-{n}-1" for n in range(7)]
-        assert len({Path(path).read_text() for path in info.result["files"]}) == 7
+        assert len({Path(path).read_text() for path in info.result["files"]}) == 2, "two processes did them"
         assert (info.progress.fraction, info.progress.done) == (1.0, 700)
 
     def test_all_workers_are_at_it(self, backend, asked, gate, tmp_path):
@@ -227,10 +227,10 @@ class TestDeath:
         assert ended(backend, well).status is JobStatus.COMPLETED
         until(lambda: "native" in "\n".join(backend.log(well)), "what it printed is in the log")
 
-    def test_of_a_worker_gives_its_task_to_another(self, backend, pool, asked, gate):
-        job_id = backend.submit(asked("gated", gate=gate, retries=1)).job_id
+    def test_of_a_worker_gives_its_task_to_another(self, backend, asked, gate, tmp_path):
+        job_id = backend.submit(asked("gated", gate=gate, retries=1, tell=tmp_path / "pid")).job_id
         until(lambda: backend.get(job_id).progress.fraction, "the job runs")
-        (horse,) = horses(pool)
+        horse = psutil.Process(int((tmp_path / "pid").read_text()))
         psutil.Process(horse.ppid()).kill()
         until(lambda: not alive(horse.pid), "its task's process went with it")
         gate.touch()

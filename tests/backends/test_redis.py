@@ -40,10 +40,18 @@ def test_a_job_of_a_newer_version_is_left_to_newer_workers_and_that_is_said(name
     assert named.cancel(job_id)
 
 
-def test_tasks_run_in_forked_processes_of_their_own(backend, asked):
+def test_tasks_run_in_a_forked_process_that_is_kept_while_there_is_work(backend, asked):
     first, second = (ended(backend, backend.submit(asked("parent")).job_id).result for _ in range(2))
+    assert first["parent"] == second["parent"] != first["pid"] == second["pid"]
+    until(lambda: not alive(first["pid"]), "it has gone when there was nothing to do")
+    third = ended(backend, backend.submit(asked("parent")).job_id).result
+    assert third["parent"] == first["parent"]
+    assert third["pid"] != first["pid"]
+
+
+def test_a_process_that_has_grown_does_no_further_task(backend, asked):
+    first, second = (ended(backend, backend.submit(asked("grow", mb=mb)).job_id).result for mb in (400, 0))
     assert first["pid"] != second["pid"]
-    assert first["parent"] == second["parent"]
 
 
 class TestSecrets:
