@@ -1,0 +1,59 @@
+"""The steps of a large job, one after the other in one forked process, with no queue, record, reconciler or limits."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from analytics_kit import tasks
+from analytics_kit.model import Options, Progress, Split
+
+
+class Bare:
+    """A task that tells nobody."""
+
+    job_id = "bare"
+    attempt = 1
+    can_split = True
+
+    def __init__(self, arguments: Mapping[str, Any], step: str, part: int | None = None, parts: int = 0) -> None:
+        self.arguments, self.step, self.part = arguments, step, part
+        self.winners = dict.fromkeys(range(parts), 1)
+
+    def report(self, progress: Progress) -> None:
+        """Nobody is told."""
+
+    def begin_commit(self) -> None:
+        """Nobody could cancel."""
+
+
+def steps(path: str, scratch: str) -> float:
+    """Seconds for all of them."""
+    arguments = {"source": path, "options": Options().to_json(), "store": scratch, "result_key": "b" * 64}
+    start = time.perf_counter()
+    split = tasks.process_study(Bare(arguments, "begin"))
+    assert isinstance(split, Split)
+    for part in range(split.parts):
+        tasks.process_part(Bare(arguments, f"part-{part}", part))
+    tasks.merge_parts(Bare(arguments, "merge", parts=split.parts))
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    """Warm up as a worker does, then work in a forked process, and print how long that took."""
+    path, scratch = sys.argv[1:]
+    Path(scratch).mkdir(parents=True)
+    os.environ["POLARS_MAX_THREADS"] = "1"
+    tasks.warm()
+    if not os.fork():
+        print(steps(path, scratch), flush=True)
+        os._exit(0)
+    os.wait()
+
+
+if __name__ == "__main__":
+    main()
