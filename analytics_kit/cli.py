@@ -102,7 +102,10 @@ def start_worker(
     """Run workers for the configured Redis, on this or any host that sees the store."""
     settings = Settings.of()
     if url := settings.broker_url():
-        err.print(f"{n} worker(s) for {without_secrets(url)}; Ctrl-C lets running jobs finish.", markup=False)
+        err.print(
+            f"{n} worker(s) for {without_secrets(url)}; Ctrl-C ends them when each has finished the part it is at.",
+            markup=False,
+        )
     raise typer.Exit(crew.run_workers(settings, n, CODE))
 
 

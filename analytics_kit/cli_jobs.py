@@ -19,6 +19,7 @@ from analytics_kit.job import Job
 from analytics_kit.model import JobInfo, JobStatus, Options
 from analytics_kit.notebook import record
 from analytics_kit.notebook.bar import Bar
+from analytics_kit.settings import Settings
 from analytics_kit.terminal import err, job_json, job_pairs, out, print_frame, print_json, print_pairs, print_result
 from analytics_kit.together import as_completed
 
@@ -150,7 +151,7 @@ def jobs(
     """List the jobs, or tell all of one."""
     if log and job_id is None:
         raise SettingsError("--log is of one job.", hint="analytics-kit jobs ID --log")
-    with Client() as client:
+    with _known() as client:
         if job_id is not None:
             _tell(client.get_job(job_id), log, as_json)
             return
@@ -186,17 +187,20 @@ def result(
     ] = None,
 ) -> None:
     """Write a table of a completed job's result."""
-    with Client() as client:
+    with _known() as client:
         job = client.get_job(job_id)
         if not job.done():
             raise SettingsError(
                 f"Job {job_id} is {job.status}.", hint=f"analytics-kit jobs {job_id} shows its progress."
             )
         frame: pd.DataFrame = getattr(job.result(), table)
+    was_told = file_format is not None
     if file_format is None:
         file_format = FileFormat.PARQUET if output and output.suffix == ".parquet" else FileFormat.CSV
     if file_format is FileFormat.PARQUET and output is None and sys.stdout.isatty():
         raise SettingsError("Parquet is no text for a terminal.", hint="Name a file with -o.")
+    if output is not None and output.suffix.lower() not in ("", ".csv", ".parquet", ".txt") and not was_told:
+        raise SettingsError(f"{output.name}: tables are written as CSV or Parquet.", hint="Name it .csv or .parquet.")
     target: Any = output if output is not None else sys.stdout.buffer
     frame.to_parquet(target, index=False) if file_format is FileFormat.PARQUET else frame.to_csv(target, index=False)
     if output is not None:
@@ -243,6 +247,13 @@ def delete(
     _each(act, job_ids, every, status, lambda info: True)
 
 
+def _known() -> Client:
+    """A client for jobs that there are: where a Redis is named they are there, and never in this process."""
+    settings = Settings.of()
+    named = settings.backend == "auto" and settings.broker_url() is not None
+    return Client(backend="redis") if named else Client()
+
+
 def _each(
     act: Callable[[Job], str],
     job_ids: Sequence[str] | None,
@@ -257,8 +268,11 @@ def _each(
     if status is not None and not every:
         raise SettingsError("--status chooses among --all.", hint="Add --all, or leave it out.")
     failed = False
-    with Client() as client:
-        for job_id in dict.fromkeys(job_ids or ()) or _fitting(client, status, fits, once):
+    with _known() as client:
+        chosen = list(dict.fromkeys(job_ids or ())) or _fitting(client, status, fits, once)
+        if not chosen:
+            err.print("There is no such job; nothing was done.")
+        for job_id in chosen:
             try:
                 out.print(f"{job_id} {act(client.get_job(job_id))}", markup=False, highlight=False)
             except BrokerUnavailableError:

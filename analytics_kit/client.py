@@ -78,9 +78,9 @@ class Client:
         tags
             Words to find the job by.
         time_limit_s
-            The job fails with JobTimeoutError when it has run for more seconds; waiting in the queue does not count.
+            The job fails with JobTimeoutError when it has run for more seconds, counted from when a worker takes it.
             The queue's workers are killed then; the local backend stops at the next report of progress. A job that
-            is joined keeps the limits it was submitted with.
+            has not ended is joined only by who asks for the same limits.
         memory_limit_mb
             The job fails with OutOfMemoryError when one of its processes needs more megabytes. Only on the queue.
         **options
@@ -104,6 +104,7 @@ class Client:
                 "options": chosen.to_json(),
                 "store": self.settings.store_url(),
                 "store_id": self._store_id(),
+                "content": content,
                 "result_key": (key := self._result_key(content, chosen)),
             },
             result_key=key,
@@ -230,7 +231,9 @@ def _checked(options: dict[str, Any]) -> Options:
     chosen = Options.of(**options)
     for name in chosen.metrics or ():
         if name not in NAMES:
-            raise SettingsError(f"There is no metric {name!r}.{nearest(name, NAMES)}")
+            raise SettingsError(
+                f"There is no metric {name!r}.{nearest(name, NAMES)}", hint=f"Metrics: {', '.join(sorted(NAMES))}."
+            )
     return chosen
 
 

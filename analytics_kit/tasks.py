@@ -6,14 +6,15 @@ What is heavy is imported where it is used, so that a process that only names ta
 from __future__ import annotations
 
 import math
+import socket
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from analytics_kit.errors import SourceNotFoundError, StoreError
-from analytics_kit.model import HandBack, Split, Task
+from analytics_kit.errors import BadArchiveError, SourceNotFoundError, StoreError
+from analytics_kit.model import HandBack, Options, Split, Task
 from analytics_kit.settings import Settings, without_secrets
 from analytics_kit.study.attempts import Committed, job_folder, remove_rest
 from analytics_kit.study.store import Store
@@ -31,7 +32,9 @@ def process_study(task: Task) -> dict[str, Any] | Split:
     """
     from analytics_kit.study import fanout
 
-    done = fanout.begin(task, _checked_store(task), PART, MERGE)
+    store = _checked_store(task)
+    _require_unchanged(task)
+    done = fanout.begin(task, store, PART, MERGE)
     return done if isinstance(done, Split) else _answer(task, done)
 
 
@@ -104,6 +107,27 @@ def _answer(task: Task, done: Committed) -> dict[str, Any]:
     folder = job_folder(task.arguments, task.job_id)
     where = {"store": task.arguments["store"], "prefix": done.prefix, "folder": folder}
     return {**where, "summary": done.manifest["summary"]}
+
+
+def _require_unchanged(task: Task) -> None:
+    """Raise unless the study is the one that was submitted: under its key nothing else may be kept."""
+    from analytics_kit.study.source import fingerprint
+
+    source, content = task.arguments["source"], task.arguments.get("content")
+    if content is None:
+        return
+    try:
+        found, _ = fingerprint(source, Options.of(**task.arguments["options"]))
+    except SourceNotFoundError as error:
+        raise SourceNotFoundError(
+            f"{without_secrets(source)} was there when it was submitted, and is not where a worker on "
+            f"{socket.gethostname()} looked for it.",
+            hint="It was moved or deleted meanwhile, or that host does not see its folder. Submit it again.",
+        ) from error
+    if found != content:
+        raise BadArchiveError(
+            f"{without_secrets(source)} has changed since it was submitted.", hint="Submit it again as it is now."
+        )
 
 
 def _require_allowed(source: str) -> None:

@@ -27,6 +27,8 @@ def gather(*jobs: Job, timeout: float | None = None) -> list[StudyResult]:
     Raises what the first job in this order raises that has no result; TimeoutError when that takes longer than
     `timeout` seconds in all.
     """
+    if not all(isinstance(job, Job) for job in jobs):
+        raise TypeError("gather() takes jobs one by one: gather(*jobs).")
     deadline = deadline_of(timeout)
     return [job.result(left_until(deadline)) for job in jobs]
 

@@ -1,4 +1,4 @@
-"""The steps of a large job, one after the other in one forked process, with no queue, record, reconciler or limits."""
+"""The steps of a large job, one after the other in one forked process, without queue, record and limits."""
 
 from __future__ import annotations
 

@@ -236,3 +236,20 @@ class TestOneJob:
         pairs = job_pairs(Job(None, info))
         assert pairs["error"] == "KeyError: odd"
         assert not {"hint", "tags", "summary", "size_bytes", "notice", "retry_of", "ended_at"} & pairs.keys()
+
+
+class TestRedisThatIsAway:
+    """Jobs that are there are not looked for in this process."""
+
+    @pytest.mark.parametrize("words", [("jobs",), ("jobs", "abc"), ("cancel", "abc"), ("result", "abc")], ids=str)
+    def test_is_an_error_of_every_command_that_asks_for_jobs(self, kit, words):
+        run = kit(*words, REDIS_URL="redis://127.0.0.1:9/0")
+        assert run.returncode == 1
+        assert "BrokerUnavailableError" in run.stderr or "can't be used" in run.stderr
+        assert not run.stdout
+
+
+def test_nothing_to_do_is_said(kit):
+    run = kit("cancel", "--all", "--status", "failed")
+    assert run.returncode == 0
+    assert "nothing was done" in run.stderr

@@ -29,6 +29,7 @@ def study(tmp_path_factory):
 @pytest.fixture(scope="module")
 def client(tmp_path_factory):
     client = ak.connect("embedded", home=tmp_path_factory.mktemp("large") / "home", workers=2)
+    until(lambda: client.queue_status()["workers"] == 2, "both workers are up", LIMIT_S)
     yield client
     client.close()
     embedded.stop(client.settings)
@@ -133,3 +134,37 @@ def _request_of(client, job, store_id):
     record = client.backend._ledger.get(job.id)
     request = replace(record, state=State.FAILED).request_again()
     return replace(request, arguments={**request.arguments, "store_id": store_id})
+
+
+def test_a_study_that_changes_while_its_job_waits_is_not_taken_for_the_one_that_was_submitted(
+    redis_url, workers, tmp_path
+):
+    url = redis_url.removesuffix("/0") + "/8"
+    path = tmp_path / "study.zip"
+    with ak.connect(url, home=tmp_path / "home") as client:
+        ak.sample_study(path, participants=1, trials=1, seed=1)
+        job, gone = client.submit(path), client.submit(path, idle_gap_s=0.3)
+        ak.sample_study(path, participants=1, trials=1, seed=2)
+        with workers(url, CODE):
+            error = job.exception(LIMIT_S)
+            assert isinstance(error, ak.BadArchiveError)
+            assert "has changed since it was submitted" in str(error)
+            assert isinstance(gone.exception(LIMIT_S), ak.BadArchiveError)
+            ak.sample_study(path, participants=1, trials=1, seed=1)
+            assert client.submit(path) != job
+            waiting = client.submit(path, idle_gap_s=0.4)
+            path.rename(tmp_path / "elsewhere.zip")
+            if (error := waiting.exception(LIMIT_S)) is not None:  # it may have been read in time
+                assert "was there when it was submitted" in str(error)
+                assert "does not see its folder" in error.hint
+
+
+def test_a_job_whose_workers_have_all_gone_says_so(redis_url, workers, study, tmp_path):
+    url = redis_url.removesuffix("/0") + "/7"
+    with ak.connect(url, home=tmp_path / "home") as client:
+        with workers(url, CODE):
+            job = client.submit(study)
+            until(job.running, "it runs")
+        if not job.done():
+            assert "No worker listens" in until(lambda: job.info().notice, "it is said", 10)
+            assert job.cancel()

@@ -41,6 +41,10 @@ def run_workers(settings: Settings, n: int, code: str) -> int:
     def end(number: int, frame: object) -> None:
         if time.monotonic() - told_at[0] > AGAIN_S:
             told_at[0] = time.monotonic()
+            how = (
+                "Handing back what is in hand" if pool.stopping else "Finishing what is in hand; again hands it back"
+            )
+            os.write(2, f"{how}. Jobs that are not done wait for other workers.\n".encode())
             pool.terminate()
 
     before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}

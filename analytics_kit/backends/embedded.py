@@ -21,7 +21,7 @@ import redis
 from analytics_kit.backends.crew import settings_environment
 from analytics_kit.backends.ledger import Ledger
 from analytics_kit.backends.machine import pool_size
-from analytics_kit.backends.place import Place, held, place_of, prepare, taken
+from analytics_kit.backends.place import Place, held, place_of, places_of, prepare, taken
 from analytics_kit.backends.redis import RedisBackend, connect, socket_url
 from analytics_kit.errors import BrokerUnavailableError
 from analytics_kit.settings import Settings
@@ -91,11 +91,15 @@ def running(place: Place) -> Path | None:
 
 
 def stop(settings: Settings) -> bool:
-    """End this installation's broker and its workers; whether one ran. Jobs are kept for the next start.
+    """End the brokers of this home and their workers; whether any ran. Jobs are kept for the next start.
 
-    A job that is running gets a few seconds to end; otherwise it is done again after the next start.
+    There is one for each store and environment that was used. A task in hand gets a few seconds to end; otherwise it
+    is done again after the next start.
     """
-    place = place_of(settings)
+    return any([_stop(place) for place in places_of(settings)])  # noqa: C419  all of them, not the first that ran
+
+
+def _stop(place: Place) -> bool:
     if not (taken(place.owner_lock) or taken(place.server_lock)):
         return False
     with held(place.start_lock, START_LIMIT_S):

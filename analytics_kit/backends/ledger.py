@@ -71,8 +71,7 @@ class Ledger:
                     earlier = self._earlier(pipe, pointer)
                     if earlier and (
                         # Our own: an attempt to submit whose answer was lost.
-                        earlier.job_id == record.job_id
-                        or (not refresh and joinable(earlier.state, earlier.ended_at, record.created_at))
+                        earlier.job_id == record.job_id or (not refresh and joinable(earlier, record))
                     ):
                         joined = tagged(earlier, record.tags)
                         if joined != earlier:

@@ -87,11 +87,11 @@ class LocalBackend:
         now = time.time()
         with self._changed:
             earlier = self._records.get(self._newest.get(request.result_key, ""))
-            if earlier and not request.refresh and joinable(earlier.state, earlier.ended_at, now):
+            record = Record.of(request, secrets.token_hex(8), now)
+            if earlier and not request.refresh and joinable(earlier, record):
                 earlier = tagged(earlier, request.tags)
                 self._put(earlier)
                 return earlier.info(self.name)
-            record = replace(Record.of(request, secrets.token_hex(8), now), retry_of=request.retry_of)
             self._newest[request.result_key] = record.job_id
             self._work[record.job_id] = work = _Work(request)
             work.note("queued")

@@ -77,6 +77,13 @@ def place_of(settings: Settings) -> Place:
     return Place(home / "broker" / key, _runtime(key))
 
 
+def places_of(settings: Settings) -> list[Place]:
+    """The places of all brokers that were ever started for this home, whatever the store."""
+    folder = place_of(settings).folder.parent
+    keys = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    return [Place(folder / key, _runtime(key)) for key in keys]
+
+
 def prepare(place: Place) -> None:
     """Make both folders, for their owner only. Raises BrokerUnavailableError when they can't be had."""
     for folder in (place.folder, place.runtime):

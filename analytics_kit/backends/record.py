@@ -107,6 +107,8 @@ class Record:
     retries: int = 2
     split: Mapping[str, Any] | None = None
     notice: str = ""
+    told_at: float | None = None
+    """When the work was last heard of."""
 
     @classmethod
     def of(cls, request: JobRequest, job_id: str, now_s: float) -> Self:
@@ -214,11 +216,12 @@ def tagged(record: Record, tags: tuple[str, ...]) -> Record:
     return replace(record, tags=(*record.tags, *(tag for tag in tags if tag not in record.tags)))
 
 
-def joinable(state: State, ended_at: float | None, now_s: float) -> bool:
-    """Whether a request for the same result is served by this job in place of a new one."""
-    if state is State.COMPLETED:
-        return ended_at is not None and now_s - ended_at < RESULT_TTL_S
-    return not state.shown.final
+def joinable(earlier: Record, asked: Record) -> bool:
+    """Whether a request is served by an earlier job for the same result; not if it may yet fail by other limits."""
+    if earlier.state is State.COMPLETED:
+        return earlier.ended_at is not None and asked.created_at - earlier.ended_at < RESULT_TTL_S
+    same = (earlier.time_limit_s, earlier.memory_limit_mb) == (asked.time_limit_s, asked.memory_limit_mb)
+    return not earlier.state.shown.final and same
 
 
 def finished(progress: Progress) -> Progress:

@@ -32,6 +32,8 @@ CONNECT_TIMEOUT_S = 2.0
 ANSWER_TIMEOUT_S = 10.0
 POLL_S = 1.0
 ERROR_LINES = 20
+QUIET_S = 30.0
+"""A job that runs and says nothing for so long may be stuck; that is said."""
 LEAVE_LIMIT_S = 10.0
 """Workers have this long to let go of a job that is to be deleted."""
 NO_WORKER = "No worker listens on this Redis; the job waits. Start one with: analytics-kit worker"
@@ -225,16 +227,33 @@ class RedisBackend:
             self._looked_at = time.monotonic()
             reconcile(book.connection, self._code)
         infos = {record.job_id: record.info(self.name) for record in records}
-        waiting = [job_id for job_id, info in infos.items() if info.status is JobStatus.QUEUED]
-        if not waiting or roster.workers(book.connection)[0]:
+        active = [record for record in records if not record.state.shown.final]
+        if not active:
             return infos
+        if roster.workers(book.connection)[0]:
+            return infos | self._quiet(book, active)
         doing, said = roster.pool(book.connection)
         notice = said or ("" if doing else self._idle_notice)
-        for job_id in waiting:
-            infos[job_id] = replace(infos[job_id], notice=notice)
-            if doing:
-                infos[job_id] = replace(infos[job_id], progress=Progress(phase=doing))
+        for record in active:
+            info = infos[record.job_id] = replace(infos[record.job_id], notice=notice)
+            if doing and info.status is JobStatus.QUEUED:
+                infos[record.job_id] = replace(info, progress=Progress(phase=doing))
         return infos
+
+    def _quiet(self, book: Ledger, active: Sequence[Record]) -> dict[str, JobInfo]:
+        """Of the jobs those that run and have not been heard of for long, with that said."""
+        since = {r.job_id: r.told_at for r in active if r.told_at and time.time() - r.told_at > QUIET_S}
+        if not since:
+            return {}
+        now_s = book.now_s()  # clocks of hosts differ
+        return {
+            record.job_id: replace(
+                record.info(self.name),
+                notice=f"Nothing was heard of the work for {now_s - since[record.job_id]:.0f} s; it may be stuck.",
+            )
+            for record in active
+            if record.job_id in since and now_s - since[record.job_id] > QUIET_S
+        }
 
     _idle_notice = NO_WORKER
 

@@ -86,6 +86,7 @@ say(to == 'running' and 'started' or to)
 local answer = {1}
 if to == 'running' then
   call('HSETNX', RECORD, 'started_at', now)
+  call('HSET', RECORD, 'told_at', now)
   call('HDEL', RECORD, 'notice')
 end
 if final(to) then
@@ -137,6 +138,7 @@ TELL = (
     + _PARTS
     + """
 if state ~= 'running' and state ~= 'committing' then return {0, state} end
+call('HSET', RECORD, 'told_at', now)
 if ARGV[7] ~= '' then
   call('HSET', TOLD, STEP, ARGV[7])
   composed(cjson.decode(call('HGET', RECORD, 'split')))

@@ -104,7 +104,18 @@ def test_what_json_cannot_say_is_refused():
     ],
 )
 def test_who_is_joined(state, ended_at, now, joined):
-    assert joinable(state, ended_at, now) is joined
+    earlier = replace(record(), state=state, ended_at=ended_at)
+    assert joinable(earlier, replace(record(), created_at=now)) is joined
+
+
+@pytest.mark.parametrize("limit", ["time_limit_s", "memory_limit_mb"])
+def test_a_job_with_other_limits_is_joined_only_when_it_is_completed(limit):
+    """Else one who set none would be told of a limit, or a limit that was set would not hold."""
+    plain, limited = record(), replace(record(), **{limit: 5.0})
+    assert joinable(limited, limited)
+    assert not joinable(plain, limited)
+    assert not joinable(limited, plain)
+    assert joinable(replace(plain, state=State.COMPLETED, ended_at=plain.created_at), limited)
 
 
 @pytest.mark.parametrize(("total", "done"), [(None, 7), (10, 10)])

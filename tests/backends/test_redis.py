@@ -10,6 +10,9 @@ import psutil
 import pytest
 from processes import alive, until
 
+from analytics_kit.backends import embedded
+from analytics_kit.backends.embedded import EmbeddedBackend
+from analytics_kit.backends.place import place_of
 from analytics_kit.backends.record import Record
 from analytics_kit.backends.redis import RedisBackend
 from analytics_kit.errors import BrokerUnavailableError, SettingsError
@@ -129,3 +132,22 @@ def test_the_embedded_server_can_be_reached_by_its_owner_only(own):
     assert stat.S_IMODE(path.stat().st_mode) == 0o700
     told = own._call(lambda book: book.connection.info("server"))
     assert told["tcp_port"] == 0
+
+
+def test_a_job_that_says_nothing_for_long_may_be_stuck(named, asked, gate, monkeypatch):
+    monkeypatch.setattr("analytics_kit.backends.redis.QUIET_S", 0.5)
+    job_id = named.submit(asked("stuck", gate=gate)).job_id
+    until(lambda: "it may be stuck" in named.get(job_id).notice, "it is said")
+    gate.touch()
+    assert ended(named, job_id).notice == ""
+
+
+def test_down_ends_all_brokers_of_a_home(tmp_path):
+    several = [Settings.of(home=tmp_path / "home", store=str(tmp_path / name), workers=1) for name in "ab"]
+    backends = [EmbeddedBackend(settings, "deeds") for settings in several]
+    pids = [int(place_of(settings).owner_lock.read_text()) for settings in several]
+    assert len(set(pids)) == 2
+    assert embedded.stop(several[0])
+    until(lambda: not any(map(alive, pids)), "both have gone")
+    for backend in backends:
+        backend.close()
