@@ -22,6 +22,17 @@ def home(tmp_path):
     embedded.stop(Settings.of(home=tmp_path / "home"))
 
 
+def test_the_tests_that_the_table_of_promises_names_are_there():
+    text = (README.parent / "docs" / "reliability.md").read_text()
+    tests = README.parent / "tests"
+    named = re.findall(r"`([\w/]*test_\w+\.py)(?:::(\w+))?`", text)
+    assert len(named) > 20
+    for path, name in named:
+        found = list(tests.rglob(path))
+        assert found, path
+        assert name in found[0].read_text(), f"{path}::{name}"
+
+
 def test_example(tmp_path, home):
     code, output = EXAMPLE.search(README.read_text()).groups()
     inherited = {

@@ -15,7 +15,7 @@ from analytics_kit.backends.embedded import EmbeddedBackend
 from analytics_kit.backends.place import place_of
 from analytics_kit.backends.record import Record
 from analytics_kit.backends.redis import RedisBackend
-from analytics_kit.errors import BrokerUnavailableError, SettingsError
+from analytics_kit.errors import BrokerUnavailableError, JobNotFoundError, SettingsError
 from analytics_kit.model import SCHEMA_VERSION, JobStatus
 from analytics_kit.settings import Settings
 
@@ -150,4 +150,19 @@ def test_down_ends_all_brokers_of_a_home(tmp_path):
     assert embedded.stop(several[0])
     until(lambda: not any(map(alive, pids)), "both have gone")
     for backend in backends:
+        backend.close()
+
+
+def test_namespaces_keep_users_apart_and_one_worker_serves_them(named, redis_url, asked):
+    ann, bob = (RedisBackend(redis_url, Settings.of(namespace=name), "deeds") for name in ("ann", "bob"))
+    request = asked("parent", tags=("mine",))
+    first, second = (ended(backend, backend.submit(request).job_id) for backend in (ann, bob))
+    assert first.job_id != second.job_id, "what one asks for is not joined by another"
+    assert [info.job_id for info in ann.list()] == [first.job_id]
+    assert [info.job_id for info in bob.list()] == [second.job_id]
+    assert (first.owner, first.tags) == ("ann", ("mine",))
+    with pytest.raises(JobNotFoundError):
+        ann.get(second.job_id)
+    assert first.result["parent"] == second.result["parent"]
+    for backend in (ann, bob):
         backend.close()
