@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from itertools import groupby
 
 from rq.exceptions import NoSuchJobError
@@ -160,12 +160,10 @@ def take_over(connection: Connection) -> None:
 
 
 @contextlib.contextmanager
-def _others_go_on(job_id: str):  # type: ignore[no-untyped-def]  # a generator of nothing
+def _others_go_on(job_id: str) -> Iterator[None]:
     """One job that can't be seen to keeps no other from being seen to."""
     try:
         yield
-    except AnalyticsKitError:
-        raise
     except (ValueError, KeyError, TypeError, IndexError, AttributeError):
         logger.exception("Job %s can't be looked after.", job_id)
 

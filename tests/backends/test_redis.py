@@ -1,7 +1,6 @@
 """What holds for jobs on a Redis: atomic records, plain JSON, no secrets, and words about who is missing."""
 
 import os
-import signal
 import stat
 from dataclasses import replace
 from pathlib import Path
@@ -95,19 +94,6 @@ class TestWorkers:
         with workers(url):
             info = ended(backend, job_id)
         assert (info.status, info.notice) == (JobStatus.COMPLETED, "")
-        backend.close()
-
-    def test_sigterm_lets_the_running_job_finish(self, redis_url, workers, asked, gate):
-        url = redis_url.removesuffix("/0") + "/6"
-        backend = RedisBackend(url, Settings.of(), "deeds")
-        with workers(url, n=2) as process:
-            job_id = backend.submit(asked("gated", gate=gate)).job_id
-            until(lambda: backend.get(job_id).progress.fraction, "the job runs")
-            process.send_signal(signal.SIGTERM)
-            until(lambda: backend.queue_status()["workers"] == 1, "the idle worker has gone")
-            gate.touch()
-            assert process.wait(30) == 0
-        assert backend.get(job_id).status is JobStatus.COMPLETED
         backend.close()
 
     def test_workers_end_when_the_command_is_killed(self, redis_url, workers):
