@@ -6,8 +6,8 @@ from analytics_kit import tasks
 from analytics_kit.study import fanout, pipeline, plan
 from analytics_kit.study.store import Store
 
-SHARD_BYTES = 40_000
-WORK_S = 0.3
+SHARD_BYTES = 100_000
+WORK_S = 0.15
 COMMIT_S = 0.1
 
 
