@@ -41,7 +41,7 @@ WATCH_S = 0.2
 """So often a task that runs is looked at."""
 WORKER_TTL_S = 17
 """rq waits WORKER_TTL_S - 15 = 2 seconds for work, then beats its heart."""
-KEY_TTL_S = 6
+KEY_TTL_S = 5
 TASK_TTL_S = 10
 
 
