@@ -270,7 +270,7 @@ class RedisChanges:
         """Ids of jobs that changed; at the latest every second it says that any may have, and the reader polls."""
         try:
             heard = self._heard(min(timeout_s, POLL_S))
-        except redis.RedisError:
+        except (redis.RedisError, ValueError, OSError):  # also: another thread has just closed the connection
             self._let_go()
             time.sleep(min(timeout_s, 0.2))
             heard = ANY

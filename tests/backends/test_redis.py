@@ -2,6 +2,8 @@
 
 import os
 import stat
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -152,3 +154,25 @@ def test_namespaces_keep_users_apart_and_one_worker_serves_them(named, redis_url
     assert first.result["parent"] == second.result["parent"]
     for backend in (ann, bob):
         backend.close()
+
+
+def test_closing_a_backend_that_somebody_listens_to_is_no_trouble(redis_url):
+    backend, ready = RedisBackend(redis_url, Settings.of(), "deeds"), threading.Event()
+    troubles = []
+
+    def listen():
+        try:
+            with backend.changes() as changes:
+                for _ in range(4):
+                    ready.set()
+                    changes.wait(0.3)
+        except Exception as error:
+            troubles.append(error)
+
+    listener = threading.Thread(target=listen)
+    listener.start()
+    ready.wait()
+    time.sleep(0.05)  # it waits for word
+    backend.close()
+    listener.join()
+    assert not troubles
