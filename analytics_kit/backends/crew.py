@@ -53,13 +53,14 @@ def run_workers(settings: Settings, n: int, code: str) -> int:
             with contextlib.suppress(redis.RedisError):
                 pool.tick()
             time.sleep(TICK_S)
-        codes = [slot.process.returncode for slot in pool.slots if slot.process is not None]
+        with contextlib.suppress(redis.RedisError):
+            pool.tick()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
         pool.stop(0.0)
         connection.close()
-    return 0 if not any(codes) else 1
+    return int(pool.ended_badly)
 
 
 def settings_environment(settings: Settings) -> dict[str, str]:

@@ -61,6 +61,8 @@ class Pool:
     log: Path | None = None
     slots: list[Slot] = field(default_factory=list)
     stopping: bool = False
+    ended_badly: bool = False
+    """Whether one that was told to end did not end well."""
     _number: itertools.count[int] = field(default_factory=itertools.count)
     _begun_at: float = field(default_factory=time.monotonic)
     _ready: bool = False
@@ -118,6 +120,7 @@ class Pool:
             roster.tell_pool(self.connection, phase="compiling")
 
     def _bury(self, slot: Slot, now: float) -> None:
+        self.ended_badly |= self.stopping and slot.process is not None and slot.process.returncode != 0
         os.close(slot.pipe)
         slot.process = None
         bury(self.connection, slot.name, self.code)
