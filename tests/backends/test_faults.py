@@ -293,12 +293,12 @@ class TestSigterm:
 
     def test_a_worker_that_is_killed_meanwhile_shows_in_the_exit_code(self, alone, asked, gate):
         backend, process = alone
-        job_id = backend.submit(asked("gated", gate=gate)).job_id
-        until(lambda: backend.get(job_id).progress.fraction, "the job runs")
+        ids = [backend.submit(asked("gated", gate=gate)).job_id for _ in range(2)]
+        until(lambda: all(backend.get(job_id).progress.fraction for job_id in ids), "both run")
         process.send_signal(signal.SIGTERM)
-        until(lambda: backend.queue_status()["workers"] == 1, "the idle worker has gone")
-        (worker,) = [child for child in psutil.Process(process.pid).children() if alive(child.pid)]
-        worker.kill()
+        psutil.Process(process.pid).children()[0].kill()
+        until(lambda: backend.queue_status()["workers"] == 1, "it is buried, and the other one works on")
+        gate.touch()
         assert process.wait(30) == 1
 
     def test_twice_the_task_in_hand_is_handed_back(self, alone, workers, url, asked, gate):
