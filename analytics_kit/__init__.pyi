@@ -1,4 +1,4 @@
-from .client import Client, connect, get_job, health, jobs, process, queue_status, submit
+from .client import Client
 from .errors import (
     AnalyticsKitError,
     BadArchiveError,
@@ -22,6 +22,7 @@ from .model import JobStatus, Options, Progress
 from .study.result import StudyResult, load
 from .study.sample import sample_study
 from .together import as_completed, gather
+from .verbs import connect, get_job, health, jobs, process, queue_status, submit
 
 __version__: str
 __all__ = [

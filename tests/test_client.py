@@ -300,7 +300,7 @@ def test_warming_runs_no_polars():
 
 
 def test_module_level_verbs_share_one_client(monkeypatch, tmp_path, study):
-    from analytics_kit import client as module
+    from analytics_kit import verbs as module
 
     monkeypatch.setenv("ANALYTICS_KIT_BACKEND", "local")
     monkeypatch.setenv("ANALYTICS_KIT_HOME", str(tmp_path / "home"))
