@@ -17,7 +17,7 @@ from analytics_kit.client import Client
 from analytics_kit.errors import AnalyticsKitError, BrokerUnavailableError, SettingsError
 from analytics_kit.job import Job
 from analytics_kit.model import JobInfo, JobStatus, Options
-from analytics_kit.notebook import record
+from analytics_kit.notebook import words
 from analytics_kit.notebook.bar import Bar
 from analytics_kit.settings import Settings
 from analytics_kit.terminal import err, job_json, job_pairs, out, print_frame, print_json, print_pairs, print_result
@@ -136,7 +136,7 @@ def _await_all(jobs: Sequence[Job], timeout: float | None, as_json: bool) -> Non
     try:
         for job in as_completed(jobs, timeout):
             if not as_json:
-                out.print(f"{job.id} {record.text(job.shown())}", markup=False, highlight=False)
+                out.print(f"{job.id} {words.text(job.shown())}", markup=False, highlight=False)
     except TimeoutError:
         raise TimeoutError(_left([job for job in jobs if not job.known.status.final])) from None
 

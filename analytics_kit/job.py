@@ -13,7 +13,8 @@ from typing import Any
 
 from analytics_kit.errors import AnalyticsKitError, BrokerUnavailableError, JobCancelledError, JobNotFoundError
 from analytics_kit.model import Failure, JobInfo, JobStatus, Progress
-from analytics_kit.notebook import record
+from analytics_kit.notebook import cell, words
+from analytics_kit.notebook.panel import JobPanel, shown_while_waiting
 from analytics_kit.study.result import StudyResult
 from analytics_kit.study.store import Store
 from analytics_kit.watcher import Heard, Watcher, ends, logger
@@ -37,6 +38,7 @@ class Job:
         self.known = info
         """What was heard of it last, without asking."""
         self._lock = threading.Lock()
+        self._panel: JobPanel | None = None
 
     def info(self) -> JobInfo:
         """All that is known of the job now."""
@@ -80,8 +82,12 @@ class Job:
         return self.status is JobStatus.CANCELLED
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait for the end, at most `timeout` seconds; whether the job has ended. Ctrl-C ends the waiting only."""
-        return any(info.status.final for info in self.follow(timeout))
+        """Wait for the end, at most `timeout` seconds; whether the job has ended. Ctrl-C ends the waiting only.
+
+        In a notebook the cell shows the job, unless its end is seen already.
+        """
+        with shown_while_waiting(self._own_panel):
+            return self._wait(timeout)
 
     def follow(self, timeout: float | None = None) -> Iterator[JobInfo]:
         """The job now and after each change, until it has ended or `timeout` seconds have passed."""
@@ -106,7 +112,7 @@ class Job:
             stop()
 
     def result(self, timeout: float | None = None) -> StudyResult:
-        """The result.
+        """The result. While it waits in a notebook, the cell shows the job.
 
         Raises
         ------
@@ -117,6 +123,11 @@ class Job:
         ResultExpiredError
             The job is known, its tables are gone.
         """
+        with shown_while_waiting(self._own_panel):
+            return self.fetch(timeout)
+
+    def fetch(self, timeout: float | None = None) -> StudyResult:
+        """What `result` gives, without showing the job."""
         info = self._ended(timeout)
         if info.error is not None:
             raise _error(info.error)
@@ -169,7 +180,7 @@ class Job:
         backend = self.watcher.backend
         if not self.known.status.final:
             backend.cancel(self.id)
-            self.wait()  # in vain only when it was committing
+            self._wait()  # in vain only when it was committing
         found = self.info().result
         if found is not None:
             Store(found["store"]).delete(found.get("folder") or found["prefix"])
@@ -178,6 +189,16 @@ class Job:
     def log(self) -> str:
         """What happened to the job, a line each with its time (UTC), and the end of the worker's output."""
         return "\n".join(self.watcher.backend.log(self.id))
+
+    def panel(self) -> JobPanel:
+        """A panel of its own for this job: display it where you like; `close()` frees it.
+
+        It shows state, progress, what came out or why not, and has buttons to cancel, to retry and for the log.
+        """
+        return JobPanel(self)
+
+    def _wait(self, timeout: float | None = None) -> bool:
+        return any(info.status.final for info in self.follow(timeout))
 
     def _ended(self, timeout: float | None) -> JobInfo:
         info = self.known
@@ -204,7 +225,7 @@ class Job:
                 await ended.wait()
         finally:
             stop()
-        return await asyncio.to_thread(self.result)
+        return await asyncio.to_thread(self.fetch)
 
     def on_end(self, act: Callable[[], object]) -> Callable[[], None]:
         """Call `act` on the watcher's thread when nothing more is to be heard of the job; gives what stops that."""
@@ -241,16 +262,35 @@ class Job:
         except JobNotFoundError as error:
             return replace(self.known, notice=error.message)
 
-    def __repr__(self) -> str:
-        return f"<Job {self.id}: {record.text(self.shown())}>"
+    @property
+    def reason(self) -> str:
+        """Why the job runs where it runs, where that needs saying."""
+        return self.watcher.backend.notice
 
-    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        """The job's state as text and HTML. Without a front end: once it has ended, and nothing random in it."""
-        if record.is_static():
-            with contextlib.suppress(JobNotFoundError):
-                self.wait(record.STATIC_WAIT_S)
-            return record.settled(self.shown())
-        return {"text/plain": repr(self), "text/html": record.html(self.shown())}
+    def on_change(self, act: Callable[[JobInfo], object]) -> Callable[[], None]:
+        """Call `act` on the watcher's thread with each change, up to the end; gives what stops that."""
+
+        def hear(heard: Heard) -> None:
+            try:
+                info = self.learn(heard)
+            except AnalyticsKitError as error:
+                info = replace(self.known, notice=error.message)
+            act(info)
+
+        return self.watcher.listen(self.id, hear)
+
+    def __repr__(self) -> str:
+        return f"<Job {self.id}: {words.text(self.shown())}>"
+
+    def _own_panel(self) -> JobPanel:
+        if self._panel is None:
+            self._panel = JobPanel(self)
+        return self._panel
+
+    def _ipython_display_(self) -> None:
+        if cell.running() is None:
+            raise NotImplementedError  # IPython then shows the repr
+        self._own_panel()._ipython_display_()
 
 
 def _error(failure: Failure) -> AnalyticsKitError:

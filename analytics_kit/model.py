@@ -131,6 +131,8 @@ class Progress:
     fraction: float = 0.0
     rate_per_s: float | None = None
     eta_s: float | None = None
+    rows: int | None = None
+    files: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +143,7 @@ class Failure:
     message: str
     hint: str = ""
     log: str = ""
+    traceback: str = ""
 
     @classmethod
     def of(cls, error: BaseException, log: str = "") -> Failure:
@@ -220,6 +223,7 @@ class JobInfo:
     result: Mapping[str, Any] | None = None
     retry_of: str | None = None
     notice: str = ""
+    queue_position: int | None = None
 
 
 class Task(Protocol):

@@ -30,7 +30,7 @@ def gather(*jobs: Job, timeout: float | None = None) -> list[StudyResult]:
     if not all(isinstance(job, Job) for job in jobs):
         raise TypeError("gather() takes jobs one by one: gather(*jobs).")
     deadline = deadline_of(timeout)
-    return [job.result(left_until(deadline)) for job in jobs]
+    return [job.fetch(left_until(deadline)) for job in jobs]
 
 
 def _as_completed(waiting: dict[Job, None], deadline: float | None) -> Iterator[Job]:
