@@ -25,8 +25,8 @@ PUBLIC = {
     "AnalyticsKitError", "BadArchiveError", "BadMemberError", "BrokerUnavailableError", "Client", "Job",
     "JobCancelledError", "JobFailedError", "JobNotFoundError", "JobStatus", "JobTimeoutError", "NoEventsError",
     "Options", "OutOfMemoryError", "Progress", "ResultExpiredError", "SettingsError", "SourceNotFoundError",
-    "StoreError", "StudyResult", "UnsafeArchiveError", "WorkerLostError", "as_completed", "connect", "gather",
-    "get_job", "health", "jobs", "load", "process", "queue_status", "sample_study", "submit",
+    "StoreError", "StudyResult", "UnsafeArchiveError", "WorkerLostError", "as_completed", "board", "connect",
+    "gather", "get_job", "health", "jobs", "load", "process", "queue_status", "sample_study", "submit",
 }  # fmt: skip
 HEAVY = {"redis", "rq", "flask", "polars", "pandas", "plotly", "ipywidgets", "numba", "numpy", "pyarrow", "pydantic"}
 FILES = sorted(PACKAGE.rglob("*.py"))

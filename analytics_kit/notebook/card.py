@@ -24,6 +24,7 @@ COLOURS = {
 }
 """White on each has a contrast above 5.5."""
 LOG_LINES = 5
+TOO_LATE = "It is too late to cancel: the job has ended, or its result is being kept."
 CHIP = "color:#fff;border-radius:4px;padding:1px 7px;white-space:nowrap"
 LINE = "margin:4px 0"
 BUTTONS = {
@@ -79,7 +80,7 @@ def button(do: str, info: JobInfo, word: str, **state: str) -> str:
     extra = "".join(f' {name.replace("_", "-")}="{value}"' for name, value in state.items())
     return (
         f'<button type="button" class="ak-button" data-do="{do}" data-job="{escape(info.job_id)}" '
-        f'title="{word} {escape(words.name(info))}"{extra}>{word}</button>'
+        f'aria-label="{word} {escape(words.name(info))}"{extra}>{word}</button>'
     )
 
 
@@ -118,9 +119,8 @@ def _progress(info: JobInfo, now: datetime | None) -> list[str]:
     """The bar of a job that has not ended and, for who looks `now`, how fast it goes."""
     if info.status.final:
         return []
-    progress, facts = info.progress, []
-    if info.queue_position is not None:
-        facts.append(f"number {info.queue_position:,} in the queue")
+    progress = info.progress
+    facts = [told] if (told := words.position(info)) else []
     if progress.rows:
         facts.append(words.count(progress.rows, "row"))
     if progress.files:
