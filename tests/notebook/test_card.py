@@ -208,8 +208,8 @@ def test_what_others_wrote_is_escaped(job):
         tags = Tags(html)
         assert "script" not in {name for name, _ in tags.found}
         assert not {key for _, attributes in tags.found for key in attributes} - {
-            "class", "style", "title", "data-status", "data-do", "data-job", "data-s", "type", "value", "max", "scope",
-            "tabindex", "aria-label", "aria-expanded",
+            "class", "style", "title", "data-status", "data-do", "data-job", "data-s", "type", "value", "max",
+            "scope", "tabindex", "aria-label", "aria-expanded",
         }  # fmt: skip
         assert html.count("<script") == 0
         assert HOSTILE.partition("/")[2] in tags.text
