@@ -78,6 +78,9 @@ class JobPanel:
         self._box = Outlet(self._draw)
         self._file = Outlet(self._keep, every_s=1.0)
 
+    def __repr__(self) -> str:
+        return f"<JobPanel of {words.text(self.job.shown())}>"
+
     def _ipython_display_(self) -> None:
         here = cell.running()
         if here is None:
@@ -124,6 +127,7 @@ class JobPanel:
         with self._lock:
             self._stop()
             self._runs.clear()
+            self._cells.clear()
             for outlet in (self._box, self._file):
                 pace.forget(outlet)
             live, self._live = self._live, None
@@ -160,6 +164,8 @@ class JobPanel:
     def _change(self, info: JobInfo) -> None:
         """Take in what is known of the job; on the watcher's thread, or on whichever asked."""
         with self._lock:
+            if self._info.status.final and info.job_id == self._info.job_id and not info.status.final:
+                return  # asked for before the end, told after it
             before, self._info = self._info, info
             urgent = (before.job_id, before.status) != (info.job_id, info.status)
             if self._live is None or info == before:
