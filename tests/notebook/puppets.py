@@ -47,7 +47,7 @@ def race(jobs, stop):
         while not stop.wait(0.01):
             done += 1
             for job in jobs:
-                fake.change(job, progress=Progress("processing", done, 10**6, fraction=0.4 + done / 10**6))
+                fake.change(job, progress=Progress("processing", done, fraction=0.4 + done / 10**6, rows=done))
 
     threading.Thread(target=go, daemon=True).start()
 
