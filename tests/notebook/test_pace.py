@@ -85,6 +85,15 @@ def test_progress_leaves_room_for_a_change_of_state():
     assert most_in_a_second(times) == 4
 
 
+def test_after_a_change_of_state_progress_leaves_room_again():
+    panels = Panels(1, until_s=0)
+    panels.pace.ask(panels.outlets[0], urgent=True)
+    panels.times_of(0)
+    panels.sent, panels.until_s = [], 110.0
+    panels.pace.ask(panels.outlets[0])
+    assert most_in_a_second(panels.times_of(0)) == 3
+
+
 def test_all_together_stay_under_sixty_a_second():
     for urgent in ((), range(50)):
         times = [time for time, _ in Panels(50, urgent).ran()]
