@@ -135,6 +135,13 @@ class TestWaiting:
         heard = kernel.run("job = made(**RUNNING); display(job); later(end, job); print(job.wait(30))", "a")
         assert [show[:2] for show in shows(heard)] == [("view", False), ("record", False), ("record", True)]
 
+    def test_the_end_is_told_before_the_cell_ends(self, kernel):
+        """A report keeps only that; so it must not wait for its turn."""
+        kernel.do("from analytics_kit.notebook.pace import pace; pace.ask = lambda *_: None")
+        heard = kernel.run("job = made(**RUNNING); display(job); later(end, job); print(job.wait(30))", "a")
+        kernel.do("del pace.ask")
+        assert "completed" in records(heard)[-1]
+
     def test_another_cell_that_waits_shows_it_too(self, kernel):
         kernel.run("job = made(**RUNNING); job", "a")
         heard = kernel.run("later(end, job); print(job.wait(30))", "b")
