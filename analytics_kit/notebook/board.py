@@ -77,6 +77,10 @@ class Board(Display):
         self._said = ""
         self._uploads: dict[str, Receiver] = {}
 
+    def __repr__(self) -> str:
+        self._refresh()
+        return self._text()
+
     def close(self) -> None:
         """Free the widget, stop listening, leave nothing of uploads that have not ended. Jobs go on."""
         super().close()

@@ -37,7 +37,7 @@ BUTTONS = {
 
 
 def record(info: JobInfo, why: str = "") -> str:
-    """The job for a file: no id, clock time or duration, so that it is equal whenever job and study are."""
+    """The job for a file: no id, folder, clock time or duration, so that it is equal whenever job and study are."""
     return _card(
         info, [_head(info, why), *_progress(info, None), *_outcome(info, "job"), *_failure(info), *_notice(info)]
     )
@@ -102,7 +102,8 @@ def _line(kind: str, inner: str) -> str:
 
 
 def _head(info: JobInfo, why: str, live: bool = False) -> str:
-    parts = [f'<b class="ak-name" title="{escape(info.source)}">{escape(words.name(info))}</b>']
+    folder = f' title="{escape(info.source)}"' if live else ""
+    parts = [f'<b class="ak-name"{folder}>{escape(words.name(info))}</b>']
     if info.size_bytes is not None:
         parts.append(f'<span class="ak-size">{words.size(info.size_bytes)}</span>')
     parts.append(chip(info.status))
@@ -149,7 +150,7 @@ def _outcome(info: JobInfo, job: str) -> list[str]:
     counts = [words.count(summary["trials"], "trial"), words.count(summary["participants"], "participant"), *kinds]
     preview: Mapping[str, Any] = (info.result or {}).get("preview") or {}
     return [
-        _line("ak-facts", escape(" · ".join([*counts, *kinds]))),
+        _line("ak-facts", escape(" · ".join(counts))),
         *_table(preview, summary["trials"]),
         *_issues(preview, summary["issues"]),
         _line("ak-load", f"<code>result = {escape(job)}.result()</code>"),
@@ -180,7 +181,8 @@ def _issues(preview: Mapping[str, Any], of: int) -> list[str]:
         f"<li>{escape(str(member))}{f', line {line:,}' if line else ''}: {escape(str(message))}</li>"
         for member, line, _, message in found
     )
-    more = f"<li>… and {of - len(found):,} more: see <code>result.issues</code></li>" if of > len(found) else ""
+    rest = f"… and {of - len(found):,} more: " if found else ""
+    more = f"<li>{rest}see <code>result.issues</code></li>" if of > len(found) else ""
     return [_line("ak-issues", f"<b>{words.count(of, 'issue')}</b><ul>{items}{more}</ul>")]
 
 

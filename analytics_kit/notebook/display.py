@@ -116,6 +116,7 @@ class Display(ABC):
             self._stop()
             self._stop = lambda: None
             self._runs.clear()
+            self._cells.clear()
             for outlet in (self._box, self._file):
                 pace.forget(outlet)
             live, self._live = self._live, None

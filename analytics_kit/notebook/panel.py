@@ -51,6 +51,9 @@ class JobPanel(Display):
         self._info = job.shown()
         self._log: str | None = None
 
+    def __repr__(self) -> str:
+        return f"<JobPanel of {words.text(self.job.shown())}>"
+
     def is_missing(self, here: cell.Cell) -> bool:
         """Whether who waits in this cell would not see the job's end anywhere."""
         if not self._runs or self._stale:
@@ -80,6 +83,8 @@ class JobPanel(Display):
     def _change(self, info: JobInfo) -> None:
         """Take in what is known of the job; on the watcher's thread, or on whichever asked."""
         with self._lock:
+            if self._info.status.final and info.job_id == self._info.job_id and not info.status.final:
+                return  # asked for before the end, told after it
             before, self._info = self._info, info
             urgent = (before.job_id, before.status) != (info.job_id, info.status)
             if urgent:
