@@ -122,7 +122,10 @@ class JobStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a job is. `fraction` (0 to 1) never falls; `done` of `total` are in `unit`."""
+    """How far a job is. `fraction` (0 to 1) never falls; `done` of `total` are in `unit`.
+
+    `rows` and `files` are the records and the event files read so far, and never fall; None where nobody counts them.
+    """
 
     phase: str = "queued"
     done: int = 0
@@ -131,6 +134,8 @@ class Progress:
     fraction: float = 0.0
     rate_per_s: float | None = None
     eta_s: float | None = None
+    rows: int | None = None
+    files: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
