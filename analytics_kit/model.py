@@ -140,19 +140,23 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a job failed, as data: the error's type and words, its hint, and the end of the worker's log."""
+    """Why a job failed, as data: the error's type and words, its hint, and the end of the worker's log.
+
+    `traceback` is the end of an exception's; empty where a process was lost or a limit was passed.
+    """
 
     type: str
     message: str
     hint: str = ""
     log: str = ""
+    traceback: str = ""
 
     @classmethod
-    def of(cls, error: BaseException, log: str = "") -> Failure:
+    def of(cls, error: BaseException, log: str = "", traceback: str = "") -> Failure:
         """The failure that tells of `error`."""
         if isinstance(error, AnalyticsKitError):
-            return cls(type(error).__name__, error.message, error.hint, log)
-        return cls(type(error).__name__, str(error), "", log)
+            return cls(type(error).__name__, error.message, error.hint, log, traceback)
+        return cls(type(error).__name__, str(error), "", log, traceback)
 
     def error(self) -> AnalyticsKitError:
         """The exception to raise for it."""
@@ -207,7 +211,11 @@ class HandBack(Exception):  # noqa: N818  no error: another worker may be able t
 
 @dataclass(frozen=True, slots=True)
 class JobInfo:
-    """A job as it was when it was asked for. Times are UTC; `result` is set once it is completed."""
+    """A job as it was when it was asked for. Times are UTC; `result` is set once it is completed.
+
+    `queue_position` is 1 for the queued job that the next free worker takes, 2 for the one after it; None for a job
+    that is not queued or waits for its next try, and in what `submit` answers.
+    """
 
     job_id: str
     status: JobStatus
@@ -225,6 +233,7 @@ class JobInfo:
     result: Mapping[str, Any] | None = None
     retry_of: str | None = None
     notice: str = ""
+    queue_position: int | None = None
 
 
 class Task(Protocol):

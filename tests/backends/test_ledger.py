@@ -204,6 +204,29 @@ class TestParts:
         book.tell(part(0, 2), Progress(done=100, total=100))
         assert book.get("job-1").progress.done == 200
 
+    def test_rows_and_files_are_summed_and_those_of_a_part_done_again_count_once(self, book, fanned):
+        def counts():
+            progress = book.get("job-1").progress
+            return progress.rows, progress.files
+
+        assert counts() == (None, None)
+        book.tell(part(0), Progress(done=90, total=100, rows=3_000_000_001, files=4))
+        book.tell(part(1), Progress(done=30, total=100, rows=5, files=1))
+        assert counts() == (3_000_000_006, 5)
+        book.hand_back(part(0), "its worker ended")
+        book.tell(part(0, 2), Progress(done=10, total=100, rows=1, files=0))
+        assert counts() == (3_000_000_006, 5)
+        book.tell(part(0, 2), Progress(done=100, total=100, rows=3_000_000_002, files=5))
+        assert counts() == (3_000_000_007, 6)
+
+    def test_parts_that_do_not_count_leave_the_others_rows_alone(self, book, fanned):
+        book.connection.hset(
+            f"{book._key('job-1')}:told", "part-1", "30"
+        )  # as it was written before rows were counted
+        book.tell(part(0), Progress(done=90, total=100, rows=7))
+        progress = book.get("job-1").progress
+        assert (progress.done, progress.rows, progress.files) == (120, 7, None)
+
     def test_a_cancelled_job_takes_back_what_waits_and_leaves_what_runs_to_its_worker(self, book, fanned):
         book.claim(part(0), "w1")
         assert book.cancel("job-1")

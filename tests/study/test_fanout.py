@@ -17,7 +17,7 @@ from analytics_kit.errors import (
     SourceNotFoundError,
     UnsafeArchiveError,
 )
-from analytics_kit.model import Split
+from analytics_kit.model import KINDS, Split
 from analytics_kit.study.result import load
 from analytics_kit.study.sample import sample_study
 from analytics_kit.study.store import Store
@@ -159,6 +159,30 @@ def test_progress_of_the_parts_sums_to_the_total(studies, odd):
     totals = [reports[-1].total for reports in queue.reports.values()]
     assert totals == sorted(totals, reverse=True)
     assert split.total == queue.merge()["summary"]["raw_bytes"]
+
+
+def test_rows_and_files_are_counted_once(studies, odd):
+    members = odd_members()
+    twin = f"{folder(1)}/Mouse Movement.csv"  # the earlier of two is left out, and its rows are said to be lost
+    source = studies.zip(zip_bytes([*members.items(), (twin, members[twin])]), "twin.zip")
+    queue = Queue(studies, source, shard_bytes=500)
+    split = queue.begin()
+    for number in range(split.parts):
+        queue.part(number)
+    first = queue.reports[0][-1]
+    queue.part(0, 2)
+    assert (queue.reports[0][-1].rows, queue.reports[0][-1].files) == (first.rows, first.files)
+    for reports in queue.reports.values():
+        assert [p.rows for p in reports] == sorted(p.rows for p in reports)
+        assert [p.files for p in reports] == sorted(p.files for p in reports)
+    merge = queue.step("merge", winners=queue.winners)
+    summary = tasks.merge_parts(merge)["summary"]
+    events = queue.result({"store": queue.arguments["store"], "prefix": f"results/{KEY}/job/merge-1"}).members
+    events = events[events.role.isin(KINDS)]
+    last = [reports[-1] for reports in queue.reports.values()]
+    assert sum(p.rows for p in last) == summary["rows_in"] - 20 - 1, "without the twin's and the unsafe file's"
+    assert merge.reports[-1].rows == summary["rows_in"]
+    assert sum(p.files for p in last) == merge.reports[-1].files == len(events) - 1
 
 
 # --- errors ---------------------------------------------------------------------------------------------------------
