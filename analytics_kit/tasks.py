@@ -107,7 +107,8 @@ def _checked_store(task: Task) -> Store:
 def _answer(task: Task, done: Committed) -> dict[str, Any]:
     folder = job_folder(task.arguments, task.job_id)
     where = {"store": task.arguments["store"], "prefix": done.prefix, "folder": folder}
-    return {**where, "summary": done.manifest["summary"]}
+    shown = {"preview": done.manifest["preview"]} if "preview" in done.manifest else {}
+    return {**where, "summary": done.manifest["summary"], **shown}
 
 
 def _require_unchanged(task: Task) -> None:

@@ -145,9 +145,11 @@ def test_waiting_ends_in_time_and_the_job_does_not(client, study, tmp_path):
 
 def test_progress_never_falls(client, tmp_path):
     job = client.submit(ak.sample_study(tmp_path / "p.zip", participants=8, trials=6, seed=3))
-    seen = [info.progress.fraction for info in job.follow(LIMIT_S)]
-    assert seen == sorted(seen)
-    assert seen[-1] == 1.0
+    seen = [info.progress for info in job.follow(LIMIT_S)]
+    for numbers in ([p.fraction for p in seen], [p.rows or 0 for p in seen], [p.files or 0 for p in seen]):
+        assert numbers == sorted(numbers)
+    assert seen[-1].fraction == 1.0
+    assert (seen[-1].rows, seen[-1].files) == (job.result().summary["rows_in"], len(job.result().members))
 
 
 def test_jobs_is_a_table(client, study):
