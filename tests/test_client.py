@@ -266,7 +266,7 @@ def test_a_worker_reads_only_where_it_may(monkeypatch, here, study, tmp_path):
     from analytics_kit import tasks
 
     with pytest.raises(ak.SourceNotFoundError) as caught:
-        tasks._require_allowed("s3://KEY:SECRET@bucket/study.zip")
+        tasks._require_allowed("s3://KEY:SECRET@bucket/study.zip", "s3://bucket")
     assert "SECRET" not in str(caught.value)
     inside = tmp_path / "inside.zip"
     inside.write_bytes(study.read_bytes())

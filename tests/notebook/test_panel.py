@@ -221,7 +221,7 @@ class TestButtons:
     def test_what_can_not_be_done_says_why(self, kernel, box):
         kernel.do("fake.away = 'Redis <is> away'")
         kernel.press(box, do="cancel")
-        self.last(kernel, box, "cancel did not work: Redis &lt;is&gt; away")
+        self.last(kernel, box, "Cancel did not work: Redis &lt;is&gt; away")
 
     def test_an_unknown_word_is_ignored(self, kernel, box):
         for odd in ("__class__", None, 7):
