@@ -7,6 +7,7 @@ import pytest
 
 from analytics_kit.backends import ledger
 from analytics_kit.backends.ledger import ACTIVE, LATER, LEAVING
+from analytics_kit.backends.perform import SWEEP, queue_task
 from analytics_kit.backends.record import MERGE, RECORD_TTL_S, Record, RefusedError, State, Ticket
 from analytics_kit.errors import JobNotFoundError, SettingsError
 from analytics_kit.model import Failure, JobRequest, Progress, Split
@@ -252,7 +253,46 @@ class TestParts:
         assert book.leave(part(0))
 
 
+class TestPositions:
+    def submit(self, book, name):
+        book.submit(Record.of(JobRequest("deeds.echo", {}, name, "/s.zip"), name, book.now_s()), False)
+
+    def test_only_queued_jobs_count_in_the_order_of_the_queue(self, book, fanned):
+        for name in ("job-2", "job-3", "job-4"):
+            self.submit(book, name)
+        book.claim(part(0), "w1")
+        book.hand_back(part(0), "its worker ended")  # a part of a running job, at the head
+        queue_task(book.connection, SWEEP, "deeds")
+        book.claim(Ticket("job-3"), "w1")
+        book.hand_back(Ticket("job-3"), "another may be able to")  # now before job-2
+        for taken in ("job-1-begin-1", "job-3-begin-1"):  # by the workers that claimed them
+            book.connection.lrem(book.queue.key, 0, taken)
+        assert waiting(book)[0] == "job-3-begin-2"
+        assert book.positions() == {"job-3": 1, "job-2": 2, "job-4": 3}
+
+    def test_a_running_job_that_is_begun_once_more_is_not_queued(self, book, running):
+        book.connection.delete(book.queue.key)
+        self.submit(book, "job-2")
+        book.hand_back(BEGIN, "its worker ended")
+        assert waiting(book) == ["job-1-begin-2", "job-2-begin-1"]
+        assert book.positions() == {"job-2": 1}
+
+    def test_one_that_waits_for_its_next_try_has_none(self, book, queued):
+        book.connection.delete(book.queue.key)
+        book.claim(BEGIN, "w1")
+        book.hand_back(BEGIN, "no worker can", delay_s=60.0)
+        assert book.positions() == {}
+
+
 class TestDelete:
+    def test_is_told_on_the_channel(self, book, queued):
+        book.cancel("job-1")
+        with book.connection.pubsub() as heard:
+            heard.subscribe(book.channel)
+            assert heard.get_message(timeout=10)["type"] == "subscribe"
+            book.delete("job-1")
+            assert heard.get_message(timeout=10)["data"] == b"job-1"
+
     def test_of_a_job_that_has_not_ended_is_refused(self, book, running):
         with pytest.raises(SettingsError, match="is running"):
             book.delete("job-1")

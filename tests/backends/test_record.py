@@ -92,6 +92,17 @@ def test_a_record_of_before_is_read():
     assert read.error == Failure("KeyError", "odd")
 
 
+def test_a_traceback_that_the_log_holds_is_written_once():
+    for failure in (
+        Failure("KeyError", "odd", "", "a trace", "a trace"),
+        Failure("KeyError", "odd", "", "a log", "t"),
+    ):
+        failed = moved(record(), State.FAILED, 2.5, error=failure)
+        fields = {name.encode(): text.encode() for name, text in failed.to_fields().items()}
+        assert fields[b"error"].count(b"a trace") <= 1
+        assert Record.from_fields(fields).error == failure
+
+
 def test_what_json_cannot_say_is_refused():
     with pytest.raises(ValueError, match="JSON"):
         encoded({"result": {"x": float("nan")}})

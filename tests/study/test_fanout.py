@@ -1,5 +1,6 @@
 """Is a study that many processes work on the same as what one process makes of it?"""
 
+import json
 import random
 
 import pytest
@@ -183,6 +184,51 @@ def test_rows_and_files_are_counted_once(studies, odd):
     assert sum(p.rows for p in last) == summary["rows_in"] - 20 - 1, "without the twin's and the unsafe file's"
     assert merge.reports[-1].rows == summary["rows_in"]
     assert sum(p.files for p in last) == merge.reports[-1].files == len(events) - 1
+
+
+# --- preview ------------------------------------------------------------------------------------------------------
+
+
+def test_the_answer_shows_the_first_trials_and_issues(studies, odd):
+    queue = Queue(studies, odd, shard_bytes=500)
+    answer = queue.run()
+    result, preview = queue.result(answer), answer["preview"]
+    assert preview["columns"] == [
+        "participant", "task", "factor", "trial", "click_count", "keystroke_count", "completion_time_s",
+        "path_length_px",
+    ]  # fmt: skip
+    head = result.trials[preview["columns"]].head(5).astype(object)
+    assert preview["trials"] == head.where(head.notna(), None).to_numpy().tolist()
+    issues = result.issues[["member", "line", "kind", "message"]].head(3).astype(object)
+    assert preview["issues"] == issues.where(issues.notna(), None).to_numpy().tolist()
+    assert json.loads(json.dumps(preview, allow_nan=False)) == preview
+    whole = Queue(Studies(studies.root / "whole"), odd, shard_bytes=10**9).begin()
+    assert whole["preview"] == preview
+
+
+def test_a_preview_is_short_whatever_the_names_are(studies):
+    long = "x" * 230
+    members = {
+        f"{long}/{long}_{long}_trial_{k}/Mouse Movement.csv": mouse((0.1, 1, 1), ("?", 2, 2)) for k in range(9)
+    }
+    preview = Queue(studies, studies.zip(members), metrics=["click_count"]).begin()["preview"]
+    assert (len(preview["trials"]), len(preview["issues"])) == (5, 3)
+    assert preview["columns"] == ["participant", "task", "factor", "trial", "click_count"]
+    texts = [text for row in (*preview["trials"], *preview["issues"]) for text in row if isinstance(text, str)]
+    assert max(map(len, texts)) == 200
+    assert f"{long[:199]}…" in texts
+    assert len(json.dumps(preview)) < 6_000
+
+
+def test_a_result_of_before_has_none(studies, odd):
+    queue = Queue(studies, odd)
+    manifest = queue.root / queue.run()["prefix"] / "manifest.json"
+    before = json.loads(manifest.read_text())
+    del before["preview"]
+    manifest.write_text(json.dumps(before))
+    answer = queue.merge()
+    assert "preview" not in answer
+    assert answer["summary"] == before["summary"]
 
 
 # --- errors ---------------------------------------------------------------------------------------------------------
