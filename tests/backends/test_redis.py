@@ -68,8 +68,8 @@ def test_the_queue_is_read_once_for_all_jobs_and_only_where_one_is_queued(book, 
     places = {job_id: place for place, job_id in enumerate(ids, 1)}
     for act in (lambda: backend.get_many(ids), lambda: {info.job_id: info for info in backend.list()}):
         assert {job_id: info.queue_position for job_id, info in act().items()} == places
-        assert asks.pop()
-        assert not asks
+        assert len(asks) == 1
+        asks.clear()
     for job_id in ids:
         backend.cancel(job_id)
     assert len(backend.get_many(ids)) == len(backend.list()) == 20
