@@ -1,5 +1,6 @@
 """What does somebody do with a notebook in a browser, and what is there to be seen?"""
 
+import json
 import re
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -8,11 +9,12 @@ import nbformat
 from axe_playwright_python.sync_playwright import Axe
 from lab import TOKEN, Lab
 from nbformat.v4 import new_code_cell, new_notebook
-from playwright.sync_api import ConsoleMessage, Locator, Page, Request, expect
+from playwright.sync_api import ConsoleMessage, Error, Locator, Page, Request, expect
 from processes import until
 
 LIMIT_S = 30
-OURS = re.compile(r"\bak-|anywidget|analytics_kit")
+WINDOW = {"width": 1300, "height": 1400}  # tall: Lab draws only the cells in view
+OURS = re.compile(r"\bak-|anywidget|analytics_kit|blob:")  # widgets are loaded from blobs
 KERNELSPEC = {"name": "python3", "display_name": "Python 3", "language": "python"}  # else a dialog asks
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 IDLE = """
@@ -48,7 +50,7 @@ class Sheet:
         """Exceptions in the page, and errors on its console that name us."""
         self.strays: list[str] = []
         """Requests to other hosts."""
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("pageerror", self._catch)
         page.on("console", self._listen)
         page.on("request", self._watch)
 
@@ -75,16 +77,11 @@ class Sheet:
 
     def run_all(self) -> None:
         """Run → Run All Cells. A page that has just been opened sometimes ignores it: then once more."""
-        cells = self.page.locator(".jp-Notebook .jp-CodeCell")
-        before = cells.first.locator(".jp-InputPrompt").inner_text()
+        before = self.prompt(0)
 
         def begun() -> bool:
             self.menu("Run", "runmenu:run-all")
-            try:
-                expect(cells.first.locator(".jp-InputPrompt")).not_to_have_text(before, timeout=3000)
-            except AssertionError:
-                return False
-            return True
+            return self._has_begun(0, before)
 
         until(begun, "the first cell runs")
 
@@ -95,8 +92,14 @@ class Sheet:
 
     def run_cell(self, place: int) -> None:
         """Run one cell by keyboard."""
-        self.cell(place).locator(".jp-InputArea-editor").click()
-        self.page.keyboard.press("Control+Enter")
+        before = self.prompt(place)
+
+        def begun() -> bool:
+            self.cell(place).locator(".jp-InputArea-editor").click()
+            self.page.keyboard.press("Control+Enter")
+            return self._has_begun(place, before)
+
+        until(begun, f"cell {place} runs")
 
     def cell(self, place: int) -> Locator:
         """A code cell."""
@@ -133,7 +136,7 @@ class Sheet:
         """Save the notebook, and wait for the file."""
         before = self.path.stat().st_mtime_ns
         self.page.keyboard.press("Control+s")
-        until(lambda: self.path.stat().st_mtime_ns != before, "the notebook is saved")
+        until(lambda: self.path.stat().st_mtime_ns != before and self._is_whole(), "the notebook is saved")
 
     def theme(self, name: str) -> None:
         """Change to the light or the dark theme."""
@@ -156,6 +159,24 @@ class Sheet:
     def shot(self, name: str, what: Locator | None = None) -> None:
         """A picture of an element, or of the whole page."""
         (what or self.page).screenshot(path=self.shots / f"{name}.png")
+
+    def _is_whole(self) -> bool:
+        try:
+            json.loads(self.path.read_bytes())
+        except ValueError:
+            return False
+        return True
+
+    def _has_begun(self, place: int, before: str) -> bool:
+        try:
+            expect(self.cell(place).locator(".jp-InputPrompt")).not_to_have_text(before, timeout=3000)
+        except AssertionError:
+            return False
+        return True
+
+    def _catch(self, error: Error) -> None:
+        if OURS.search(f"{error.message}\n{error.stack}"):
+            self.errors.append(error.message)
 
     def _listen(self, message: ConsoleMessage) -> None:
         if message.type == "error" and OURS.search(f"{message.text} {message.location.get('url', '')}"):
