@@ -1,7 +1,7 @@
 """What tests in a browser share: a Chromium, a server per file, a page per test, and what must not happen in it."""
 
 import itertools
-import os
+import re
 from pathlib import Path
 
 import pytest
@@ -47,24 +47,20 @@ def lab(tmp_path_factory):
 @pytest.fixture
 def new_sheet(request, browser, shots):
     """new_sheet(lab) → a sheet on a page of its own. In all of them nothing of ours may go wrong."""
-    sheets, contexts = [], []
+    sheets = []
 
     def new(lab, name=None):
-        context = browser.new_context(viewport=WINDOW)
-        contexts.append(context)
-        sheets.append(Sheet(context.new_page(), lab, shots, name or f"sheet-{next(_names)}-{os.getpid()}.ipynb"))
+        page = browser.new_context(viewport=WINDOW).new_page()
+        sheets.append(Sheet(page, lab, shots, name or f"sheet-{next(_names)}.ipynb"))
         return sheets[-1]
 
     yield new
-    for place, sheet in enumerate(sheets):
+    for place, sheet in enumerate(sheet for sheet in sheets if not sheet.page.is_closed()):
         if request.node.stash.get(_failed, False):
-            name = f"failed-{request.node.name}-{place}".replace("/", "-")
+            name = re.sub(r"\W+", "-", f"failed-{request.node.name}-{place}")
             sheet.shot(name)
             (shots / f"{name}.html").write_text(sheet.page.content())
-    for context in contexts:
-        context.close()
-    for lab in {sheet.lab for sheet in sheets}:
-        lab.end_kernels()
+        sheet.close()
     assert [sheet.errors for sheet in sheets] == [[] for _ in sheets]
     assert [sheet.strays for sheet in sheets] == [[] for _ in sheets]
 

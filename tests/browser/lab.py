@@ -27,8 +27,8 @@ SETTINGS = {
 class Lab:
     """A server, the kernels of its notebooks, and the embedded broker of its home.
 
-    `app` is "lab" or "notebook". A server with the `data` folder of another one trusts what was run there. `environment`
-    is what its kernels find beside the tests' own.
+    `app` is "lab" or "notebook". A server with the `data` folder of another one trusts what was run there.
+    `environment` is what its kernels find beside the tests' own.
     """
 
     def __init__(self, folder: Path, app: str = "lab", data: Path | None = None, **environment: str) -> None:

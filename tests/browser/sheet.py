@@ -15,6 +15,7 @@ from processes import until
 LIMIT_S = 30
 WINDOW = {"width": 1300, "height": 1400}  # tall: Lab draws only the cells in view
 OURS = re.compile(r"\bak-|anywidget|analytics_kit|blob:")  # widgets are loaded from blobs
+BROKEN = re.compile(r"Loading widget|Error displaying widget|model not found|application/vnd\.jupyter|^\s*$")
 KERNELSPEC = {"name": "python3", "display_name": "Python 3", "language": "python"}  # else a dialog asks
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 IDLE = """
@@ -42,7 +43,7 @@ selector => {
 
 
 class Sheet:
-    """A page of a browser and the notebook that is open in it. `errors` and `strays` are what must not happen there."""
+    """A page of a browser and the notebook that is open in it; `errors` and `strays` must stay empty."""
 
     def __init__(self, page: Page, lab: Lab, shots: Path, name: str = "sheet.ipynb") -> None:
         self.page, self.lab, self.shots, self.name = page, lab, shots, name
@@ -101,6 +102,12 @@ class Sheet:
 
         until(begun, f"cell {place} runs")
 
+    def replace(self, place: int, code: str) -> None:
+        """Write other code into a cell."""
+        self.cell(place).locator(".cm-content").click()
+        self.page.keyboard.press("Control+a")
+        self.page.keyboard.insert_text(code)
+
     def cell(self, place: int) -> Locator:
         """A code cell."""
         return self.page.locator(".jp-Notebook .jp-CodeCell").nth(place)
@@ -142,6 +149,7 @@ class Sheet:
         """Change to the light or the dark theme."""
         self.page.evaluate("theme => jupyterapp.commands.execute('apputils:change-theme', { theme })", THEMES[name])
         expect(self.page.locator("body")).to_have_attribute("data-jp-theme-light", str(name == "light").lower())
+        expect(self.page.locator("#jupyterlab-splash")).to_have_count(0)  # it fades over the page meanwhile
 
     def record(self, selector: str) -> None:
         """Begin to record the states that the first card below `selector` goes through."""
@@ -151,6 +159,11 @@ class Sheet:
         """The states recorded: word and percent, None without a bar; each as often as it came."""
         return [(word, percent) for word, percent in self.page.evaluate("selector => akSeen[selector]", selector)]
 
+    def broken(self) -> list[str]:
+        """What stands in place of widgets that can't be drawn."""
+        texts = self.page.locator(".jp-OutputArea-output").filter(visible=True).all_inner_texts()
+        return [text for text in texts if BROKEN.search(text)]
+
     def axe(self, selector: str) -> list[str]:
         """What axe-core objects to in the elements."""
         found = Axe().run(self.page, selector).response["violations"]
@@ -159,6 +172,11 @@ class Sheet:
     def shot(self, name: str, what: Locator | None = None) -> None:
         """A picture of an element, or of the whole page."""
         (what or self.page).screenshot(path=self.shots / f"{name}.png")
+
+    def close(self) -> None:
+        """Close the page and end the kernels of its server."""
+        self.page.context.close()
+        self.lab.end_kernels()
 
     def _is_whole(self) -> bool:
         try:

@@ -77,7 +77,9 @@ def test_the_harness_sees_what_goes_wrong(lab, browser, shots):
     sheet.page.locator(".ak-bad").wait_for()
     assert [line.split(":")[0] for line in sheet.axe(".ak-bad")] == ["label"]
     sheet.page.evaluate("() => console.error('ak-bad')")
-    sheet.page.evaluate("() => new Promise(go => { setTimeout(go, 1); setTimeout(() => { throw Error('anywidget') }) })")
+    sheet.page.evaluate(
+        "() => new Promise(go => { setTimeout(go, 1); setTimeout(() => { throw Error('anywidget') }) })"
+    )
     sheet.page.evaluate("() => console.error('somebody else')")
     assert set(sheet.strays) == {"http://stray.invalid/x.png"}
     assert sheet.errors == ["ak-bad", "anywidget"]
