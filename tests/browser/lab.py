@@ -74,7 +74,10 @@ class Lab:
             return json.loads(answer.read() or b"null")
 
     def end_kernels(self) -> None:
-        """End the kernels of all notebooks."""
+        """End the kernels of all notebooks; a server that has ended took its own with it."""
+        assert self._process is not None
+        if self._process.poll() is not None:
+            return
         for session in self.ask("sessions"):
             self.ask(f"sessions/{session['id']}", "DELETE")
 
