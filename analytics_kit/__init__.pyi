@@ -22,7 +22,7 @@ from .model import JobStatus, Options, Progress
 from .study.result import StudyResult, load
 from .study.sample import sample_study
 from .together import as_completed, gather
-from .verbs import connect, get_job, health, jobs, process, queue_status, submit
+from .verbs import board, connect, get_job, health, jobs, process, queue_status, submit
 
 __version__: str
 __all__ = [
@@ -49,6 +49,7 @@ __all__ = [
     "UnsafeArchiveError",
     "WorkerLostError",
     "as_completed",
+    "board",
     "connect",
     "gather",
     "get_job",

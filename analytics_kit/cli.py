@@ -16,7 +16,8 @@ from rich.filesize import decimal
 
 from analytics_kit import __version__, cli_jobs
 from analytics_kit.backends import crew, embedded
-from analytics_kit.cli_jobs import EXIT_FAILED, AsJson, Set, Source, chosen, watch
+from analytics_kit.cli_jobs import EXIT_FAILED, AsJson, Set, Source, chosen
+from analytics_kit.cli_watch import watch
 from analytics_kit.client import CODE, Client
 from analytics_kit.doctor import examine
 from analytics_kit.errors import AnalyticsKitError, JobCancelledError, SettingsError

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,17 +12,17 @@ from typing import Annotated, Any
 import pandas as pd
 import typer
 
+from analytics_kit.cli_watch import interruptible, left_behind, name_of, watch
 from analytics_kit.client import Client
 from analytics_kit.errors import AnalyticsKitError, BrokerUnavailableError, SettingsError
 from analytics_kit.job import Job
 from analytics_kit.model import JobInfo, JobStatus, Options
 from analytics_kit.notebook import words
-from analytics_kit.notebook.bar import Bar
 from analytics_kit.settings import Settings
 from analytics_kit.terminal import err, job_json, job_pairs, out, print_frame, print_json, print_pairs, print_result
 from analytics_kit.together import as_completed
 
-EXIT_FAILED, EXIT_CANCELLED, EXIT_INTERRUPTED = 1, 4, 130
+EXIT_FAILED, EXIT_CANCELLED = 1, 4
 app = typer.Typer()
 
 
@@ -88,11 +87,11 @@ def _submit_one(job: Job, wait: bool, timeout: float | None, as_json: bool) -> N
         watch(job, timeout)
         print_result(job.result(), as_json)
         return
-    with _interruptible([job]):
+    with interruptible([job]):
         ended = job.wait(timeout)
     print_json(job_json(job))
     if not ended:
-        raise TimeoutError(_left([job]))
+        raise TimeoutError(left_behind([job]))
     job.result()
 
 
@@ -103,7 +102,7 @@ def _submit_many(
     jobs: list[Job] = []
     waiting, refused = wait, False
     try:
-        with _interruptible(jobs):
+        with interruptible(jobs):
             for source in sources:
                 try:
                     jobs.append(job := client.submit(source, **settings))
@@ -115,7 +114,7 @@ def _submit_many(
                     continue
                 waiting = wait or job.backend == "local"
                 if not as_json:
-                    (err if waiting else out).print(f"{job.id} {_name(job.known)}", markup=False, highlight=False)
+                    (err if waiting else out).print(f"{job.id} {name_of(job.known)}", markup=False, highlight=False)
             if waiting:
                 _await_all(jobs, timeout, as_json)
     finally:
@@ -138,7 +137,7 @@ def _await_all(jobs: Sequence[Job], timeout: float | None, as_json: bool) -> Non
             if not as_json:
                 out.print(f"{job.id} {words.text(job.shown())}", markup=False, highlight=False)
     except TimeoutError:
-        raise TimeoutError(_left([job for job in jobs if not job.known.status.final])) from None
+        raise TimeoutError(left_behind([job for job in jobs if not job.known.status.final])) from None
 
 
 @app.command()
@@ -308,43 +307,3 @@ def chosen(pairs: Sequence[str] | None) -> dict[str, Any]:
         except json.JSONDecodeError:
             options[name] = value
     return options
-
-
-def watch(job: Job, timeout: float | None) -> None:
-    """Show a live bar, and what has to be said of the job, until it ends. Raises TimeoutError."""
-    said = ""
-    with _interruptible([job]), Bar(_name(job.known), err) as bar:
-        for info in job.follow(timeout):
-            if info.notice not in ("", said):
-                bar.say(said := info.notice)
-            bar.show(info.progress, str(info.status) if info.status.final else info.progress.phase)
-    if not job.known.status.final:
-        raise TimeoutError(_left([job]))
-
-
-@contextmanager
-def _interruptible(jobs: Sequence[Job]) -> Iterator[None]:
-    """Ctrl-C ends the waiting, not the jobs, and says so."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        left = [job for job in jobs if not job.known.status.final]
-        err.print(f"Interrupted. {_left(left) if left else ''}", markup=False, highlight=False)
-        raise typer.Exit(EXIT_INTERRUPTED) from None
-
-
-def _left(jobs: Sequence[Job]) -> str:
-    """What becomes of jobs that nobody waits for any more."""
-    local = any(job.backend == "local" for job in jobs)
-    if len(jobs) == 1:
-        job = jobs[0]
-        if local:
-            return f"Job {job.id} ends with this process; nothing of it is kept."
-        return f"Job {job.id} goes on; `analytics-kit jobs {job.id}` shows it."
-    if local:
-        return f"{len(jobs)} jobs end with this process; nothing of them is kept."
-    return f"{len(jobs)} jobs go on; `analytics-kit jobs` shows them."
-
-
-def _name(info: JobInfo) -> str:
-    return Path(info.source).name

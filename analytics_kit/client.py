@@ -8,7 +8,7 @@ import math
 import os
 import secrets
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from typing import Any
@@ -21,13 +21,15 @@ from analytics_kit.errors import BrokerUnavailableError, SettingsError, StoreErr
 from analytics_kit.job import Job
 from analytics_kit.model import SCHEMA_VERSION, Backend, JobInfo, JobRequest, JobStatus, Options
 from analytics_kit.notebook.bar import Bar
+from analytics_kit.notebook.board import Board
 from analytics_kit.settings import Settings, without_secrets
 from analytics_kit.study.catalogue import NAMES
 from analytics_kit.study.result import StudyResult
 from analytics_kit.study.source import fingerprint, locate, open_archive
 from analytics_kit.study.store import Store
+from analytics_kit.study.uploads import Upload
 from analytics_kit.together import as_completed, gather
-from analytics_kit.watcher import Watcher
+from analytics_kit.watcher import HearAll, Watcher
 
 PROCESS_STUDY = "analytics_kit.tasks.process_study"
 CODE = "analytics_kit.tasks"
@@ -166,6 +168,21 @@ class Client:
         for name in ("created_at", "started_at", "ended_at"):
             frame[name] = pd.to_datetime(frame[name], utc=True)
         return frame.astype({"size_bytes": "Int64", "fraction": "float64"})
+
+    def board(self) -> Board:
+        """All jobs, live: display it. Find, open, cancel and retry jobs; drop a ZIP on it to upload and submit it.
+
+        Without a front end it waits, a minute at most, until no job is queued or running, and is a table.
+        """
+        return Board(self)
+
+    def listen_all(self, hear: HearAll) -> Callable[[], None]:
+        """Call `hear` on the watcher's thread with all jobs whenever one may have changed; gives what stops that."""
+        return self._watcher.listen_all(hear)
+
+    def receive(self, name: str, size_bytes: int) -> Upload:
+        """A place in the store for a study that comes in pieces. Raises SettingsError when it is too large."""
+        return Upload(self.settings, name, size_bytes)
 
     def queue_status(self) -> dict[str, Any]:
         """Backend, counts of jobs by status, workers and how many of them work."""

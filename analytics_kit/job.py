@@ -15,6 +15,7 @@ from analytics_kit.errors import AnalyticsKitError, BrokerUnavailableError, JobC
 from analytics_kit.model import Failure, JobInfo, JobStatus, Progress
 from analytics_kit.notebook import cell, words
 from analytics_kit.notebook.panel import JobPanel, shown_while_waiting
+from analytics_kit.study import uploads
 from analytics_kit.study.result import StudyResult
 from analytics_kit.study.store import Store
 from analytics_kit.watcher import Heard, Watcher, ends, logger
@@ -176,7 +177,7 @@ class Job:
         return Job(self.watcher, self.watcher.backend.retry(self.id))
 
     def delete(self) -> None:
-        """Remove the job and its result. A job that has not ended is cancelled first."""
+        """Remove the job, its result and an uploaded copy of its study. What has not ended is cancelled first."""
         backend = self.watcher.backend
         if not self.known.status.final:
             backend.cancel(self.id)
@@ -184,6 +185,7 @@ class Job:
         found = self.info().result
         if found is not None:
             Store(found["store"]).delete(found.get("folder") or found["prefix"])
+        uploads.discard(self.known.source)
         backend.delete(self.id)
 
     def log(self) -> str:

@@ -122,7 +122,10 @@ class JobStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a job is. `fraction` (0 to 1) never falls; `done` of `total` are in `unit`."""
+    """How far a job is. `fraction` (0 to 1) never falls; `done` of `total` are in `unit`.
+
+    `rows` and `files` are the records and the event files read so far, and never fall; None where nobody counts them.
+    """
 
     phase: str = "queued"
     done: int = 0
@@ -137,7 +140,10 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a job failed, as data: the error's type and words, its hint, and the end of the worker's log."""
+    """Why a job failed, as data: the error's type and words, its hint, and the end of the worker's log.
+
+    `traceback` is the end of an exception's; empty where a process was lost or a limit was passed.
+    """
 
     type: str
     message: str
@@ -146,11 +152,11 @@ class Failure:
     traceback: str = ""
 
     @classmethod
-    def of(cls, error: BaseException, log: str = "") -> Failure:
+    def of(cls, error: BaseException, log: str = "", traceback: str = "") -> Failure:
         """The failure that tells of `error`."""
         if isinstance(error, AnalyticsKitError):
-            return cls(type(error).__name__, error.message, error.hint, log)
-        return cls(type(error).__name__, str(error), "", log)
+            return cls(type(error).__name__, error.message, error.hint, log, traceback)
+        return cls(type(error).__name__, str(error), "", log, traceback)
 
     def error(self) -> AnalyticsKitError:
         """The exception to raise for it."""
@@ -205,7 +211,11 @@ class HandBack(Exception):  # noqa: N818  no error: another worker may be able t
 
 @dataclass(frozen=True, slots=True)
 class JobInfo:
-    """A job as it was when it was asked for. Times are UTC; `result` is set once it is completed."""
+    """A job as it was when it was asked for. Times are UTC; `result` is set once it is completed.
+
+    `queue_position` is 1 for the queued job that the next free worker takes, 2 for the one after it; None for a job
+    that is not queued or waits for its next try, and in what `submit` answers.
+    """
 
     job_id: str
     status: JobStatus

@@ -66,6 +66,8 @@ class Settings(BaseSettings):
     """fsspec URL of the result store; None is `store/` below `home`."""
     store_limit_gb: float | None = Field(50, gt=0)
     """Results beyond so many GB go, least recently used first; None or `inf` sets no limit."""
+    upload_limit_gb: float = Field(20, gt=0)
+    """A study that is uploaded may have so many GB."""
     workers: int | None = Field(None, ge=1)
     """Size of the embedded pool; None fits it to the machine."""
     idle_s: float = Field(15 * 60.0, gt=0)

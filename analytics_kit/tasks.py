@@ -18,6 +18,7 @@ from analytics_kit.model import HandBack, Options, Split, Task
 from analytics_kit.settings import Settings, without_secrets
 from analytics_kit.study.attempts import Committed, job_folder, remove_rest
 from analytics_kit.study.store import Store
+from analytics_kit.study.uploads import is_upload
 
 PART = "analytics_kit.tasks.process_part"
 MERGE = "analytics_kit.tasks.merge_parts"
@@ -93,7 +94,7 @@ def _store(arguments: Mapping[str, Any]) -> Store:
 
 def _checked_store(task: Task) -> Store:
     """The store that a task writes to. Raises HandBack when this worker does not see it as its client does."""
-    _require_allowed(task.arguments["source"])
+    _require_allowed(task.arguments["source"], task.arguments["store"])
     store = _store(task.arguments)
     if store_id := task.arguments.get("store_id"):
         try:
@@ -106,7 +107,8 @@ def _checked_store(task: Task) -> Store:
 def _answer(task: Task, done: Committed) -> dict[str, Any]:
     folder = job_folder(task.arguments, task.job_id)
     where = {"store": task.arguments["store"], "prefix": done.prefix, "folder": folder}
-    return {**where, "summary": done.manifest["summary"]}
+    shown = {"preview": done.manifest["preview"]} if "preview" in done.manifest else {}
+    return {**where, "summary": done.manifest["summary"], **shown}
 
 
 def _require_unchanged(task: Task) -> None:
@@ -130,11 +132,11 @@ def _require_unchanged(task: Task) -> None:
         )
 
 
-def _require_allowed(source: str) -> None:
+def _require_allowed(source: str, store_url: str) -> None:
     from analytics_kit.study.source import is_url
 
     roots = (_settings or Settings.of()).sources
-    if roots is None:
+    if roots is None or is_upload(store_url, source):
         return
     # A URL may say file:// or chain others, so where there are limits only paths are let through.
     path = None if is_url(source) else Path(source).resolve()

@@ -31,6 +31,9 @@ def job_json(job: Job) -> dict[str, Any]:
         "status": str(info.status),
         "phase": info.progress.phase,
         "fraction": info.progress.fraction,
+        "rows": info.progress.rows,
+        "files": info.progress.files,
+        "queue_position": info.queue_position,
         "source": info.source,
         "size_bytes": info.size_bytes,
         "backend": info.backend,
@@ -49,10 +52,10 @@ def job_json(job: Job) -> dict[str, Any]:
 def job_pairs(job: Job) -> dict[str, str]:
     """The same for people: names and words, without what there is nothing to say of."""
     found = job_json(job)
-    size, error, summary = found["size_bytes"], found.pop("error"), found["summary"]
+    error, summary = found.pop("error"), found["summary"]
     found |= {
         "fraction": f"{found['fraction']:.0%}",
-        "size_bytes": "" if size is None else f"{size:,}",
+        **{name: "" if found[name] is None else f"{found[name]:,}" for name in ("rows", "files", "size_bytes")},
         "tags": ", ".join(found["tags"]),
         "summary": ", ".join(f"{name} {_short(value)}" for name, value in (summary or {}).items()),
     }
@@ -101,7 +104,7 @@ def _cell(value: Any) -> str:
 def print_pairs(pairs: Mapping[str, str]) -> None:
     """A line for each pair."""
     for name, value in pairs.items():
-        out.print(f"{name:12} {value}", markup=False)
+        out.print(f"{name:14} {value}", markup=False)
 
 
 def print_json(value: Any) -> None:

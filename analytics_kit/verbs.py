@@ -11,6 +11,7 @@ import pandas as pd
 
 from analytics_kit.client import Client
 from analytics_kit.job import Job
+from analytics_kit.notebook.board import Board
 from analytics_kit.study.result import StudyResult
 
 _default: Client | None = None
@@ -77,6 +78,14 @@ def jobs(status: str | None = None) -> pd.DataFrame:
     This is `Client.jobs` of the default client, which says more.
     """
     return default_client().jobs(status)
+
+
+def board() -> Board:
+    """All jobs, live: find, open, cancel and retry them; drop a ZIP on it to upload and submit it.
+
+    This is `Client.board` of the default client, which says more.
+    """
+    return default_client().board()
 
 
 def queue_status() -> dict[str, Any]:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from analytics_kit.errors import BrokerUnavailableError, JobNotFoundError
 from analytics_kit.model import ANY, Backend, Changes, JobInfo
@@ -16,6 +17,9 @@ POLL_S = 1.0
 """Word of a change that was lost on the way costs whoever listens at most this."""
 PAUSE_S, LONGEST_PAUSE_S = 0.02, 0.2
 """Between two questions: as long as the last one took, within these bounds."""
+
+LIST_S = 30.0
+"""All jobs are listed anew this often, in case word of one was lost; between, only changed ones are asked for."""
 
 Heard = JobInfo | Exception
 """A job as it is now, or why that can't be said."""
@@ -36,6 +40,10 @@ class _Listener:
     told: JobInfo | str | None = None
 
 
+HearAll = Callable[[list[JobInfo] | Exception], None]
+"""Told all jobs, in no order, or why they can't be told."""
+
+
 class Watcher:
     """Tells listeners of each change of their jobs, on a daemon thread that is there only while there are listeners.
 
@@ -50,6 +58,9 @@ class Watcher:
     def _forget(self) -> None:
         self._lock = threading.Lock()
         self._listeners: dict[_Listener, None] = {}
+        self._board: dict[HearAll, None] = {}
+        self._all: dict[str, JobInfo] | None = None
+        self._listed_at = 0.0
         self._missing: set[str] = set()
         self._asked_at = 0.0
         self._thread: threading.Thread | None = None
@@ -60,20 +71,28 @@ class Watcher:
 
         The first word comes within `POLL_S`: whoever is in a hurry asks the backend once, after this call.
         """
+        listener = _Listener(job_id, hear)
+        return self._add(lambda: self._listeners, listener)
+
+    def listen_all(self, hear: HearAll) -> Callable[[], None]:
+        """Call `hear` with all jobs soon, and whenever one of them may have changed; gives what stops it."""
+        return self._add(lambda: self._board, hear)
+
+    def _add(self, to: Callable[[], dict[Any, None]], who: Any) -> Callable[[], None]:
         if self._pid != os.getpid():
             self._forget()  # in a forked process: the thread and the listeners are the parent's
-        listener = _Listener(job_id, hear)
         with self._lock:
-            self._listeners[listener] = None
+            to()[who] = None
             if self._thread is None:
                 thread = threading.Thread(target=self._run, daemon=True, name="analytics_kit watcher")
                 thread.start()
                 self._thread = thread
-        return lambda: self._drop(listener)
 
-    def _drop(self, listener: _Listener) -> None:
-        with self._lock:
-            self._listeners.pop(listener, None)
+        def stop() -> None:
+            with self._lock:
+                to().pop(who, None)
+
+        return stop
 
     def _run(self) -> None:
         heard: frozenset[str] | None = ANY
@@ -102,19 +121,43 @@ class Watcher:
 
     def _ask(self, heard: frozenset[str]) -> bool:
         with self._lock:
-            listeners = list(self._listeners)
-            if not listeners:
-                self._thread = None
+            listeners, board = list(self._listeners), list(self._board)
+            if not listeners and not board:
+                self._thread = self._all = None
                 return False
         if heard is ANY:
             self._asked_at = time.monotonic()
         else:
             listeners = [each for each in listeners if each.job_id in heard or each.told is None]
+        if board:
+            self._tell_all(board, heard)
         answers = self._answers(list({listener.job_id for listener in listeners}))
         for listener in listeners:
             if (answer := answers.get(listener.job_id)) is not None:
                 self._tell(listener, answer)
         return True
+
+    def _tell_all(self, board: list[HearAll], heard: frozenset[str]) -> None:
+        told: list[JobInfo] | Exception
+        try:
+            self._all = self._looked(self._all, heard)
+            told = list(self._all.values())
+        except Exception as error:
+            told, self._all = error, None
+        for hear in board:
+            try:
+                hear(told)
+            except Exception:
+                logger.exception("Who is told of all jobs raised.")
+
+    def _looked(self, known: dict[str, JobInfo] | None, heard: frozenset[str]) -> dict[str, JobInfo]:
+        """All jobs as they are now."""
+        if known is None or (heard is ANY and time.monotonic() - self._listed_at > LIST_S):
+            self._listed_at = time.monotonic()
+            return {info.job_id: info for info in self.backend.list()}
+        asked = [job_id for job_id, info in known.items() if not info.status.final] if heard is ANY else list(heard)
+        found = self.backend.get_many(asked)
+        return {job_id: info for job_id, info in (known | found).items() if job_id in found or job_id not in asked}
 
     def _answers(self, job_ids: list[str]) -> dict[str, Heard]:
         try:

@@ -219,10 +219,20 @@ class TestOneJob:
         lines = dict(line.split(maxsplit=1) for line in kit("jobs", job_id).stdout.splitlines())
         assert (lines["tags"], lines["status"], lines["fraction"]) == ("a, b", "completed", "100%")
         assert "trials 4" in lines["summary"]
+        summary = told(kit("jobs", job_id, "--json"))["summary"]
+        assert (lines["rows"], lines["files"]) == (f"{summary['rows_in']:,}", str(summary["members"]))
         assert not re.search(r"[\[\]{}]", "".join(lines.values()))
         said = kit("jobs", failed_job(kit, bad)).stdout
         assert re.search(r"error +BadArchiveError: bad\.zip is not a readable ZIP", said)
         assert "hint " in said
+
+    def test_that_is_queued_tells_its_place(self, kit, studies, stuck):
+        ids = [line.split()[0] for line in kit("submit", *studies, **stuck).stdout.splitlines()]
+        assert re.search(r"^queue_position +2$", kit("jobs", ids[1], **stuck).stdout, re.MULTILINE)
+        assert [told(kit("jobs", job_id, "--json", **stuck))["queue_position"] for job_id in ids] == [1, 2, 3]
+        run = kit("submit", studies[2], "--wait", "--timeout", "0.1", **stuck)
+        assert "queued, number 3 in line" in run.stderr
+        kit("cancel", "--all", **stuck)
 
     def test_has_a_log(self, kit, bad):
         job_id = failed_job(kit, bad)
@@ -235,7 +245,10 @@ class TestOneJob:
         info = JobInfo("id", JobStatus.FAILED, "/d/s.zip", "key", datetime.now(UTC), error=Failure("KeyError", "odd"))
         pairs = job_pairs(Job(None, info))
         assert pairs["error"] == "KeyError: odd"
-        assert not {"hint", "tags", "summary", "size_bytes", "notice", "retry_of", "ended_at"} & pairs.keys()
+        assert (
+            not {"hint", "tags", "summary", "size_bytes", "notice", "retry_of", "ended_at", "rows", "queue_position"}
+            & pairs.keys()
+        )
 
 
 class TestRedisThatIsAway:

@@ -9,17 +9,16 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import replace
-from datetime import UTC, datetime
 
 import pytest
+from fakes import Fake
 from processes import until
 
 import analytics_kit as ak
 from analytics_kit.backends.local import LocalBackend
 from analytics_kit.errors import BrokerUnavailableError
 from analytics_kit.job import Job
-from analytics_kit.model import Failure, JobInfo, JobRequest, JobStatus, Progress
+from analytics_kit.model import Failure, JobRequest, JobStatus, Progress
 from analytics_kit.settings import Settings
 from analytics_kit.study.store import Store
 from analytics_kit.watcher import Watcher
@@ -27,77 +26,6 @@ from analytics_kit.watcher import Watcher
 LIMIT_S = 30
 WATCHER = "analytics_kit watcher"
 _ids = itertools.count()
-
-
-class Fake:
-    """A backend whose jobs are what the test says, and that can be away."""
-
-    name = "redis"
-    notice = ""
-    survives_process = kills_running = True
-
-    def __init__(self):
-        self.infos, self.away, self.asked = {}, None, 0
-        self._changed = threading.Condition()
-
-    def put(self, **changes):
-        """A job that is as told."""
-        known = {
-            "job_id": f"job-{next(_ids)}",
-            "status": JobStatus.QUEUED,
-            "source": "/data/study.zip",
-            "result_key": "key",
-            "created_at": datetime.now(UTC),
-        }
-        info = JobInfo(**(known | changes))
-        with self._changed:
-            self.infos[info.job_id] = info
-            self._changed.notify_all()
-        return info
-
-    def change(self, job, **changes):
-        with self._changed:
-            self.infos[job.id] = replace(self.infos[job.id], **changes)
-            self._changed.notify_all()
-
-    def end(self, job, status=JobStatus.COMPLETED, **changes):
-        self.change(job, status=status, progress=Progress(fraction=1.0), **changes)
-
-    def knock(self):
-        """Let who waits for word look again at once."""
-        with self._changed:
-            self._changed.notify_all()
-
-    def get(self, job_id):
-        found = self.get_many([job_id])
-        if not found:
-            raise ak.JobNotFoundError(f"No job has the id {job_id!r} here.")
-        return found[job_id]
-
-    def get_many(self, job_ids):
-        self.asked += 1
-        if self.away:
-            raise BrokerUnavailableError(self.away)
-        return {job_id: self.infos[job_id] for job_id in job_ids if job_id in self.infos}
-
-    def cancel(self, job_id):
-        if self.away:
-            raise BrokerUnavailableError(self.away)
-        self.end(Job(None, self.infos[job_id]), JobStatus.CANCELLED)
-        return True
-
-    def changes(self):
-        return self
-
-    def wait(self, timeout_s):
-        with self._changed:
-            return self._changed.wait(timeout_s)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        return None
 
 
 @pytest.fixture

@@ -65,6 +65,9 @@ def test_it_is_split_and_gives_what_one_process_gives(client, study):
         pd.testing.assert_frame_equal(result.events(kind), expected.events(kind))
     assert result.summary == expected.summary
     assert job.progress.fraction == 1.0
+    rows = [progress.rows or 0 for progress in seen]
+    assert rows == sorted(rows)
+    assert (job.progress.rows, job.progress.files) == (result.summary["rows_in"], len(result.members))
     manifest = json.loads(
         (client.settings.home / "store" / job.info().result["prefix"] / "manifest.json").read_text()
     )

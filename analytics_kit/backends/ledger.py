@@ -129,13 +129,29 @@ class Ledger:
                 self.connection.zrem(self.index, job_id)
         return found
 
+    def positions(self) -> dict[str, int]:
+        """Of each queued job its place, from 1 on, in the order of the queue; other namespaces' jobs count too."""
+        queued: dict[str, str] = {}
+        for task in self.connection.lrange(self.queue.key, 0, -1):
+            job_id, _, step_attempt = task.decode().partition(f"-{BEGIN}-")
+            if step_attempt:
+                queued.setdefault(job_id, step_attempt)
+        again = [job_id for job_id, attempt in queued.items() if attempt != "1"]
+        for job_id, state in zip(again, self._states(again), strict=True):
+            if state not in (State.QUEUED, None):  # it runs, and is begun once more; None: of another namespace
+                del queued[job_id]
+        return {job_id: place for place, job_id in enumerate(queued, 1)}
+
     def states(self) -> list[State]:
         """The state of each record."""
-        ids = self.connection.zrange(self.index, 0, -1)
+        ids = [job_id.decode() for job_id in self.connection.zrange(self.index, 0, -1)]
+        return [state for state in self._states(ids) if state is not None]
+
+    def _states(self, job_ids: Sequence[str]) -> list[State | None]:
         with self.connection.pipeline(transaction=False) as pipe:
-            for job_id in ids:
-                pipe.hget(self._key(job_id.decode()), "state")
-            return [State(state.decode()) for state in pipe.execute() if state]
+            for job_id in job_ids:
+                pipe.hget(self._key(job_id), "state")
+            return [State(state.decode()) if state else None for state in pipe.execute()]
 
     def cancel(self, job_id: str) -> bool:
         """Whether the job is cancelled now; False when it has ended or is committing. Raises JobNotFoundError."""

@@ -7,7 +7,7 @@ import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from types import TracebackType
@@ -107,19 +107,19 @@ class LocalBackend:
 
     def get(self, job_id: str) -> JobInfo:
         """The job. Raises JobNotFoundError."""
-        return self._record(job_id).info(self.name)
+        with self._changed:
+            return self._infos([self._record(job_id)])[job_id]
 
     def get_many(self, job_ids: Sequence[str]) -> dict[str, JobInfo]:
         """Those of the jobs that are known."""
         with self._changed:
-            found = [self._records[job_id] for job_id in job_ids if job_id in self._records]
-        return {record.job_id: record.info(self.name) for record in found}
+            return self._infos([self._records[job_id] for job_id in job_ids if job_id in self._records])
 
     def list(self, status: JobStatus | None = None) -> list[JobInfo]:
         """All jobs of this process, newest first."""
         with self._changed:
-            infos = [record.info(self.name) for record in reversed(self._records.values())]
-        return [info for info in infos if status is None or info.status is status]
+            infos = self._infos(reversed(self._records.values()))
+        return [info for info in infos.values() if status is None or info.status is status]
 
     def cancel(self, job_id: str) -> bool:
         """Whether the job is cancelled now; a task that runs is stopped at its next report."""
@@ -212,6 +212,11 @@ class LocalBackend:
             return self._records[job_id], self._work[job_id]
         except KeyError:
             raise RefusedError(None) from None
+
+    def _infos(self, records: Iterable[Record]) -> dict[str, JobInfo]:
+        queued = (record.job_id for record in self._records.values() if record.state is State.QUEUED)
+        places = {job_id: place for place, job_id in enumerate(queued, 1)}
+        return {record.job_id: record.info(self.name, places.get(record.job_id)) for record in records}
 
     def _record(self, job_id: str) -> Record:
         try:

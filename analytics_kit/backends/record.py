@@ -162,10 +162,10 @@ class Record:
         known["tags"] = tuple(known["tags"])
         known["progress"] = _made(Progress, known["progress"])
         if "error" in known:
-            known["error"] = _made(Failure, known["error"])
+            known["error"] = _made(Failure, {"log": known["error"].get("traceback", ""), **known["error"]})
         return cls(**known)
 
-    def info(self, backend: str, notice: str = "") -> JobInfo:
+    def info(self, backend: str, queue_position: int | None = None) -> JobInfo:
         """What people see of the job."""
         return JobInfo(
             job_id=self.job_id,
@@ -183,13 +183,16 @@ class Record:
             error=self.error,
             result=self.result,
             retry_of=self.retry_of,
-            notice=self.notice or notice,
+            notice=self.notice,
+            queue_position=queue_position,
         )
 
 
 def as_json(value: object) -> str:
     """The value as JSON. Raises TypeError or ValueError for what JSON can't say (also NaN)."""
     plain = asdict(value) if isinstance(value, Progress | Failure) else value
+    if isinstance(value, Failure) and isinstance(plain, dict) and value.log == value.traceback:
+        del plain["log"]  # it is not kept twice
     return json.dumps(dict(plain) if isinstance(plain, Mapping) else plain, allow_nan=False)
 
 

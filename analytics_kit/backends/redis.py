@@ -22,7 +22,7 @@ from analytics_kit.backends import ledger, roster
 from analytics_kit.backends.ledger import Ledger
 from analytics_kit.backends.perform import discarded
 from analytics_kit.backends.reconcile import reconcile
-from analytics_kit.backends.record import Record
+from analytics_kit.backends.record import Record, State
 from analytics_kit.backends.steps import Steps
 from analytics_kit.errors import BrokerUnavailableError, SettingsError
 from analytics_kit.model import ANY, JobInfo, JobRequest, JobStatus, Progress
@@ -181,8 +181,11 @@ class RedisBackend:
 
     def list(self, status: JobStatus | None = None) -> list[JobInfo]:
         """All jobs of this namespace, newest first."""
-        infos = [record.info(self.name) for record in self._call(Ledger.records)]
-        return [info for info in infos if status is None or info.status is status]
+
+        def act(book: Ledger) -> dict[str, JobInfo]:
+            return self._infos(book, [r for r in book.records() if status in (None, r.state.shown)])
+
+        return [*self._call(act).values()]
 
     def changes(self) -> RedisChanges:
         """Listen for changed jobs."""
@@ -226,7 +229,7 @@ class RedisBackend:
         if any(not record.state.shown.final for record in records) and time.monotonic() - self._looked_at > POLL_S:
             self._looked_at = time.monotonic()
             reconcile(book.connection, self._code)
-        infos = {record.job_id: record.info(self.name) for record in records}
+        infos = self._infos(book, records)
         active = [record for record in records if not record.state.shown.final]
         if not active:
             return infos
@@ -239,6 +242,10 @@ class RedisBackend:
             if doing and info.status is JobStatus.QUEUED:
                 infos[record.job_id] = replace(info, progress=Progress(phase=doing))
         return infos
+
+    def _infos(self, book: Ledger, records: Sequence[Record]) -> dict[str, JobInfo]:
+        places = book.positions() if any(record.state is State.QUEUED for record in records) else {}
+        return {record.job_id: record.info(self.name, places.get(record.job_id)) for record in records}
 
     def _quiet(self, book: Ledger, active: Sequence[Record]) -> dict[str, JobInfo]:
         """Of the jobs those that run and have not been heard of for long, with that said."""

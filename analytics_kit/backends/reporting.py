@@ -14,7 +14,7 @@ INTERVAL_S = 0.1
 
 
 class Reporter:
-    """Passes a task's progress on: not too often, with a fraction that never falls, with rate and time left.
+    """Passes a task's progress on: not too often, with numbers that never fall, with rate and time left.
 
     Parameters
     ----------
@@ -67,4 +67,9 @@ class Reporter:
         gained = fraction - self._start_fraction
         if left is None and gained > 0:
             left = (now - self._begun_at) * (1 - fraction) / gained
-        return replace(progress, fraction=fraction, rate_per_s=rate, eta_s=left)
+        rows, files = _most(progress.rows, self.latest.rows), _most(progress.files, self.latest.files)
+        return replace(progress, fraction=fraction, rate_per_s=rate, eta_s=left, rows=rows, files=files)
+
+
+def _most(count: int | None, before: int | None) -> int | None:
+    return count if before is None else before if count is None else max(count, before)

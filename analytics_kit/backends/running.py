@@ -153,7 +153,24 @@ def run(book: Book, record: Record, ticket: Ticket, winners: Mapping[int, int] |
 
 def failure_of(error: BaseException) -> Failure:
     """The failure that tells of an exception, with the end of its traceback."""
-    return Failure.of(_named(error), "".join(traceback.format_exception(error))[-LOG_CHARACTERS:])
+    log = "".join(traceback.format_exception(error))
+    return Failure.of(_named(error), log[-LOG_CHARACTERS:], traceback_of(error)[-LOG_CHARACTERS:])
+
+
+def traceback_of(error: BaseException) -> str:
+    """The traceback; of what lies behind the error only the types, since its words may quote what a file holds."""
+    chain = [error]
+    while (behind := _behind(chain[-1])) is not None and behind not in chain:
+        chain.append(behind)
+    lines: list[str] = []
+    for each in reversed(chain[1:]):
+        lines += ["Traceback (most recent call last):\n", *traceback.format_tb(each.__traceback__)]
+        lines += [f"{type(each).__name__}\n\nwhich led to:\n\n"]
+    return "".join([*lines, *traceback.format_exception(error, chain=False)])
+
+
+def _behind(error: BaseException) -> BaseException | None:
+    return error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
 def _checked(task: str, result: object) -> Mapping[str, Any]:

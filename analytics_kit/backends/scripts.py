@@ -41,11 +41,18 @@ end
 
 _PARTS = """
 local function composed(split)
-  local done = 0
-  for _, part in ipairs(call('HVALS', TOLD)) do done = done + tonumber(part) end
+  local sum = {done = 0}
+  for _, told in ipairs(call('HVALS', TOLD)) do
+    local done, rows, files = string.match(told, '^(%d+),?(%d*),?(%d*)$')
+    for name, number in pairs({done = done, rows = rows, files = files}) do
+      if number ~= '' then sum[name] = (sum[name] or 0) + tonumber(number) end
+    end
+  end
   local shown = cjson.decode(call('HGET', RECORD, 'progress'))
-  if shown.phase == 'processing' then done = math.max(done, shown.done) end
-  done = math.min(done, split.total)
+  if shown.phase == 'processing' then
+    for name, number in pairs(sum) do sum[name] = math.max(number, tonumber(shown[name]) or 0) end
+  end
+  local done = math.min(sum.done, split.total)
   local fraction = split.share
   if split.total > 0 then fraction = split.share * done / split.total end
   local rate, left = cjson.null, cjson.null
@@ -56,7 +63,8 @@ local function composed(split)
   end
   call('HSET', RECORD, 'progress', cjson.encode({
     phase = 'processing', done = done, total = split.total, unit = split.unit,
-    fraction = math.max(fraction, shown.fraction), rate_per_s = rate, eta_s = left}))
+    fraction = math.max(fraction, shown.fraction), rate_per_s = rate, eta_s = left,
+    rows = sum.rows or cjson.null, files = sum.files or cjson.null}))
 end
 local function release(split, width)
   local released, steps = tonumber(call('HGET', RECORD, 'released')), {}
@@ -132,7 +140,7 @@ return {1, call('HGETALL', RECORD), call('HGETALL', WINNERS)}
 """
 )
 
-# Own: progress, and what a part has done or an empty string.
+# Own: progress, and of a part `done,rows,files` (what is not counted is left empty), else an empty string.
 TELL = (
     _PRELUDE
     + _PARTS

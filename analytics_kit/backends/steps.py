@@ -54,7 +54,8 @@ class Steps(Ledger):
 
     def tell(self, ticket: Ticket, progress: Progress) -> None:
         """Write progress; raises RefusedError unless the job is running. Without a broker nobody is told."""
-        done = "" if ticket.part is None else str(progress.done)
+        counts = [] if ticket.part is None else [progress.done, progress.rows, progress.files]
+        done = ",".join("" if count is None else str(count) for count in counts)
         try:
             self._checked(self._run("TELL", ticket, encoded({"p": progress})["p"], done))
         except redis.RedisError:

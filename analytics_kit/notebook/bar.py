@@ -29,11 +29,11 @@ class Bar:
     def show(self, progress: model.Progress, words: str | None = None) -> None:
         """Draw how far the work is; `words` stand for its phase."""
         done, total = progress.fraction * (progress.total or 0), progress.total
+        amounts = [f"{decimal(int(done))}/{decimal(total)}"] if total else []
+        if progress.rows:
+            amounts.append(f"{progress.rows:,} rows")
         self._bars.update(
-            self._task,
-            description=words or progress.phase,
-            completed=progress.fraction,
-            amount=f"{decimal(int(done))}/{decimal(total)}" if total else "",
+            self._task, description=words or progress.phase, completed=progress.fraction, amount=", ".join(amounts)
         )
 
     def say(self, words: str) -> None:

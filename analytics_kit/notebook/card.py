@@ -24,6 +24,7 @@ COLOURS = {
 }
 """White on each has a contrast above 5.5."""
 LOG_LINES = 5
+TOO_LATE = "It is too late to cancel: the job has ended, or its result is being kept."
 CHIP = "color:#fff;border-radius:4px;padding:1px 7px;white-space:nowrap"
 LINE = "margin:4px 0"
 BUTTONS = {
@@ -36,7 +37,7 @@ BUTTONS = {
 
 
 def record(info: JobInfo, why: str = "") -> str:
-    """The job for a file: no id, clock time or duration, so that it is equal whenever job and study are."""
+    """The job for a file: no id, folder, clock time or duration, so that it is equal whenever job and study are."""
     return _card(
         info, [_head(info, why), *_progress(info, None), *_outcome(info, "job"), *_failure(info), *_notice(info)]
     )
@@ -79,7 +80,7 @@ def button(do: str, info: JobInfo, word: str, **state: str) -> str:
     extra = "".join(f' {name.replace("_", "-")}="{value}"' for name, value in state.items())
     return (
         f'<button type="button" class="ak-button" data-do="{do}" data-job="{escape(info.job_id)}" '
-        f'title="{word} {escape(words.name(info))}"{extra}>{word}</button>'
+        f'aria-label="{word} {escape(words.name(info))}"{extra}>{word}</button>'
     )
 
 
@@ -101,7 +102,8 @@ def _line(kind: str, inner: str) -> str:
 
 
 def _head(info: JobInfo, why: str, live: bool = False) -> str:
-    parts = [f'<b class="ak-name" title="{escape(info.source)}">{escape(words.name(info))}</b>']
+    folder = f' title="{escape(info.source)}"' if live else ""
+    parts = [f'<b class="ak-name"{folder}>{escape(words.name(info))}</b>']
     if info.size_bytes is not None:
         parts.append(f'<span class="ak-size">{words.size(info.size_bytes)}</span>')
     parts.append(chip(info.status))
@@ -118,9 +120,8 @@ def _progress(info: JobInfo, now: datetime | None) -> list[str]:
     """The bar of a job that has not ended and, for who looks `now`, how fast it goes."""
     if info.status.final:
         return []
-    progress, facts = info.progress, []
-    if info.queue_position is not None:
-        facts.append(f"number {info.queue_position:,} in the queue")
+    progress = info.progress
+    facts = [told] if (told := words.position(info)) else []
     if progress.rows:
         facts.append(words.count(progress.rows, "row"))
     if progress.files:
@@ -149,7 +150,7 @@ def _outcome(info: JobInfo, job: str) -> list[str]:
     counts = [words.count(summary["trials"], "trial"), words.count(summary["participants"], "participant"), *kinds]
     preview: Mapping[str, Any] = (info.result or {}).get("preview") or {}
     return [
-        _line("ak-facts", escape(" · ".join([*counts, *kinds]))),
+        _line("ak-facts", escape(" · ".join(counts))),
         *_table(preview, summary["trials"]),
         *_issues(preview, summary["issues"]),
         _line("ak-load", f"<code>result = {escape(job)}.result()</code>"),
@@ -180,7 +181,8 @@ def _issues(preview: Mapping[str, Any], of: int) -> list[str]:
         f"<li>{escape(str(member))}{f', line {line:,}' if line else ''}: {escape(str(message))}</li>"
         for member, line, _, message in found
     )
-    more = f"<li>… and {of - len(found):,} more: see <code>result.issues</code></li>" if of > len(found) else ""
+    rest = f"… and {of - len(found):,} more: " if found else ""
+    more = f"<li>{rest}see <code>result.issues</code></li>" if of > len(found) else ""
     return [_line("ak-issues", f"<b>{words.count(of, 'issue')}</b><ul>{items}{more}</ul>")]
 
 

@@ -62,7 +62,7 @@ class Pace:
         while (outlet := self._next()) is not None:
             try:
                 outlet.send()
-            except Exception:
+            except BaseException:  # also SystemExit: others wait for this thread
                 logger.exception("What a panel shows could not be sent.")
 
     def _next(self) -> Outlet | None:

@@ -60,6 +60,11 @@ def outcome(info: JobInfo) -> str:
     return ", ".join(count(summary[key], word) for key, word in parts)
 
 
+def position(info: JobInfo) -> str:
+    """Its place in the queue; empty where that is not known."""
+    return "" if info.queue_position is None else f"number {info.queue_position:,} in the queue"
+
+
 def count(number: int, word: str) -> str:
     """ "1 trial", "96 trials"."""
     return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
@@ -80,3 +85,12 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def ago(seconds: float) -> str:
+    """How long ago, coarsely: "just now", "5 min ago", "3 h ago", "2 days ago"."""
+    for unit_s, word in ((86_400, "day"), (3600, "h"), (60, "min")):
+        if seconds >= unit_s:
+            number = int(seconds // unit_s)
+            return f"{number} {word}{'s' if word == 'day' and number > 1 else ''} ago"
+    return "just now"

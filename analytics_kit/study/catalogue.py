@@ -96,6 +96,10 @@ NAMES: tuple[str, ...] = tuple(metric.name for metric in CATALOGUE)
 BY_NAME: dict[str, Metric] = {metric.name: metric for metric in CATALOGUE}
 
 TRIAL_COLUMNS = ("participant", "session", "task", "factor", "trial", "trial_order")
+HEAD_COLUMNS = (
+    "participant", "task", "factor", "trial", "click_count", "keystroke_count", "completion_time_s", "path_length_px",
+)  # fmt: skip
+"""Columns of the trials table that are shown where there is room for a few."""
 EVENT_COLUMNS = {
     "mouse_movement": ("t_s", "x_px", "y_px"),
     "mouse_clicks": ("t_s", "x_px", "y_px", "action"),

@@ -47,8 +47,9 @@ def part(task: Task, store: Store) -> None:
     done = latest(store, folder, task.step, before=task.attempt)
     with kept_if_committed(store, prefix):
         if done is not None:
-            total = done.manifest["raw_bytes"]
-            task.report(Progress("processing", total, total, fraction=1.0))
+            total, read = done.manifest["raw_bytes"], done.manifest.get("read", {})
+            end = Progress("processing", total, total, fraction=1.0, rows=read.get("rows"), files=read.get("files"))
+            task.report(end)
             store.commit(prefix, done.manifest)
             return
         plan = _plan_of(store, folder)
@@ -91,7 +92,7 @@ def _merged(task: Task, store: Store, folder: str) -> Committed:
         issues = Issues(options.on_error)
         issues.list = found
         with _opened(task, store, planned, members) as archive:
-            pipeline.conclude(archive, plan, results, issues, options, store, prefix, task.begin_commit)
+            pipeline.conclude(archive, plan, results, issues, options, store, prefix, task.report, task.begin_commit)
     return _committed(store, prefix)
 
 
@@ -101,12 +102,17 @@ class _Advance:
     def __init__(self, task: Task, total: int) -> None:
         self._task, self._total = task, total
         self._done = 0
+        self._rows = self._files = 0
         self(0)
 
-    def __call__(self, raw_bytes: int) -> None:
+    def __call__(self, raw_bytes: int, rows: int = 0, files: int = 0) -> None:
         self._done = min(self._done + raw_bytes, self._total)
+        self._rows += rows
+        self._files += files
         share = self._done / self._total if self._total else 1.0
-        self._task.report(Progress("processing", self._done, self._total, fraction=share))
+        self._task.report(
+            Progress("processing", self._done, self._total, fraction=share, rows=self._rows, files=self._files)
+        )
 
     def finish(self) -> None:
         self(self._total)

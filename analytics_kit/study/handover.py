@@ -92,6 +92,7 @@ def write_result(store: Store, prefix: str, result: ShardResult, raw_bytes: int)
         "schema_version": SCHEMA_VERSION,
         "first_trial": result.first_trial,
         "raw_bytes": raw_bytes,
+        "read": {"rows": sum(row.rows_in or 0 for row in result.members), "files": len(result.members)},
         "tables": tables,
         "parts": result.parts,
     }

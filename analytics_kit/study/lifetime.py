@@ -2,7 +2,8 @@
 
 Below `results/` lie `<key>/<job>/…`: a folder per job, or per call of `process`, that holds a manifest somewhere once
 there is a result. A key is a SHA-256 in hex: somebody may have named a folder as store that has a `results/` of
-its own. Whatever else lies in the store is left alone.
+its own. Uploaded studies lie below `uploads/<token>/` and live as long. Whatever else lies in the store is left
+alone.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ from datetime import datetime
 from analytics_kit.errors import StoreError
 from analytics_kit.model import RESULT_TTL_S
 from analytics_kit.study.store import ID, MANIFEST, PROBE, Store, Stored
+from analytics_kit.study.uploads import UPLOADS
 
 RESULTS = "results"
 KEY = re.compile("[0-9a-f]{64}")
+TOKEN = re.compile("[0-9a-f]{32}")
 MARKER = ".swept"
 SCRATCH = re.compile(
     rf"{re.escape(PROBE)}\d+-[0-9a-f]+(\.[0-9a-f]+~)?|({re.escape(ID)}|{re.escape(MARKER)})(\.[0-9a-f]+~?)+"
@@ -72,7 +75,14 @@ def sweep(store: Store, now: float, max_bytes: int | None, keep_s: float = RESUL
         if used_at == folder.used_at and _remove(store, folder):  # else it is in use since it was listed, or gone
             evicted += 1
             freed_bytes += folder.size_bytes
+    for folder in _uploads(store.files(UPLOADS)):
+        if now - folder.changed_at <= keep_s:
+            continue
+        if _remove(store, folder):
+            expired += 1
+            freed_bytes += folder.size_bytes
     store.prune(RESULTS, KEY)
+    store.prune(UPLOADS, TOKEN)
     for file in store.files("", below=False):
         if SCRATCH.fullmatch(file.path) and now - file.changed_at > HOUR_S:
             with suppress(StoreError):
@@ -107,11 +117,21 @@ def excess(folders: Iterable[Kept], now: float, max_bytes: int | None) -> list[K
 
 def _folders(files: Sequence[Stored]) -> list[Kept]:
     """The jobs' folders. Files that are not where results put theirs are somebody else's."""
+    return _grouped(files, KEY, 3)
+
+
+def _uploads(files: Sequence[Stored]) -> list[Kept]:
+    """The folders of uploaded studies."""
+    return _grouped(files, TOKEN, 2)
+
+
+def _grouped(files: Sequence[Stored], second: re.Pattern[str], depth: int) -> list[Kept]:
+    """Folders `depth` below the root whose second part is such a name."""
     found = defaultdict(list)
     for file in files:
         parts = file.path.split("/")
-        if len(parts) > 3 and KEY.fullmatch(parts[1]):
-            found["/".join(parts[:3])].append(file)
+        if len(parts) > depth and second.fullmatch(parts[1]):
+            found["/".join(parts[:depth])].append(file)
     return [
         Kept(
             path,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -15,7 +16,7 @@ import pyarrow.parquet as pq
 from analytics_kit.errors import BadArchiveError
 from analytics_kit.model import KINDS, Options
 from analytics_kit.study.archive import Archive, MemberUnreadableError
-from analytics_kit.study.catalogue import BY_NAME, NAMES
+from analytics_kit.study.catalogue import BY_NAME, HEAD_COLUMNS, NAMES
 from analytics_kit.study.issues import Issue, Issues
 from analytics_kit.study.metrics.kernel import Floats
 from analytics_kit.study.plan import Plan
@@ -23,6 +24,8 @@ from analytics_kit.study.shard import ShardResult
 from analytics_kit.study.store import Store
 
 HALF_DAY_S = 12 * 3600.0
+TRIALS_SHOWN, ISSUES_SHOWN, TEXT_SHOWN = 5, 3, 200
+"""A preview has so many trials and issues, and texts of so many characters."""
 MOST_ANSWERS = 1_000_000
 """A survey of single letters takes a hundred times its size in memory."""
 
@@ -70,7 +73,7 @@ def merge(
         "members": len(members),
         "raw_bytes": plan.raw_bytes,
     }
-    return {"summary": summary, "tables": paths, "parts": parts}
+    return {"summary": summary, "preview": _preview(trials, tables["issues"]), "tables": paths, "parts": parts}
 
 
 def trial_order(sessions: Sequence[str | None], clocks: Floats) -> list[int | None]:
@@ -116,6 +119,27 @@ def _trials(plan: Plan, results: Sequence[ShardResult], options: Options) -> pa.
             else:
                 columns[name] = pa.array(values)
     return pa.table(columns)
+
+
+def _preview(trials: pa.Table, issues: pa.Table) -> dict[str, Any]:
+    """The first trials, by some of their columns, and the first issues, as JSON of a few kB."""
+    columns = [name for name in HEAD_COLUMNS if name in trials.column_names]
+    told = ["member", "line", "kind", "message"]
+    return {
+        "columns": columns,
+        "trials": _shown_rows(trials.select(columns).slice(0, TRIALS_SHOWN)),
+        "issues": _shown_rows(issues.select(told).slice(0, ISSUES_SHOWN)),
+    }
+
+
+def _shown_rows(table: pa.Table) -> list[list[Any]]:
+    return [[_shown(value) for value in row.values()] for row in table.to_pylist()]
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, str) and len(value) > TEXT_SHOWN:
+        return value[: TEXT_SHOWN - 1] + "…"
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _rows(rows: Sequence[tuple[Any, ...]], schema: pa.Schema) -> pa.Table:

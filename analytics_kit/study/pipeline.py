@@ -52,7 +52,9 @@ def run(
     ):
         archive, plan, issues = study
         summary = complete(archive, plan, issues, options, store, prefix, report, before_commit, threads)
-    report(Progress("completed", plan.raw_bytes, plan.raw_bytes, fraction=1.0))
+    files = sum(len(shard.work) for shard in plan.shards)
+    end = Progress("completed", plan.raw_bytes, plan.raw_bytes, fraction=1.0, rows=summary["rows_in"], files=files)
+    report(end)
     return summary
 
 
@@ -76,21 +78,28 @@ def complete(
 ) -> dict[str, Any]:  # fmt: skip
     """Do what was planned, in this process, and commit the result; its summary."""
     results = _Shards(archive, plan, options, store, prefix, report).run(threads)
-    report(Progress("merging", plan.raw_bytes, plan.raw_bytes, fraction=1 - MERGE_SHARE))
-    return conclude(archive, plan, results, issues, options, store, prefix, before_commit)
+    return conclude(archive, plan, results, issues, options, store, prefix, report, before_commit)
 
 
 def conclude(
     archive: Archive, plan: Plan, results: Sequence[ShardResult], issues: Issues, options: Options, store: Store,
-    prefix: str, before_commit: Callable[[], None],
+    prefix: str, report: Report, before_commit: Callable[[], None],
 ) -> dict[str, Any]:  # fmt: skip
     """Merge the results of all shards, wherever their parts lie, and commit; the summary."""
+    report(read_by(plan, results))
     merged = merge(archive, plan, results, issues, options, store, prefix)
     provenance = _provenance(archive, options)
     before_commit()
     store.commit(prefix, {"schema_version": SCHEMA_VERSION, "provenance": provenance, **merged})
     summary: dict[str, Any] = merged["summary"]
     return summary
+
+
+def read_by(plan: Plan, results: Sequence[ShardResult]) -> Progress:
+    """How far the work is when all shards are read; their rows, and those of files left out, are `rows_in`."""
+    read = [row for result in results for row in result.members]
+    rows = sum(row.rows_in or 0 for row in (*read, *plan.others))
+    return Progress("merging", plan.raw_bytes, plan.raw_bytes, fraction=1 - MERGE_SHARE, rows=rows, files=len(read))
 
 
 class _Shards:
@@ -103,7 +112,7 @@ class _Shards:
         self._store, self._prefix, self._report = store, prefix, report
         self._lock = threading.Lock()
         self._stopped = False
-        self._done = self._reported = 0
+        self._done = self._reported = self._rows = self._files = 0
 
     def run(self, threads: int) -> list[ShardResult]:
         """The results, in order. When one fails, or the caller is interrupted, the others end soon."""
@@ -121,17 +130,22 @@ class _Shards:
         with without_gc():
             return run_shard(self._archive, shard, self._options, self._store, self._prefix, self._advance)
 
-    def _advance(self, raw_bytes: int) -> None:
+    def _advance(self, raw_bytes: int, rows: int = 0, files: int = 0) -> None:
         with self._lock:
             if self._stopped:
                 raise JobCancelledError("The work was stopped because another part of it failed.")
             self._done += raw_bytes
+            self._rows += rows
+            self._files += files
             total = self._plan.raw_bytes
             if self._done - self._reported < total / REPORTS:
                 return
             self._reported = self._done
             share = min(self._done / total, 1.0) if total else 1.0
-            self._report(Progress("processing", self._done, total, fraction=(1 - MERGE_SHARE) * share))
+            fraction = (1 - MERGE_SHARE) * share
+            self._report(
+                Progress("processing", self._done, total, fraction=fraction, rows=self._rows, files=self._files)
+            )
 
 
 @cache

@@ -16,20 +16,9 @@ import pyarrow.parquet as pq
 
 from analytics_kit.errors import ResultExpiredError, SettingsError, StoreError, nearest
 from analytics_kit.model import KINDS, RESULT_TTL_S, SCHEMA_VERSION
-from analytics_kit.study.catalogue import BY_NAME, EVENT_COLUMNS, TRIAL_COLUMNS, TRIAL_INDEX
+from analytics_kit.study.catalogue import BY_NAME, EVENT_COLUMNS, HEAD_COLUMNS, TRIAL_COLUMNS, TRIAL_INDEX
 from analytics_kit.study.reading import read_events
 from analytics_kit.study.store import MANIFEST, Store
-
-_HEAD_COLUMNS = (
-    "participant",
-    "task",
-    "factor",
-    "trial",
-    "click_count",
-    "keystroke_count",
-    "completion_time_s",
-    "path_length_px",
-)
 
 
 class StudyResult:
@@ -250,7 +239,7 @@ class StudyResult:
         loss = (
             f"{s['issues']:,} issues, {s['rows_dropped']:,} of {s['rows_in']:,} rows dropped: see <code>issues</code>"
         )
-        head = self.trials[[name for name in _HEAD_COLUMNS if name in self.trials.columns]].head()
+        head = self.trials[[name for name in HEAD_COLUMNS if name in self.trials.columns]].head()
         return (
             f"<p><b>Study result</b>: {s['participants']:,} participants, {s['tasks']:,} tasks, "
             f"{s['factors']:,} factors, {s['trials']:,} trials<br>{events or 'No events.'}<br>"

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypedDict
+from typing import Protocol, TypedDict
 
 import numpy as np
 
@@ -44,10 +43,16 @@ class ShardResult:
     parts: list[Part] = field(default_factory=list)
 
 
+class Advance(Protocol):
+    """Is told of bytes as they are inflated, and of rows and files once they are read."""
+
+    def __call__(self, raw_bytes: int, rows: int = 0, files: int = 0) -> None: ...
+
+
 def run_shard(
-    archive: Archive, shard: Shard, options: Options, store: Store, prefix: str, advance: Callable[[int], None]
+    archive: Archive, shard: Shard, options: Options, store: Store, prefix: str, advance: Advance
 ) -> ShardResult:
-    """Read, measure and write a shard. `advance` is told of inflated bytes."""
+    """Read, measure and write a shard."""
     issues = Issues(options.on_error)
     groups: dict[Kind, Grouped] = {}
     members: list[MemberRow] = []
@@ -59,6 +64,7 @@ def run_shard(
             continue
         pairs = [(archive.members[w.member], w.slot) for w in work]
         table = read_events(archive, pairs, kind, issues, options.keys == "full", advance)
+        advance(0, sum(member.rows_in for member in table.members), len(table.members))
         _note_doubts(table, issues)
         _first_events(table, first_events)
         members += [

@@ -53,6 +53,21 @@ def test_progress_is_told_while_the_work_goes_on(backend, asked, gate):
     assert ended(backend, job_id).status is JobStatus.COMPLETED
 
 
+def test_queued_jobs_tell_their_place(backend, asked, gate):
+    running = backend.submit(asked("gated", gate=gate)).job_id
+    assert at(backend, running, 0.4).queue_position is None
+    queued = [backend.submit(asked("echo")).job_id for _ in range(4)]
+    assert [backend.get(job_id).queue_position for job_id in queued] == [1, 2, 3, 4]
+    backend.cancel(queued[1])
+    found = backend.get_many([*queued, running])
+    assert [found[job_id].queue_position for job_id in (*queued, running)] == [1, None, 2, 3, None]
+    listed = {info.job_id: info.queue_position for info in backend.list()}
+    assert [listed[job_id] for job_id in (*queued, running)] == [1, None, 2, 3, None]
+    assert [info.queue_position for info in backend.list(JobStatus.QUEUED)] == [3, 2, 1]
+    gate.touch()
+    assert ended(backend, queued[3]).queue_position is None
+
+
 def test_the_fraction_never_falls(backend, asked):
     job_id = backend.submit(asked("steps")).job_id
     seen = []
@@ -84,6 +99,8 @@ def test_a_failure_is_data(backend, asked):
         "BadArchiveError", "the ZIP is torn: ünïcode <b>", "mend it",
     )  # fmt: skip
     assert "deeds.py" in info.error.log
+    assert "deeds.py" in info.error.traceback
+    assert info.error.traceback.endswith("BadArchiveError: the ZIP is torn: ünïcode <b>\nHint: mend it\n")
     assert type(info.error.error()) is BadArchiveError
 
 

@@ -128,6 +128,7 @@ class TestFanOut:
         error = ended(backend, job_id).error
         assert type(error.error()) is WorkerLostError
         assert "SIGKILL" in error.message
+        assert error.traceback == ""
         assert "is done again" in "\n".join(backend.log(job_id))
         until(lambda: not (tmp_path / job_id).exists(), "its files are gone")
 

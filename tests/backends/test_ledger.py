@@ -7,6 +7,7 @@ import pytest
 
 from analytics_kit.backends import ledger
 from analytics_kit.backends.ledger import ACTIVE, LATER, LEAVING
+from analytics_kit.backends.perform import SWEEP, queue_task
 from analytics_kit.backends.record import MERGE, RECORD_TTL_S, Record, RefusedError, State, Ticket
 from analytics_kit.errors import JobNotFoundError, SettingsError
 from analytics_kit.model import Failure, JobRequest, Progress, Split
@@ -204,6 +205,29 @@ class TestParts:
         book.tell(part(0, 2), Progress(done=100, total=100))
         assert book.get("job-1").progress.done == 200
 
+    def test_rows_and_files_are_summed_and_those_of_a_part_done_again_count_once(self, book, fanned):
+        def counts():
+            progress = book.get("job-1").progress
+            return progress.rows, progress.files
+
+        assert counts() == (None, None)
+        book.tell(part(0), Progress(done=90, total=100, rows=3_000_000_001, files=4))
+        book.tell(part(1), Progress(done=30, total=100, rows=5, files=1))
+        assert counts() == (3_000_000_006, 5)
+        book.hand_back(part(0), "its worker ended")
+        book.tell(part(0, 2), Progress(done=10, total=100, rows=1, files=0))
+        assert counts() == (3_000_000_006, 5)
+        book.tell(part(0, 2), Progress(done=100, total=100, rows=3_000_000_002, files=5))
+        assert counts() == (3_000_000_007, 6)
+
+    def test_parts_that_do_not_count_leave_the_others_rows_alone(self, book, fanned):
+        book.connection.hset(
+            f"{book._key('job-1')}:told", "part-1", "30"
+        )  # as it was written before rows were counted
+        book.tell(part(0), Progress(done=90, total=100, rows=7))
+        progress = book.get("job-1").progress
+        assert (progress.done, progress.rows, progress.files) == (120, 7, None)
+
     def test_a_cancelled_job_takes_back_what_waits_and_leaves_what_runs_to_its_worker(self, book, fanned):
         book.claim(part(0), "w1")
         assert book.cancel("job-1")
@@ -229,7 +253,46 @@ class TestParts:
         assert book.leave(part(0))
 
 
+class TestPositions:
+    def submit(self, book, name):
+        book.submit(Record.of(JobRequest("deeds.echo", {}, name, "/s.zip"), name, book.now_s()), False)
+
+    def test_only_queued_jobs_count_in_the_order_of_the_queue(self, book, fanned):
+        for name in ("job-2", "job-3", "job-4"):
+            self.submit(book, name)
+        book.claim(part(0), "w1")
+        book.hand_back(part(0), "its worker ended")  # a part of a running job, at the head
+        queue_task(book.connection, SWEEP, "deeds")
+        book.claim(Ticket("job-3"), "w1")
+        book.hand_back(Ticket("job-3"), "another may be able to")  # now before job-2
+        for taken in ("job-1-begin-1", "job-3-begin-1"):  # by the workers that claimed them
+            book.connection.lrem(book.queue.key, 0, taken)
+        assert waiting(book)[0] == "job-3-begin-2"
+        assert book.positions() == {"job-3": 1, "job-2": 2, "job-4": 3}
+
+    def test_a_running_job_that_is_begun_once_more_is_not_queued(self, book, running):
+        book.connection.delete(book.queue.key)
+        self.submit(book, "job-2")
+        book.hand_back(BEGIN, "its worker ended")
+        assert waiting(book) == ["job-1-begin-2", "job-2-begin-1"]
+        assert book.positions() == {"job-2": 1}
+
+    def test_one_that_waits_for_its_next_try_has_none(self, book, queued):
+        book.connection.delete(book.queue.key)
+        book.claim(BEGIN, "w1")
+        book.hand_back(BEGIN, "no worker can", delay_s=60.0)
+        assert book.positions() == {}
+
+
 class TestDelete:
+    def test_is_told_on_the_channel(self, book, queued):
+        book.cancel("job-1")
+        with book.connection.pubsub() as heard:
+            heard.subscribe(book.channel)
+            assert heard.get_message(timeout=10)["type"] == "subscribe"
+            book.delete("job-1")
+            assert heard.get_message(timeout=10)["data"] == b"job-1"
+
     def test_of_a_job_that_has_not_ended_is_refused(self, book, running):
         with pytest.raises(SettingsError, match="is running"):
             book.delete("job-1")

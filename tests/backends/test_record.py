@@ -84,6 +84,25 @@ def test_fields_of_a_newer_version_are_passed_over():
     assert read.progress == Progress()
 
 
+def test_a_record_of_before_is_read():
+    fields = {name.encode(): text.encode() for name, text in record().to_fields().items()}
+    fields |= {b"progress": b'{"phase": "merging", "done": 5}', b"error": b'{"type": "KeyError", "message": "odd"}'}
+    read = Record.from_fields(fields)
+    assert read.progress == Progress("merging", 5)
+    assert read.error == Failure("KeyError", "odd")
+
+
+def test_a_traceback_that_the_log_holds_is_written_once():
+    for failure in (
+        Failure("KeyError", "odd", "", "a trace", "a trace"),
+        Failure("KeyError", "odd", "", "a log", "t"),
+    ):
+        failed = moved(record(), State.FAILED, 2.5, error=failure)
+        fields = {name.encode(): text.encode() for name, text in failed.to_fields().items()}
+        assert fields[b"error"].count(b"a trace") <= 1
+        assert Record.from_fields(fields).error == failure
+
+
 def test_what_json_cannot_say_is_refused():
     with pytest.raises(ValueError, match="JSON"):
         encoded({"result": {"x": float("nan")}})
@@ -120,5 +139,6 @@ def test_a_job_with_other_limits_is_joined_only_when_it_is_completed(limit):
 
 @pytest.mark.parametrize(("total", "done"), [(None, 7), (10, 10)])
 def test_a_completed_job_has_done_all(total, done):
-    end = finished(Progress("merging", 7, total, fraction=0.96, eta_s=3.0))
+    end = finished(Progress("merging", 7, total, fraction=0.96, eta_s=3.0, rows=12, files=2))
     assert (end.phase, end.done, end.fraction, end.eta_s) == ("completed", done, 1.0, 0.0)
+    assert (end.rows, end.files) == (12, 2)

@@ -13,6 +13,7 @@ from processes import alive, until
 
 from analytics_kit.backends import embedded
 from analytics_kit.backends.embedded import EmbeddedBackend
+from analytics_kit.backends.ledger import Ledger
 from analytics_kit.backends.place import place_of
 from analytics_kit.backends.record import Record
 from analytics_kit.backends.redis import RedisBackend
@@ -56,6 +57,23 @@ def test_tasks_run_in_a_forked_process_that_is_kept_while_there_is_work(backend,
 def test_a_process_that_has_grown_does_no_further_task(backend, asked):
     first, second = (ended(backend, backend.submit(asked("grow", mb=mb)).job_id).result for mb in (400, 0))
     assert first["pid"] != second["pid"]
+
+
+def test_the_queue_is_read_once_for_all_jobs_and_only_where_one_is_queued(book, asked, redis_url, monkeypatch):
+    asks, positions = [], Ledger.positions
+    monkeypatch.setattr(Ledger, "positions", lambda book: asks.append(1) or positions(book))
+    backend = RedisBackend(redis_url.removesuffix("/0") + "/3", Settings.of(namespace=book.namespace), "deeds")
+    ids = [backend.submit(asked("echo")).job_id for _ in range(20)]
+    assert not asks
+    places = {job_id: place for place, job_id in enumerate(ids, 1)}
+    for act in (lambda: backend.get_many(ids), lambda: {info.job_id: info for info in backend.list()}):
+        assert {job_id: info.queue_position for job_id, info in act().items()} == places
+        assert asks.pop() and not asks
+    for job_id in ids:
+        backend.cancel(job_id)
+    assert len(backend.get_many(ids)) == len(backend.list()) == 20
+    assert not asks
+    backend.close()
 
 
 class TestSecrets:

@@ -66,6 +66,19 @@ def test_a_second_attempt_starts_from_what_was_told(told, clock):
     assert told[0].fraction == 0.6
 
 
+def test_counts_never_fall_and_are_kept_where_nobody_counts(told, clock):
+    reporter = Reporter(told.append, Progress(rows=7, files=1), clock)
+    for rows, files in ((3, 0), (9, 2), (None, None)):
+        reporter.report(Progress("processing", rows=rows, files=files))
+        clock.now += 1
+    assert [(progress.rows, progress.files) for progress in told] == [(7, 1), (9, 2), (9, 2)]
+
+
+def test_without_counts_there_are_none(reporter, told):
+    reporter.report(at(5))
+    assert (told[0].rows, told[0].files) == (None, None)
+
+
 def test_rate_and_time_left(reporter, told, clock):
     reporter.report(at(0))
     clock.now += 2

@@ -20,6 +20,17 @@ def test_what_was_shown_last_is_what_is_left(terminal):
     assert "100%" in last
 
 
+@pytest.mark.parametrize(
+    ("rows", "said"), [(1234567, "50 bytes/100 bytes, 1,234,567 rows"), (None, "50 bytes/100 bytes")]
+)
+def test_rows_are_told_once_they_are_counted(rows, said):
+    console = Console(file=io.StringIO(), width=120)
+    with Bar("study.zip", console) as bar:
+        bar.show(Progress("processing", 50, 100, fraction=0.5, rows=rows))
+    assert said in console.file.getvalue()
+    assert ("rows" in console.file.getvalue()) is (rows is not None)
+
+
 def test_a_notebook_gets_the_last_state_too(monkeypatch):
     bar, drawn = Bar("study.zip", Console(file=io.StringIO(), force_jupyter=True)), []
     monkeypatch.setattr("rich.live.Live.refresh", lambda live: drawn.append(bar._bars.tasks[0].description))

@@ -1,5 +1,6 @@
 """Is a study that many processes work on the same as what one process makes of it?"""
 
+import json
 import random
 
 import pytest
@@ -17,7 +18,7 @@ from analytics_kit.errors import (
     SourceNotFoundError,
     UnsafeArchiveError,
 )
-from analytics_kit.model import Split
+from analytics_kit.model import KINDS, Split
 from analytics_kit.study.result import load
 from analytics_kit.study.sample import sample_study
 from analytics_kit.study.store import Store
@@ -159,6 +160,75 @@ def test_progress_of_the_parts_sums_to_the_total(studies, odd):
     totals = [reports[-1].total for reports in queue.reports.values()]
     assert totals == sorted(totals, reverse=True)
     assert split.total == queue.merge()["summary"]["raw_bytes"]
+
+
+def test_rows_and_files_are_counted_once(studies, odd):
+    members = odd_members()
+    twin = f"{folder(1)}/Mouse Movement.csv"  # the earlier of two is left out, and its rows are said to be lost
+    source = studies.zip(zip_bytes([*members.items(), (twin, members[twin])]), "twin.zip")
+    queue = Queue(studies, source, shard_bytes=500)
+    split = queue.begin()
+    for number in range(split.parts):
+        queue.part(number)
+    first = queue.reports[0][-1]
+    queue.part(0, 2)
+    assert (queue.reports[0][-1].rows, queue.reports[0][-1].files) == (first.rows, first.files)
+    for reports in queue.reports.values():
+        assert [p.rows for p in reports] == sorted(p.rows for p in reports)
+        assert [p.files for p in reports] == sorted(p.files for p in reports)
+    merge = queue.step("merge", winners=queue.winners)
+    summary = tasks.merge_parts(merge)["summary"]
+    events = queue.result({"store": queue.arguments["store"], "prefix": f"results/{KEY}/job/merge-1"}).members
+    events = events[events.role.isin(KINDS)]
+    last = [reports[-1] for reports in queue.reports.values()]
+    assert sum(p.rows for p in last) == summary["rows_in"] - 20 - 1, "without the twin's and the unsafe file's"
+    assert merge.reports[-1].rows == summary["rows_in"]
+    assert sum(p.files for p in last) == merge.reports[-1].files == len(events) - 1
+
+
+# --- preview ------------------------------------------------------------------------------------------------------
+
+
+def test_the_answer_shows_the_first_trials_and_issues(studies, odd):
+    queue = Queue(studies, odd, shard_bytes=500)
+    answer = queue.run()
+    result, preview = queue.result(answer), answer["preview"]
+    assert preview["columns"] == [
+        "participant", "task", "factor", "trial", "click_count", "keystroke_count", "completion_time_s",
+        "path_length_px",
+    ]  # fmt: skip
+    head = result.trials[preview["columns"]].head(5).astype(object)
+    assert preview["trials"] == head.where(head.notna(), None).to_numpy().tolist()
+    issues = result.issues[["member", "line", "kind", "message"]].head(3).astype(object)
+    assert preview["issues"] == issues.where(issues.notna(), None).to_numpy().tolist()
+    assert json.loads(json.dumps(preview, allow_nan=False)) == preview
+    whole = Queue(Studies(studies.root / "whole"), odd, shard_bytes=10**9).begin()
+    assert whole["preview"] == preview
+
+
+def test_a_preview_is_short_whatever_the_names_are(studies):
+    long = "x" * 230
+    members = {
+        f"{long}/{long}_{long}_trial_{k}/Mouse Movement.csv": mouse((0.1, 1, 1), ("?", 2, 2)) for k in range(9)
+    }
+    preview = Queue(studies, studies.zip(members), metrics=["click_count"]).begin()["preview"]
+    assert (len(preview["trials"]), len(preview["issues"])) == (5, 3)
+    assert preview["columns"] == ["participant", "task", "factor", "trial", "click_count"]
+    texts = [text for row in (*preview["trials"], *preview["issues"]) for text in row if isinstance(text, str)]
+    assert max(map(len, texts)) == 200
+    assert f"{long[:199]}…" in texts
+    assert len(json.dumps(preview)) < 6_000
+
+
+def test_a_result_of_before_has_none(studies, odd):
+    queue = Queue(studies, odd)
+    manifest = queue.root / queue.run()["prefix"] / "manifest.json"
+    before = json.loads(manifest.read_text())
+    del before["preview"]
+    manifest.write_text(json.dumps(before))
+    answer = queue.merge()
+    assert "preview" not in answer
+    assert answer["summary"] == before["summary"]
 
 
 # --- errors ---------------------------------------------------------------------------------------------------------

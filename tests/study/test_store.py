@@ -271,6 +271,11 @@ def test_progress_never_falls_and_ends_at_1(studies, store):
     raw = sum(map(len, members.values()))
     assert {progress.total for progress in seen[1:]} == {raw}
     assert max(progress.done for progress in seen) == raw
+    for name in ("rows", "files"):
+        counts = [getattr(progress, name) for progress in seen[1:]]
+        assert counts == sorted(counts)
+        assert len(set(counts)) > 3, "it is told on the way"
+    assert [(progress.rows, progress.files) for progress in seen[-2:]] == [(40 * 50, 40)] * 2
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -1,0 +1,90 @@
+"""A backend without work: its jobs are what a test says."""
+
+import itertools
+import threading
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import analytics_kit as ak
+from analytics_kit.errors import BrokerUnavailableError
+from analytics_kit.job import Job
+from analytics_kit.model import JobInfo, JobStatus, Progress
+
+_ids = itertools.count()
+
+
+class Fake:
+    """A backend whose jobs are what the test says, and that can be away."""
+
+    name = "redis"
+    notice = ""
+    survives_process = kills_running = True
+
+    def __init__(self):
+        self.infos, self.away, self.asked = {}, None, 0
+        self._changed = threading.Condition()
+
+    def put(self, **changes):
+        """A job that is as told."""
+        known = {
+            "job_id": f"job-{next(_ids)}",
+            "status": JobStatus.QUEUED,
+            "source": "/data/study.zip",
+            "result_key": "key",
+            "created_at": datetime.now(UTC),
+        }
+        info = JobInfo(**(known | changes))
+        with self._changed:
+            self.infos[info.job_id] = info
+            self._changed.notify_all()
+        return info
+
+    def change(self, job, **changes):
+        with self._changed:
+            self.infos[job.id] = replace(self.infos[job.id], **changes)
+            self._changed.notify_all()
+
+    def end(self, job, status=JobStatus.COMPLETED, **changes):
+        self.change(job, status=status, progress=Progress(fraction=1.0), **changes)
+
+    def knock(self):
+        """Let who waits for word look again at once."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def get(self, job_id):
+        found = self.get_many([job_id])
+        if not found:
+            raise ak.JobNotFoundError(f"No job has the id {job_id!r} here.")
+        return found[job_id]
+
+    def get_many(self, job_ids):
+        self.asked += 1
+        if self.away:
+            raise BrokerUnavailableError(self.away)
+        return {job_id: self.infos[job_id] for job_id in job_ids if job_id in self.infos}
+
+    def cancel(self, job_id):
+        if self.away:
+            raise BrokerUnavailableError(self.away)
+        self.end(Job(None, self.infos[job_id]), JobStatus.CANCELLED)
+        return True
+
+    def retry(self, job_id):
+        return self.put(source=self.infos[job_id].source, retry_of=job_id)
+
+    def log(self, job_id):
+        return [f"log of {job_id}"]
+
+    def changes(self):
+        return self
+
+    def wait(self, timeout_s):
+        with self._changed:
+            return self._changed.wait(timeout_s)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return None

@@ -1,0 +1,67 @@
+"""Jobs in a kernel that do what a test tells them; imported by the cells of tests."""
+
+import gc
+import threading
+
+import ipywidgets
+from fakes import Fake
+
+from analytics_kit.job import Job
+from analytics_kit.model import Failure, JobStatus, Progress
+from analytics_kit.notebook.live import Live
+from analytics_kit.watcher import Watcher
+
+RUNNING = {"status": JobStatus.RUNNING, "progress": Progress("processing", 40, 100, fraction=0.4)}
+FAILED = {"status": JobStatus.FAILED, "error": Failure("BadArchiveError", "torn", "mend it")}
+SUMMARY = {
+    "participants": 1, "trials": 3, "rows_kept": 9, "issues": 0, "events": {"keyboard": 9},
+}  # fmt: skip
+COMPLETED = {"status": JobStatus.COMPLETED, "result": {"store": "", "prefix": "", "summary": SUMMARY}}
+
+fake = Fake()
+watcher = Watcher(fake)
+
+
+def made(**changes):
+    """A job that is as told."""
+    return Job(watcher, fake.put(**changes))
+
+
+def end(job, **changes):
+    """Let a job end."""
+    fake.change(job, **(changes or COMPLETED))
+
+
+def later(act, *arguments, **more):
+    """Do it while the cell goes on."""
+    timer = threading.Timer(0.1, act, arguments, more)
+    timer.daemon = True
+    timer.start()
+
+
+def race(jobs, stop):
+    """Let all of them get on, without a pause, until the event `stop` is set."""
+
+    def go():
+        done = 0
+        while not stop.wait(0.01):
+            done += 1
+            for job in jobs:
+                fake.change(job, progress=Progress("processing", done, fraction=0.4 + done / 10**6, rows=done))
+
+    threading.Thread(target=go, daemon=True).start()
+
+
+def left():
+    """How many widgets, listeners and live boxes there are, and which of our threads."""
+    gc.collect()
+    widgets = ipywidgets.widgets.widget._instances
+    boxes = [each for each in widgets.values() if isinstance(each, Live)]
+    threads = [each.name for each in threading.enumerate() if each.name.startswith("analytics_kit")]
+    return {"widgets": len(widgets), "boxes": len(boxes), "listeners": len(watcher._listeners), "threads": threads}
+
+
+def made_boxes():
+    """Live boxes in memory, closed or not."""
+    gc.collect()
+    return sum(isinstance(each, Live) for each in gc.get_objects() if type(each).__name__ == "Live")
