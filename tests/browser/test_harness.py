@@ -19,7 +19,7 @@ def hear(content):
     heard.append(content.get("do"))
     live.shown = {"html": f"<button data-do='cancel'>{heard}</button>", "said": ""}
 
-live = Live("panel", lambda content: content["do"] == "draw" or hear(content),
+live = Live("panel", lambda content, _: content["do"] == "draw" or hear(content),
             html="<button data-do='cancel'>Cancel</button>", said="")
 live
 """

@@ -99,7 +99,7 @@ def test_cancel_and_retry_by_mouse_and_by_keyboard(sheet, study, stage):
     do(sheet, "retry").click()
     card(sheet, "running")
     assert do(sheet, "cancel").get_attribute("data-job") != before
-    sheet.page.locator(f"{PANEL} > div").first.focus()
+    sheet.page.locator(f"{PANEL} .ak-body").focus()
     sheet.page.keyboard.press("Tab")
     expect(do(sheet, "cancel")).to_be_focused()
     sheet.page.keyboard.press("Enter")
