@@ -15,7 +15,7 @@ lab: .venv/lab ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks/01_first_study.ipynb
 
 test: .venv/dev ## check, then run all tests
-	@for part in redis-server openssl; do sh scripts/need.sh $$part || exit 1; done
+	@for part in redis-server openssl chromium; do sh scripts/need.sh $$part || exit 1; done
 	@$(MAKE) --no-print-directory check
 	$(BIN)/python -m pytest -n logical --dist loadfile
 

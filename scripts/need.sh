@@ -3,9 +3,20 @@
 set -eu
 package=$1
 
+runs() { # Ubuntu's chromium is a stub that asks for snap
+    for name in "$@"; do "$name" --version >/dev/null 2>&1 && return; done
+    return 1
+}
+
+playwrights() {
+    .venv/bin/python -c 'from playwright.sync_api import sync_playwright as p
+with p() as p: open(p.chromium.executable_path)' 2>/dev/null
+}
+
 present() {
     case $package in
     python3-venv) "${PYTHON:-python3}" -c 'import ensurepip, venv' 2>/dev/null ;;
+    chromium) runs chromium chromium-browser google-chrome || playwrights ;;
     *) command -v "$package" >/dev/null ;;
     esac
 }
@@ -13,8 +24,13 @@ present() {
 present && exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     echo "Installing $package …" >&2
-    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package" >/dev/null
+    if [ "$package" = chromium ] && grep -q '^ID=ubuntu' /etc/os-release; then
+        .venv/bin/playwright install --with-deps chromium >/dev/null || true
+    else
+        apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package" >/dev/null
+    fi
 fi
 present && exit 0
 echo "Missing: $package. Install it, for example: sudo apt-get install $package" >&2
+[ "$package" != chromium ] || echo "Where that gives none that runs: .venv/bin/playwright install --with-deps chromium" >&2
 exit 1

@@ -1,0 +1,189 @@
+"""Does a job's panel show what the job does, obey its buttons, and leave an honest record behind?"""
+
+import itertools
+
+import nbformat
+import pytest
+from lab import Lab
+from playwright.sync_api import expect
+from staged import FAIL, GO
+
+import analytics_kit as ak
+
+SETUP = "import staged, analytics_kit as ak\njob = staged.submit({path!r})\njob"
+PANEL = ".ak-live.ak-panel"
+_seeds = itertools.count(100)
+
+
+@pytest.fixture
+def study(tmp_path):
+    """A study that was never submitted."""
+    return ak.sample_study(tmp_path / "study.zip", participants=2, trials=1, seed=next(_seeds))
+
+
+@pytest.fixture
+def stage(study, stages):
+    """How the work on the study goes on."""
+    return stages(study)
+
+
+def card(sheet, status, selector=PANEL):
+    """The card of a panel, once it has this status."""
+    found = sheet.page.locator(f"{selector} .ak-card")
+    expect(found).to_have_attribute("data-status", status, timeout=30_000)
+    return found
+
+
+def do(sheet, what):
+    """A button of the panel."""
+    return sheet.page.locator(f'{PANEL} button[data-do="{what}"]')
+
+
+def look(sheet, what, selector=PANEL):
+    """A picture of each theme; axe finds nothing in either."""
+    for theme in ("dark", "light"):
+        sheet.theme(theme)
+        found = sheet.page.locator(selector).first
+        sheet.shot(f"{what}-{theme}", found)
+        assert sheet.axe(selector) == [], theme
+
+
+def in_order(states):
+    """The words of the states; the percent never fell on the way."""
+    percents = [percent for _, percent in states if percent is not None]
+    assert percents == sorted(percents)
+    return [word for word, _ in itertools.groupby(word for word, _ in states)]
+
+
+def test_a_job_is_seen_from_queued_to_completed(sheet, study, stage, tmp_path, stages):
+    """One worker, which another job keeps: the job waits, works as it is told, and ends."""
+    other = ak.sample_study(tmp_path / "other.zip", participants=2, trials=1, seed=next(_seeds))
+    first = stages(other)
+    first.say(0.1)
+    sheet.write(f"import staged\nstaged.submit({str(other)!r})\nNone", SETUP.format(path=str(study)))
+    sheet.open()
+    sheet.record(PANEL)
+    sheet.run_all()
+    card(sheet, "queued")
+    look(sheet, "panel-queued")
+    first.say(GO)
+    stage.say(0.42)
+    shown = card(sheet, "running")
+    expect(shown.locator(".ak-percent")).to_have_text("42%")
+    expect(shown.locator("label progress[max='100']")).to_have_attribute("value", "42")
+    look(sheet, "panel-running")
+    stage.say(0.3)
+    stage.say(0.6)
+    expect(shown.locator(".ak-percent")).to_have_text("60%")
+    expect(sheet.page.locator(".ak-record")).to_be_hidden()
+    do(sheet, "log").click()
+    expect(sheet.page.locator(f"{PANEL} pre.ak-log")).to_contain_text("started")
+    do(sheet, "log").click()
+    stage.say(GO)
+    card(sheet, "completed")
+    expect(sheet.page.locator(f'{PANEL} .ak-say[role="status"]')).to_have_text("study.zip: completed")
+    look(sheet, "panel-completed")
+    assert in_order(sheet.states(PANEL)) == ["queued", "running", "completed"]
+
+
+def test_cancel_and_retry_by_mouse_and_by_keyboard(sheet, study, stage):
+    stage.say(0.2)
+    sheet.write(SETUP.format(path=str(study)), "job.id, job.status")
+    sheet.open()
+    sheet.run_all()
+    card(sheet, "running")
+    do(sheet, "cancel").click()
+    card(sheet, "cancelled")
+    look(sheet, "panel-cancelled")
+    before = do(sheet, "retry").get_attribute("data-job")
+    do(sheet, "retry").click()
+    card(sheet, "running")
+    assert do(sheet, "cancel").get_attribute("data-job") != before
+    sheet.page.locator(f"{PANEL} .ak-body").focus()
+    sheet.page.keyboard.press("Tab")
+    expect(do(sheet, "cancel")).to_be_focused()
+    sheet.page.keyboard.press("Enter")
+    card(sheet, "cancelled")
+    expect(do(sheet, "retry")).to_be_focused()
+    sheet.page.keyboard.press("Enter")
+    card(sheet, "running")
+    stage.say(GO)
+    card(sheet, "completed")
+
+
+def test_a_failure_shows_cause_and_hint(sheet, tmp_path, study, stage):
+    torn = tmp_path / "torn.zip"
+    torn.write_bytes(b"no ZIP at all")
+    stage.say(FAIL)
+    sheet.write(f"import analytics_kit as ak\nak.submit({str(torn)!r})", SETUP.format(path=str(study)))
+    sheet.open()
+    sheet.run_cell(0)
+    shown = card(sheet, "failed")
+    expect(shown.locator(".ak-error")).to_contain_text("BadArchiveError")
+    expect(shown.locator(".ak-hint")).not_to_be_empty()
+    look(sheet, "panel-failed")
+    sheet.run_cell(1)
+    second = sheet.page.locator(f"{PANEL} .ak-card").nth(1)
+    expect(second.locator(".ak-error")).to_contain_text("the ZIP is torn: <b>here</b>")
+    expect(second.locator(".ak-hint")).to_have_text("Download it again.")
+    stage.say(GO)
+    do(sheet, "retry").nth(1).click()
+    expect(second).to_have_attribute("data-status", "completed", timeout=30_000)
+    expect(sheet.page.locator(f"{PANEL} .ak-card").nth(0)).to_have_attribute("data-status", "failed")
+
+
+def test_two_panels_agree_and_outlive_a_reload_and_a_new_kernel(sheet, study, stage):
+    stage.say(0.2)
+    sheet.write(SETUP.format(path=str(study)), "job", "print('id', job.id)", "import analytics_kit as ak")
+    sheet.open()
+    sheet.run_all()
+    percents = sheet.page.locator(f"{PANEL} .ak-percent")
+    expect(percents).to_have_text(["20%", "20%"])
+    sheet.idle()
+    job_id = sheet.output(2).inner_text().split()[-1]
+    sheet.save()
+    stage.say(0.5)
+    expect(percents).to_have_text(["50%", "50%"])
+    sheet.reload()
+    expect(percents).to_have_text(["50%", "50%"])
+    stage.say(0.6)
+    expect(percents).to_have_text(["60%", "60%"])
+    sheet.restart_kernel()
+    for place in (0, 1):
+        expect(sheet.cell(place).locator(".ak-record")).to_be_visible()
+        expect(sheet.cell(place).locator(PANEL)).to_be_hidden()
+    sheet.replace(3, f"import analytics_kit as ak\njob = ak.get_job({job_id!r})\njob")
+    sheet.run_cell(3)
+    shown = sheet.cell(3).locator(f"{PANEL} .ak-card")
+    expect(shown.locator(".ak-percent")).to_have_text("60%")
+    stage.say(GO)
+    expect(shown).to_have_attribute("data-status", "completed", timeout=30_000)
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_a_saved_notebook_shows_the_record_and_no_broken_box(trusted, lab, sheet, new_sheet, study, stage, tmp_path):
+    stage.say(0.2)
+    sheet.write(SETUP.format(path=str(study)))
+    sheet.open()
+    sheet.run_all()
+    card(sheet, "running")
+    stage.say(GO)
+    card(sheet, "completed")
+    sheet.idle()
+    sheet.save()
+    record = "".join(
+        output.get("data", {}).get("text/html", "") for output in nbformat.read(sheet.path, 4).cells[0].outputs
+    )
+    assert 'data-status="completed"' in record
+    sheet.close()
+    with Lab(tmp_path / "fresh", data=lab.data if trusted else None) as fresh:
+        again = new_sheet(fresh, sheet.name)
+        again.path.write_bytes(sheet.path.read_bytes())
+        again.open()
+        shown = again.page.locator(".ak-record")
+        expect(shown).to_be_visible()
+        expect(shown).to_contain_text("completed")
+        assert again.page.locator(PANEL).count() == 0
+        assert again.broken() == []
+        look(again, f"record-{'trusted' if trusted else 'untrusted'}", ".ak-record")
+        again.close()
