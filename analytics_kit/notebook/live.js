@@ -155,6 +155,8 @@ function draw(model, el) {
 
   show();
   model.on("change:shown", show);
+  // anywidget takes away the listener with which ipywidgets marks a view whose kernel is gone.
+  model.on("comm_live_update", () => el.classList.add("jupyter-widgets-disconnected"));
   body.addEventListener("click", press);
   body.addEventListener("input", choose);
   body.addEventListener("change", pick);
