@@ -1,0 +1,114 @@
+"""An uploaded study comes in pieces, is seen whole or not at all, and goes with its job or its age."""
+
+import pytest
+
+from analytics_kit.errors import SettingsError
+from analytics_kit.model import RESULT_TTL_S
+from analytics_kit.settings import Settings
+from analytics_kit.study import uploads
+from analytics_kit.study.lifetime import sweep
+from analytics_kit.study.store import Store
+from analytics_kit.study.uploads import Upload
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return Settings.of(home=tmp_path)
+
+
+@pytest.fixture
+def store(settings):
+    return Store.of(settings)
+
+
+def uploaded(settings, data=b"0123456789", name="study.zip"):
+    upload = Upload(settings, name, len(data))
+    upload.write(0, data[:4])
+    upload.write(4, memoryview(data)[4:])
+    return upload.finish()
+
+
+def test_pieces_become_the_file(settings, tmp_path):
+    source = uploaded(settings)
+    with open(source, "rb") as file:  # noqa: PTH123  as a worker gets it: a string
+        assert file.read() == b"0123456789"
+    assert source.startswith(f"{tmp_path}/store/uploads/")
+    assert source.endswith("/study.zip")
+
+
+def test_nobody_sees_it_before_it_is_whole(settings, store):
+    upload = Upload(settings, "study.zip", 10)
+    upload.write(0, b"0123")
+    assert not [file for file in store.files("uploads") if file.path.endswith("/study.zip")]
+    with pytest.raises(SettingsError, match="ended after 4 of 10 bytes"):
+        upload.finish()
+    assert store.files("uploads") == []
+
+
+def test_an_error_leaves_nothing(settings, store):
+    with pytest.raises(KeyError), Upload(settings, "study.zip", 10) as upload:
+        upload.write(0, b"0123")
+        raise KeyError
+    assert store.files("uploads") == []
+
+
+@pytest.mark.parametrize(("at", "piece"), [(3, b"x"), (5, b"x"), (4, b"1234567")])
+def test_a_piece_out_of_place_is_refused(settings, at, piece):
+    upload = Upload(settings, "study.zip", 10)
+    upload.write(0, b"0123")
+    with pytest.raises(SettingsError, match="out of place"):
+        upload.write(at, piece)
+    assert upload.written_bytes == 4
+    upload.abandon()
+
+
+def test_what_is_too_large_is_refused_before_a_byte_has_come(tmp_path):
+    settings = Settings.of(home=tmp_path, upload_limit_gb=0.001)
+    with pytest.raises(SettingsError, match=r"at most 0\.001 GB") as caught:
+        Upload(settings, "study.zip", 1_000_001)
+    assert "ANALYTICS_KIT_UPLOAD_LIMIT_GB" in caught.value.hint
+    assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "safe"),
+    [
+        ("study.zip", "study.zip"),
+        ("../../etc/passwd", "passwd"),
+        ("C:\\data\\Größe 1.zip", "Größe 1.zip"),
+        ("a\x00b\n<c>.zip", "a_b__c_.zip"),
+        ("", "study.zip"),
+        ("..", "study.zip"),
+        ("x" * 300 + ".zip", "x" * 196 + ".zip"),
+    ],
+)
+def test_names_are_made_safe(name, safe):
+    assert uploads.safe_name(name) == safe
+
+
+def test_only_uploads_to_this_store_are_known_as_such(settings):
+    source, store_url = uploaded(settings), settings.store_url()
+    assert uploads.is_upload(store_url, source)
+    assert not uploads.is_upload("/elsewhere", source)
+    assert not uploads.is_upload(store_url, f"{store_url}/results/study.zip")
+    assert not uploads.is_upload(store_url, f"{store_url}/../store/uploads/{'0' * 32}/x.zip")
+
+
+def test_a_copy_is_discarded_and_nothing_else(settings, store, tmp_path):
+    kept, gone = uploaded(settings), uploaded(settings)
+    store.id(create=True)
+    stranger = tmp_path / "mine" / "uploads" / ("0" * 32) / "study.zip"
+    stranger.parent.mkdir(parents=True)
+    stranger.write_bytes(b"mine")
+    for source in (gone, str(stranger), "study.zip"):
+        uploads.discard(source)
+    assert [f"{tmp_path}/store/{file.path}" for file in store.files("uploads")] == [kept]
+    assert stranger.exists()
+
+
+def test_copies_live_as_long_as_results(settings, store):
+    uploaded(settings)
+    (file,) = store.files("uploads")
+    assert sweep(store, file.changed_at + RESULT_TTL_S - 1, None).expired == 0
+    assert sweep(store, file.changed_at + RESULT_TTL_S + 1, None).expired == 1
+    assert store.files("uploads") == []
