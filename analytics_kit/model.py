@@ -275,7 +275,7 @@ class Task(Protocol):
 
 
 ANY = frozenset({"*"})
-"""In place of ids of jobs: any may have changed."""
+"""Among ids of jobs, or in their place: any may have changed."""
 
 
 class Changes(Protocol):

@@ -18,8 +18,9 @@ POLL_S = 1.0
 PAUSE_S, LONGEST_PAUSE_S = 0.02, 0.2
 """Between two questions: as long as the last one took, within these bounds."""
 
-LIST_S = 30.0
-"""All jobs are listed anew this often, in case word of one was lost; between, only changed ones are asked for."""
+LISTING_SHARE = 0.05
+"""Listing all jobs, in case word of one was lost, takes at most this share of the time; else only changed ones are
+asked for."""
 
 Heard = JobInfo | Exception
 """A job as it is now, or why that can't be said."""
@@ -60,7 +61,7 @@ class Watcher:
         self._listeners: dict[_Listener, None] = {}
         self._board: dict[HearAll, None] = {}
         self._all: dict[str, JobInfo] | None = None
-        self._listed_at = 0.0
+        self._list_at = 0.0
         self._missing: set[str] = set()
         self._asked_at = 0.0
         self._thread: threading.Thread | None = None
@@ -110,7 +111,7 @@ class Watcher:
         """Ask for the jobs heard of, tell, wait for word of changes, and give that; None when nobody listens."""
         begun = time.monotonic()
         if begun - self._asked_at > POLL_S:
-            heard = ANY  # whatever else is heard of, no word that was lost is missed for longer
+            heard = heard | ANY  # whatever else is heard of, no word that was lost is missed for longer
         if not self._ask(heard):
             return None
         time.sleep(min(max(time.monotonic() - begun, PAUSE_S), LONGEST_PAUSE_S))
@@ -125,7 +126,7 @@ class Watcher:
             if not listeners and not board:
                 self._thread = self._all = None
                 return False
-        if heard is ANY:
+        if heard >= ANY:
             self._asked_at = time.monotonic()
         else:
             listeners = [each for each in listeners if each.job_id in heard or each.told is None]
@@ -152,11 +153,15 @@ class Watcher:
 
     def _looked(self, known: dict[str, JobInfo] | None, heard: frozenset[str]) -> dict[str, JobInfo]:
         """All jobs as they are now."""
-        if known is None or (heard is ANY and time.monotonic() - self._listed_at > LIST_S):
-            self._listed_at = time.monotonic()
-            return {info.job_id: info for info in self.backend.list()}
-        asked = [job_id for job_id, info in known.items() if not info.status.final] if heard is ANY else list(heard)
-        found = self.backend.get_many(asked)
+        begun = time.monotonic()
+        if known is None or (heard >= ANY and begun > self._list_at):
+            listed = {info.job_id: info for info in self.backend.list()}
+            self._list_at = time.monotonic() + (time.monotonic() - begun) / LISTING_SHARE
+            return listed
+        asked = heard - ANY
+        if heard >= ANY:
+            asked |= {job_id for job_id, info in known.items() if not info.status.final}
+        found = self.backend.get_many(list(asked))
         return {job_id: info for job_id, info in (known | found).items() if job_id in found or job_id not in asked}
 
     def _answers(self, job_ids: list[str]) -> dict[str, Heard]:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import analytics_kit as ak
 from analytics_kit.errors import BrokerUnavailableError
 from analytics_kit.job import Job
-from analytics_kit.model import JobInfo, JobStatus, Progress
+from analytics_kit.model import ANY, JobInfo, JobStatus, Progress
 
 _ids = itertools.count()
 
@@ -73,6 +73,19 @@ class Fake:
     def retry(self, job_id):
         return self.put(source=self.infos[job_id].source, retry_of=job_id)
 
+    def list(self, status=None):
+        if self.away:
+            raise BrokerUnavailableError(self.away)
+        return list(self.infos.values())
+
+    def queue_status(self):
+        return {"backend": self.name, "workers": 2, "workers_busy": 1}
+
+    def delete(self, job_id):
+        with self._changed:
+            del self.infos[job_id]
+            self._changed.notify_all()
+
     def log(self, job_id):
         return [f"log of {job_id}"]
 
@@ -81,7 +94,7 @@ class Fake:
 
     def wait(self, timeout_s):
         with self._changed:
-            return self._changed.wait(timeout_s)
+            return ANY if self._changed.wait(timeout_s) else frozenset()
 
     def __enter__(self):
         return self

@@ -282,8 +282,8 @@ class RedisChanges:
             time.sleep(min(timeout_s, 0.2))
             heard = ANY
         if time.monotonic() - self._said_at >= POLL_S:
-            heard = ANY
-        if heard is ANY:
+            heard = heard | ANY
+        if heard >= ANY:
             self._said_at = time.monotonic()
         return heard
 

@@ -46,9 +46,13 @@ def test_nobody_sees_it_before_it_is_whole(settings, store):
 
 
 def test_an_error_leaves_nothing(settings, store):
-    with pytest.raises(KeyError), Upload(settings, "study.zip", 10) as upload:
-        upload.write(0, b"0123")
-        raise KeyError
+    def broken_off():
+        with Upload(settings, "study.zip", 10) as upload:
+            upload.write(0, b"0123")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        broken_off()
     assert store.files("uploads") == []
 
 
