@@ -206,6 +206,13 @@ def test_the_answer_shows_the_first_trials_and_issues(studies, odd):
     assert whole["preview"] == preview
 
 
+def test_what_is_unknown_is_none_in_a_preview(studies):
+    members = {f"{folder(1)}/Mouse Clicks.csv": mouse((0.1, 1, 1), (0.2, 1, 1))}
+    preview = Queue(studies, studies.zip(members), metrics=["keystroke_count", "path_length_px"]).begin()["preview"]
+    assert preview["trials"] == [["1", "Search", "Easy", 1, None, None]]
+    assert preview["issues"] == []
+
+
 def test_a_preview_is_short_whatever_the_names_are(studies):
     long = "x" * 230
     members = {
