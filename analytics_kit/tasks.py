@@ -94,7 +94,7 @@ def _store(arguments: Mapping[str, Any]) -> Store:
 
 def _checked_store(task: Task) -> Store:
     """The store that a task writes to. Raises HandBack when this worker does not see it as its client does."""
-    _require_allowed(task.arguments["source"], task.arguments["store"])
+    _require_allowed(task.arguments["source"])
     store = _store(task.arguments)
     if store_id := task.arguments.get("store_id"):
         try:
@@ -132,11 +132,12 @@ def _require_unchanged(task: Task) -> None:
         )
 
 
-def _require_allowed(source: str, store_url: str) -> None:
+def _require_allowed(source: str) -> None:
     from analytics_kit.study.source import is_url
 
-    roots = (_settings or Settings.of()).sources
-    if roots is None or is_upload(store_url, source):
+    settings = _settings or Settings.of()
+    roots = settings.sources
+    if roots is None or is_upload(settings.store_url(), source):  # by our own settings, not by what a job says
         return
     # A URL may say file:// or chain others, so where there are limits only paths are let through.
     path = None if is_url(source) else Path(source).resolve()

@@ -266,11 +266,21 @@ def test_a_worker_reads_only_where_it_may(monkeypatch, here, study, tmp_path):
     from analytics_kit import tasks
 
     with pytest.raises(ak.SourceNotFoundError) as caught:
-        tasks._require_allowed("s3://KEY:SECRET@bucket/study.zip", "s3://bucket")
+        tasks._require_allowed("s3://KEY:SECRET@bucket/study.zip")
     assert "SECRET" not in str(caught.value)
     inside = tmp_path / "inside.zip"
     inside.write_bytes(study.read_bytes())
     assert here.submit(inside, refresh=True).exception(LIMIT_S) is None
+    upload = here.receive("study.zip", study.stat().st_size)
+    upload.write(0, study.read_bytes())
+    source = upload.finish()
+    monkeypatch.setenv("ANALYTICS_KIT_STORE", str(here.settings.store_url()))
+    job = here.submit(source, refresh=True)
+    assert job.exception(LIMIT_S) is None
+    job.delete()
+    assert not Path(source).exists()
+    with pytest.raises(ak.SourceNotFoundError):  # in a store that only a job names
+        tasks._require_allowed(f"https://elsewhere/uploads/{'0' * 32}/study.zip")
 
 
 def test_warming_leaves_nothing_to_compile(study, tmp_path):

@@ -8,9 +8,8 @@ from __future__ import annotations
 import re
 import secrets
 from contextlib import ExitStack, suppress
-from pathlib import PurePath
-from types import TracebackType
-from typing import IO, Self
+from pathlib import Path, PurePath
+from typing import IO
 
 from analytics_kit.errors import SettingsError
 from analytics_kit.settings import Settings
@@ -27,7 +26,7 @@ class _AbandonedError(Exception):
 
 
 class Upload:
-    """A file that comes in pieces. Nobody sees it before `finish`; `abandon` or an error in a `with` leaves nothing.
+    """A file that comes in pieces. Nobody sees it before `finish`; `abandon` leaves nothing.
 
     Raises SettingsError when it would be larger than the settings allow, or when a piece is not the next one, and
     StoreError where it can't be written.
@@ -80,15 +79,6 @@ class Upload:
             self._open.__exit__(type(error), error, None)
         self._store.delete(self._folder)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is not None:
-            self.abandon()
-
 
 def safe_name(name: str) -> str:
     """A file name that any store takes, from what a browser calls the file."""
@@ -102,8 +92,10 @@ def safe_name(name: str) -> str:
 
 def is_upload(store_url: str, source: str) -> bool:
     """Whether the source is a copy that was uploaded to this store."""
-    found = PLACE.fullmatch(source)
-    return found is not None and found["store"] == store_url.rstrip("/") and ".." not in source.split("/")
+    found, store = PLACE.fullmatch(source), store_url.rstrip("/")
+    if found is None or found["store"] != store or ".." in source.split("/"):
+        return False
+    return Path(source).resolve().is_relative_to(Path(store).resolve())  # no link leads out of it
 
 
 def discard(source: str) -> None:

@@ -1,5 +1,7 @@
 """An uploaded study comes in pieces, is seen whole or not at all, and goes with its job or its age."""
 
+from pathlib import Path
+
 import pytest
 
 from analytics_kit.errors import SettingsError
@@ -45,14 +47,10 @@ def test_nobody_sees_it_before_it_is_whole(settings, store):
     assert store.files("uploads") == []
 
 
-def test_an_error_leaves_nothing(settings, store):
-    def broken_off():
-        with Upload(settings, "study.zip", 10) as upload:
-            upload.write(0, b"0123")
-            raise KeyError
-
-    with pytest.raises(KeyError):
-        broken_off()
+def test_what_is_abandoned_leaves_nothing(settings, store):
+    upload = Upload(settings, "study.zip", 10)
+    upload.write(0, b"0123")
+    upload.abandon()
     assert store.files("uploads") == []
 
 
@@ -96,6 +94,14 @@ def test_only_uploads_to_this_store_are_known_as_such(settings):
     assert not uploads.is_upload("/elsewhere", source)
     assert not uploads.is_upload(store_url, f"{store_url}/results/study.zip")
     assert not uploads.is_upload(store_url, f"{store_url}/../store/uploads/{'0' * 32}/x.zip")
+
+
+def test_a_link_out_of_the_store_is_no_upload(settings, tmp_path):
+    source = Path(uploaded(settings))
+    (tmp_path / "secret.zip").write_bytes(b"secret")
+    source.unlink()
+    source.symlink_to(tmp_path / "secret.zip")
+    assert not uploads.is_upload(settings.store_url(), str(source))
 
 
 def test_a_copy_is_discarded_and_nothing_else(settings, store, tmp_path):
