@@ -126,11 +126,13 @@ class Watcher:
             if not listeners and not board:
                 self._thread = self._all = None
                 return False
+            if not board:
+                self._all = None  # it is not kept up to date
         if heard >= ANY:
             self._asked_at = time.monotonic()
         else:
             listeners = [each for each in listeners if each.job_id in heard or each.told is None]
-        if board:
+        if board and (heard or self._all is None):
             self._tell_all(board, heard)
         answers = self._answers(list({listener.job_id for listener in listeners}))
         for listener in listeners:
@@ -148,7 +150,7 @@ class Watcher:
         for hear in board:
             try:
                 hear(told)
-            except Exception:
+            except BaseException:  # also SystemExit: others wait for this thread
                 logger.exception("Who is told of all jobs raised.")
 
     def _looked(self, known: dict[str, JobInfo] | None, heard: frozenset[str]) -> dict[str, JobInfo]:

@@ -16,6 +16,7 @@ from analytics_kit.notebook import card, listing, words
 from analytics_kit.notebook.display import Display
 from analytics_kit.notebook.listing import Choice, Place
 from analytics_kit.notebook.panel import STATIC_WAIT_S
+from analytics_kit.settings import without_secrets
 
 PLACE_S = 2.0
 """Workers are counted this often at most."""
@@ -31,18 +32,17 @@ class Receiver(Protocol):
         """Add the piece that begins at byte `at`."""
 
     def finish(self) -> str:
-        """Make it readable; what to submit."""
+        """Make it readable; what to submit. It can still be abandoned."""
 
     def abandon(self) -> None:
         """Leave nothing of it."""
 
 
 class Submitted(Protocol):
-    """A job of which only the id matters here."""
+    """A job that does an uploaded study."""
 
-    @property
-    def id(self) -> str:
-        """The job's id."""
+    def shown(self) -> JobInfo:
+        """The job now."""
 
 
 class Jobs(Protocol):
@@ -191,15 +191,22 @@ class Board(Display):
                 upload.write(int(content["at"]), buffers[0])
             told: dict[str, Any] = {"token": token, "arrived": upload.written_bytes}
             if upload.written_bytes == upload.size_bytes:
-                del self._uploads[token]
-                job = self._jobs.submit(upload.finish())
-                self._choice = Choice(open=job.id)
+                self._submit(token, upload)
                 told["done"] = True
         except AnalyticsKitError as error:
             self._abandon(token)
             told = {"token": token, "error": str(error)}
         if self._live is not None:
             self._live.send(told)
+
+    def _submit(self, token: str, upload: Receiver) -> None:
+        source = upload.finish()
+        info = self._jobs.submit(source).shown()
+        if info.source == without_secrets(source):
+            del self._uploads[token]
+        else:  # the job of an equal study does it, from its own copy
+            self._abandon(token)
+        self._choice = Choice(open=info.job_id)
 
     def _abandon(self, token: str) -> None:
         upload = self._uploads.pop(token, None)

@@ -6,6 +6,7 @@ import pytest
 from fakes import Fake
 from processes import until
 
+from analytics_kit.errors import BrokerUnavailableError
 from analytics_kit.model import JobStatus
 from analytics_kit.notebook.board import Board
 from analytics_kit.settings import Settings
@@ -21,12 +22,16 @@ class Jobs:
         self.backend, self.settings = Fake(), Settings.of(home=home, upload_limit_gb=0.001)
         self.watcher = Watcher(self.backend)
         self.listen_all = self.watcher.listen_all
+        self.joined = None
 
     def receive(self, name, size_bytes):
         return Upload(self.settings, name, size_bytes)
 
     def submit(self, source):
-        return SimpleNamespace(id=self.backend.put(source=source).job_id)
+        if self.backend.away:
+            raise BrokerUnavailableError(self.backend.away)
+        info = self.joined or self.backend.put(source=source)
+        return SimpleNamespace(shown=lambda: info)
 
 
 class Page:
@@ -74,6 +79,25 @@ def test_jobs_come_change_and_go(board, page, jobs):
     assert page.shown["said"] == "one.zip: completed"
     jobs.backend.delete(one.job_id)
     until(lambda: "No jobs yet." in page.shown["html"], "it is gone")
+
+
+def test_a_board_that_is_shown_again_begins_with_what_is_there_now(jobs):
+    """Another panel keeps the watcher going meanwhile; nobody keeps its list of all jobs up to date."""
+    job, told = jobs.backend.put(), []
+    stop_other = jobs.watcher.listen(job.job_id, lambda heard: None)
+    stop = jobs.listen_all(told.append)
+    until(lambda: told, "the first board is told")
+    stop()
+    asked = jobs.backend.asked
+    until(lambda: jobs.backend.asked > asked + 1, "the watcher has gone on")
+    new = jobs.backend.put()
+    told.clear()
+    stop = jobs.listen_all(told.append)
+    until(lambda: told, "the second board is told")
+    stop()
+    stop_other()
+    assert new.job_id in [info.job_id for info in told[0]]
+    until(lambda: jobs.watcher._thread is None, "the watcher has ended")
 
 
 def test_a_broker_that_is_away_is_said_and_what_was_known_stays(board, page, jobs):
@@ -127,6 +151,22 @@ def test_an_upload_that_is_too_large_is_refused_with_the_setting_that_allows_it(
     (told,) = page.told
     assert "ANALYTICS_KIT_UPLOAD_LIMIT_GB" in told["error"]
     assert jobs.backend.list() == []
+
+
+@pytest.mark.parametrize("why", ["an equal study has a job", "it can't be submitted"])
+def test_a_copy_that_no_job_needs_is_not_kept(board, page, jobs, why):
+    if why == "an equal study has a job":
+        jobs.joined = jobs.backend.put(source="/d/equal.zip")
+    press(board, "upload", token="t", name="new.zip", size=4)
+    if why == "it can't be submitted":
+        jobs.backend.away = "Redis is away"
+    press(board, "piece", [memoryview(b"0123")], token="t", at=0)
+    assert Store.of(jobs.settings).files("uploads") == []
+    if jobs.joined:
+        assert page.told[-1]["done"]
+        until(lambda: f'data-key="open {jobs.joined.job_id}"' in page.shown["html"], "the other job is open")
+    else:
+        assert "Redis is away" in page.told[-1]["error"]
 
 
 @pytest.mark.parametrize("end", ["abandoned", "closed", "out of place"])
