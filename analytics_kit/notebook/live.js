@@ -45,7 +45,7 @@ function duration(seconds) {
   return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
 }
 
-function send(model, file, area) {
+function send(model, file, area, tell) {
   const token = Math.random().toString(36).slice(2);
   const label = Object.assign(document.createElement("label"), { className: "ak-progress" });
   const name = Object.assign(document.createElement("span"), { textContent: `Uploading ${file.name}` });
@@ -65,6 +65,7 @@ function send(model, file, area) {
       if (words) {
         label.replaceChildren(words);
         label.className = "ak-note";
+        tell(words);
       } else label.remove();
       settle();
     };
@@ -137,7 +138,7 @@ function draw(model, el) {
     typing = setTimeout(() => model.send({ do: ask, value: target.value }), target.type === "search" ? 200 : 0);
   };
   const take = (files) => {
-    for (const file of files) uploads = uploads.then(() => send(model, file, area));
+    for (const file of files) uploads = uploads.then(() => send(model, file, area, (words) => (say.textContent = words)));
   };
   const pick = ({ target }) => {
     if (target.type !== "file") return;
@@ -156,7 +157,8 @@ function draw(model, el) {
   show();
   model.on("change:shown", show);
   // anywidget takes away the listener with which ipywidgets marks a view whose kernel is gone.
-  model.on("comm_live_update", () => el.classList.add("jupyter-widgets-disconnected"));
+  const gone = () => el.classList.add("jupyter-widgets-disconnected");
+  model.on("comm_live_update", gone);
   body.addEventListener("click", press);
   body.addEventListener("input", choose);
   body.addEventListener("change", pick);
@@ -165,6 +167,7 @@ function draw(model, el) {
   return () => {
     clearInterval(ticking);
     model.off("change:shown", show);
+    model.off("comm_live_update", gone);
   };
 }
 

@@ -114,9 +114,10 @@ class JobPanel(Display):
         return self._note
 
     def _retry(self) -> str:
+        job = self.job.retry()  # takes its time where the broker is slow, and the watcher wants the lock
         with self._lock:
             self._stop()
-            self.job = self.job.retry()
+            self.job = job
             self._stop = self._listen()
         self._refresh()
         return f'This is the new job: job = ak.get_job("{self._info.job_id}")'
