@@ -75,7 +75,7 @@ def figure(
 
     Names in title and notes have to be `words.safe`.
     """
-    lines = textwrap.wrap(" · ".join(note for note in notes if note), NOTE_WIDTH)
+    lines = textwrap.wrap(" · ".join(note for note in notes if note), NOTE_WIDTH, break_long_words=False)
     axis = {
         "gridcolor": theme.grid, "zeroline": False, "linecolor": theme.quiet, "showline": True, "ticks": "outside",
         "tickcolor": theme.quiet, "automargin": True,
@@ -99,7 +99,7 @@ def figure(
 def empty(title: str, nothing: str, theme: Theme) -> go.Figure:
     """A figure that says what there is none of."""
     said = {
-        "text": "<br>".join(textwrap.wrap(nothing, 60)), "showarrow": False, "xref": "paper", "yref": "paper",
+        "text": "<br>".join(textwrap.wrap(nothing, 60, break_long_words=False)), "showarrow": False, "xref": "paper", "yref": "paper",
         "x": 0.5, "y": 0.5, "font": {"size": 14},
     }  # fmt: skip
     return figure([], title, [], theme, annotations=[said], xaxis={"visible": False}, yaxis={"visible": False})
