@@ -18,6 +18,7 @@ MOST_LABELS = 40
 MOST_LINES = 200
 Floats = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.int64]
+QUARTILES = np.array([0.25, 0.5, 0.75])
 GOLDEN = (5**0.5 - 1) / 2
 
 
@@ -114,13 +115,15 @@ def _points(x: Floats, y: Floats, width: float, marks: dict[str, str]) -> dict[s
 
 def _medians(x: Floats, y: Floats, marks: dict[str, str], look: style.Theme, label: words.Label) -> dict[str, Any]:
     """The median at each place, with a bar from the lower to the upper quartile."""
-    summary = pd.Series(y).groupby(x).quantile([0.25, 0.5, 0.75]).unstack()
-    low, median, high = (summary[share].to_numpy(float) for share in (0.25, 0.5, 0.75))
+    summary = pd.Series(y).groupby(x).quantile(QUARTILES).unstack()
+    low, median, high = (summary[share].to_numpy(float) for share in QUARTILES)
     counts = pd.Series(y).groupby(x).size().to_numpy()
     return {
         "type": "scatter", "mode": "markers", "x": summary.index.to_numpy(float), "y": median,
         "marker": {**marks, "size": 14, "line": {"color": look.ink, "width": 1.5}},
-        "error_y": {"array": high - median, "arrayminus": median - low, "color": look.ink, "thickness": 2, "width": 6},
+        "error_y": {
+            "array": high - median, "arrayminus": median - low, "color": look.ink, "thickness": 2, "width": 6,
+        },
         "customdata": np.stack([low, high, counts], axis=1),
         "more": f"<br>quartiles %{{customdata[0]:,.4~g}} and %{{customdata[1]:,.4~g}}{label.suffix}"
         "<br>%{customdata[2]} trials",

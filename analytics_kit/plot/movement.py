@@ -70,22 +70,22 @@ def _path(movement: Events, look: style.Theme) -> tuple[list[dict[str, Any]], st
     if not count:
         return [], "no movement"
     drawn = thinning.every(count)
-    columns = _broken(movement, drawn, ("x_px", "y_px", "t_s"))
+    columns, rows = _broken(movement, drawn, ("x_px", "y_px", "t_s"))
     bar = {"title": {"text": "time (s)"}, "thickness": 14, "outlinewidth": 0}
     trace = {
         "type": "scatter", "name": "movement", "mode": "lines+markers",
         "x": columns["x_px"], "y": columns["y_px"], "line": {"color": look.quiet, "width": 1},
         "marker": {"color": columns["t_s"], "colorscale": style.scale(look), "size": 5, "colorbar": bar},
-        **_hover(movement, columns["row"], columns["t_s"], "x %{x:.0f} px<br>y %{y:.0f} px<br>%{customdata:.2f} s"),
+        **_hover(movement, rows, columns["t_s"], "x %{x:.0f} px<br>y %{y:.0f} px<br>%{customdata:.2f} s"),
     }  # fmt: skip
     return [trace], thinning.note(count, "movement rows")
 
 
-def _broken(events: Events, drawn: Rows, names: Sequence[str]) -> dict[str, Floats]:
-    """Columns at the rows drawn, and the rows themselves as `row`, with a gap (NaN; row -1) between trials."""
+def _broken(events: Events, drawn: Rows, names: Sequence[str]) -> tuple[dict[str, Floats], Rows]:
+    """Columns at the rows drawn, and these rows, with a gap (NaN; row -1) between trials."""
     gaps = np.flatnonzero(np.diff(events.trial[drawn])) + 1
     columns = {name: np.insert(events.table[name].to_numpy(float)[drawn], gaps, np.nan) for name in names}
-    return {**columns, "row": np.insert(drawn, gaps, -1)}
+    return columns, np.insert(drawn, gaps, -1)
 
 
 def _hover(events: Events, rows: Rows, time_s: Floats, template: str) -> dict[str, Any]:
@@ -160,7 +160,9 @@ def heatmap(
     frame = plane.box(screen, events.table)
     x, y = (events.table[name].to_numpy(float) for name in ("x_px", "y_px"))
     size = frame.longer / bins
-    across, down = (max(1, int(np.ceil(side / size - 1e-9))) for side in (frame.right - frame.left, frame.bottom - frame.top))
+    across, down = (
+        max(1, int(np.ceil(side / size - 1e-9))) for side in (frame.right - frame.left, frame.bottom - frame.top)
+    )
     edges = (frame.top + size * np.arange(down + 1), frame.left + size * np.arange(across + 1))
     edges[0][-1], edges[1][-1] = max(edges[0][-1], frame.bottom), max(edges[1][-1], frame.right)
     inside = frame.holds(events.table["x_px"], events.table["y_px"])
@@ -173,7 +175,7 @@ def heatmap(
     }  # fmt: skip
     notes = [
         words.together(events.trials),
-        f"a cell of {size:.3g} × {size:.3g} px counts movement rows: travel, not time spent",
+        f"a cell of {size:.3g} by {size:.3g} px counts movement rows: travel, not time spent",
         frame.outside(events.table),
     ]
     return style.figure([trace], "Where the pointer moved", notes, look, **plane.axes(frame, look) | {"height": 560})

@@ -57,7 +57,7 @@ def box(screen: Sequence[float] | None, events: pd.DataFrame) -> Box:
         raise SettingsError(
             f"screen can't be {screen!r}.", hint="Give its width and height in px, as in screen=(1920, 1080)."
         )
-    return Box(0, 0, width, height, f"screen, {width:g} × {height:g} px")
+    return Box(0, 0, width, height, f"screen, {width:g} by {height:g} px")
 
 
 def axes(frame: Box, theme: Theme) -> dict[str, Any]:
@@ -65,12 +65,13 @@ def axes(frame: Box, theme: Theme) -> dict[str, Any]:
     free = MARGIN * frame.longer
     edge = {"type": "rect", "x0": frame.left, "y0": frame.top, "x1": frame.right, "y1": frame.bottom}
     words = {
-        "text": frame.words, "x": frame.left, "y": frame.top, "xanchor": "left", "yanchor": "bottom", "showarrow": False,
-        "font": {"size": 11}, "borderpad": 1,
+        "text": frame.words, "x": frame.left, "y": frame.top, "xanchor": "left", "yanchor": "bottom",
+        "font": {"size": 11}, "showarrow": False, "borderpad": 1,
     }  # fmt: skip
     return {
         "xaxis": {
-            "title": "x (px)", "range": [frame.left - free, frame.right + free], "constrain": "domain", "showgrid": False,
+            "title": "x (px)", "range": [frame.left - free, frame.right + free], "constrain": "domain",
+            "showgrid": False,
         },
         "yaxis": {
             "title": "y (px), downwards", "range": [frame.bottom + free, frame.top - free], "scaleanchor": "x",

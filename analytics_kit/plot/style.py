@@ -99,7 +99,7 @@ def figure(
 def empty(title: str, nothing: str, theme: Theme) -> go.Figure:
     """A figure that says what there is none of."""
     said = {
-        "text": "<br>".join(textwrap.wrap(nothing, 60, break_long_words=False)), "showarrow": False, "xref": "paper", "yref": "paper",
-        "x": 0.5, "y": 0.5, "font": {"size": 14},
+        "text": "<br>".join(textwrap.wrap(nothing, 60, break_long_words=False)), "showarrow": False,
+        "xref": "paper", "yref": "paper", "x": 0.5, "y": 0.5, "font": {"size": 14},
     }  # fmt: skip
     return figure([], title, [], theme, annotations=[said], xaxis={"visible": False}, yaxis={"visible": False})

@@ -144,7 +144,9 @@ def _with_kind(table: pd.DataFrame) -> pd.DataFrame:
         unknown = set(table["kind"].dropna().unique()) - set(KINDS)
         if unknown:
             name = str(min(unknown, key=str))
-            raise SettingsError(f"There is no kind {name!r}.{nearest(name, KINDS)}", hint=f"Kinds: {', '.join(KINDS)}.")
+            raise SettingsError(
+                f"There is no kind {name!r}.{nearest(name, KINDS)}", hint=f"Kinds: {', '.join(KINDS)}."
+            )
         return table
     kind: Kind = "mouse_movement"
     if "key_class" in table:
@@ -163,14 +165,14 @@ def _nothing() -> pd.DataFrame:
 def _in_order(table: pd.DataFrame) -> Events:
     """Sorted by trial, in the order of their first rows, then by time; equal times as they stood."""
     columns = [name for name in TRIAL if name in table]
-    trial = np.zeros(len(table), np.int64)
+    trial: Rows = np.zeros(len(table), np.int64)
     if columns and len(table):
         trial = table.groupby(columns, dropna=False, sort=False).ngroup().to_numpy(np.int64)
     order = np.lexsort((table["t_s"].to_numpy(float), trial))
     _, first = np.unique(trial, return_index=True)
     trials = table[columns].iloc[first].reset_index(drop=True)
     if not (np.diff(order) == 1).all():
-        table, trial = table.iloc[order], trial[order]
+        table, trial = table.iloc[order], trial.take(order)
     return Events(table.reset_index(drop=True), trial, trials)
 
 

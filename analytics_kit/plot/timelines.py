@@ -104,7 +104,8 @@ def session_timeline(
                 "type": "scatter", "mode": "markers", "name": name,
                 "x": some.table["t_s"].to_numpy(float)[drawn], "y": top[of] + number,
                 "marker": {
-                    "symbol": TICK, "size": ROW_PX // 2 if len(order) == 1 else THIN_ROW_PX - 1, "line": {"width": 1.5},
+                    "symbol": TICK, "size": ROW_PX // 2 if len(order) == 1 else THIN_ROW_PX - 1,
+                    "line": {"width": 1.5},
                     "color": look.categories[number % len(look.categories)],
                 },
                 **({"text": labels[of].tolist()} if len(order) > 1 else {}),
