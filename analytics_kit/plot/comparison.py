@@ -77,7 +77,7 @@ def task_comparison(
     missing = len(trials) - len(known)
     notes = [
         f"{len(known):,} trials",
-        "large symbol: median; bar: quartiles, between which the middle half of the trials lies",
+        "large symbol: median; bar: quartiles (the middle half of the trials)",
         thinning.note(len(known), "trials"),
         f"{missing:,} trials without a value" if missing else "",
     ]

@@ -57,10 +57,9 @@ def trajectory(
     path, path_note = _path(events.of("mouse_movement"), look)
     marks, mark_notes = _marks(events, look)
     notes = [words.together(events.trials), path_note, *mark_notes, frame.outside(events.table)]
-    legend = {"orientation": "h", "x": 0, "y": 1.01, "yanchor": "bottom", "itemsizing": "constant"}
     return style.figure(
         [*path, *marks], "Pointer path", notes, look,
-        **plane.axes(frame, look) | {"showlegend": True, "legend": legend, "height": 560},
+        **plane.axes(frame, look) | {"showlegend": True, "legend": style.LEGEND_ABOVE, "height": 560},
     )  # fmt: skip
 
 
@@ -71,11 +70,13 @@ def _path(movement: Events, look: style.Theme) -> tuple[list[dict[str, Any]], st
         return [], "no movement"
     drawn = thinning.every(count)
     columns, rows = _broken(movement, drawn, ("x_px", "y_px", "t_s"))
+    time_s = movement.table["t_s"]
+    span = {"cmin": min(0.0, float(time_s.min())), "cmax": float(time_s.max()) or 1.0}
     bar = {"title": {"text": "time (s)"}, "thickness": 14, "outlinewidth": 0}
     trace = {
         "type": "scatter", "name": "movement", "mode": "lines+markers",
         "x": columns["x_px"], "y": columns["y_px"], "line": {"color": look.quiet, "width": 1},
-        "marker": {"color": columns["t_s"], "colorscale": style.scale(look), "size": 5, "colorbar": bar},
+        "marker": {"color": columns["t_s"], "colorscale": style.scale(look), "size": 5, "colorbar": bar, **span},
         **_hover(movement, rows, columns["t_s"], "x %{x:.0f} px<br>y %{y:.0f} px<br>%{customdata:.2f} s"),
     }  # fmt: skip
     return [trace], thinning.note(count, "movement rows")
@@ -231,7 +232,7 @@ def speed_profile(
         f"the fastest of every {step:,} steps" if step > 1 else "",
     ]
     axes = {
-        "xaxis": {"title": "time since the trial began (s)"},
+        "xaxis": {"title": "time since the trial began (s)", "rangemode": "tozero"},
         "yaxis": {"title": "speed (px/s)", "rangemode": "tozero"},
     }
     return style.figure(traces, "Pointer speed", notes, look, **axes)

@@ -14,6 +14,7 @@ from analytics_kit.errors import SettingsError
 from analytics_kit.plot.style import Theme
 
 MARGIN = 0.04
+LEAST_MARGIN_PX = 20
 """Of the box's longer side, left free around it."""
 
 
@@ -62,7 +63,7 @@ def box(screen: Sequence[float] | None, events: pd.DataFrame) -> Box:
 
 def axes(frame: Box, theme: Theme) -> dict[str, Any]:
     """Layout of a plane that shows the box, labelled: equal scales, y downwards."""
-    free = MARGIN * frame.longer
+    free = max(MARGIN * frame.longer, LEAST_MARGIN_PX)
     edge = {"type": "rect", "x0": frame.left, "y0": frame.top, "x1": frame.right, "y1": frame.bottom}
     words = {
         "text": frame.words, "x": frame.left, "y": frame.top, "xanchor": "left", "yanchor": "bottom",

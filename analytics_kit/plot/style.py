@@ -13,6 +13,9 @@ from analytics_kit.errors import SettingsError, nearest
 LINE_OPACITY = 0.7
 """Of lines that lie over one another: what is left still has a contrast of 3."""
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star")
+LEGEND_ABOVE = {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom"}
+"""A legend in one line, between notes and axes."""
+LEGEND_PX = 24
 NOTE_WIDTH = 90
 """Characters in a line of notes."""
 
@@ -79,11 +82,12 @@ def figure(
     axis = {
         "gridcolor": theme.grid, "zeroline": False, "linecolor": theme.quiet, "showline": True, "ticks": "outside",
         "tickcolor": theme.quiet, "automargin": True,
+        "exponentformat": "none", "separatethousands": True,
     }  # fmt: skip
     template = {
         "layout": {
             "paper_bgcolor": theme.paper, "plot_bgcolor": theme.paper, "font": {"color": theme.ink, "size": 12},
-            "xaxis": axis, "yaxis": axis, "hoverlabel": {"align": "left"}, "legend": {"itemsizing": "constant"},
+            "xaxis": axis, "yaxis": axis, "hoverlabel": {"align": "left"},
         }
     }  # fmt: skip
     heading = {
@@ -91,7 +95,8 @@ def figure(
         "font": {"size": 16},
         "subtitle": {"text": "<br>".join(lines), "font": {"size": 12, "color": theme.ink}},
     }  # fmt: skip
-    margin = {"t": 64 + 16 * len(lines), "b": 60, "l": 70, "r": 30}
+    above = 64 + 16 * len(lines) + (LEGEND_PX if layout.get("legend") == LEGEND_ABOVE else 0)
+    margin = {"t": above, "b": 60, "l": 70, "r": 30}
     base = {"template": template, "title": heading, "margin": margin, "showlegend": False, "height": 480}
     return go.Figure(list(traces), base | layout)
 

@@ -168,11 +168,11 @@ def _in_order(table: pd.DataFrame) -> Events:
     trial: Rows = np.zeros(len(table), np.int64)
     if columns and len(table):
         trial = table.groupby(columns, dropna=False, sort=False).ngroup().to_numpy(np.int64)
-    order = np.lexsort((table["t_s"].to_numpy(float), trial))
+    order = np.lexsort((table["t_s"].to_numpy(float), trial)).astype(np.int64)
     _, first = np.unique(trial, return_index=True)
     trials = table[columns].iloc[first].reset_index(drop=True)
     if not (np.diff(order) == 1).all():
-        table, trial = table.iloc[order], trial.take(order)
+        table, trial = table.iloc[order], trial[order]
     return Events(table.reset_index(drop=True), trial, trials)
 
 

@@ -122,8 +122,7 @@ def session_timeline(
         return style.figure(traces, "Session", notes, look, **_rows([kind.replace("_", " ") for kind in kinds]))
     middle = top[shown] + (len(kinds) - 1) / 2
     layout = _rows(labels[shown].tolist(), middle.tolist(), THIN_ROW_PX)
-    legend = {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom"}
-    return style.figure(traces, "Session", notes, look, **layout | {"showlegend": True, "legend": legend})
+    return style.figure(traces, "Session", notes, look, **layout | {"showlegend": True, "legend": style.LEGEND_ABOVE})
 
 
 def _in_session(trials: pd.DataFrame) -> list[int]:
