@@ -169,7 +169,7 @@ def learning_curve(
             {
                 "type": "scatter", "mode": "lines+markers", "name": names[number], "x": order[mine], "y": y[mine],
                 "line": line, "marker": {"color": look.quiet, "size": 3}, "text": names[number],
-                "opacity": style.LINE_OPACITY, "hovertemplate": f"%{{text}}<br>place %{{x}}<br>{value}",
+                "hovertemplate": f"%{{text}}<br>place %{{x}}<br>{value}",
             }
         )  # fmt: skip
     groups = pd.Series(y).groupby(order)

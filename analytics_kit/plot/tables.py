@@ -167,8 +167,8 @@ def _in_order(table: pd.DataFrame) -> Events:
     columns = [name for name in TRIAL if name in table]
     trial: Rows = np.zeros(len(table), np.int64)
     if columns and len(table):
-        trial = table.groupby(columns, dropna=False, sort=False).ngroup().to_numpy(np.int64)
-    order = np.lexsort((table["t_s"].to_numpy(float), trial)).astype(np.int64)
+        trial = np.asarray(table.groupby(columns, dropna=False, sort=False).ngroup(), np.int64)
+    order = np.lexsort((table["t_s"].to_numpy(float), trial))
     _, first = np.unique(trial, return_index=True)
     trials = table[columns].iloc[first].reset_index(drop=True)
     if not (np.diff(order) == 1).all():
