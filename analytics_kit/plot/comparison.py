@@ -155,11 +155,12 @@ def learning_curve(
     if not len(known):
         return style.empty(title, f"No trial{choice} has a {label.name} and a place in its session.", look)
     whose = [name for name in ("participant", "session") if name in known]
-    known = known.sort_values("trial_order", kind="stable")
-    line_of = known.groupby(whose, dropna=False, sort=False).ngroup().to_numpy(np.int64)
-    order, y = known["trial_order"].to_numpy(np.int64), known[metric].to_numpy(float)
-    first = known.iloc[np.unique(line_of, return_index=True)[1]][whose]
-    names = words.apart(first)
+    line_of = np.asarray(known.groupby(whose, dropna=False, sort=False).ngroup(), np.int64)
+    names = words.apart(known[whose].drop_duplicates())
+    along = np.argsort(known["trial_order"].to_numpy(np.int64), kind="stable")
+    order, y, line_of = (
+        values[along] for values in (known["trial_order"].to_numpy(np.int64), known[metric].to_numpy(float), line_of)
+    )
     value = f"%{{y:,.4~g}}{label.suffix}<extra></extra>"
     line = {"color": look.quiet, "width": 1}
     traces: list[dict[str, Any]] = []
