@@ -18,7 +18,7 @@ from rich.table import Table
 
 import analytics_kit as ak
 from analytics_kit.backends import embedded
-from benchmarks import jobs, recovery, studies
+from benchmarks import figures, jobs, recovery, studies
 from benchmarks.jobs import Row
 
 ROUNDS = 5
@@ -136,7 +136,14 @@ def speed(folder: Path) -> Iterator[Row]:
     yield against_pandas("32 trials of 200,000 rows", studies.large_files(folder), 4, folder)
 
 
-PARTS = {"speed": speed, "latency": latency, "memory": memory, "jobs": jobs.rows, "recovery": recovery.rows}
+PARTS = {
+    "speed": speed,
+    "latency": latency,
+    "memory": memory,
+    "jobs": jobs.rows,
+    "recovery": recovery.rows,
+    "figures": figures.rows,
+}
 
 
 def main() -> int:

@@ -24,7 +24,7 @@ TRIAL_FIGURES = {
     "learning_curve": ("place of the trial in its session", "path length (px)"),
 }
 FIGURES = EVENT_FIGURES | TRIAL_FIGURES
-HOSTILE = "<img src=x onerror=alert(1)> & <b>$x^2$</b>"
+HOSTILE = "<img src=x> & <b>$x^2$</b>"
 
 
 def draw(name, source, **choice):

@@ -105,6 +105,8 @@ class TestHeatmap:
         assert figure.data[0].z.shape == (6, 8)
         assert np.nansum(figure.data[0].z) == 2
         assert "2 of 4 events lie outside the screen" in said(figure)
+        beyond = ak.plot.heatmap(movement, bins=5, screen=(160, 130))  # its last cells reach further than the screen
+        assert np.nansum(beyond.data[0].z) == 2
 
     def test_it_says_what_a_cell_counts(self, movement, said):
         figure = ak.plot.heatmap(movement, bins=3)
