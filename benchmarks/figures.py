@@ -15,7 +15,7 @@ from benchmarks.jobs import Row
 
 ROUNDS = 5
 MOST_TIMES = 8
-"""A line per trial and the trial's name at each point are what plotly takes longest for; plain points have neither."""
+"""Plain points have neither a line per trial nor its name at each point, for which plotly takes longest."""
 METRIC = "path_length_px"
 
 

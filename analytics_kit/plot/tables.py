@@ -176,6 +176,15 @@ def _in_order(table: pd.DataFrame) -> Events:
     return Events(table.reset_index(drop=True), trial, trials)
 
 
+def in_session(trials: pd.DataFrame) -> list[int]:
+    """Rows of the trials by participant as they come, then by their place in the session; unknown places last."""
+    by = [name for name in ("participant", "session") if name in trials]
+    people = trials.groupby(by, dropna=False, sort=False).ngroup() if by else pd.Series(0, trials.index)
+    place = trials["trial_order"] if "trial_order" in trials else pd.Series(0, trials.index)
+    keys = pd.DataFrame({"people": people, "place": place.astype("Float64")})
+    return [int(row) for row in keys.sort_values(["people", "place"], kind="stable").index]
+
+
 def trials_of(source: Source, choice: Choice, columns: Sequence[str]) -> pd.DataFrame:
     """The chosen rows of the trials table, which has to have these columns."""
     table = source if isinstance(source, pd.DataFrame) else _results(source).trials

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import plotly.graph_objects as go
 
 from analytics_kit.model import KINDS, Kind
 from analytics_kit.plot import style, thinning, words
-from analytics_kit.plot.tables import Choice, Events, Source, read
+from analytics_kit.plot.tables import Choice, Events, Source, in_session, read
 
 KEY_CLASSES = (
     "letter", "digit", "punctuation", "space", "enter", "backspace", "delete", "navigation", "modifier", "function",
@@ -85,7 +84,7 @@ def session_timeline(
     events = read(result, KINDS, choice, place=False)
     if not len(events.table):
         return style.empty("Session", f"There are no events{choice}.", look)
-    order = _in_session(events.trials)
+    order = in_session(events.trials)
     shown = order[:MOST_TRIALS]
     events_shown = _only(events, shown)
     kinds: list[Kind] = [kind for kind in KINDS if (events_shown.table["kind"] == kind).any()]
@@ -123,15 +122,6 @@ def session_timeline(
     middle = top[shown] + (len(kinds) - 1) / 2
     layout = _rows(labels[shown].tolist(), middle.tolist(), THIN_ROW_PX)
     return style.figure(traces, "Session", notes, look, **layout | {"showlegend": True, "legend": style.LEGEND_ABOVE})
-
-
-def _in_session(trials: pd.DataFrame) -> list[int]:
-    """Rows of the trials by participant as they come, then by their place in the session; unknown places last."""
-    by = [name for name in ("participant", "session") if name in trials]
-    people = trials.groupby(by, dropna=False, sort=False).ngroup() if by else pd.Series(0, trials.index)
-    place = trials["trial_order"] if "trial_order" in trials else pd.Series(0, trials.index)
-    keys = pd.DataFrame({"people": people, "place": place.astype("Float64")})
-    return [int(row) for row in keys.sort_values(["people", "place"], kind="stable").index]
 
 
 def _only(events: Events, trials: list[int]) -> Events:

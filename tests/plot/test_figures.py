@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -191,6 +192,15 @@ def test_of_a_million_events_some_are_drawn_and_the_figure_says_which(name, note
 
 def test_a_heatmap_counts_all_of_a_million(million):
     assert np.nansum(draw("heatmap", million).data[0].z) == 1_000_000
+
+
+def test_the_examples_of_the_readme_draw_something(result):
+    text = (Path(__file__).parents[2] / "README.md").read_text()
+    lines = re.search(r"## Figures.*?```python\n(.*?)```", text, re.DOTALL).group(1).splitlines()
+    names = {"ak": ak, "result": result}
+    exec(lines[0], names)  # noqa: S102
+    assert [re.match(r"ak\.plot\.(\w+)", line).group(1) for line in lines[1:]] == list(FIGURES)
+    assert all(eval(line, names).data for line in lines[1:])  # noqa: S307
 
 
 class TestChoosing:
