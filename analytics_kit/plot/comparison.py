@@ -76,10 +76,10 @@ def task_comparison(
         traces.append(_medians(x[mine], y[mine], marks, look, label) | {"name": name, "legendgroup": name})
     missing = len(trials) - len(known)
     notes = [
-        f"{len(known):,} trials",
+        words.counted(len(known), "trial"),
         "large symbol: median; bar: quartiles (the middle half of the trials)",
         thinning.note(len(known), "trials"),
-        f"{missing:,} trials without a value" if missing else "",
+        f"{words.counted(missing, 'trial')} without a value" if missing else "",
     ]
     for trace in traces:
         trace["hovertemplate"] = f"%{{y:,.4~g}}{label.suffix}{trace.pop('more', '')}<extra></extra>"
@@ -184,9 +184,9 @@ def learning_curve(
     )  # fmt: skip
     missing = len(trials) - len(known)
     notes = [
-        f"thin: {len(names):,} sessions, bold: their median",
+        f"thin: {words.counted(len(names), 'session')}, bold: the median",
         thinning.note(len(names), "sessions", MOST_LINES),
-        f"{missing:,} trials without a value or a place" if missing else "",
+        f"{words.counted(missing, 'trial')} without a value or a place" if missing else "",
     ]
     axes = {"xaxis": {"title": "place of the trial in its session"}, "yaxis": {"title": label.title}}
     return style.figure(traces, title, notes, look, **axes)

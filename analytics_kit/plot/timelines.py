@@ -59,7 +59,7 @@ def keystroke_timeline(
     }  # fmt: skip
     notes = [
         words.together(events.trials),
-        f"{len(classes):,} key presses",
+        f"{len(classes):,} key press{'' if len(classes) == 1 else 'es'}",
         thinning.note(len(classes), "key presses"),
     ]
     return style.figure([trace], "Key presses", notes, look, **_rows(rows))

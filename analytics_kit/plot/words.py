@@ -81,6 +81,11 @@ def word(value: object) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 trial`, `2,000 trials`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def together(trials: pd.DataFrame) -> str:
     """What a table of trials is of: names that all share, numbers of the others; empty without names.
 

@@ -42,7 +42,7 @@ class TestComparison:
         text = said(ak.plot.task_comparison(trials, "path_length_px"))
         assert "Path length by task" in text
         assert "7 trials · large symbol: median; bar: quartiles" in text
-        assert "1 trials without a value" in text
+        assert "1 trial without a value" in text
 
     def test_by_another_column_without_a_factor(self, trials):
         figure = ak.plot.task_comparison(trials, "path_length_px", by="participant", factor=None)
