@@ -1,3 +1,4 @@
+from . import plot as plot
 from .client import Client
 from .errors import (
     AnalyticsKitError,
@@ -56,6 +57,7 @@ __all__ = [
     "health",
     "jobs",
     "load",
+    "plot",
     "process",
     "queue_status",
     "sample_study",

@@ -18,7 +18,7 @@ from rich.table import Table
 
 import analytics_kit as ak
 from analytics_kit.backends import embedded
-from benchmarks import jobs, panels, recovery, studies
+from benchmarks import figures, jobs, panels, recovery, studies
 from benchmarks.jobs import Row
 
 ROUNDS = 5
@@ -143,6 +143,7 @@ PARTS = {
     "jobs": jobs.rows,
     "recovery": recovery.rows,
     "panels": panels.rows,
+    "figures": figures.rows,
 }
 
 

@@ -23,6 +23,11 @@ def two_gigabytes(folder: Path) -> Path:
     return sample_study(folder / "two_gigabytes.zip", participants=100, trials=5, trial_s=2_400)
 
 
+def hundred_thousand_events(folder: Path) -> Path:
+    """100,000 events of 144 trials."""
+    return sample_study(folder / "hundred_thousand_events.zip", participants=12, trials=3, trial_s=42)
+
+
 def twenty_members(folder: Path, seed: int) -> Path:
     """A study of 20 members: five trials of one participant."""
     whole = sample_study(folder / f"whole-{seed}.zip", participants=1, trials=2, seed=seed)

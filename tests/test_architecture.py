@@ -26,8 +26,10 @@ PUBLIC = {
     "JobCancelledError", "JobFailedError", "JobNotFoundError", "JobStatus", "JobTimeoutError", "NoEventsError",
     "Options", "OutOfMemoryError", "Progress", "ResultExpiredError", "SettingsError", "SourceNotFoundError",
     "StoreError", "StudyResult", "UnsafeArchiveError", "WorkerLostError", "as_completed", "board", "connect",
-    "gather", "get_job", "health", "jobs", "load", "process", "queue_status", "sample_study", "submit",
+    "gather", "get_job", "health", "jobs", "load", "plot", "process", "queue_status", "sample_study", "submit",
 }  # fmt: skip
+SUBMODULES = {"plot"}
+"""Public names that are submodules and nothing else."""
 HEAVY = {"redis", "rq", "flask", "polars", "pandas", "plotly", "ipywidgets", "numba", "numpy", "pyarrow", "pydantic"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 
@@ -84,11 +86,18 @@ def test_public_names_are_the_contract():
         assert getattr(analytics_kit, name) is not None
 
 
-@pytest.mark.parametrize("name", sorted(PUBLIC))
+@pytest.mark.parametrize("name", sorted(PUBLIC - SUBMODULES))
 def test_no_submodule_takes_the_place_of_a_public_name(name):
     """Importing `analytics_kit.x` binds the module as `x`, whatever stood there before."""
     assert not (PACKAGE / name).is_dir()
     assert not (PACKAGE / f"{name}.py").exists()
+
+
+@pytest.mark.parametrize("name", sorted(SUBMODULES))
+def test_a_submodule_that_is_a_public_name_is_the_same_however_it_is_reached(name):
+    code = f"import sys, analytics_kit; assert 'analytics_kit.{name}' not in sys.modules; a = analytics_kit.{name}; "
+    code += f"import analytics_kit.{name} as b; assert a is b is sys.modules['analytics_kit.{name}']"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_a_wrong_name_is_an_attribute_error():

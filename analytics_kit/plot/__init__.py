@@ -1,0 +1,19 @@
+"""What does a study look like: figures from a result, or from a DataFrame of events or trials; nothing about Jupyter.
+
+Each figure is a plotly `go.Figure`. Axes and hover texts carry units, y grows downwards as on the screen, and the
+same data gives the same figure, byte by byte.
+"""
+
+from analytics_kit.plot.comparison import learning_curve, task_comparison
+from analytics_kit.plot.movement import heatmap, speed_profile, trajectory
+from analytics_kit.plot.timelines import keystroke_timeline, session_timeline
+
+__all__ = [
+    "heatmap",
+    "keystroke_timeline",
+    "learning_curve",
+    "session_timeline",
+    "speed_profile",
+    "task_comparison",
+    "trajectory",
+]

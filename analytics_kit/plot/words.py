@@ -1,0 +1,121 @@
+"""How are trials, kinds and metrics called in a figure, and in which unit?"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import pandas as pd
+
+UNITS = {
+    "_px_s2": "px/s²",
+    "_px_s": "px/s",
+    "_rad_px": "rad/px",
+    "_px2": "px²",
+    "_px": "px",
+    "_per_min": "1/min",
+    "_per_s": "1/s",
+    "_rad": "rad",
+    "_s": "s",
+}
+"""The unit that a column's name ends in, the longest ending first."""
+NAMES = {
+    "speed_max": "top speed",
+    "speed_max_time": "time of top speed",
+    "maximum_absolute_deviation_time": "time of maximum absolute deviation",
+    "inter_key_interval_cv": "coefficient of variation of inter key interval",
+    "inter_key_interval_sd": "standard deviation of inter key interval",
+    "words_per_minute_gross": "gross words per minute",
+    "words_per_minute_net": "net words per minute",
+}
+STATISTICS = {"mean": "mean", "median": "median", "min": "smallest", "max": "largest"}
+"""Endings that are said first: `click_hold_mean` is the mean click hold."""
+LONGEST = 32
+"""Characters of a name that are shown."""
+
+
+class Label(NamedTuple):
+    """What a metric is called and its unit, which is empty for counts, shares and ratios."""
+
+    name: str
+    unit: str
+
+    @property
+    def title(self) -> str:
+        """`path length (px)`, as on an axis."""
+        return f"{self.name} ({self.unit})" if self.unit else self.name
+
+    @property
+    def suffix(self) -> str:
+        """The unit as it follows a number, with a space before it."""
+        return f" {self.unit}" if self.unit else ""
+
+
+def label(metric: str) -> Label:
+    """The label of a metric's column: `speed_mean_px_s` gives mean speed, px/s."""
+    ending = next((ending for ending in UNITS if metric.endswith(ending)), "")
+    stem = metric.removesuffix(ending)
+    first, _, last = stem.rpartition("_")
+    name = NAMES.get(stem) or (f"{STATISTICS[last]} {first}" if first and last in STATISTICS else stem)
+    return Label(name.replace("_", " "), UNITS.get(ending, ""))
+
+
+def safe(name: object) -> str:
+    """A name as a figure may show it: shortened, and without what plotly would take for HTML or a formula."""
+    text = " ".join(str(name).split())
+    text = text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+    for sign, instead in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("$", "&#36;")):
+        text = text.replace(sign, instead)
+    return text
+
+
+def named(column: str, value: object) -> str:
+    """One name in its words: `participant 3`, `Fill_Form`, `trial 2`; NA is `unknown task`."""
+    if pd.isna(value):  # type: ignore[call-overload]  # any scalar will do
+        return f"unknown {column.replace('_', ' ')}"
+    bare = column in ("task", "factor")
+    return safe(value) if bare else f"{column.replace('_', ' ')} {safe(word(value))}"
+
+
+def word(value: object) -> str:
+    """A name as text; a whole number has no decimals, whatever its type."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 trial`, `2,000 trials`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def together(trials: pd.DataFrame) -> str:
+    """What a table of trials is of: names that all share, numbers of the others; empty without names.
+
+    `participant 3, Fill_Form, 2 factors, 6 trials`.
+    """
+    parts = []
+    for column in _telling(trials):
+        values = trials[column].drop_duplicates()
+        if len(values) == 1 and (column != "trial" or len(trials) == 1):
+            parts.append(named(column, values.iloc[0]))
+        elif column != "trial":
+            parts.append(f"{len(values):,} {column}s")
+    if len(trials) > 1:
+        parts.append(f"{len(trials):,} trials")
+    return ", ".join(parts)
+
+
+def apart(trials: pd.DataFrame) -> list[str]:
+    """A label for each trial, of the names in which they differ; all names where there is one trial."""
+    columns = _telling(trials)
+    differing = [name for name in columns if trials[name].nunique(dropna=False) > 1]
+    rows = trials[differing or columns].itertuples(index=False)
+    return [", ".join(named(*pair) for pair in zip(differing or columns, row, strict=True)) for row in rows]
+
+
+def _telling(trials: pd.DataFrame) -> list[str]:
+    """The columns that name a trial; the session only where it is not the participant's only one."""
+    columns = [name for name in ("participant", "session", "task", "factor", "trial") if name in trials]
+    if {"participant", "session"} <= set(columns):
+        pairs = trials[["participant", "session"]].drop_duplicates()
+        if not pairs["participant"].duplicated().any():
+            columns.remove("session")
+    return columns

@@ -1,0 +1,183 @@
+"""Choosing a trial of a result and what is to be seen of it, without a widget."""
+
+import pandas as pd
+import pytest
+
+from analytics_kit.errors import SettingsError
+from analytics_kit.notebook.explorer_model import FIGURES, Explorer
+
+NAMES = ["participant", "session", "task", "factor", "trial", "trial_order"]
+TRIALS = [
+    ("1", "1", "Form", "Calm", 2, 1),
+    ("1", "1", "Form", "Busy", 1, 3),
+    ("1", "1", "Search", "Calm", 1, 2),
+    ("2", "2", "Search", "Calm", 1, pd.NA),
+    (None, "3", "Search", None, pd.NA, 1),
+    (None, "4", "Search", None, pd.NA, 1),
+]
+
+
+class Result:
+    """Six trials, of two of which participant, factor and number are not known."""
+
+    def __init__(self, rows=TRIALS):
+        table = pd.DataFrame(rows, columns=NAMES).astype({"trial": "Int64", "trial_order": "Int64"})
+        counts = pd.array([1234567, 0, pd.NA, 1, 2, 3][: len(rows)], dtype="Int64")
+        lengths = [1234.5678, 12.345678, None, 3.0, 0.5, -0.0][: len(rows)]
+        self.trials = table.assign(click_count=counts, path_length_px=pd.array(lengths, dtype="float64"))
+        self.kinds = ["mouse_movement"]
+        self.asked = []
+
+    def events(self, kind, *, participant=None, task=None, factor=None, trial=None, columns=None):
+        """Of the nth trial: n + 2 rows at x = n."""
+        self.asked.append((participant, task, factor, trial))
+        for value in (participant, task, factor, trial):
+            assert value is None or not pd.isna(value), "a result can't be asked for NA"
+        times = pd.DataFrame({"t_s": [0.1 * step for step in range(10)]})
+        rows = self.trials[NAMES].assign(x_px=[float(n) for n in range(len(self.trials))])
+        table = rows.merge(times, how="cross").assign(y_px=lambda each: each["t_s"] * 100)
+        table = table[table["t_s"] < 0.1 * (table["x_px"] + 2) - 0.01]
+        for name, value in {"participant": participant, "task": task, "factor": factor, "trial": trial}.items():
+            if value is not None:
+                table = table[(table[name] == value).fillna(False)]
+        return table.reset_index(drop=True)
+
+
+@pytest.fixture
+def explorer():
+    return Explorer.of(Result())
+
+
+def offered(explorer):
+    return {name: [option.words for option in options] for name, options in explorer.choices().items()}
+
+
+def walk(explorer):
+    """Rows from the first trial to the last."""
+    rows = [explorer.row]
+    while (then := explorer.next()).row != rows[-1]:
+        rows.append(then.row)
+        explorer = then
+    return rows
+
+
+def test_trials_come_by_participant_and_then_by_their_place_in_the_session(explorer):
+    assert walk(explorer) == explorer.rows == [0, 2, 1, 3, 4, 5]
+    assert explorer.place == (1, 6)
+
+
+def test_the_first_and_the_last_trial_stay(explorer):
+    assert explorer.previous().row == 0
+    assert explorer.next().previous().row == 0
+    for _ in range(9):
+        explorer = explorer.next()
+    assert (explorer.row, explorer.place) == (5, (6, 6))
+
+
+def test_all_names_can_be_chosen_what_is_not_known_too(explorer):
+    assert offered(explorer) == {
+        "participant": ["1", "2", "unknown participant"],
+        "task": ["Form", "Search"],
+        "factor": ["Calm", "Busy", "unknown factor"],
+        "trial": ["2", "1", "unknown trial"],
+    }
+
+
+def test_each_choice_narrows_the_others_and_not_itself(explorer):
+    assert offered(explorer.choose(task="Form")) == {
+        "participant": ["1"],
+        "task": ["Form", "Search"],
+        "factor": ["Calm", "Busy"],
+        "trial": ["2", "1"],
+    }
+    assert offered(explorer.choose(task="Form", factor="Busy"))["task"] == ["Form"]
+
+
+def test_what_is_offered_is_what_choosing_takes(explorer):
+    for name, options in explorer.choices().items():
+        for option in options:
+            assert explorer.choose(**{name: option.value}).rows
+
+
+def test_choosing_goes_to_the_first_trial_unless_this_one_stays(explorer):
+    second = explorer.choose(participant="2")
+    assert (second.row, second.rows, second.place) == (3, [3], (1, 1))
+    third = explorer.next().next()
+    assert third.choose(task="Form").row == third.row == 1
+
+
+def test_steps_stay_within_the_choice(explorer):
+    assert walk(explorer.choose(task="Search")) == [2, 3, 4, 5]
+
+
+def test_a_choice_is_taken_back_by_none_and_others_stay(explorer):
+    chosen = explorer.choose(participant="1", task="Form")
+    assert chosen.choose(participant=None).rows == [0, 1]
+    assert chosen.choose(participant=None, task=None).rows == explorer.rows
+
+
+def test_choosing_changes_nothing_of_the_explorer_before(explorer):
+    explorer.choose(participant="2")
+    explorer.next()
+    assert (explorer.row, len(explorer.rows)) == (0, 6)
+
+
+def test_trials_without_a_participant_are_chosen_by_na(explorer):
+    chosen = explorer.choose(participant=pd.NA)
+    assert chosen.rows == [4, 5]
+    assert chosen.figure("trajectory").data[0].x.tolist() == [4] * 6
+
+
+@pytest.mark.parametrize("row", range(6))
+@pytest.mark.parametrize("name", ["trajectory", "speed_profile", "session_timeline"])
+def test_a_figure_is_of_this_trial_only(row, name):
+    result = Result()
+    explorer = Explorer.of(result)
+    while explorer.row != row:
+        explorer = explorer.next()
+    assert len(explorer.figure(name).data[0].x) == row + 2 - (name == "speed_profile")
+    assert explorer.figure(name, theme="dark").layout.template.layout.paper_bgcolor == "#111111"
+    assert all(asked[1] == result.trials["task"][row] for asked in result.asked)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_can_be_drawn(name, explorer):
+    assert bool(explorer.figure(name).data) == (name != "keystroke_timeline")
+
+
+def test_figures_of_a_real_result(tmp_path):
+    from making import Studies
+
+    import analytics_kit as ak
+
+    result = Studies(tmp_path).process(ak.sample_study(tmp_path / "sample.zip", participants=2, trials=2))
+    explorer = Explorer.of(result).choose(participant="2").next()
+    trial = result.trials.iloc[explorer.row]
+    assert len(explorer.figure("trajectory").data[0].x) == trial["movement_count"]
+    assert trial["trial_order"] == 2
+
+
+def test_metrics_in_words(explorer):
+    assert explorer.metrics() == [("click count", "1,234,567", ""), ("path length", "1,235", "px")]
+    assert explorer.next().metrics() == [("click count", "not known", ""), ("path length", "not known", "px")]
+    assert explorer.next().next().metrics() == [("click count", "0", ""), ("path length", "12.35", "px")]
+    assert explorer.choose(participant=pd.NA).next().metrics()[1].value == "0"
+
+
+def test_a_choice_of_no_trial_is_an_error(explorer):
+    with pytest.raises(SettingsError, match=r"no trial of participant 2, Form.\nHint: choices\(\) lists"):
+        explorer.choose(participant="2", task="Form")
+
+
+@pytest.mark.parametrize("call", ["choose", "figure"])
+def test_a_wrong_name_is_an_error_with_the_nearest(call, explorer):
+    with pytest.raises(SettingsError, match=r"Did you mean '(participant|heatmap)'\?"):
+        explorer.choose(participants="1") if call == "choose" else explorer.figure("heatmaps")
+
+
+def test_a_result_without_trials():
+    explorer = Explorer.of(Result([]))
+    assert (explorer.row, explorer.rows, explorer.place, explorer.metrics()) == (None, [], (0, 0), [])
+    assert explorer.next().previous().choose(task="Form").row is None
+    assert set(map(tuple, explorer.choices().values())) == {()}
+    assert not any(explorer.figure(name).data for name in FIGURES)

@@ -1,0 +1,122 @@
+"""A metric by task and factor, and along the session."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import analytics_kit as ak
+from analytics_kit.errors import SettingsError
+
+
+@pytest.fixture
+def trials():
+    """Two participants, two tasks, two factors, one value missing."""
+    rows = [
+        (p, t, f, o) for p in "12" for o, (t, f) in enumerate([("A", "x"), ("A", "y"), ("B", "x"), ("B", "y")], 1)
+    ]
+    table = pd.DataFrame(rows, columns=["participant", "task", "factor", "trial_order"])
+    table = table.astype({"trial_order": "Int64"})
+    return table.assign(session=table["participant"], path_length_px=[10.0, 20, 30, 40, 30, 40, 50, np.nan], name="n")
+
+
+class TestComparison:
+    def test_points_and_a_median_per_factor(self, trials):
+        figure = ak.plot.task_comparison(trials, "path_length_px")
+        assert [trace.name for trace in figure.data] == ["x", "x", "y", "y"]
+        points, medians = figure.data[:2]
+        assert points.y.tolist() == [10, 30, 30, 50]
+        assert medians.y.tolist() == [20, 40]
+        assert medians.error_y.arrayminus.tolist() == [5, 5]
+        assert medians.error_y.array.tolist() == [5, 5]
+        assert figure.data[0].marker.color != figure.data[2].marker.color
+        assert figure.data[1].marker.symbol != figure.data[3].marker.symbol
+
+    def test_tasks_are_the_places_on_the_axis(self, trials):
+        figure = ak.plot.task_comparison(trials, "path_length_px")
+        assert figure.layout.xaxis.ticktext == ("A", "B")
+        for trace in figure.data:
+            assert np.abs(trace.x - np.round(trace.x)).max() < 0.5
+        assert set(np.round(figure.data[0].x).astype(int)) == {0, 1}
+
+    def test_it_says_what_the_bar_is_and_what_is_missing(self, trials, said):
+        text = said(ak.plot.task_comparison(trials, "path_length_px"))
+        assert "Path length by task" in text
+        assert "7 trials · large symbol: median; bar: quartiles" in text
+        assert "1 trial without a value" in text
+
+    def test_by_another_column_without_a_factor(self, trials):
+        figure = ak.plot.task_comparison(trials, "path_length_px", by="participant", factor=None)
+        assert figure.layout.xaxis.ticktext == ("participant 1", "participant 2")
+        assert [trace.y.tolist() for trace in figure.data] == [[10, 20, 30, 40, 30, 40, 50], [25, 40]]
+        assert not figure.layout.showlegend
+
+    def test_names_that_are_not_known_come_last(self, trials):
+        trials.loc[0, "task"] = None
+        assert ak.plot.task_comparison(trials, "path_length_px").layout.xaxis.ticktext == ("A", "B", "unknown task")
+
+    def test_long_names_that_begin_alike_stay_apart(self, trials):
+        trials["task"] = trials["task"].map({"A": "long " * 20 + "a", "B": "long " * 20 + "b"})
+        assert ak.plot.task_comparison(trials, "path_length_px").data[1].y.tolist() == [20, 40]
+
+    def test_of_many_trials_some_are_drawn_and_all_count(self, trials, said):
+        many = pd.concat([trials] * 3_000, ignore_index=True)
+        figure = ak.plot.task_comparison(many, "path_length_px")
+        assert "every 3rd of 21,000 trials" in said(figure)
+        assert len(figure.data[0].x) + len(figure.data[2].x) == 7_000
+        assert figure.data[1].customdata[:, 2].tolist() == [6_000, 6_000]
+
+    def test_hover_carries_the_unit(self, trials):
+        figure = ak.plot.task_comparison(trials, "path_length_px")
+        assert all("px" in trace.hovertemplate for trace in figure.data)
+
+    def test_a_metric_that_is_missing_everywhere(self, trials, said):
+        figure = ak.plot.task_comparison(trials.assign(path_length_px=np.nan), "path_length_px")
+        assert "No trial has a path length." in said(figure)
+
+    def test_an_unknown_metric_is_an_error_with_the_nearest(self, result):
+        with pytest.raises(
+            SettingsError, match=r"no metric 'path_lenght_px' .* Did you mean 'path_length_px'\?\nHint: "
+        ):
+            ak.plot.task_comparison(result, "path_lenght_px")
+
+    @pytest.mark.parametrize("metric", ["name", "trial_order", "task"])
+    def test_a_name_is_no_metric(self, metric, trials):
+        with pytest.raises(SettingsError, match=f"no metric '{metric}'"):
+            ak.plot.task_comparison(trials, metric)
+
+    def test_an_unknown_column_of_names_is_an_error_with_the_nearest(self, trials):
+        with pytest.raises(SettingsError, match=r"'tsk'. Did you mean 'task'\?"):
+            ak.plot.task_comparison(trials, "path_length_px", by="tsk")
+
+
+class TestLearning:
+    def test_a_thin_line_per_participant_and_a_bold_median(self, trials):
+        figure = ak.plot.learning_curve(trials, "path_length_px")
+        assert [trace.name for trace in figure.data] == ["participant 1", "participant 2", "median"]
+        one, two, median = figure.data
+        assert (one.x.tolist(), one.y.tolist()) == ([1, 2, 3, 4], [10, 20, 30, 40])
+        assert (two.x.tolist(), two.y.tolist()) == ([1, 2, 3], [30, 40, 50])
+        assert (median.x.tolist(), median.y.tolist()) == ([1, 2, 3, 4], [20, 30, 40, 40])
+        assert median.line.width > 3 * one.line.width
+        assert median.line.color != one.line.color
+
+    def test_trials_without_a_place_are_left_out_and_counted(self, trials, said):
+        trials.loc[0, "trial_order"] = pd.NA
+        figure = ak.plot.learning_curve(trials, "path_length_px")
+        assert figure.data[0].x.tolist() == [2, 3, 4]
+        assert "2 trials without a value or a place" in said(figure)
+
+    def test_sessions_of_one_participant_are_lines_of_their_own(self, trials):
+        figure = ak.plot.learning_curve(trials.assign(participant="1"), "path_length_px")
+        assert [trace.name for trace in figure.data] == ["session 1", "session 2", "median"]
+
+    def test_of_many_sessions_some_are_drawn(self, trials, said):
+        many = pd.concat([trials.assign(session=str(number)) for number in range(150)])
+        figure = ak.plot.learning_curve(many, "path_length_px")
+        assert len(figure.data) == 150 + 1
+        assert "every 2nd of 300 sessions" in said(figure)
+        assert figure.data[-1].customdata.tolist() == [300, 300, 300, 150]
+
+    def test_an_unknown_metric_is_an_error_with_the_nearest(self, trials):
+        with pytest.raises(SettingsError, match=r"Did you mean 'path_length_px'\?"):
+            ak.plot.learning_curve(trials, "path_length")

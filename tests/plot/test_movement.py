@@ -1,0 +1,155 @@
+"""Path, heatmap and speed: what is drawn where, in which colour and symbol."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import analytics_kit as ak
+from analytics_kit.errors import SettingsError
+
+
+@pytest.fixture
+def busy(movement, events):
+    """Movement, a click and a scroll of one trial."""
+    clicks = events("mouse_clicks", [(0.15, 130, 120, "press"), (0.17, 130, 120, "release")])
+    return pd.concat([movement, clicks, events("mouse_scrolls", [(0.25, 130, 150)])])
+
+
+class TestTrajectory:
+    def test_a_trace_each_for_movement_press_release_and_scroll(self, busy):
+        figure = ak.plot.trajectory(busy)
+        assert [trace.name for trace in figure.data] == ["movement", "press", "release", "scroll"]
+        path, press, release, scroll = figure.data
+        assert path.x.tolist() == [100, 130, 130, 130]
+        assert path.y.tolist() == [100, 100, 140, 190]
+        assert (press.x.tolist(), press.y.tolist()) == ([130], [120])
+        assert (scroll.x.tolist(), scroll.y.tolist()) == ([130], [150])
+        assert len({trace.marker.symbol for trace in (path, press, release, scroll)}) == 4
+
+    def test_time_is_the_colour_from_the_beginning_of_the_trial(self, movement):
+        marker = ak.plot.trajectory(movement).data[0].marker
+        assert marker.color.tolist() == [0.0, 0.1, 0.2, 0.3]
+        assert (marker.cmin, marker.cmax) == (0, 0.3)
+        assert marker.colorbar.title.text == "time (s)"
+
+    def test_y_grows_downwards_and_scales_are_equal(self, movement):
+        figure = ak.plot.trajectory(movement)
+        low, high = figure.layout.yaxis.range
+        assert low > 190 > 100 > high
+        assert figure.layout.yaxis.scaleanchor == "x"
+        assert figure.layout.yaxis.scaleratio == 1
+
+    def test_the_box_is_what_the_events_span(self, busy, said):
+        figure = ak.plot.trajectory(busy)
+        box = figure.layout.shapes[0]
+        assert (box.x0, box.y0, box.x1, box.y1) == (100, 100, 130, 190)
+        assert "bounding box of the events" in said(figure)
+
+    def test_or_the_screen_with_a_note_on_what_lies_outside(self, busy, said):
+        figure = ak.plot.trajectory(busy, screen=(1920, 140))
+        box = figure.layout.shapes[0]
+        assert (box.x0, box.y0, box.x1, box.y1) == (0, 0, 1920, 140)
+        assert "screen, 1920 by 140 px" in said(figure)
+        assert "2 of 7 events lie outside the screen" in said(figure)
+        assert "outside" not in said(ak.plot.trajectory(busy, screen=(1920, 1080)))
+
+    @pytest.mark.parametrize("screen", [(1920,), "big", (0, 10), (float("nan"), 10), 5, (1, 2, 3)])
+    def test_a_screen_that_is_none_is_an_error(self, screen, movement):
+        with pytest.raises(SettingsError, match=r"screen can't be .*\nHint: Give its width and height in px"):
+            ak.plot.trajectory(movement, screen=screen)
+
+    def test_the_path_is_broken_between_trials(self, movement):
+        both = pd.concat([movement, movement.assign(trial=2)])
+        path = ak.plot.trajectory(both).data[0]
+        assert np.isnan(path.x).tolist() == [False] * 4 + [True] + [False] * 4
+        assert path.text == ("trial 1",) * 4 + ("",) + ("trial 2",) * 4
+        assert ak.plot.trajectory(movement).data[0].text is None
+
+    def test_rows_are_drawn_in_the_order_of_time(self, movement):
+        assert ak.plot.trajectory(movement.iloc[::-1]).data[0].y.tolist() == [100, 100, 140, 190]
+
+    def test_rows_without_time_or_place_are_left_out(self, movement):
+        movement.loc[1, "x_px"] = np.nan
+        movement.loc[2, "t_s"] = np.nan
+        assert ak.plot.trajectory(movement).data[0].y.tolist() == [100, 190]
+
+    def test_clicks_without_movement(self, busy, said):
+        figure = ak.plot.trajectory(busy[busy["kind"] == "mouse_clicks"].drop(columns="kind"))
+        assert [trace.name for trace in figure.data] == ["press", "release"]
+        assert "no movement" in said(figure)
+
+    def test_it_says_whose_path_it_is(self, busy, said):
+        assert "participant 1, Search, Calm, trial 1" in said(ak.plot.trajectory(busy))
+
+    def test_hover_carries_units(self, busy):
+        for trace in ak.plot.trajectory(busy).data:
+            assert all(
+                unit in trace.hovertemplate for unit in ("x %{x:.0f} px", "y %{y:.0f} px", "%{customdata:.2f} s")
+            )
+
+
+class TestHeatmap:
+    def test_rows_are_counted_in_square_cells(self, movement):
+        trace = ak.plot.heatmap(movement, bins=3).data[0]
+        assert (trace.dx, trace.dy) == (30, 30)
+        assert (trace.x0, trace.y0) == (115, 115)
+        assert np.array_equal(trace.z, [[2], [1], [1]])
+
+    def test_cells_without_a_row_are_free(self, movement):
+        trace = ak.plot.heatmap(movement, bins=9).data[0]
+        assert np.nansum(trace.z) == 4
+        assert np.isnan(trace.z).sum() == trace.z.size - 4
+
+    def test_a_screen_sets_the_cells_and_leaves_out_what_lies_outside(self, movement, said):
+        figure = ak.plot.heatmap(movement, bins=8, screen=(160, 120))
+        assert figure.data[0].z.shape == (6, 8)
+        assert np.nansum(figure.data[0].z) == 2
+        assert "2 of 4 events lie outside the screen" in said(figure)
+        beyond = ak.plot.heatmap(movement, bins=5, screen=(160, 130))  # its last cells reach further than the screen
+        assert np.nansum(beyond.data[0].z) == 2
+
+    def test_it_says_what_a_cell_counts(self, movement, said):
+        figure = ak.plot.heatmap(movement, bins=3)
+        assert "a cell of 30 by 30 px counts movement rows: travel, not time spent" in said(figure)
+        assert figure.data[0].colorbar.title.text == "movement<br>rows"
+
+    def test_y_grows_downwards(self, movement):
+        low, high = ak.plot.heatmap(movement).layout.yaxis.range
+        assert low > high
+
+    @pytest.mark.parametrize("bins", [0, 1001, 2.5, "many"])
+    def test_a_number_of_cells_that_is_none_is_an_error(self, bins, movement):
+        with pytest.raises(SettingsError, match=r"bins can't be .*\nHint: Give a whole number from 1 to 1,000"):
+            ak.plot.heatmap(movement, bins=bins)
+
+
+class TestSpeed:
+    def test_a_step_has_its_speed_at_the_middle_of_its_time(self, movement):
+        line = ak.plot.speed_profile(movement).data[0]
+        assert line.x == pytest.approx([0.05, 0.15, 0.25])
+        assert line.y == pytest.approx([300, 400, 500])
+
+    def test_of_rows_with_equal_times_the_last_counts(self, events):
+        rows = [(0.0, 9, 9), (0.0, 0, 0), (0.1, 99, 0), (0.1, 30, 40)]
+        assert ak.plot.speed_profile(events("mouse_movement", rows)).data[0].y == pytest.approx([500])
+
+    def test_the_peak_is_the_metric_of_the_trial(self, result):
+        trial = result.trials.iloc[5]
+        choice = {name: trial[name] for name in ("participant", "task", "factor", "trial")}
+        line = ak.plot.speed_profile(result, **choice).data[0]
+        assert line.y.max() == pytest.approx(trial["speed_max_px_s"])
+        assert line.x[line.y.argmax()] == pytest.approx(trial["speed_max_time_s"])
+
+    def test_a_thin_translucent_line_per_trial(self, result, said):
+        figure = ak.plot.speed_profile(result)
+        assert len(figure.data) == len(result.trials) == 24
+        assert {(trace.line.width, trace.opacity) for trace in figure.data} == {(1, 0.7)}
+        assert "24 lines" in said(figure)
+
+    def test_no_step_goes_from_one_trial_to_the_next(self, movement):
+        both = pd.concat([movement, movement.assign(trial=2)])
+        assert [len(trace.x) for trace in ak.plot.speed_profile(both).data] == [3, 3]
+
+    def test_peaks_stay_when_points_are_left_out(self, million):
+        drawn = max(trace.y.max() for trace in ak.plot.speed_profile(million[million["trial"] < 100]).data)
+        assert drawn == pytest.approx(20 * 2**0.5 / 0.01, rel=1e-6)

@@ -1,0 +1,75 @@
+"""Key presses by class, and all kinds of events of a session."""
+
+import pandas as pd
+import pytest
+
+import analytics_kit as ak
+
+
+@pytest.fixture
+def keys(events):
+    typed = [(0.5, "letter"), (0.7, "space"), (0.9, "backspace"), (1.1, "letter")]
+    return events("keyboard", typed).assign(key="secret", action="press")
+
+
+class TestKeystrokes:
+    def test_a_row_per_class_in_a_fixed_order_the_first_on_top(self, keys):
+        figure = ak.plot.keystroke_timeline(keys)
+        assert figure.layout.yaxis.ticktext == ("letter", "space", "backspace")
+        low, high = figure.layout.yaxis.range
+        assert low > high
+        assert figure.data[0].x.tolist() == [0.5, 0.7, 0.9, 1.1]
+        assert figure.data[0].y.tolist() == [0, 1, 2, 0]
+        assert figure.data[0].text == ("letter", "space", "backspace", "letter")
+
+    def test_what_was_typed_is_nowhere(self, keys):
+        assert "secret" not in ak.plot.keystroke_timeline(keys).to_json()
+
+    def test_releases_are_no_presses(self, keys, said):
+        keys.loc[3, "action"] = "release"
+        figure = ak.plot.keystroke_timeline(keys)
+        assert figure.data[0].x.tolist() == [0.5, 0.7, 0.9]
+        assert "3 key presses" in said(figure)
+
+    def test_a_class_that_is_not_known_is_other(self, keys):
+        keys.loc[0, "key_class"] = "<b>"
+        keys.loc[1, "key_class"] = None
+        assert ak.plot.keystroke_timeline(keys).data[0].text == ("other", "other", "backspace", "letter")
+
+    def test_of_many_presses_every_nth_is_drawn(self, keys, said):
+        many = pd.concat([keys] * 5_001)
+        figure = ak.plot.keystroke_timeline(many)
+        assert len(figure.data[0].x) == 6_668
+        assert "every 3rd of 20,004 key presses" in said(figure)
+
+
+class TestSession:
+    def test_a_row_per_kind_of_one_trial(self, movement, keys):
+        figure = ak.plot.session_timeline(pd.concat([movement, keys]))
+        assert figure.layout.yaxis.ticktext == ("mouse movement", "keyboard")
+        assert [trace.name for trace in figure.data] == ["mouse movement", "keyboard"]
+        assert [set(trace.y.tolist()) for trace in figure.data] == [{0}, {1}]
+        assert not figure.layout.showlegend
+
+    def test_rows_of_several_trials_in_the_order_of_the_session(self, movement, keys):
+        second = movement.assign(trial=1, trial_order=2)
+        first = movement.assign(trial=2, trial_order=1)
+        figure = ak.plot.session_timeline(pd.concat([second, first, keys.assign(trial=2)]))
+        assert figure.layout.yaxis.ticktext == ("trial 2", "trial 1")
+        move, key = figure.data
+        assert dict(zip(move.text, move.y.tolist(), strict=True)) == {"trial 2": 0, "trial 1": 3}
+        assert set(key.y.tolist()) == {1}
+        assert figure.layout.showlegend
+
+    def test_a_trial_without_a_place_in_the_session_comes_last(self, movement):
+        lost = movement.assign(trial=7, trial_order=pd.NA)
+        figure = ak.plot.session_timeline(pd.concat([lost, movement]).astype({"trial_order": "Int64"}))
+        assert figure.layout.yaxis.ticktext == ("trial 1", "trial 7")
+
+    def test_all_kinds_of_a_result_are_drawn(self, result):
+        figure = ak.plot.session_timeline(result, participant="1")
+        assert [trace.name for trace in figure.data] == [kind.replace("_", " ") for kind in result.kinds]
+        assert sum(len(trace.x) for trace in figure.data) == sum(
+            len(result.events(kind, participant="1")) for kind in result.kinds
+        )
+        assert len({trace.marker.color for trace in figure.data}) == len(figure.data)

@@ -1,0 +1,82 @@
+"""What trials and metrics are called, which points are drawn of many."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analytics_kit.plot import thinning, words
+
+
+@pytest.mark.parametrize(
+    ("metric", "title"),
+    [
+        ("path_length_px", "path length (px)"),
+        ("speed_max_px_s", "top speed (px/s)"),
+        ("speed_mean_px_s", "mean speed (px/s)"),
+        ("speed_max_time_s", "time of top speed (s)"),
+        ("x_min_px", "smallest x (px)"),
+        ("bounding_area_px2", "bounding area (px²)"),
+        ("acceleration_max_px_s2", "largest acceleration (px/s²)"),
+        ("click_rate_per_min", "click rate (1/min)"),
+        ("keystroke_rate_per_s", "keystroke rate (1/s)"),
+        ("click_hold_median_s", "median click hold (s)"),
+        ("words_per_minute_net", "net words per minute"),
+        ("click_count", "click count"),
+        ("path_efficiency", "path efficiency"),
+        ("x_flips", "x flips"),
+    ],
+)
+def test_a_metric_in_words_with_its_unit(metric, title):
+    assert words.label(metric).title == title
+
+
+def test_every_metric_of_the_catalogue_has_words():
+    from analytics_kit.study.catalogue import CATALOGUE
+
+    units = {"px2": "px²", "count": "", "0-1": "", "ratio": "", "share": "", "wpm": ""}
+    for metric in CATALOGUE:
+        label = words.label(metric.name)
+        assert label.unit == units.get(metric.unit, metric.unit), metric.name
+        assert "_" not in label.title
+
+
+def test_every_class_of_keys_has_a_row():
+    from analytics_kit.plot import timelines
+    from analytics_kit.study import keys
+
+    assert set(timelines.KEY_CLASSES) == set(keys.KEY_CLASSES)
+
+
+def test_names_are_shortened_before_signs_are_replaced():
+    assert words.safe("<" * 40) == "&lt;" * 31 + "…"
+    assert words.safe("a\n b\t$c") == "a b &#36;c"
+
+
+def test_what_all_trials_share_and_in_what_they_differ():
+    trials = pd.DataFrame(
+        {"participant": ["3", "3"], "session": ["3", "3"], "task": ["A", None], "trial": [1.0, 2.0]}
+    )  # fmt: skip
+    assert words.together(trials) == "participant 3, 2 tasks, 2 trials"
+    assert words.apart(trials) == ["A, trial 1", "unknown task, trial 2"]
+    assert words.together(trials.head(1)) == "participant 3, A, trial 1"
+    assert words.apart(trials.head(1)) == ["participant 3, A, trial 1"]
+    assert words.together(trials[[]].head(1)) == ""
+
+
+@pytest.mark.parametrize(
+    ("count", "note"),
+    [(10_000, ""), (10_001, "every 2nd of 10,001 rows"), (1_200_000, "every 120th of 1,200,000 rows"),
+     (110_000, "every 11th of 110,000 rows"), (210_000, "every 21st of 210,000 rows"), (0, "")],
+)  # fmt: skip
+def test_of_too_many_every_nth_is_drawn(count, note):
+    assert thinning.note(count, "rows") == note
+    assert len(thinning.every(count)) == (min(count, 10_000) if not note else -(-count // thinning.stride(count)))
+    assert len(thinning.every(count)) <= 10_000
+
+
+def test_the_highest_of_every_few_rows_of_a_trial():
+    values = np.array([1.0, 5, 5, 2, 9, 3, 4])
+    trial = np.array([0, 0, 0, 0, 0, 1, 1])
+    assert thinning.peaks(values, trial, 2).tolist() == [1, 2, 4, 6]
+    assert thinning.peaks(values, trial, 1).tolist() == list(range(7))
+    assert thinning.peaks(values[:0], trial[:0], 3).tolist() == []
