@@ -19,7 +19,8 @@ from .errors import (
     WorkerLostError,
 )
 from .job import Job
-from .model import JobStatus, Options, Progress
+from .model import JobStatus, Progress
+from .options import Options
 from .study.result import StudyResult, load
 from .study.sample import sample_study
 from .together import as_completed, gather

@@ -16,8 +16,9 @@ from analytics_kit.cli_watch import interruptible, left_behind, name_of, watch
 from analytics_kit.client import Client
 from analytics_kit.errors import AnalyticsKitError, BrokerUnavailableError, SettingsError
 from analytics_kit.job import Job
-from analytics_kit.model import JobInfo, JobStatus, Options
+from analytics_kit.model import JobInfo, JobStatus
 from analytics_kit.notebook import words
+from analytics_kit.options import Options
 from analytics_kit.settings import Settings
 from analytics_kit.terminal import err, job_json, job_pairs, out, print_frame, print_json, print_pairs, print_result
 from analytics_kit.together import as_completed

@@ -19,9 +19,10 @@ from analytics_kit.backends.choice import open_backend
 from analytics_kit.backends.machine import pool_size
 from analytics_kit.errors import BrokerUnavailableError, SettingsError, StoreError, nearest
 from analytics_kit.job import Job
-from analytics_kit.model import SCHEMA_VERSION, Backend, JobInfo, JobRequest, JobStatus, Options
+from analytics_kit.model import SCHEMA_VERSION, Backend, JobInfo, JobRequest, JobStatus
 from analytics_kit.notebook.bar import Bar
 from analytics_kit.notebook.board import Board
+from analytics_kit.options import Options
 from analytics_kit.settings import Settings, without_secrets
 from analytics_kit.study.catalogue import NAMES
 from analytics_kit.study.result import StudyResult
@@ -86,7 +87,7 @@ class Client:
         memory_limit_mb
             The job fails with OutOfMemoryError when one of its processes needs more megabytes. Only on the queue.
         **options
-            See `analytics_kit.model.Options`: format, keys, participants, tasks, factors, kinds, metrics,
+            See `analytics_kit.options.Options`: format, keys, participants, tasks, factors, kinds, metrics,
             on_error, thresholds and limits.
 
         Raises

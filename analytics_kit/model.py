@@ -1,4 +1,4 @@
-"""The words all rooms share: options of a study, states and progress of a job, and what backends promise."""
+"""The words all rooms share: kinds of events, states and progress of a job, and what backends promise."""
 
 from __future__ import annotations
 
@@ -7,102 +7,17 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from types import TracebackType
-from typing import Annotated, Any, Literal, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from analytics_kit.errors import AnalyticsKitError, rebuild
 
-from analytics_kit.errors import AnalyticsKitError, SettingsError, nearest, rebuild
-
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Version of the job records and of the stored tables; a worker refuses newer work by name."""
 RESULT_TTL_S = 7 * 24 * 3600
 """A result is kept, and given to who submits the same, this long after it was completed."""
 
 Kind = Literal["mouse_movement", "mouse_clicks", "mouse_scrolls", "keyboard", "mouse_unknown"]
 KINDS: tuple[Kind, ...] = ("mouse_movement", "mouse_clicks", "mouse_scrolls", "keyboard", "mouse_unknown")
-
-
-def _names(value: object) -> object:
-    return (value,) if isinstance(value, str | int) else value
-
-
-Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Limit = Annotated[int, Field(ge=1, le=2**60)]
-
-
-class Options(BaseModel):
-    """What `submit` and `process` may be told about a study; part of the result key and the provenance."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True, use_attribute_docstrings=True)
-
-    format: Literal["auto", "fulcrum"] = "auto"
-    """How the log is laid out."""
-    keys: Literal["class", "full"] = "class"
-    """`"class"` keeps only the class of each key (letter, digit, …); `"full"` keeps what was typed."""
-    participants: Names | None = None
-    """Only these participants."""
-    tasks: Names | None = None
-    """The task names: settles where a folder's task ends and its factor begins, and chooses only these."""
-    factors: Names | None = None
-    """The factor names: like `tasks`."""
-    kinds: Mapping[str, Kind] | None = None
-    """Kind of each file (name without .csv) where the log itself does not tell it."""
-    metrics: Names | None = None
-    """Only these columns of metrics; None gives all."""
-    on_error: Literal["skip", "raise"] = "skip"
-    """What unreadable rows and files do: be listed in `result.issues`, or end the work."""
-    idle_gap_s: Seconds = 0.1
-    """A gap between movement rows longer than this is idle time."""
-    activity_gap_s: Seconds = 2.0
-    """A gap between any two events up to this counts as activity."""
-    hover_gap_s: Seconds = 0.25
-    """A gap between movement rows longer than this is a hover."""
-    scroll_gap_s: Seconds = 0.2
-    """Scroll rows no further apart than this belong to one burst."""
-    max_raw_bytes: Limit = 200 * 10**9
-    """A ZIP that would inflate to more, ZIPs in it included, is refused as unsafe."""
-    max_member_bytes: Limit = 20 * 10**9
-    """A ZIP with a file that would inflate to more is refused."""
-    max_members: Limit = 2_000_000
-    """A ZIP of more files is refused."""
-    max_ratio: Limit = 250
-    """A ZIP that would inflate to more than so many times its packed size, and to more than 64 MB, is refused."""
-    max_nesting: Annotated[int, Field(ge=0, le=8)] = 1
-    """A ZIP inside more than so many other ZIPs is refused, and all of the study with it."""
-    max_name_length: Limit = 1024
-    """A ZIP with a file whose name has more bytes is refused."""
-
-    @classmethod
-    def of(cls, **options: Any) -> Options:
-        """Checked options. Raises SettingsError that names the option and the nearest known one."""
-        try:
-            return cls(**options)
-        except ValidationError as error:
-            raise SettingsError(_complaint(error, list(cls.model_fields))) from None
-
-    def to_json(self) -> dict[str, Any]:
-        """A JSON object from which `Options.of` makes equal options."""
-        return self.model_dump(mode="json")
-
-
-Options.__doc__ = "\n\n".join(
-    [
-        f"{Options.__doc__}\n\nParameters\n----------",
-        *(f"{name}={field.default!r}\n    {field.description}" for name, field in Options.model_fields.items()),
-    ]
-)
-
-
-def _complaint(error: ValidationError, known: list[str]) -> str:
-    lines = []
-    for problem in error.errors():
-        name = str(problem["loc"][0]) if problem["loc"] else "options"
-        if problem["type"] == "extra_forbidden":
-            lines.append(f"Unknown option {name!r}.{nearest(name, known)}")
-        else:
-            lines.append(f"Option {name!r} can't be {problem['input']!r}: {problem['msg']}.")
-    return " ".join(lines)
 
 
 class JobStatus(StrEnum):

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from analytics_kit.errors import BadArchiveError, SourceNotFoundError, StoreError
-from analytics_kit.model import HandBack, Options, Split, Task
+from analytics_kit.model import HandBack, Split, Task
+from analytics_kit.options import Options
 from analytics_kit.settings import Settings, without_secrets
 from analytics_kit.study.attempts import Committed, job_folder, remove_rest
 from analytics_kit.study.store import Store

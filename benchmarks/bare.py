@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from analytics_kit import tasks
-from analytics_kit.model import Options, Progress, Split
+from analytics_kit.model import Progress, Split
+from analytics_kit.options import Options
 
 
 class Bare:

@@ -14,7 +14,7 @@ import analytics_kit
 PACKAGE = Path(analytics_kit.__file__).parent
 ROOT = PACKAGE.parent
 FLOORS = {
-    "errors": 0, "model": 0, "settings": 0,
+    "errors": 0, "model": 0, "options": 0, "settings": 0,
     "study": 1, "backends": 1, "plot": 1,
     "notebook": 2,
     "watcher": 3, "job": 3, "together": 3, "client": 3, "verbs": 3, "tasks": 3,

@@ -4,7 +4,7 @@ import pytest
 
 import analytics_kit as ak
 from analytics_kit.errors import SettingsError
-from analytics_kit.model import Options
+from analytics_kit.options import Options
 
 
 @pytest.fixture

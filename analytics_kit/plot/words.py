@@ -21,6 +21,7 @@ UNITS = {
 NAMES = {
     "speed_max": "top speed",
     "speed_max_time": "time of top speed",
+    "acceleration_max_time": "time of largest acceleration",
     "maximum_absolute_deviation_time": "time of maximum absolute deviation",
     "inter_key_interval_cv": "coefficient of variation of inter key interval",
     "inter_key_interval_sd": "standard deviation of inter key interval",

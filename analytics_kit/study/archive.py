@@ -15,7 +15,7 @@ from typing import IO, NamedTuple
 from isal import isal_zlib
 
 from analytics_kit.errors import BadArchiveError
-from analytics_kit.model import Options
+from analytics_kit.options import Options
 from analytics_kit.study.container import Container, Spool
 from analytics_kit.study.directory import ENCRYPTED, decoded_name, find_directory, read_directory
 from analytics_kit.study.safety import NO_FILES, Safety

@@ -71,7 +71,11 @@ class MemberRows:
 
 @dataclass(slots=True)
 class EventTable:
-    """Rows of one kind, grouped by trial slot in the order of `members`."""
+    """Rows of one kind, grouped by trial slot in the order of `members`. A column that the log lacks is empty.
+
+    `action` is 0 for a press and 1 for a release, `key_number` says which key it was and means nothing outside this
+    table, `dx` and `dy` are the wheel's steps in pixels.
+    """
 
     kind: Kind
     members: list[MemberRows]
@@ -80,6 +84,10 @@ class EventTable:
     y: Floats
     key_class: Bytes
     key: pl.Series | None
+    action: Bytes = field(default_factory=lambda: np.empty(0, np.int8))
+    key_number: Ints = field(default_factory=lambda: np.empty(0, np.int64))
+    dx: Floats = field(default_factory=lambda: np.empty(0))
+    dy: Floats = field(default_factory=lambda: np.empty(0))
 
 
 def read_events(
@@ -275,8 +283,11 @@ class _Reader:
         self._flush()
         t, *places = self.columns.numbers
         x, y = places or (np.empty(0), np.empty(0))
-        keys = self.columns.keys if self.keep_keys else None
-        return EventTable(self.kind, self.members, t, x, y, self.columns.codes, keys)
+        made = EventTable(self.kind, self.members, t, x, y, self.columns.codes, None)
+        if self.keep_keys:
+            made.key = self.columns.keys
+            made.key_number = made.key.rank("dense").fill_null(0).cast(pl.Int64).to_numpy()
+        return made
 
 
 def _classes(keys: pl.Series) -> Bytes:

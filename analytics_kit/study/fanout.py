@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from analytics_kit.errors import BadArchiveError, StoreError
-from analytics_kit.model import Options, Progress, Split, Task
+from analytics_kit.model import Progress, Split, Task
+from analytics_kit.options import Options
 from analytics_kit.study import handover, pipeline
 from analytics_kit.study.archive import Archive, Member, without_gc
 from analytics_kit.study.attempts import Committed, job_folder, kept_if_committed, latest, own_folder, remove_rest

@@ -17,6 +17,8 @@ from analytics_kit.model import SCHEMA_VERSION, Kind
 from analytics_kit.study.archive import Archive, Member
 from analytics_kit.study.formats.fulcrum import Place, Trial
 from analytics_kit.study.issues import Issue, Issues
+from analytics_kit.study.metrics.entropy import STEPS
+from analytics_kit.study.metrics.kernel import Floats
 from analytics_kit.study.plan import MemberRow, Plan, Shard, Work
 from analytics_kit.study.shard import ShardResult
 from analytics_kit.study.store import Store
@@ -86,6 +88,10 @@ def write_result(store: Store, prefix: str, result: ShardResult, raw_bytes: int)
     tables = {name: f"{prefix}/{name}.parquet" for name in ("values", "members", "issues")}
     with store.create(tables["values"]) as file:
         pq.write_table(pa.table({_CLOCKS: result.clocks, **result.values}), file, use_dictionary=False)
+    if result.steps is not None:
+        tables["steps"] = f"{prefix}/steps.parquet"
+        with store.create(tables["steps"]) as file:
+            pq.write_table(pa.table({"x": result.steps.ravel()}), file, use_dictionary=False)
     _write(store, tables["members"], result.members, get_type_hints(MemberRow))
     _write(store, tables["issues"], result.issues, get_type_hints(Issue))
     manifest = {
@@ -111,7 +117,12 @@ def read_result(store: Store, manifest: Mapping[str, Any]) -> ShardResult:
         members=[MemberRow(*row) for row in _read(store, tables["members"])],
         issues=[Issue(*row) for row in _read(store, tables["issues"])],
         parts=manifest["parts"],
+        steps=_steps(store, tables["steps"]) if "steps" in tables else None,
     )
+
+
+def _steps(store: Store, path: str) -> Floats:
+    return np.asarray(_read_table(store, path)["x"].to_numpy()).reshape(-1, STEPS)
 
 
 def _write(store: Store, path: str, rows: Iterable[tuple[Any, ...]], types: Mapping[str, object]) -> None:

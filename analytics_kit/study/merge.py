@@ -14,10 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from analytics_kit.errors import BadArchiveError
-from analytics_kit.model import KINDS, Options
+from analytics_kit.model import KINDS
 from analytics_kit.study.archive import Archive, MemberUnreadableError
-from analytics_kit.study.catalogue import BY_NAME, HEAD_COLUMNS, NAMES
+from analytics_kit.study.catalogue import BY_NAME, HEAD_COLUMNS
 from analytics_kit.study.issues import Issue, Issues
+from analytics_kit.study.metrics import ENTROPY
+from analytics_kit.study.metrics.entropy import STEPS, sample_entropies
 from analytics_kit.study.metrics.kernel import Floats
 from analytics_kit.study.plan import Plan
 from analytics_kit.study.shard import ShardResult
@@ -31,8 +33,7 @@ MOST_ANSWERS = 1_000_000
 
 
 def merge(
-    archive: Archive, plan: Plan, results: Sequence[ShardResult], planned: Issues, options: Options, store: Store,
-    prefix: str,
+    archive: Archive, plan: Plan, results: Sequence[ShardResult], planned: Issues, store: Store, prefix: str
 ) -> dict[str, Any]:  # fmt: skip
     """Write the study's tables and return summary, tables and parts for the manifest."""
     results = sorted(results, key=lambda result: result.first_trial)
@@ -44,7 +45,7 @@ def merge(
     issues = planned.list + sorted(found, key=lambda issue: place[issue.member])
     _require_something_read(archive, results)
     surveys = _surveys(archive, plan, issues)
-    trials = _trials(plan, results, options)
+    trials = _trials(plan, results)
     tables = {
         "trials": trials,
         "issues": _rows(issues, _ISSUES),
@@ -102,7 +103,7 @@ def trial_order(sessions: Sequence[str | None], clocks: Floats) -> list[int | No
     return order
 
 
-def _trials(plan: Plan, results: Sequence[ShardResult], options: Options) -> pa.Table:
+def _trials(plan: Plan, results: Sequence[ShardResult]) -> pa.Table:
     clocks = np.concatenate([result.clocks for result in results])
     columns: dict[str, pa.Array] = {
         name: pa.array([getattr(trial, name) for trial in plan.trials], pa.string())
@@ -110,15 +111,24 @@ def _trials(plan: Plan, results: Sequence[ShardResult], options: Options) -> pa.
     }
     columns["trial"] = pa.array([trial.trial for trial in plan.trials], pa.int64())
     columns["trial_order"] = pa.array(trial_order([trial.session for trial in plan.trials], clocks), pa.int64())
-    for name in NAMES:
-        if options.metrics is None or name in options.metrics:
-            values = np.concatenate([result.values[name] for result in results])
-            if BY_NAME[name].is_count:
-                missing = np.isnan(values)
-                columns[name] = pa.array(np.where(missing, 0, values).astype(np.int64), mask=missing)
-            else:
-                columns[name] = pa.array(values)
+    for name, values in _values(results).items():
+        if BY_NAME[name].is_count:
+            missing = np.isnan(values)
+            columns[name] = pa.array(np.where(missing, 0, values).astype(np.int64), mask=missing)
+        else:
+            columns[name] = pa.array(values)
     return pa.table(columns)
+
+
+def _values(results: Sequence[ShardResult]) -> dict[str, Floats]:
+    """Every metric of all trials, in the catalogue's order, with those that take all of the study."""
+    names = results[0].values
+    values = {name: np.concatenate([result.values[name] for result in results]) for name in names}
+    if ENTROPY in names:
+        none = np.full((1, STEPS), np.nan)
+        steps = [np.repeat(none, len(r.clocks), 0) if r.steps is None else r.steps for r in results]
+        values[ENTROPY] = sample_entropies(np.concatenate(steps))
+    return values
 
 
 def _preview(trials: pa.Table, issues: pa.Table) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from importlib.metadata import version
 from typing import Any
 
 from analytics_kit.errors import JobCancelledError
-from analytics_kit.model import SCHEMA_VERSION, Options, Progress
+from analytics_kit.model import SCHEMA_VERSION, Progress
+from analytics_kit.options import Options
 from analytics_kit.study.archive import Archive, without_gc
 from analytics_kit.study.attempts import kept_if_committed
 from analytics_kit.study.issues import Issues
@@ -87,7 +88,7 @@ def conclude(
 ) -> dict[str, Any]:  # fmt: skip
     """Merge the results of all shards, wherever their parts lie, and commit; the summary."""
     report(read_by(plan, results))
-    merged = merge(archive, plan, results, issues, options, store, prefix)
+    merged = merge(archive, plan, results, issues, store, prefix)
     provenance = _provenance(archive, options)
     before_commit()
     store.commit(prefix, {"schema_version": SCHEMA_VERSION, "provenance": provenance, **merged})

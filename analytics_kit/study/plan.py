@@ -9,7 +9,8 @@ from itertools import accumulate
 from typing import NamedTuple, cast
 
 from analytics_kit.errors import BadArchiveError, NoEventsError, nearest
-from analytics_kit.model import KINDS, Kind, Options
+from analytics_kit.model import KINDS, Kind
+from analytics_kit.options import Options
 from analytics_kit.study.archive import Archive, MemberUnreadableError
 from analytics_kit.study.formats.fulcrum import Arrangement, Place, Trial, arrange, natural_key
 from analytics_kit.study.issues import Issues

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from operator import add, attrgetter, sub
 
 from analytics_kit.errors import UnsafeArchiveError
-from analytics_kit.model import Options
+from analytics_kit.options import Options
 from analytics_kit.study.directory import Directory, Entry, decoded_name
 
 RATIO_FROM_BYTES = 64 << 20

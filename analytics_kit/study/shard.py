@@ -8,7 +8,8 @@ from typing import Protocol, TypedDict
 
 import numpy as np
 
-from analytics_kit.model import KINDS, Kind, Options
+from analytics_kit.model import KINDS, Kind
+from analytics_kit.options import Options
 from analytics_kit.study.archive import Archive
 from analytics_kit.study.events import EventTable, read_events
 from analytics_kit.study.issues import Issue, Issues
@@ -41,6 +42,8 @@ class ShardResult:
     members: list[MemberRow] = field(default_factory=list)
     issues: list[Issue] = field(default_factory=list)
     parts: list[Part] = field(default_factory=list)
+    steps: Floats | None = None
+    """See `metrics.Measured`."""
 
 
 class Advance(Protocol):
@@ -89,8 +92,9 @@ def run_shard(
             parts.append(
                 Part(kind=kind, path=path, rows=len(table.t), first_trial=shard.first_trial, last_trial=last)
             )
-    values = evaluate(groups, shard.trials, options)
-    return ShardResult(shard.first_trial, values, first_events[:, 1], members, issues.list, parts)
+    measured = evaluate(groups, shard.trials, options)
+    clocks = first_events[:, 1]
+    return ShardResult(shard.first_trial, measured.values, clocks, members, issues.list, parts, measured.steps)
 
 
 def _note_doubts(table: EventTable, issues: Issues) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import fsspec
 
 from analytics_kit.errors import AnalyticsKitError, BadArchiveError, SourceNotFoundError
-from analytics_kit.model import Options
+from analytics_kit.options import Options
 from analytics_kit.settings import without_secrets
 from analytics_kit.study.archive import Archive, Member, ZipArchive
 from analytics_kit.study.container import IN_MEMORY_BYTES

@@ -6,11 +6,13 @@ import io
 
 import numpy as np
 
-from analytics_kit.model import KINDS, Kind, Options
+from analytics_kit.model import KINDS, Kind
+from analytics_kit.options import Options
 from analytics_kit.study.columns import Columns
 from analytics_kit.study.decode import decode
 from analytics_kit.study.events import EventTable, MemberRows
 from analytics_kit.study.metrics import Grouped, check, evaluate
+from analytics_kit.study.metrics.entropy import sample_entropies
 from analytics_kit.study.tables import pack, write_events
 
 
@@ -28,10 +30,13 @@ def warm() -> None:
         codes = np.zeros(len(t) if keyboard else 0, np.int8)
         rows = MemberRows("warm", 0, len(t), len(t))
         table = EventTable(kind, [rows], t.copy(), place, place.copy(), codes, None)
+        table.key_number = codes.astype(np.int64)
         offsets = np.array([0, len(t)])
         check.doubts(table.t, table.x, table.y, offsets, float(check.SCREEN_LIMIT_PX), np.zeros((1, 3, 2), np.int64))
         groups[kind] = Grouped(table, 1)
         groups[kind].sort_by_time()
         write_events(io.BytesIO(), groups[kind], 0)  # pyarrow looks for pandas when it is first given an array
-    evaluate(groups, 1, Options())
+    steps = evaluate(groups, 1, Options()).steps
+    assert steps is not None  # noqa: S101  all metrics are asked for
+    sample_entropies(steps)
     pack(t, 100.0)

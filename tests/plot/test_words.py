@@ -33,7 +33,17 @@ def test_a_metric_in_words_with_its_unit(metric, title):
 def test_every_metric_of_the_catalogue_has_words():
     from analytics_kit.study.catalogue import CATALOGUE
 
-    units = {"px2": "px²", "count": "", "0-1": "", "ratio": "", "share": "", "wpm": ""}
+    units = {
+        "px2": "px²",
+        "px/s2": "px/s²",
+        "nat": "",
+        "keys": "",
+        "count": "",
+        "0-1": "",
+        "ratio": "",
+        "share": "",
+        "wpm": "",
+    }
     for metric in CATALOGUE:
         label = words.label(metric.name)
         assert label.unit == units.get(metric.unit, metric.unit), metric.name

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from analytics_kit.model import Options
+from analytics_kit.options import Options
 from analytics_kit.study import pipeline
 from analytics_kit.study.result import StudyResult
 from analytics_kit.study.store import Store

@@ -7,7 +7,7 @@ from making import folder, mouse, typed
 
 from analytics_kit import tasks
 from analytics_kit.errors import JobCancelledError
-from analytics_kit.model import Options
+from analytics_kit.options import Options
 from analytics_kit.study import pipeline
 from analytics_kit.study.result import StudyResult
 from analytics_kit.study.store import Store

@@ -18,7 +18,7 @@ from analytics_kit.errors import (
     StoreError,
     UnsafeArchiveError,
 )
-from analytics_kit.model import Options
+from analytics_kit.options import Options
 from analytics_kit.study import pipeline
 from analytics_kit.study.store import Store
 

@@ -13,7 +13,8 @@ from making import folder, mouse
 
 from analytics_kit import tasks
 from analytics_kit.errors import ResultExpiredError, StoreError
-from analytics_kit.model import RESULT_TTL_S, Options
+from analytics_kit.model import RESULT_TTL_S
+from analytics_kit.options import Options
 from analytics_kit.settings import Settings
 from analytics_kit.study import pipeline
 from analytics_kit.study.lifetime import HOUR_S, MARKER, RESULTS, Kept, Swept, excess, sweep, sweep_if_due

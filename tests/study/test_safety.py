@@ -15,7 +15,7 @@ from making import MOUSE, folder, issues_of, mouse, patched, zip_bytes
 
 import analytics_kit as ak
 from analytics_kit.errors import AnalyticsKitError, BadMemberError, UnsafeArchiveError
-from analytics_kit.model import Options
+from analytics_kit.options import Options
 from analytics_kit.study import archive as archives
 from analytics_kit.study import container as containers
 from analytics_kit.study import merge, safety
@@ -41,7 +41,7 @@ BOMBS = {
 }
 MEASURED = """
 import json, resource, sys
-from analytics_kit.model import Options
+from analytics_kit.options import Options
 from analytics_kit.study.source import fingerprint, open_archive
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 before, error = peak(), None

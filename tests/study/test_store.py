@@ -11,7 +11,7 @@ import pytest
 from making import folder, mouse
 
 from analytics_kit.errors import ResultExpiredError, StoreError
-from analytics_kit.model import Options
+from analytics_kit.options import Options
 from analytics_kit.settings import Settings
 from analytics_kit.study import pipeline
 from analytics_kit.study.result import StudyResult
@@ -242,7 +242,7 @@ def test_nothing_stays_when_a_shard_fails(studies, store, tmp_path, monkeypatch)
 def test_a_process_that_dies_before_the_commit_leaves_no_result(studies, store, tmp_path):
     code = (
         "import os, sys\n"
-        "from analytics_kit.model import Options\n"
+        "from analytics_kit.options import Options\n"
         "from analytics_kit.study import pipeline\n"
         "from analytics_kit.study.store import Store\n"
         "pipeline.run(sys.argv[1], Options(), Store(sys.argv[2]), 'r', before_commit=lambda: os._exit(9))\n"

@@ -15,7 +15,7 @@ from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
 from making import folder, mouse
 
 from analytics_kit.errors import JobCancelledError, StoreError
-from analytics_kit.model import Options
+from analytics_kit.options import Options
 from analytics_kit.study import pipeline
 from analytics_kit.study.store import MANIFEST, Store
 from analytics_kit.study.writing import said
@@ -117,7 +117,7 @@ def test_a_folder_that_a_sweep_takes_is_made_again(store, monkeypatch):
 LIMITED = """
 import resource, sys
 from analytics_kit.errors import StoreError
-from analytics_kit.model import Options
+from analytics_kit.options import Options
 from analytics_kit.study import pipeline
 from analytics_kit.study.store import Store
 store = Store(sys.argv[2])

@@ -7,20 +7,38 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analytics_kit.model import KINDS, Kind, Options
+from analytics_kit.model import KINDS, Kind
+from analytics_kit.options import Options
 from analytics_kit.study.catalogue import NAMES
-from analytics_kit.study.metrics import check, clicks, clock, movement, scrolls, typing
+from analytics_kit.study.metrics import (
+    axis,
+    check,
+    clicks,
+    clock,
+    entropy,
+    line,
+    movement,
+    pairs,
+    scrolls,
+    strokes,
+    turning,
+    typing,
+)
 from analytics_kit.study.metrics.kernel import Floats, Ints, merge_equal_times
 
 if TYPE_CHECKING:
     from analytics_kit.study.events import EventTable
 
+ENTROPY = "sample_entropy"
+"""The metric that is settled at the merge, from `Measured.steps`."""
 _COUNTS: dict[Kind, str] = {
     "mouse_movement": "movement_count",
     "mouse_clicks": "click_event_count",
     "mouse_scrolls": "scroll_event_count",
     "keyboard": "keystroke_count",
 }
+_RATE, _RATE_OF = "click_rate_per_min", ("click_count", "completion_time_s")
+_PERMUTED = ("t", "x", "y", "key_class", "action", "key_number", "dx", "dy")
 
 
 class Grouped:
@@ -43,7 +61,7 @@ class Grouped:
         for i in check.unsorted(table.t, self.starts, self.ends):
             part = slice(self.starts[i], self.ends[i])
             order = np.argsort(table.t[part], kind="stable")
-            for name in ("t", "x", "y", "key_class"):
+            for name in _PERMUTED:
                 column = getattr(table, name)
                 if len(column):
                     column = column if column.flags.writeable else column.copy()
@@ -55,63 +73,142 @@ class Grouped:
             table.key = table.key.gather(everything)
 
 
-def evaluate(groups: Mapping[Kind, Grouped], trials: int, options: Options) -> dict[str, Floats]:
-    """A value per trial for every metric; NaN where the log can't say. Tables are sorted by time within trials."""
-    values = {name: np.full(trials, np.nan) for name in NAMES}
+class Measured:
+    """What becomes of the trials of a shard: `values`, an array for each metric, NaN where the log can't say.
 
-    def run(names: Sequence[str], chosen: Ints, measure: Callable[[Floats], None]) -> None:
-        out = np.full((trials, len(names)), np.nan)
+    `steps` (trials x entropy.STEPS) is what sample entropy is worked out from once all of the study is known; None
+    where that is not asked for.
+    """
+
+    def __init__(self, trials: int, wanted: Sequence[str] | None) -> None:
+        self.trials = trials
+        self.wanted = {*NAMES} if wanted is None else {*wanted}
+        self.needed = self.wanted | ({*_RATE_OF} if _RATE in self.wanted else set())
+        self.values = {name: np.full(trials, np.nan) for name in NAMES if name in self.needed}
+        self.steps: Floats | None = None
+
+    def take(self, names: Sequence[str], chosen: Ints | None, measure: Callable[[Floats], None]) -> None:
+        """Have `measure` fill an array of a row per trial, a column per name; trials not `chosen` (1) are NaN."""
+        if self.needed.isdisjoint(names):
+            return
+        out = np.full((self.trials, len(names)), np.nan)
         measure(out)
-        out[chosen == 0] = np.nan
+        if chosen is not None:
+            out[chosen == 0] = np.nan
         for position, name in enumerate(names):
-            values[name] = out[:, position]
+            if name in self.needed:
+                self.values[name] = out[:, position]
 
+    def finish(self) -> None:
+        """Add what is worked out from other metrics; what is not finite is NaN."""
+        if _RATE in self.needed:
+            count, time_s = (self.values[name] for name in _RATE_OF)
+            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+                self.values[_RATE] = 60 * count / time_s
+        self.values = {
+            name: np.where(np.isfinite(column), column, np.nan)
+            for name, column in self.values.items()
+            if name in self.wanted
+        }
+
+
+def evaluate(groups: Mapping[Kind, Grouped], trials: int, options: Options) -> Measured:
+    """Every metric that the options ask for. Tables are sorted by time within trials."""
+    measured = Measured(trials, options.metrics)
     for kind, name in _COUNTS.items():
-        if kind in groups:
-            group = groups[kind]
-            values[name] = np.where(group.present == 1, group.ends - group.starts, np.nan)
-    moves, presses = groups.get("mouse_movement"), groups.get("mouse_clicks")
-    moved, moved_starts, moved_ends = np.empty((3, 0)), np.zeros(trials, np.int64), np.zeros(trials, np.int64)
-    if moves is not None:
-        table = moves.table
-        moved, moved_starts, moved_ends = merge_equal_times(table.t, table.x, table.y, moves.starts, moves.ends)
-        run(movement.NAMES, moves.present, lambda out: movement.measure(
-            moved[0], moved[1], moved[2], moved_starts, moved_ends, options.idle_gap_s, options.hover_gap_s, out
-        ))  # fmt: skip
-    if presses is not None:
-        group, table = presses, presses.table
-        has_path = np.zeros(trials, np.int64) if moves is None else moves.present
-        run(clicks.NAMES, group.present, lambda out: clicks.measure(
-            table.t, table.x, table.y, group.starts, group.ends,
-            moved[0], moved[1], moved[2], moved_starts, moved_ends, has_path, out,
-        ))  # fmt: skip
+        if (group := groups.get(kind)) and name in measured.needed:
+            counts = _presses(group) if kind == "keyboard" else group.ends - group.starts
+            measured.values[name] = np.where(group.present == 1, counts, np.nan)
+    nothing = np.zeros(trials, np.int64)
+    moves, starts, ends = np.empty((3, 0)), nothing, nothing
+    movers = groups.get("mouse_movement")
+    if movers is not None:
+        table = movers.table
+        moves, starts, ends = merge_equal_times(table.t, table.x, table.y, movers.starts, movers.ends)
+        _movement(measured, options, moves, starts, ends, movers.present)
+    if clicked := groups.get("mouse_clicks"):
+        moved = nothing if movers is None else movers.present
+        _clicks(measured, options, clicked, moves, starts, ends, moved)
     if wheel := groups.get("mouse_scrolls"):
-        run(scrolls.NAMES, wheel.present, lambda out: scrolls.measure(
-            wheel.table.t, wheel.starts, wheel.ends, options.scroll_gap_s, out
+        rolled = wheel.table
+        measured.take(scrolls.NAMES, wheel.present, lambda out: scrolls.measure(
+            rolled.t, rolled.dx, rolled.dy, wheel.starts, wheel.ends, options.scroll_gap_s, out
         ))  # fmt: skip
     if keys := groups.get("keyboard"):
-        run(typing.NAMES, keys.present, lambda out: typing.measure(
-            keys.table.t, keys.table.key_class, keys.starts, keys.ends, out
-        ))  # fmt: skip
-    _clock(groups, trials, options, run)
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        rate = 60 * values["click_count"] / values["completion_time_s"]
-    values["click_rate_per_min"] = rate
-    for name, column in values.items():
-        values[name] = np.where(np.isfinite(column), column, np.nan)
-    return values
+        _keys(measured, options, keys)
+    _clock(measured, options, groups)
+    measured.finish()
+    return measured
 
 
-def _clock(
-    groups: Mapping[Kind, Grouped], trials: int, options: Options,
-    run: Callable[[Sequence[str], Ints, Callable[[Floats], None]], None],
+def _movement(
+    measured: Measured, options: Options, moves: Floats, starts: Ints, ends: Ints, present: Ints
 ) -> None:  # fmt: skip
-    present = [groups[kind] for kind in KINDS if kind in groups]
+    t, x, y = moves
+    measured.take(movement.NAMES, present, lambda out: movement.measure(
+        t, x, y, starts, ends, options.idle_gap_s, options.hover_gap_s, out
+    ))  # fmt: skip
+    measured.take(line.NAMES, present, lambda out: line.measure(
+        t, x, y, starts, ends, options.resample_s, options.idle_gap_s, options.flip_px, out
+    ))  # fmt: skip
+    measured.take(turning.NAMES, present, lambda out: turning.measure(x, y, starts, ends, out))
+    if ENTROPY in measured.needed:
+        measured.steps = np.full((measured.trials, entropy.STEPS), np.nan)
+        entropy.steps(t, x, starts, ends, measured.steps)
+
+
+def _clicks(
+    measured: Measured, options: Options, group: Grouped, moves: Floats, starts: Ints, ends: Ints, moved: Ints
+) -> None:
+    table = group.table
+    presses, first, last, tally = pairs.clicks(table.t, table.x, table.y, table.action, group.starts, group.ends)
+    measured.take(clicks.NAMES, group.present, lambda out: clicks.measure(
+        presses, first, last, tally, moves, starts, ends, moved, options.double_click_s, options.double_click_px,
+        options.rage_click_s, options.rage_click_px, options.drag_px, out,
+    ))  # fmt: skip
+    measured.take(axis.NAMES, group.present & moved, lambda out: axis.measure(
+        presses, first, last, moves, starts, ends, out
+    ))  # fmt: skip
+
+
+def _keys(measured: Measured, options: Options, group: Grouped) -> None:
+    table = group.table
+    t, code, number, starts, ends = table.t, table.key_class, table.key_number, group.starts, group.ends
+    if len(table.action):
+        released = np.full(len(t), np.nan)
+        rows = np.flatnonzero(table.action != pairs.RELEASE)
+        if len(number):
+            rows, released, starts, ends = pairs.keys(t, number, table.action, starts, ends)
+        else:
+            starts, ends = np.searchsorted(rows, starts), np.searchsorted(rows, ends)
+        t, code, number = t[rows], code[rows], number[rows] if len(number) else number
+        measured.take(strokes.NAMES, group.present, lambda out: strokes.measure(t, released, starts, ends, out))
+    measured.take(typing.NAMES, group.present, lambda out: typing.measure(
+        t, code, starts, ends, options.typing_pause_s, out
+    ))  # fmt: skip
+    if len(number):
+        measured.take(strokes.REPEAT_NAMES, group.present, lambda out: strokes.measure_repeats(
+            t, number, starts, ends, options.auto_repeat_s, out
+        ))  # fmt: skip
+
+
+def _presses(group: Grouped) -> Ints:
+    action = group.table.action
+    if not len(action):
+        return group.ends - group.starts
+    before = np.concatenate([[0], np.cumsum(action != pairs.RELEASE)])
+    return np.asarray(before[group.ends] - before[group.starts])
+
+
+def _clock(measured: Measured, options: Options, groups: Mapping[Kind, Grouped]) -> None:
+    present = [groups[kind] for kind in sorted(KINDS, key=lambda kind: kind == "keyboard") if kind in groups]
     if not present:
         return
     t = np.concatenate([group.table.t for group in present])
     shifts = np.cumsum([0, *(len(group.table.t) for group in present)])[:-1]
     starts = np.stack([group.starts + shift for group, shift in zip(present, shifts, strict=True)])
     ends = np.stack([group.ends + shift for group, shift in zip(present, shifts, strict=True)])
-    everyone = np.ones(trials, np.int64)
-    run(clock.NAMES, everyone, lambda out: clock.measure(t, starts, ends, options.activity_gap_s, out))
+    keyboard = len(present) - ("keyboard" in groups)
+    measured.take(clock.NAMES, None, lambda out: clock.measure(
+        t, starts, ends, keyboard, options.activity_gap_s, out
+    ))  # fmt: skip

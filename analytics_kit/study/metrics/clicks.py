@@ -1,35 +1,68 @@
-"""How the pointer clicked: pairs, hold times, intervals, and the straightness of the way from click to click.
+"""How did the pointer click: how often, how long, how soon again, and how straight from one click to the next?
 
-Conventions: rows of a trial ascending in time; odd rows (1st, 3rd, …) are presses, even ones releases.
+Conventions: presses as `pairs.clicks` gives them, ascending in time; movement rows with equal times merged.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from analytics_kit.study.metrics.kernel import Floats, Ints, distance, kernel, longest, median
+from analytics_kit.study.metrics.kernel import TICK_S, Floats, Ints, distance, kernel, known, longest, mean, median
 
 NAMES = (
     "time_to_first_click_s", "click_count", "unpaired_click_events", "click_hold_mean_s", "click_hold_median_s",
-    "inter_click_interval_median_s", "inter_click_path_efficiency",
+    "inter_click_interval_median_s", "double_click_count", "rage_click_count", "drag_count",
+    "pre_click_pause_median_s", "inter_click_path_efficiency",
 )  # fmt: skip
-
-
-@kernel
-def holds(t: Floats, scratch: Floats) -> Floats:
-    """Release - press of each pair."""
-    n = len(t) // 2
-    for k in range(n):
-        scratch[k] = t[2 * k + 1] - t[2 * k]
-    return scratch[:n]
 
 
 @kernel
 def press_intervals(t: Floats, scratch: Floats) -> Floats:
     """Time from press to press."""
-    n = (len(t) + 1) // 2 - 1
-    for k in range(n):
-        scratch[k] = t[2 * k + 2] - t[2 * k]
+    for k in range(1, len(t)):
+        scratch[k - 1] = t[k] - t[k - 1]
+    return scratch[: len(t) - 1]
+
+
+@kernel
+def double_clicks(t: Floats, x: Floats, y: Floats, longest_s: float, farthest_px: float) -> int:
+    """Pairs of presses not longer and not farther apart; no press is in two."""
+    count, k = 0, 1
+    while k < len(t):
+        if t[k] - t[k - 1] <= longest_s + TICK_S and distance(x[k - 1], y[k - 1], x[k], y[k]) <= farthest_px:
+            count += 1
+            k += 1
+        k += 1
+    return count
+
+
+@kernel
+def rage_clicks(t: Floats, x: Floats, y: Floats, within_s: float, within_px: float) -> int:
+    """Runs of three presses, each less far in time and in |dx| + |dy| from the one before; then anew."""
+    count, run = 0, 0
+    for k in range(len(t)):
+        close = (
+            run > 0
+            and t[k] - t[k - 1] < within_s - TICK_S
+            and abs(x[k] - x[k - 1]) + abs(y[k] - y[k - 1]) < within_px
+        )
+        run = run + 1 if close else 1
+        if run == 3:
+            count += 1
+            run = 0
+    return count
+
+
+@kernel
+def pauses_before(t: Floats, move_t: Floats, scratch: Floats) -> Floats:
+    """Time from the last movement row to each press that has one before it."""
+    n, j = 0, 0
+    for press in t:
+        while j < len(move_t) and move_t[j] <= press:
+            j += 1
+        if j > 0:
+            scratch[n] = press - move_t[j - 1]
+            n += 1
     return scratch[:n]
 
 
@@ -37,43 +70,54 @@ def press_intervals(t: Floats, scratch: Floats) -> Floats:
 def path_efficiency_between(t: Floats, x: Floats, y: Floats, move_t: Floats, move_x: Floats, move_y: Floats) -> float:
     """Mean over click-to-click segments of straight distance / length of the way by the points moved through."""
     total, segments, j = 0.0, 0, 0
-    for press in range(0, len(t) - 2, 2):
-        after = press + 2
-        px, py, length = x[press], y[press], 0.0
-        while j < len(move_t) and move_t[j] <= t[press]:
+    for k in range(1, len(t)):
+        px, py, length = x[k - 1], y[k - 1], 0.0
+        while j < len(move_t) and move_t[j] <= t[k - 1]:
             j += 1
-        while j < len(move_t) and move_t[j] < t[after]:
+        while j < len(move_t) and move_t[j] < t[k]:
             length += distance(px, py, move_x[j], move_y[j])
             px, py = move_x[j], move_y[j]
             j += 1
-        length += distance(px, py, x[after], y[after])
+        length += distance(px, py, x[k], y[k])
         if length > 0:
-            total += distance(x[press], y[press], x[after], y[after]) / length
+            total += distance(x[k - 1], y[k - 1], x[k], y[k]) / length
             segments += 1
     return total / segments if segments else np.nan
 
 
 @kernel
 def measure(
-    t: Floats, x: Floats, y: Floats, starts: Ints, ends: Ints,
-    move_t: Floats, move_x: Floats, move_y: Floats, move_starts: Ints, move_ends: Ints, moved: Ints, out: Floats,
+    presses: Floats, starts: Ints, ends: Ints, tally: Ints,
+    moves: Floats, move_starts: Ints, move_ends: Ints, moved: Ints,
+    double_s: float, double_px: float, rage_s: float, rage_px: float, drag_px: float, out: Floats,
 ) -> None:  # fmt: skip
     """Fill a row of `out` (NAMES) for each trial; `moved` is 1 where the trial has a movement file."""
-    scratch = np.empty(longest(starts, ends) + 1)
+    scratch = np.empty(longest(starts, ends))
     for i in range(len(starts)):
-        trial_t = t[starts[i] : ends[i]]
-        n = len(trial_t)
-        out[i, 1], out[i, 2] = n // 2, n % 2
+        start, end = starts[i], ends[i]
+        t, x, y = presses[0, start:end], presses[1, start:end], presses[2, start:end]
+        n = len(t)
+        out[i, 1], out[i, 2] = tally[i, 0], tally[i, 1]
+        out[i, 6] = double_clicks(t, x, y, double_s, double_px)
+        out[i, 7] = rage_clicks(t, x, y, rage_s, rage_px)
+        held = known(presses[3, start:end], scratch)
+        if len(held) > 0:
+            out[i, 3] = mean(held)
+            out[i, 4] = median(held)
+        if len(held) > 0 or tally[i, 0] + tally[i, 1] == 0:
+            drags = 0
+            for k in range(start, end):
+                drags += presses[4, k] > drag_px
+            out[i, 8] = drags
         if n == 0:
             continue
-        out[i, 0] = trial_t[0]
-        if n % 2 == 0:
-            held = holds(trial_t, scratch)
-            out[i, 3], out[i, 4] = held.mean(), median(held)
-        if n >= 3:
-            out[i, 5] = median(press_intervals(trial_t, scratch))
-            if moved[i]:
-                a, b = move_starts[i], move_ends[i]
-                out[i, 6] = path_efficiency_between(
-                    trial_t, x[starts[i] : ends[i]], y[starts[i] : ends[i]], move_t[a:b], move_x[a:b], move_y[a:b]
-                )
+        out[i, 0] = t[0]
+        if n > 1:
+            out[i, 5] = median(press_intervals(t, scratch))
+        if moved[i]:
+            a, b = move_starts[i], move_ends[i]
+            pauses = pauses_before(t, moves[0, a:b], scratch)
+            if len(pauses) > 0:
+                out[i, 9] = median(pauses)
+            if n > 1:
+                out[i, 10] = path_efficiency_between(t, x, y, moves[0, a:b], moves[1, a:b], moves[2, a:b])

@@ -15,8 +15,11 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Bytes = npt.NDArray[np.int8]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+TICK_PX = 1e-9
+"""Places that should be one differ by rounding; a difference so far below a pixel is none."""
 TICK_S = 1e-9
 """Gaps are differences of decimal fractions: 0.30 - 0.20 is a bit over 0.1. A gap is longer by more than this."""
 
@@ -36,7 +39,10 @@ def distance(x0: float, y0: float, x1: float, y1: float) -> float:
 
 @kernel
 def merge_equal_times(t: Floats, x: Floats, y: Floats, starts: Ints, ends: Ints) -> tuple[Floats, Ints, Ints]:
-    """Rows (t, x, y) of which equal times of a trial keep only the last; where each trial starts and ends in them."""
+    """Rows (t, x, y) of which equal times of a trial keep only the last; where each trial starts and ends in them.
+
+    What stands behind the last trial's end means nothing.
+    """
     merged = np.empty((3, len(t)))
     new_t, new_x, new_y = merged
     new_starts, new_ends = np.empty_like(starts), np.empty_like(ends)
@@ -48,7 +54,7 @@ def merge_equal_times(t: Floats, x: Floats, y: Floats, starts: Ints, ends: Ints)
             new_t[n], new_x[n], new_y[n] = t[row], x[row], y[row]
             n += row == last or t[row] != t[row + 1]
         new_ends[i] = n
-    return merged[:, :n], new_starts, new_ends
+    return merged, new_starts, new_ends
 
 
 @kernel
@@ -61,11 +67,36 @@ def longest(starts: Ints, ends: Ints) -> int:
 
 
 @kernel
+def known(values: Floats, scratch: Floats) -> Floats:
+    """The values that are not NaN."""
+    n = 0
+    for value in values:
+        if not np.isnan(value):
+            scratch[n] = value
+            n += 1
+    return scratch[:n]
+
+
+@kernel
+def mean(values: Floats) -> float:
+    """Mean of one value or more."""
+    total = 0.0
+    for value in values:
+        total += value
+    return float(total / len(values))
+
+
+@kernel
 def median(values: Floats) -> float:
     """Median of one value or more; they are left in another order."""
     middle = len(values) // 2
     upper = _select(values, middle)
-    return upper if len(values) % 2 else (values[:middle].max() + upper) / 2
+    if len(values) % 2:
+        return upper
+    lower = values[0]
+    for i in range(1, middle):
+        lower = max(lower, values[i])
+    return float((lower + upper) / 2)
 
 
 @kernel

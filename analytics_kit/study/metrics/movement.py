@@ -1,4 +1,4 @@
-"""How the pointer moved: length, time, speed, extent and deviation of the path of one trial.
+"""How far, how long and how fast did the pointer move, and where?
 
 Conventions: t in seconds, ascending, equal times merged; x, y in pixels, y as stored. Without rows all is NA.
 """
@@ -12,8 +12,8 @@ from analytics_kit.study.metrics.kernel import TICK_S, Floats, Ints, distance, e
 NAMES = (
     "path_length_px", "displacement_px", "path_efficiency", "initiation_time_s", "idle_time_s", "hover_count",
     "hover_time_s", "movement_time_s", "x_min_px", "x_max_px", "y_min_px", "y_max_px", "bounding_area_px2",
-    "speed_mean_px_s", "speed_median_px_s", "speed_max_px_s", "speed_max_time_s", "maximum_absolute_deviation_px",
-    "maximum_absolute_deviation_time_s", "area_under_curve_px2",
+    "speed_mean_px_s", "speed_median_px_s", "speed_max_px_s", "speed_max_time_s", "acceleration_max_px_s2",
+    "acceleration_max_time_s", "acceleration_min_px_s2",
 )  # fmt: skip
 
 
@@ -60,35 +60,15 @@ def speed_max(t: Floats, speed: Floats) -> tuple[float, float]:
 
 
 @kernel
-def maximum_absolute_deviation(t: Floats, x: Floats, y: Floats) -> tuple[float, float]:
-    """Signed deviation from the line through first and last point where it is largest (the first one), and its time.
-
-    The sign is mousetrap's: negative where the nearest point of the line has the larger y, all flipped if y falls
-    from first to last. If both points are one, deviations are distances to it.
-    """
-    last = len(x) - 1
-    dx, dy = x[last] - x[0], y[last] - y[0]
-    square = dx * dx + dy * dy
-    flip = -1.0 if dy < 0 else 1.0
-    best, at = 0.0, t[0]
-    for i in range(len(x)):
-        share = 0.0 if square == 0 else ((x[i] - x[0]) * dx + (y[i] - y[0]) * dy) / square
-        ideal_x, ideal_y = x[0] + share * dx, y[0] + share * dy
-        deviation = distance(x[i], y[i], ideal_x, ideal_y)
-        if deviation > abs(best):
-            best, at = (-flip if ideal_y > y[i] else flip) * deviation, t[i]
-    return best, at
-
-
-@kernel
-def area_under_curve(x: Floats, y: Floats) -> float:
-    """Signed area between path and line; mousetrap's sign, which depends on where the path ends."""
-    last = len(x) - 1
-    total = 0.0
-    for i in range(1, last):  # relative to the first point, where the sums are small
-        total += (x[i] - x[0]) * (y[i + 1] - y[0]) - (x[i + 1] - x[0]) * (y[i] - y[0])
-    dx, dy = x[last] - x[0], y[last] - y[0]
-    return -total / 2 if dx * dy > 0 else total / 2
+def accelerations(t: Floats, speed: Floats) -> tuple[float, float, float]:
+    """Largest change of speed at a point / time of the step to it, its time (the first one's), and the smallest."""
+    largest, at, smallest = -np.inf, np.nan, np.inf
+    for i in range(1, len(speed)):
+        acceleration = (speed[i] - speed[i - 1]) / (t[i] - t[i - 1])
+        if acceleration > largest:
+            largest, at = acceleration, t[i]
+        smallest = min(smallest, acceleration)
+    return largest, at, smallest
 
 
 @kernel
@@ -111,8 +91,8 @@ def _measure(
     out[12] = (out[9] - out[8]) * (out[11] - out[10])
     if last > 0:
         out[15], out[16] = speed_max(t, speed)
-        out[17], out[18] = maximum_absolute_deviation(t, x, y)
-        out[19] = area_under_curve(x, y)
+    if last > 1:
+        out[17], out[18], out[19] = accelerations(t, speed)
     if moved_s > 0:
         out[13] = length / moved_s
         out[14] = median(speed)

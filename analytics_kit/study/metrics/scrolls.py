@@ -1,21 +1,44 @@
-"""How the wheel turned: bursts, their time and rate. Rows of a trial ascend in time."""
+"""How did the wheel turn: in which bursts, how fast, and, where the log has the wheel's own steps, how far and back?
+
+Rows of a trial ascend in time.
+"""
 
 from __future__ import annotations
 
-from analytics_kit.study.metrics.kernel import Floats, Ints, kernel
+from analytics_kit.study.metrics.kernel import Floats, Ints, distance, kernel
+from analytics_kit.study.metrics.line import visit
 from analytics_kit.study.metrics.movement import gaps
 
-NAMES = ("scroll_burst_count", "scroll_time_s", "scroll_rate_per_s")
+NAMES = (
+    "scroll_burst_count", "scroll_time_s", "scroll_rate_per_s", "scroll_distance_px", "scroll_reversal_count",
+)  # fmt: skip
 
 
 @kernel
-def measure(t: Floats, starts: Ints, ends: Ints, scroll_gap_s: float, out: Floats) -> None:
-    """Fill a row of `out` (NAMES) for each trial. No rows: no burst, 0 s, rate NA."""
+def reversals(d: Floats) -> int:
+    """How often the wheel turned back; steps of 0 are none."""
+    way, at = (0.0, 0.0, 0.0, 0), 0.0
+    for step in d:
+        at += step
+        way = visit(way, at, 0.0)
+    return way[3]
+
+
+@kernel
+def measure(t: Floats, dx: Floats, dy: Floats, starts: Ints, ends: Ints, scroll_gap_s: float, out: Floats) -> None:
+    """Fill a row of `out` (NAMES) for each trial. No rows: no burst, 0 s, rate NA; dx and dy may be empty arrays."""
     for i in range(len(starts)):
-        trial_t = t[starts[i] : ends[i]]
+        start, end = starts[i], ends[i]
+        trial_t = t[start:end]
         n = len(trial_t)
         pauses, _, time_s = gaps(trial_t, scroll_gap_s)
         out[i, 0] = pauses + 1 if n else 0
         out[i, 1] = time_s
         if time_s > 0:
             out[i, 2] = n / time_s
+        if len(dx):
+            total = 0.0
+            for row in range(start, end):
+                total += distance(0.0, 0.0, dx[row], dy[row])
+            out[i, 3] = total
+            out[i, 4] = reversals(dx[start:end]) + reversals(dy[start:end])

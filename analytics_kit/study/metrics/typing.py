@@ -1,24 +1,26 @@
-"""How keys were pressed: rhythm, rate, words per minute and corrections.
+"""How were keys pressed: rhythm, rate, words per minute, corrections, pauses and bursts, and which classes of keys?
 
-Conventions: t of presses ascending in seconds; `code` is the key's class (keys.CODE), all that is needed of a key.
-Characters are letters, digits, punctuation and spaces.
+Conventions: t of presses ascending in seconds; `code` is the key's class (keys.CODE). Characters are letters, digits,
+punctuation and spaces.
 """
 
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-from analytics_kit.study.keys import CODE
-from analytics_kit.study.metrics.kernel import Floats, Ints, kernel, longest, median
+from analytics_kit.study.keys import CODE, KEY_CLASSES
+from analytics_kit.study.metrics.kernel import TICK_S, Bytes, Floats, Ints, kernel, longest, mean, median
 
 NAMES = (
     "inter_key_interval_mean_s", "inter_key_interval_median_s", "inter_key_interval_sd_s", "inter_key_interval_cv",
     "keystroke_rate_per_s", "words_per_minute_gross", "words_per_minute_net", "keystrokes_per_character",
-    "backspace_rate", "error_corrections_per_character",
+    "backspace_rate", "error_corrections_per_character", "correction_burst_count", "correction_burst_length_mean",
+    "typing_pause_count", "typing_pause_time_s", "p_burst_count", "p_burst_length_mean", "initial_pause_s",
+    *(f"key_share_{name}" for name in KEY_CLASSES),
 )  # fmt: skip
-_LAST_CHARACTER = CODE["space"]
-_BACKSPACE = CODE["backspace"]
+_CLASSES = len(KEY_CLASSES)
+_SHARES = len(NAMES) - _CLASSES
+_LAST_CHARACTER, _BACKSPACE, _DELETE = CODE["space"], CODE["backspace"], CODE["delete"]
 
 
 @kernel
@@ -30,33 +32,69 @@ def intervals(t: Floats, scratch: Floats) -> Floats:
 
 
 @kernel
-def sample_sd(values: Floats) -> float:
+def sample_sd(values: Floats, center: float) -> float:
     """Standard deviation with n - 1."""
-    mean, total = values.mean(), 0.0
+    total = 0.0
     for value in values:
-        total += (value - mean) ** 2
+        total += (value - center) ** 2
     return float(np.sqrt(total / (len(values) - 1)))
 
 
 @kernel
-def measure(t: Floats, code: npt.NDArray[np.int8], starts: Ints, ends: Ints, out: Floats) -> None:
-    """Fill a row of `out` (NAMES) for each trial that has keys."""
+def pauses(gaps: Floats, least_s: float) -> tuple[int, float]:
+    """Number and sum of the intervals that last `least_s` or longer."""
+    count, total = 0, 0.0
+    for gap in gaps:
+        if gap >= least_s - TICK_S:
+            count += 1
+            total += gap
+    return count, total
+
+
+@kernel
+def correction_bursts(code: Bytes) -> tuple[int, int]:
+    """Runs of backspace and delete, and the keys in them."""
+    bursts = keys = 0
+    for k in range(len(code)):
+        if code[k] == _BACKSPACE or code[k] == _DELETE:
+            bursts += k == 0 or (code[k - 1] != _BACKSPACE and code[k - 1] != _DELETE)
+            keys += 1
+    return bursts, keys
+
+
+@kernel
+def measure(t: Floats, code: Bytes, starts: Ints, ends: Ints, pause_s: float, out: Floats) -> None:
+    """Fill a row of `out` (NAMES) for each trial. Without keys all counts and sums are 0, the others NA."""
     scratch = np.empty(longest(starts, ends))
     for i in range(len(starts)):
         start, end = starts[i], ends[i]
         n = end - start
+        bursts, corrections = correction_bursts(code[start:end])
+        gaps = intervals(t[start:end], scratch)
+        out[i, 10] = bursts
+        if bursts > 0:
+            out[i, 11] = corrections / bursts
+        out[i, 12], out[i, 13] = pauses(gaps, pause_s)
+        out[i, 14] = out[i, 12] + 1 if n > 0 else 0
         if n == 0:
             continue
-        characters = backspaces = 0
+        out[i, 15] = n / out[i, 14]
+        out[i, 16] = t[start]
+        for k in range(_CLASSES):
+            out[i, _SHARES + k] = 0
         for k in range(start, end):
-            characters += code[k] <= _LAST_CHARACTER
-            backspaces += code[k] == _BACKSPACE
+            out[i, _SHARES + code[k]] += 1
+        characters = 0.0
+        for k in range(_LAST_CHARACTER + 1):
+            characters += out[i, _SHARES + k]
+        backspaces = out[i, _SHARES + _BACKSPACE]
+        for k in range(_CLASSES):
+            out[i, _SHARES + k] /= n
         left = characters - backspaces
-        gaps = intervals(t[start:end], scratch)
         if n >= 2:
-            out[i, 0] = gaps.mean()
+            out[i, 0] = mean(gaps)
         if n >= 3:
-            out[i, 2] = sample_sd(gaps)
+            out[i, 2] = sample_sd(gaps, out[i, 0])
             if out[i, 0] > 0:
                 out[i, 3] = out[i, 2] / out[i, 0]
         if n >= 2:

@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from analytics_kit.model import Options
+from analytics_kit.options import Options
 from analytics_kit.study.events import EventTable, MemberRows
 from analytics_kit.study.keys import CODE, key_class
-from analytics_kit.study.metrics import Grouped, evaluate
+from analytics_kit.study.metrics import ENTROPY, Grouped, evaluate
+from analytics_kit.study.metrics.entropy import sample_entropies
 
 KIND = {"moves": "mouse_movement", "clicks": "mouse_clicks", "scrolls": "mouse_scrolls", "keys": "keyboard"}
 
@@ -33,7 +34,14 @@ def measured_all(trials, **options):
         parts = [trial.get(name) for trial in trials]
         if any(part is not None for part in parts):
             groups[kind] = group(kind, parts)
-    return evaluate(groups, len(trials), Options.of(**options))
+    return settled(evaluate(groups, len(trials), Options.of(**options)))
+
+
+def settled(result):
+    """The values as the merge would settle them."""
+    if result.steps is not None:
+        result.values[ENTROPY] = sample_entropies(result.steps)
+    return result.values
 
 
 def measured(options=None, **trial):

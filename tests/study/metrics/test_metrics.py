@@ -4,87 +4,14 @@ import math
 
 import numpy as np
 import pytest
+from by_hand import EMPTY, EXPECTED, FULL, KEYS, NA, ONE, TWO
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from measuring import KIND, measured, measured_all
 
+from analytics_kit.options import Options
 from analytics_kit.study.catalogue import BY_NAME, CATALOGUE, NAMES
 
-NA = math.nan
-SAME = object()
-"""The value does not change."""
-
-# One trial, by hand. Of the two rows at 0.20 s the last counts for all that needs a path.
-MOVES = [(0.10, 10, 20), (0.15, 13, 24), (0.20, 99, 99), (0.20, 13, 36), (0.60, 21, 51), (0.65, 21, 44)]
-# steps: 3-4-5, 12 down, 8-15-17, 7 up: 5 + 12 + 17 + 7 = 41 px; from (10, 20) to (21, 44): (11, 24)
-STRAIGHT = math.sqrt(11**2 + 24**2)
-CLICKS = [(0.5, 10, 10), (0.6, 10, 10), (1.0, 40, 50), (1.2, 40, 50), (2.0, 40, 90), (2.6, 40, 90)]
-SCROLLS = [(1.0, 5, 5), (1.1, 5, 5), (1.2, 5, 5), (2.0, 5, 5), (2.2, 5, 5)]
-KEYS = [(1.0, "a"), (1.2, "b"), (1.6, "Key.backspace"), (1.7, "c"), (2.5, " ")]
-FULL = {"moves": MOVES, "clicks": CLICKS, "scrolls": SCROLLS, "keys": KEYS}
-# The movement rows between the clicks at 0.5 s and 1.0 s are those at 0.60 and 0.65 s.
-FIRST_WAY = math.hypot(11, 41) + 7 + math.hypot(19, 6)
-EFFICIENCY = (50 / FIRST_WAY + 40 / 40) / 2
-
-# metric: (empty files, one event of each kind, two events of each kind, by hand)
-ONE = {"moves": [(0.5, 3, 4)], "clicks": [(0.7, 3, 4)], "scrolls": [(0.8, 0, 0)], "keys": [(0.9, "a")]}
-TWO = {
-    "moves": [(0.5, 3, 4), (0.6, 6, 8)], "clicks": [(0.7, 3, 4), (0.75, 3, 4)], "scrolls": [(0.8, 0, 0), (0.9, 0, 0)],
-    "keys": [(1.0, "a"), (1.5, "b")],
-}  # fmt: skip
-EXPECTED = {
-    "movement_count": (0, 1, 2, 6),
-    "click_event_count": (0, 1, 2, 6),
-    "scroll_event_count": (0, 1, 2, 5),
-    "keystroke_count": (0, 1, 2, 5),
-    "completion_time_s": (NA, 0.9, 1.5, 2.6),
-    "time_to_first_event_s": (NA, 0.5, 0.5, 0.1),
-    "time_to_first_click_s": (NA, 0.7, 0.7, 0.5),
-    "active_time_s": (NA, 0.4, 1.0, 2.5),
-    "path_length_px": (NA, 0, 5, 41),
-    "displacement_px": (NA, 0, 5, STRAIGHT),
-    "path_efficiency": (NA, NA, 1, STRAIGHT / 41),
-    "initiation_time_s": (NA, 0.5, 0.5, 0.1),
-    "idle_time_s": (NA, 0, 0, 0.4),
-    "hover_count": (NA, 0, 0, 1),
-    "hover_time_s": (NA, 0, 0, 0.4),
-    "movement_time_s": (NA, 0, 0.1, 0.15),
-    "x_min_px": (NA, 3, 3, 10),
-    "x_max_px": (NA, 3, 6, 21),
-    "y_min_px": (NA, 4, 4, 20),
-    "y_max_px": (NA, 4, 8, 51),
-    "bounding_area_px2": (NA, 0, 12, 11 * 31),
-    "speed_mean_px_s": (NA, NA, 50, 41 / 0.15),
-    "speed_median_px_s": (NA, NA, 50, 120),  # of 100, 240, 42.5 and 140
-    "speed_max_px_s": (NA, NA, 50, 240),
-    "speed_max_time_s": (NA, NA, 0.55, 0.175),
-    "maximum_absolute_deviation_px": (NA, NA, 0, 104 / STRAIGHT),  # at (13, 36): 11·16 - 24·3 = 104
-    "maximum_absolute_deviation_time_s": (NA, NA, 0.5, 0.2),
-    "area_under_curve_px2": (NA, NA, 0, 62),  # ½ (36 - 83 - 77) = -62, negated as the end has larger x and y
-    "click_count": (0, 0, 1, 3),
-    "unpaired_click_events": (0, 1, 0, 0),
-    "click_hold_mean_s": (NA, NA, 0.05, 0.3),  # 0.1, 0.2, 0.6
-    "click_hold_median_s": (NA, NA, 0.05, 0.2),
-    "inter_click_interval_median_s": (NA, NA, NA, 0.75),  # 0.5, 1.0
-    "click_rate_per_min": (NA, 0, 1 / 1.5 * 60, 3 / 2.6 * 60),
-    "inter_click_path_efficiency": (NA, NA, NA, EFFICIENCY),
-    "scroll_burst_count": (0, 1, 1, 2),
-    "scroll_time_s": (0, 0, 0.1, 0.4),
-    "scroll_rate_per_s": (NA, NA, 20, 12.5),
-    "scroll_distance_px": (NA, NA, NA, NA),
-    "scroll_reversal_count": (NA, NA, NA, NA),
-    "inter_key_interval_mean_s": (NA, NA, 0.5, 0.375),  # 0.2, 0.4, 0.1, 0.8
-    "inter_key_interval_median_s": (NA, NA, 0.5, 0.3),
-    "inter_key_interval_sd_s": (NA, NA, NA, math.sqrt(0.2875 / 3)),
-    "inter_key_interval_cv": (NA, NA, NA, math.sqrt(0.2875 / 3) / 0.375),
-    "keystroke_rate_per_s": (NA, NA, 2, 4 / 1.5),
-    "words_per_minute_gross": (NA, NA, 24, 24),  # 12 · 3 characters more / 1.5 s
-    "words_per_minute_net": (NA, NA, 24, 16),
-    "keystrokes_per_character": (NA, 1, 1, 5 / 3),
-    "backspace_rate": (NA, 0, 0, 0.2),
-    "error_corrections_per_character": (NA, 0, 0, 1 / 3),
-}
-EMPTY = {"moves": [], "clicks": [], "scrolls": [], "keys": []}
 each_metric = pytest.mark.parametrize("name", NAMES)
 
 
@@ -120,10 +47,11 @@ def test_na_without_the_files_it_needs(name):
         check(measured(**needed)[name], EXPECTED[name][3])
 
 
+SECONDS = sorted({option for metric in CATALOGUE for option in metric.thresholds if option.endswith("_s")})
 PLACES = {"x_min_px": "x", "x_max_px": "x", "y_min_px": "y", "y_max_px": "y"}
 MOMENTS = {
     "completion_time_s", "time_to_first_event_s", "time_to_first_click_s", "initiation_time_s", "speed_max_time_s",
-    "maximum_absolute_deviation_time_s",
+    "maximum_absolute_deviation_time_s", "acceleration_max_time_s", "initial_pause_s",
 }  # fmt: skip
 
 
@@ -150,20 +78,22 @@ def test_shift_of_time(name):
     expected = EXPECTED[name][3] + (5 if name in MOMENTS else 0)
     if name == "click_rate_per_min":
         expected = 3 / 7.6 * 60
+    if name == "average_deviation_px":
+        expected *= 66 / 566  # at rest from 0 s on
     close(measured(**moved(FULL, dt=5))[name], expected)
 
 
 @each_metric
 def test_scale_of_space(name):
-    power = {"px": 1, "px2": 2, "px/s": 1}.get(BY_NAME[name].unit, 0)
+    power = {"px": 1, "px2": 2, "px/s": 1, "px/s2": 1, "rad/px": -1}.get(BY_NAME[name].unit, 0)
     close(measured(**moved(FULL, scale=3))[name], EXPECTED[name][3] * 3**power)
 
 
 @each_metric
 def test_scale_of_time(name):
     """In slow motion, thresholds slowed with it, all times are longer and all rates lower."""
-    power = {"s": 1, "px/s": -1, "1/s": -1, "1/min": -1, "wpm": -1}.get(BY_NAME[name].unit, 0)
-    thresholds = {"idle_gap_s": 0.2, "hover_gap_s": 0.5, "scroll_gap_s": 0.4, "activity_gap_s": 4.0}
+    power = {"s": 1, "px/s": -1, "px/s2": -2, "1/s": -1, "1/min": -1, "wpm": -1}.get(BY_NAME[name].unit, 0)
+    thresholds = {option: 2 * getattr(Options(), option) for option in SECONDS}
     close(measured(thresholds, **moved(FULL, slower=2))[name], EXPECTED[name][3] * 2.0**power)
 
 

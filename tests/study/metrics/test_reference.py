@@ -86,7 +86,7 @@ PROCESS = """
 import json, sys
 import numba
 assert numba.config.DISABLE_JIT
-from analytics_kit.model import Options
+from analytics_kit.options import Options
 from analytics_kit.study import pipeline
 from analytics_kit.study.catalogue import NAMES
 from analytics_kit.study.result import StudyResult

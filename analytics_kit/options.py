@@ -1,0 +1,113 @@
+"""What can a user ask of the processing of a study? One frozen set of checked options."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from analytics_kit.errors import SettingsError, nearest
+from analytics_kit.model import Kind
+
+
+def _names(value: object) -> object:
+    return (value,) if isinstance(value, str | int) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Pixels = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Limit = Annotated[int, Field(ge=1, le=2**60)]
+
+
+class Options(BaseModel):
+    """What `submit` and `process` may be told about a study; part of the result key and the provenance."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True, use_attribute_docstrings=True)
+
+    format: Literal["auto", "fulcrum"] = "auto"
+    """How the log is laid out."""
+    keys: Literal["class", "full"] = "class"
+    """`"class"` keeps only the class of each key (letter, digit, …); `"full"` keeps what was typed."""
+    participants: Names | None = None
+    """Only these participants."""
+    tasks: Names | None = None
+    """The task names: settles where a folder's task ends and its factor begins, and chooses only these."""
+    factors: Names | None = None
+    """The factor names: like `tasks`."""
+    kinds: Mapping[str, Kind] | None = None
+    """Kind of each file (name without .csv) where the log itself does not tell it."""
+    metrics: Names | None = None
+    """Only these columns of metrics; None gives all."""
+    on_error: Literal["skip", "raise"] = "skip"
+    """What unreadable rows and files do: be listed in `result.issues`, or end the work."""
+    idle_gap_s: Seconds = 0.1
+    """A gap between movement rows longer than this is idle time."""
+    activity_gap_s: Seconds = 2.0
+    """A gap between any two events up to this counts as activity."""
+    hover_gap_s: Seconds = 0.25
+    """A gap between movement rows longer than this is a hover."""
+    scroll_gap_s: Seconds = 0.2
+    """Scroll rows no further apart than this belong to one burst."""
+    typing_pause_s: Seconds = 2.0
+    """From one key to the next as long as this or longer is a pause, which ends a burst of typing."""
+    auto_repeat_s: Seconds = 0.05
+    """The same key again within this time is taken for auto-repeat."""
+    double_click_s: Seconds = 0.5
+    """Two presses no further apart than this, and than `double_click_px`, are a double click."""
+    double_click_px: Pixels = 4.0
+    """See `double_click_s`."""
+    drag_px: Pixels = 4.0
+    """A press that is released farther away than this is a drag."""
+    rage_click_s: Seconds = 1.0
+    """Three presses, each less than this and less than `rage_click_px` from the one before, are rage."""
+    rage_click_px: Pixels = 30.0
+    """See `rage_click_s`; sideways and up or down together."""
+    resample_s: Annotated[Seconds, Field(ge=0.001)] = 0.01
+    """Average deviation and flips look at where the pointer was this often, at rest in gaps that are idle time."""
+    flip_px: Pixels = 0.0
+    """Only a way of more than this in one direction can be a flip."""
+    max_raw_bytes: Limit = 200 * 10**9
+    """A ZIP that would inflate to more, ZIPs in it included, is refused as unsafe."""
+    max_member_bytes: Limit = 20 * 10**9
+    """A ZIP with a file that would inflate to more is refused."""
+    max_members: Limit = 2_000_000
+    """A ZIP of more files is refused."""
+    max_ratio: Limit = 250
+    """A ZIP that would inflate to more than so many times its packed size, and to more than 64 MB, is refused."""
+    max_nesting: Annotated[int, Field(ge=0, le=8)] = 1
+    """A ZIP inside more than so many other ZIPs is refused, and all of the study with it."""
+    max_name_length: Limit = 1024
+    """A ZIP with a file whose name has more bytes is refused."""
+
+    @classmethod
+    def of(cls, **options: Any) -> Options:
+        """Checked options. Raises SettingsError that names the option and the nearest known one."""
+        try:
+            return cls(**options)
+        except ValidationError as error:
+            raise SettingsError(_complaint(error, list(cls.model_fields))) from None
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object from which `Options.of` makes equal options."""
+        return self.model_dump(mode="json")
+
+
+Options.__doc__ = "\n\n".join(
+    [
+        f"{Options.__doc__}\n\nParameters\n----------",
+        *(f"{name}={field.default!r}\n    {field.description}" for name, field in Options.model_fields.items()),
+    ]
+)
+
+
+def _complaint(error: ValidationError, known: list[str]) -> str:
+    lines = []
+    for problem in error.errors():
+        name = str(problem["loc"][0]) if problem["loc"] else "options"
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"Unknown option {name!r}.{nearest(name, known)}")
+        else:
+            lines.append(f"Option {name!r} can't be {problem['input']!r}: {problem['msg']}.")
+    return " ".join(lines)

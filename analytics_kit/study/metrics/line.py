@@ -1,0 +1,151 @@
+"""How far did the pointer stray from the straight line between its first and its last point?
+
+Conventions: t in seconds, ascending, equal times merged; x, y in pixels, y as stored. Signs are mousetrap's: negative
+where the nearest point of the line has the larger y, all flipped if y falls from first to last point.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from analytics_kit.study.metrics.kernel import TICK_PX, TICK_S, Floats, Ints, distance, kernel
+
+NAMES = (
+    "maximum_absolute_deviation_px", "maximum_absolute_deviation_time_s", "maximum_deviation_above_px",
+    "maximum_deviation_below_px", "area_under_curve_px2", "average_deviation_px", "x_flips", "y_flips",
+)  # fmt: skip
+Way = tuple[float, float, float, int]
+
+
+@kernel
+def axis(x: Floats, y: Floats) -> tuple[float, float, float]:
+    """(a, b, flip): with p and q the way from the first point, a·q - b·p is the deviation, up to its sign if a is 0.
+
+    `flip` is 0 if first and last point are one; deviations are distances to it then.
+    """
+    last = len(x) - 1
+    dx, dy = x[last] - x[0], y[last] - y[0]
+    length = np.sqrt(dx * dx + dy * dy)
+    if length == 0:
+        return 0.0, 0.0, 0.0
+    flip = -1.0 if dy < 0 else 1.0
+    sign = -flip if dx < 0 else flip
+    return sign * dx / length, sign * dy / length, flip
+
+
+@kernel
+def deviation(p: float, q: float, line: tuple[float, float, float]) -> float:
+    """Signed distance of the point that lies p and q from the first one to the line."""
+    a, b, flip = line
+    if a != 0:
+        return a * q - b * p
+    if flip != 0:  # of points beside a vertical line none is above it
+        return flip * abs(p)
+    away = distance(0.0, 0.0, p, q)
+    return -away if q < 0 else away
+
+
+@kernel
+def maximum_deviations(t: Floats, x: Floats, y: Floats) -> tuple[float, float, float, float]:
+    """The deviation largest whatever its sign, its time (both of the first one), the largest, the smallest."""
+    line = axis(x, y)
+    best, at, above, below = 0.0, t[0], 0.0, 0.0
+    for i in range(len(x)):
+        strayed = deviation(x[i] - x[0], y[i] - y[0], line)
+        above, below = max(above, strayed), min(below, strayed)
+        if abs(strayed) > abs(best):
+            best, at = strayed, t[i]
+    return best, at, above, below
+
+
+@kernel
+def area_under_curve(x: Floats, y: Floats) -> float:
+    """Signed area between path and line; mousetrap's sign, which depends on where the path ends."""
+    last = len(x) - 1
+    total = 0.0
+    for i in range(1, last):  # relative to the first point, where the sums are small
+        total += (x[i] - x[0]) * (y[i + 1] - y[0]) - (x[i + 1] - x[0]) * (y[i] - y[0])
+    dx, dy = x[last] - x[0], y[last] - y[0]
+    return -total / 2 if dx * dy > 0 else total / 2
+
+
+@kernel
+def visit(way: Way, now: float, least: float) -> Way:
+    """Go on to another place: where it is, the run in one direction, the last run longer than `least`, turns so far.
+
+    Standing still ends no run. A run counts as soon as it is long enough.
+    """
+    at, run, kept, turns = way
+    step = now - at
+    if abs(step) <= TICK_PX:
+        return way
+    if (step > 0 and run < 0) or (step < 0 and run > 0):
+        run = 0.0
+    run += step
+    if abs(run) > least:
+        turns += (run > 0 and kept < 0) or (run < 0 and kept > 0)
+        kept = run
+    return now, run, kept, turns
+
+
+@kernel
+def resampled(
+    t: Floats, x: Floats, y: Floats, step_s: float, hold_gap_s: float, flip_px: float
+) -> tuple[float, int, int]:
+    """Average deviation, x flips and y flips of the path as it was at every `step_s` from 0 s on, and at its end.
+
+    In a gap longer than `hold_gap_s` the pointer rests until half of that before the gap's end; so does it before the
+    first row. The path is not laid out, however long it lasts: between two rows its points lie on a line, where the
+    deviation is linear and only the first and the last point can be a turn.
+    """
+    line, last = axis(x, y), len(t) - 1
+    origin = 0.0 if t[0] > 0 else t[0]
+    per_s, slack = 1 / step_s, TICK_S / step_s
+    point = np.ceil((t[0] - origin) * per_s - slack)
+    total, here = 0.0, 0.0  # at the first row, and before it, there is no deviation
+    x_way, y_way = (x[0], 0.0, 0.0, 0), (y[0], 0.0, 0.0, 0)
+    for i in range(last):
+        start, end = t[i], t[i + 1]
+        dx, dy = x[i + 1] - x[i], y[i + 1] - y[i]
+        there = deviation(x[i + 1] - x[0], y[i + 1] - y[0], line)
+        following = np.ceil((end - origin) * per_s - slack)
+        moving = point
+        if end - start > hold_gap_s + TICK_S:
+            start = end - hold_gap_s / 2
+            moving = max(point, np.ceil((start - origin) * per_s - slack))
+            if moving > point:
+                total += (moving - point) * here
+                x_way, y_way = visit(x_way, x[i], flip_px), visit(y_way, y[i], flip_px)
+        count = following - moving
+        if count > 0:
+            each = step_s / (end - start)
+            first = (origin + moving * step_s - start) / (end - start)
+            final = first + (count - 1) * each
+            if line[0] != 0:
+                total += count * (here + (first + final) / 2 * (there - here))
+            else:
+                for k in range(int(count)):
+                    share = first + k * each
+                    total += deviation(x[i] - x[0] + share * dx, y[i] - y[0] + share * dy, line)
+            for share in (first, final):
+                x_way, y_way = visit(x_way, x[i] + share * dx, flip_px), visit(y_way, y[i] + share * dy, flip_px)
+        point, here = following, there
+    x_way, y_way = visit(x_way, x[last], flip_px), visit(y_way, y[last], flip_px)
+    return (total + here) / (point + 1), x_way[3], y_way[3]
+
+
+@kernel
+def measure(
+    t: Floats, x: Floats, y: Floats, starts: Ints, ends: Ints, step_s: float, hold_gap_s: float, flip_px: float,
+    out: Floats,
+) -> None:  # fmt: skip
+    """Fill a row of `out` (NAMES) for each trial that has two rows or more; of one row the path has no flips."""
+    for i in range(len(starts)):
+        start, end = starts[i], ends[i]
+        if end - start == 1:
+            out[i, 6], out[i, 7] = 0, 0
+        elif end - start > 1:
+            a, b, c = t[start:end], x[start:end], y[start:end]
+            out[i, 0], out[i, 1], out[i, 2], out[i, 3] = maximum_deviations(a, b, c)
+            out[i, 4] = area_under_curve(b, c)
+            out[i, 5], out[i, 6], out[i, 7] = resampled(a, b, c, step_s, hold_gap_s, flip_px)
