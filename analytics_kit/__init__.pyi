@@ -21,6 +21,8 @@ from .errors import (
 from .job import Job
 from .model import JobStatus, Progress
 from .options import Options
+from .study.metric_list import metrics
+from .study.mousetrap import mousetrap_measures
 from .study.result import StudyResult, load
 from .study.sample import sample_study
 from .together import as_completed, gather
@@ -58,6 +60,8 @@ __all__ = [
     "health",
     "jobs",
     "load",
+    "metrics",
+    "mousetrap_measures",
     "plot",
     "process",
     "queue_status",

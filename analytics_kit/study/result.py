@@ -17,8 +17,11 @@ import pyarrow.parquet as pq
 from analytics_kit.errors import ResultExpiredError, SettingsError, StoreError, nearest
 from analytics_kit.model import KINDS, RESULT_TTL_S, SCHEMA_VERSION
 from analytics_kit.study.catalogue import BY_NAME, EVENT_COLUMNS, HEAD_COLUMNS, TRIAL_COLUMNS, TRIAL_INDEX
+from analytics_kit.study.groups import bimodality_coefficient, digraph_latencies
 from analytics_kit.study.reading import read_events
 from analytics_kit.study.store import MANIFEST, Store
+
+_GROUPS = ("participant", "task", "factor")
 
 
 class StudyResult:
@@ -108,6 +111,37 @@ class StudyResult:
             columns[name] = groups[name].sum(min_count=1) if BY_NAME[name].is_count else groups[name].mean()
         return pd.DataFrame(columns).reset_index()
 
+    def bimodality(self, by: str = "factor") -> pd.DataFrame:
+        """A row per participant, task or factor (`by`), a column per metric: its bimodality coefficient over trials.
+
+        See `groups.bimodality_coefficient`. NaN below 4 trials with a value, and where all values are equal.
+        """
+        if by not in _GROUPS:
+            raise SettingsError(
+                f"Trials can't be grouped by {by!r}.{nearest(by, _GROUPS)}", hint=f"Group by {', '.join(_GROUPS)}."
+            )
+        metrics = [name for name in self.trials.columns if name in BY_NAME]
+        groups = self.trials.groupby(by, dropna=False, sort=False)
+        return groups[metrics].agg(bimodality_coefficient).astype("float64").reset_index()
+
+    @property
+    def digraphs(self) -> pd.DataFrame:
+        """A row per trial and pair of keys that follow each other: how often, and the times from press to press.
+
+        The trial columns, key, next_key, count (Int64), latency_mean_s, latency_median_s, latency_sd_s (NaN for one).
+        Raises SettingsError where the keys were not kept.
+        """
+        if self.provenance["options"]["keys"] != "full":
+            raise SettingsError(
+                "Which keys were pressed is not known, only their classes.",
+                hint='Process the study with keys="full", which keeps what was typed.',
+            )
+        keys = self._stored("keyboard", None, ["t_s", "key"])
+        pairs = digraph_latencies(keys, TRIAL_INDEX)
+        rows = pairs.pop(TRIAL_INDEX).to_numpy(np.int64)
+        trials = self.trials[list(TRIAL_COLUMNS)].take(rows).reset_index(drop=True)
+        return pd.concat([trials, pairs.astype({"count": "Int64"})], axis=1)
+
     @property
     def summary(self) -> dict[str, Any]:
         """Counts: participants, sessions, tasks, factors, trials, events per kind, rows in, kept and dropped, …"""
@@ -164,6 +198,10 @@ class StudyResult:
                 )
         chosen = self._rows_of({"participant": participant, "task": task, "factor": factor, "trial": trial})
         stored = [name for name in wanted if name in EVENT_COLUMNS[kind]]
+        return self._named(self._stored(kind, chosen, stored), wanted, stored)
+
+    def _stored(self, kind: str, chosen: list[int] | None, stored: Sequence[str]) -> pd.DataFrame:
+        """Columns of the events of the chosen rows of `trials` (None: all), with the number of that row."""
         tables = []
         for part in self._manifest["parts"]:
             if part["kind"] != kind:
@@ -175,7 +213,11 @@ class StudyResult:
                     continue
             with self._open(part["path"]) as file:
                 tables.append(read_events(file, kind, inside, stored))
-        return self._named(tables, wanted, stored)
+        if tables:
+            return _frame(pa.concat_tables(tables))
+        numbers = {name: pa.float64() for name in stored if name.endswith(("_s", "_px"))}
+        types = {TRIAL_INDEX: pa.int32()} | {name: numbers.get(name, pa.string()) for name in stored}
+        return _frame(pa.table({name: pa.array([], kind) for name, kind in types.items()}))
 
     def _rows_of(self, choice: dict[str, object]) -> list[int] | None:
         """Rows of the trials chosen; None for all."""
@@ -187,15 +229,8 @@ class StudyResult:
                 mask &= self.trials[name].isin(asked).to_numpy(bool)
         return None if mask.all() else [int(i) for i in np.flatnonzero(mask)]
 
-    def _named(self, tables: list[pa.Table], wanted: Sequence[str], stored: Sequence[str]) -> pd.DataFrame:
-        """One DataFrame with the trials' names beside the events."""
-        numbers = [name for name in stored if name.endswith(("_s", "_px"))]
-        if tables:
-            table = pa.concat_tables(tables)
-        else:
-            types = {TRIAL_INDEX: pa.int32(), **{n: pa.float64() if n in numbers else pa.string() for n in stored}}
-            table = pa.table({name: pa.array([], kind) for name, kind in types.items()})
-        frame = _frame(table)
+    def _named(self, frame: pd.DataFrame, wanted: Sequence[str], stored: Sequence[str]) -> pd.DataFrame:
+        """The events with the trials' names beside them."""
         rows = frame[TRIAL_INDEX].to_numpy(np.int64)
         columns = {
             name: frame[name] if name in stored else self.trials[name].take(rows).reset_index(drop=True)

@@ -31,6 +31,13 @@ def kernel(function: Function) -> Function:
     return compiled
 
 
+def literal_kernel(function: Function) -> Function:
+    """As `kernel`, with every operation in the order in which it is written, to round as another program does."""
+    compile_: Any = numba.njit(cache=True, nogil=True, error_model="numpy")
+    compiled: Function = compile_(function)
+    return compiled
+
+
 @kernel
 def distance(x0: float, y0: float, x1: float, y1: float) -> float:
     """Distance of two points."""

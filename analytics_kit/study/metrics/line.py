@@ -14,33 +14,27 @@ NAMES = (
     "maximum_absolute_deviation_px", "maximum_absolute_deviation_time_s", "maximum_deviation_above_px",
     "maximum_deviation_below_px", "area_under_curve_px2", "average_deviation_px", "x_flips", "y_flips",
 )  # fmt: skip
+Line = tuple[float, float, float]
 Way = tuple[float, float, float, int]
 
 
 @kernel
-def axis(x: Floats, y: Floats) -> tuple[float, float, float]:
-    """(a, b, flip): with p and q the way from the first point, a·q - b·p is the deviation, up to its sign if a is 0.
-
-    `flip` is 0 if first and last point are one; deviations are distances to it then.
-    """
+def straight(x: Floats, y: Floats) -> Line:
+    """The line from first to last point: its dx and dy, and 1 / length with the sign that deviations get."""
     last = len(x) - 1
     dx, dy = x[last] - x[0], y[last] - y[0]
-    length = np.sqrt(dx * dx + dy * dy)
-    if length == 0:
-        return 0.0, 0.0, 0.0
-    flip = -1.0 if dy < 0 else 1.0
-    sign = -flip if dx < 0 else flip
-    return sign * dx / length, sign * dy / length, flip
+    length = distance(x[0], y[0], x[last], y[last])
+    return dx, dy, (-1.0 if dy < 0 else 1.0) * (-1.0 if dx < 0 else 1.0) / length
 
 
 @kernel
-def deviation(p: float, q: float, line: tuple[float, float, float]) -> float:
-    """Signed distance of the point that lies p and q from the first one to the line."""
-    a, b, flip = line
-    if a != 0:
-        return a * q - b * p
-    if flip != 0:  # of points beside a vertical line none is above it
-        return flip * abs(p)
+def deviation(p: float, q: float, line: Line) -> float:
+    """Signed distance to the line of the point that lies p and q from the first one, or to that if it is the last."""
+    dx, dy, scale = line
+    if dx != 0:
+        return (dx * q - dy * p) * scale  # exactly 0 on the line where pixels are whole
+    if dy != 0:  # of points beside a vertical line none is above it
+        return -abs(p) if dy < 0 else abs(p)
     away = distance(0.0, 0.0, p, q)
     return -away if q < 0 else away
 
@@ -48,7 +42,7 @@ def deviation(p: float, q: float, line: tuple[float, float, float]) -> float:
 @kernel
 def maximum_deviations(t: Floats, x: Floats, y: Floats) -> tuple[float, float, float, float]:
     """The deviation largest whatever its sign, its time (both of the first one), the largest, the smallest."""
-    line = axis(x, y)
+    line = straight(x, y)
     best, at, above, below = 0.0, t[0], 0.0, 0.0
     for i in range(len(x)):
         strayed = deviation(x[i] - x[0], y[i] - y[0], line)
@@ -98,7 +92,7 @@ def resampled(
     first row. The path is not laid out, however long it lasts: between two rows its points lie on a line, where the
     deviation is linear and only the first and the last point can be a turn.
     """
-    line, last = axis(x, y), len(t) - 1
+    line, last = straight(x, y), len(t) - 1
     origin = 0.0 if t[0] > 0 else t[0]
     per_s, slack = 1 / step_s, TICK_S / step_s
     point = np.ceil((t[0] - origin) * per_s - slack)

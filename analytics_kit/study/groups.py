@@ -1,0 +1,45 @@
+"""What can be said of many trials or many keys together: bimodality of a metric, latencies of pairs of keys."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import pandas as pd
+
+LEAST = 4
+"""With fewer values the coefficient's formula divides by 0."""
+
+
+def bimodality_coefficient(values: pd.Series) -> float:
+    """(skewness² + 1) / (excess kurtosis + 3 (n - 1)² / ((n - 2) (n - 3))), both corrected for bias.
+
+    Between 0 and 1; a uniform distribution has 5/9, and more hints at two modes (Pfister et al. 2013). NA values are
+    left out; NaN for fewer than 4 values, and where all are equal.
+    """
+    known = values.dropna().astype("float64")
+    n = len(known)
+    if n < LEAST or known.min() == known.max():
+        return float("nan")
+    skewness, kurtosis = cast(float, known.skew()), cast(float, known.kurt())
+    return float((skewness**2 + 1) / (kurtosis + 3 * (n - 1) ** 2 / ((n - 2) * (n - 3))))
+
+
+def digraph_latencies(keys: pd.DataFrame, trial: str) -> pd.DataFrame:
+    """A row per trial, key and next key: `count`, `latency_mean_s`, `latency_median_s`, `latency_sd_s` (n - 1).
+
+    `keys` has a row per press: the column `trial`, `t_s` ascending within trials, `key`. A latency is the time from
+    press to press. Rows are in the order in which pairs first occur.
+    """
+    following = keys.shift(-1)
+    pairs = pd.DataFrame(
+        {
+            trial: keys[trial],
+            "key": keys["key"],
+            "next_key": following["key"],
+            "latency": following["t_s"] - keys["t_s"],
+        }
+    )[keys[trial] == following[trial]]
+    groups = pairs.groupby([trial, "key", "next_key"], sort=False)["latency"]
+    return groups.agg(
+        count="count", latency_mean_s="mean", latency_median_s="median", latency_sd_s="std"
+    ).reset_index()
