@@ -42,8 +42,9 @@ def mousetrap_measures(
     A row per trial of three rows or more, in the order of `events`: the columns that name the trial; xpos_max,
     xpos_min, ypos_max, ypos_min, MAD, MD_above, MD_below, AD, total_dist (px), AUC (px²); xpos_flips, ypos_flips,
     xpos_reversals, ypos_reversals, hovers (Int64); RT, initiation_time, idle_time, hover_time and all that end in
-    _time (ms, not reset to the trial's first row); vel_max, vel_min (px/ms), acc_max, acc_min (px/ms²). Without events
-    the table is empty. Raises SettingsError for missing columns, missing numbers and thresholds that make no sense.
+    _time (ms, not reset to the trial's first row); vel_max, vel_min (px/ms), acc_max, acc_min (px/ms²). Without
+    events the table is empty. Raises SettingsError for missing columns, missing numbers, and thresholds that make
+    no sense.
 
     >>> path = pd.DataFrame({"t_s": [0.0, 0.1, 0.2], "x_px": [0, 0, 30], "y_px": [0, 40, 40]})
     >>> mousetrap_measures(path)[["MAD", "total_dist", "vel_max"]].round(3).values.tolist()

@@ -39,14 +39,17 @@ def steps(t: Floats, x: Floats, starts: Ints, ends: Ints, out: Floats) -> None:
 @kernel
 def _entropies(moved: Floats, tolerance: float, out: Floats) -> None:
     trials, count = moved.shape
+    same = np.empty(count, np.uint8)
     for i in range(trials):
         alike = longer = 0
         for lag in range(1, count):
-            run = 0
             for k in range(lag, count):
-                run = run + 1 if abs(moved[i, k] - moved[i, k - lag]) <= tolerance else 0
-                alike += run >= WINDOW and k < count - 1  # nothing follows the last window that could be alike
-                longer += run > WINDOW
+                same[k] = abs(moved[i, k] - moved[i, k - lag]) <= tolerance
+            window = same[lag:count]
+            for k in range(len(window) - WINDOW):  # nothing follows the last window that could be alike too
+                three = window[k] & window[k + 1] & window[k + 2]
+                alike += three
+                longer += three & window[k + WINDOW]
         if longer > 0:
             out[i] = np.log(alike / longer)
 
