@@ -34,7 +34,8 @@ chaos: .venv/dev ## kill processes at random for five minutes while 100 jobs run
 bench: .venv/dev ## speed and memory as ratios against peers; prints a table
 	$(BIN)/python -m benchmarks
 
-clean: ## remove the environment and caches
+clean: ## remove the environment, caches and compiled kernels
+	find analytics_kit -name '*.nb[ci]' -delete
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 .venv/bin/python:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from analytics_kit.errors import SettingsError
 from analytics_kit.study.catalogue import TRIAL_COLUMNS
-from analytics_kit.study.metrics.kernel import Floats, Ints, merge_equal_times
+from analytics_kit.study.metrics.kernel import Floats, Ints
 from analytics_kit.study.metrics.mousetrap import NAMES, measure
 
 COUNTS = ("xpos_flips", "ypos_flips", "xpos_reversals", "ypos_reversals", "hovers")
@@ -56,7 +56,7 @@ def mousetrap_measures(
     hover_ms = _ms("hover_s", hover_s)
     t, x, y = _numbers(events)
     named, firsts, starts, ends, order = _trials(events, t)
-    (t, x, y), starts, ends = merge_equal_times(t[order], x[order], y[order], starts, ends)
+    t, x, y = t[order], x[order], y[order]
     _require_room(t, starts, ends, step_ms)
     out = np.full((len(starts), len(NAMES)), np.nan)
     measure(t, x, y, starts, ends, step_ms, hold_ms or math.inf, hover_ms, out)

@@ -11,20 +11,18 @@ from analytics_kit.model import KINDS, Kind
 from analytics_kit.options import Options
 from analytics_kit.study.catalogue import NAMES
 from analytics_kit.study.metrics import (
-    axis,
+    aiming,
     check,
     clicks,
     clock,
     entropy,
-    line,
-    movement,
     pairs,
+    pointer,
     scrolls,
     strokes,
-    turning,
     typing,
 )
-from analytics_kit.study.metrics.kernel import Floats, Ints, merge_equal_times
+from analytics_kit.study.metrics.kernel import Floats, Ints
 
 if TYPE_CHECKING:
     from analytics_kit.study.events import EventTable
@@ -93,6 +91,10 @@ class Measured:
             return
         out = np.full((self.trials, len(names)), np.nan)
         measure(out)
+        self.put(names, chosen, out)
+
+    def put(self, names: Sequence[str], chosen: Ints | None, out: Floats) -> None:
+        """Keep the columns of `out` as the values of these names."""
         if chosen is not None:
             out[chosen == 0] = np.nan
         for position, name in enumerate(names):
@@ -120,15 +122,19 @@ def evaluate(groups: Mapping[Kind, Grouped], trials: int, options: Options) -> M
             counts = _presses(group) if kind == "keyboard" else group.ends - group.starts
             measured.values[name] = np.where(group.present == 1, counts, np.nan)
     nothing = np.zeros(trials, np.int64)
-    moves, starts, ends = np.empty((3, 0)), nothing, nothing
-    movers = groups.get("mouse_movement")
-    if movers is not None:
-        table = movers.table
-        moves, starts, ends = merge_equal_times(table.t, table.x, table.y, movers.starts, movers.ends)
-        _movement(measured, options, moves, starts, ends, movers.present)
-    if clicked := groups.get("mouse_clicks"):
-        moved = nothing if movers is None else movers.present
-        _clicks(measured, options, clicked, moves, starts, ends, moved)
+    presses, first, last = np.empty((5, 0)), nothing, nothing
+    clicked, movers = groups.get("mouse_clicks"), groups.get("mouse_movement")
+    if clicked:
+        table = clicked.table
+        presses, first, last, tally = pairs.clicks(
+            table.t, table.x, table.y, table.action, clicked.starts, clicked.ends
+        )
+        measured.take(clicks.NAMES, clicked.present, lambda out: clicks.measure(
+            presses, first, last, tally, options.double_click_s, options.double_click_px, options.rage_click_s,
+            options.rage_click_px, options.drag_px, out,
+        ))  # fmt: skip
+    if movers:
+        _pointer(measured, options, movers, presses, first, last, clicked.present if clicked else nothing)
     if wheel := groups.get("mouse_scrolls"):
         rolled = wheel.table
         measured.take(scrolls.NAMES, wheel.present, lambda out: scrolls.measure(
@@ -141,34 +147,25 @@ def evaluate(groups: Mapping[Kind, Grouped], trials: int, options: Options) -> M
     return measured
 
 
-def _movement(
-    measured: Measured, options: Options, moves: Floats, starts: Ints, ends: Ints, present: Ints
-) -> None:  # fmt: skip
-    t, x, y = moves
-    measured.take(movement.NAMES, present, lambda out: movement.measure(
-        t, x, y, starts, ends, options.idle_gap_s, options.hover_gap_s, out
-    ))  # fmt: skip
-    measured.take(line.NAMES, present, lambda out: line.measure(
-        t, x, y, starts, ends, options.resample_s, options.idle_gap_s, options.flip_px, out
-    ))  # fmt: skip
-    measured.take(turning.NAMES, present, lambda out: turning.measure(x, y, starts, ends, out))
+def _pointer(
+    measured: Measured, options: Options, group: Grouped, presses: Floats, first: Ints, last: Ints, clicked: Ints
+) -> None:
     if ENTROPY in measured.needed:
         measured.steps = np.full((measured.trials, entropy.STEPS), np.nan)
-        entropy.steps(t, x, starts, ends, measured.steps)
-
-
-def _clicks(
-    measured: Measured, options: Options, group: Grouped, moves: Floats, starts: Ints, ends: Ints, moved: Ints
-) -> None:
-    table = group.table
-    presses, first, last, tally = pairs.clicks(table.t, table.x, table.y, table.action, group.starts, group.ends)
-    measured.take(clicks.NAMES, group.present, lambda out: clicks.measure(
-        presses, first, last, tally, moves, starts, ends, moved, options.double_click_s, options.double_click_px,
-        options.rage_click_s, options.rage_click_px, options.drag_px, out,
-    ))  # fmt: skip
-    measured.take(axis.NAMES, group.present & moved, lambda out: axis.measure(
-        presses, first, last, moves, starts, ends, out
-    ))  # fmt: skip
+    wanted = np.array([not measured.needed.isdisjoint(names) for names in pointer.FAMILIES], np.int64)
+    if not wanted.any() and measured.steps is None:
+        return
+    table, out = group.table, np.full((measured.trials, pointer.COLUMNS), np.nan)
+    pointer.measure(
+        table.t, table.x, table.y, group.starts, group.ends, presses, first, last, wanted, options.idle_gap_s,
+        options.hover_gap_s, options.resample_s, options.flip_px, out,
+        np.empty((0, entropy.STEPS)) if measured.steps is None else measured.steps,
+    )  # fmt: skip
+    column = 0
+    for names in pointer.FAMILIES:
+        chosen = group.present & clicked if names is aiming.NAMES else group.present
+        measured.put(names, chosen, out[:, column : column + len(names)])
+        column += len(names)
 
 
 def _keys(measured: Measured, options: Options, group: Grouped) -> None:

@@ -1,6 +1,6 @@
-"""How did the pointer click: how often, how long, how soon again, and how straight from one click to the next?
+"""How did the pointer click: how often, how long, and how soon again?
 
-Conventions: presses as `pairs.clicks` gives them, ascending in time; movement rows with equal times merged.
+Conventions: presses as `pairs.clicks` gives them, ascending in time.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from analytics_kit.study.metrics.kernel import TICK_S, Floats, Ints, distance, k
 NAMES = (
     "time_to_first_click_s", "click_count", "unpaired_click_events", "click_hold_mean_s", "click_hold_median_s",
     "inter_click_interval_median_s", "double_click_count", "rage_click_count", "drag_count",
-    "pre_click_pause_median_s", "inter_click_path_efficiency",
 )  # fmt: skip
 
 
@@ -54,44 +53,11 @@ def rage_clicks(t: Floats, x: Floats, y: Floats, within_s: float, within_px: flo
 
 
 @kernel
-def pauses_before(t: Floats, move_t: Floats, scratch: Floats) -> Floats:
-    """Time from the last movement row to each press that has one before it."""
-    n, j = 0, 0
-    for press in t:
-        while j < len(move_t) and move_t[j] <= press:
-            j += 1
-        if j > 0:
-            scratch[n] = press - move_t[j - 1]
-            n += 1
-    return scratch[:n]
-
-
-@kernel
-def path_efficiency_between(t: Floats, x: Floats, y: Floats, move_t: Floats, move_x: Floats, move_y: Floats) -> float:
-    """Mean over click-to-click segments of straight distance / length of the way by the points moved through."""
-    total, segments, j = 0.0, 0, 0
-    for k in range(1, len(t)):
-        px, py, length = x[k - 1], y[k - 1], 0.0
-        while j < len(move_t) and move_t[j] <= t[k - 1]:
-            j += 1
-        while j < len(move_t) and move_t[j] < t[k]:
-            length += distance(px, py, move_x[j], move_y[j])
-            px, py = move_x[j], move_y[j]
-            j += 1
-        length += distance(px, py, x[k], y[k])
-        if length > 0:
-            total += distance(x[k - 1], y[k - 1], x[k], y[k]) / length
-            segments += 1
-    return total / segments if segments else np.nan
-
-
-@kernel
 def measure(
-    presses: Floats, starts: Ints, ends: Ints, tally: Ints,
-    moves: Floats, move_starts: Ints, move_ends: Ints, moved: Ints,
-    double_s: float, double_px: float, rage_s: float, rage_px: float, drag_px: float, out: Floats,
+    presses: Floats, starts: Ints, ends: Ints, tally: Ints, double_s: float, double_px: float, rage_s: float,
+    rage_px: float, drag_px: float, out: Floats,
 ) -> None:  # fmt: skip
-    """Fill a row of `out` (NAMES) for each trial; `moved` is 1 where the trial has a movement file."""
+    """Fill a row of `out` (NAMES) for each trial."""
     scratch = np.empty(longest(starts, ends))
     for i in range(len(starts)):
         start, end = starts[i], ends[i]
@@ -114,10 +80,3 @@ def measure(
         out[i, 0] = t[0]
         if n > 1:
             out[i, 5] = median(press_intervals(t, scratch))
-        if moved[i]:
-            a, b = move_starts[i], move_ends[i]
-            pauses = pauses_before(t, moves[0, a:b], scratch)
-            if len(pauses) > 0:
-                out[i, 9] = median(pauses)
-            if n > 1:
-                out[i, 10] = path_efficiency_between(t, x, y, moves[0, a:b], moves[1, a:b], moves[2, a:b])

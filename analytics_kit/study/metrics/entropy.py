@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics_kit.study.metrics.kernel import TICK_PX, Floats, Ints, kernel
+from analytics_kit.study.metrics.kernel import TICK_PX, Floats, kernel
 
 STEPS = 100
 """Steps of equal time from the first row to the last."""
@@ -19,21 +19,20 @@ TOLERANCE = 0.2
 
 
 @kernel
-def steps(t: Floats, x: Floats, starts: Ints, ends: Ints, out: Floats) -> None:
-    """out[i, k] is how far x changes in the k-th of the steps of trial i; left alone where there are not two rows."""
-    for i in range(len(starts)):
-        row, last = starts[i], ends[i] - 1
-        if last <= row:
-            continue
-        before, first, each = x[row], t[row], (t[last] - t[row]) / STEPS
-        for k in range(STEPS):
-            now, here = first + (k + 1) * each, x[last]
-            while row < last and t[row + 1] <= now:
-                row += 1
-            if row < last and k < STEPS - 1:
-                here = x[row] + (now - t[row]) / (t[row + 1] - t[row]) * (x[row + 1] - x[row])
-            out[i, k] = here - before
-            before = here
+def steps(t: Floats, x: Floats, out: Floats) -> None:
+    """out[k] is how far x changes in the k-th of the steps of one trial; left alone where there are not two rows."""
+    row, last = 0, len(t) - 1
+    if last <= row:
+        return
+    before, each = x[0], (t[last] - t[0]) / STEPS
+    for k in range(STEPS):
+        now, here = t[0] + (k + 1) * each, x[last]
+        while row < last and t[row + 1] <= now:
+            row += 1
+        if row < last and k < STEPS - 1:
+            here = x[row] + (now - t[row]) / (t[row + 1] - t[row]) * (x[row + 1] - x[row])
+        out[k] = here - before
+        before = here
 
 
 @kernel

@@ -2,6 +2,9 @@
 
 A kernel is a plain loop over one trial's arrays that reads like its formula. Families drive their kernels over all
 trials from `starts[i]` to `ends[i]`, inside compiled code. With NUMBA_DISABLE_JIT=1 all of it runs as Python.
+
+What is compiled is kept beside the file. numba does not see that a kernel called from another file has changed: then
+remove it (`make clean`).
 """
 
 from __future__ import annotations
@@ -45,23 +48,13 @@ def distance(x0: float, y0: float, x1: float, y1: float) -> float:
 
 
 @kernel
-def merge_equal_times(t: Floats, x: Floats, y: Floats, starts: Ints, ends: Ints) -> tuple[Floats, Ints, Ints]:
-    """Rows (t, x, y) of which equal times of a trial keep only the last; where each trial starts and ends in them.
-
-    What stands behind the last trial's end means nothing.
-    """
-    merged = np.empty((3, len(t)))
-    new_t, new_x, new_y = merged
-    new_starts, new_ends = np.empty_like(starts), np.empty_like(ends)
-    n = 0
-    for i in range(len(starts)):
-        new_starts[i] = n
-        last = ends[i] - 1
-        for row in range(starts[i], ends[i]):  # written in any case, and written over if the next one has its time
-            new_t[n], new_x[n], new_y[n] = t[row], x[row], y[row]
-            n += row == last or t[row] != t[row + 1]
-        new_ends[i] = n
-    return merged, new_starts, new_ends
+def merge_equal_times(t: Floats, x: Floats, y: Floats, merged: Floats) -> int:
+    """Write one trial's rows (t, x, y), of those of equal times the last, and return their number."""
+    n, last = 0, len(t) - 1
+    for row in range(len(t)):  # written in any case, and written over if the next one has its time
+        merged[0, n], merged[1, n], merged[2, n] = t[row], x[row], y[row]
+        n += row == last or t[row] != t[row + 1]
+    return n
 
 
 @kernel

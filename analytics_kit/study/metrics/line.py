@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics_kit.study.metrics.kernel import TICK_PX, TICK_S, Floats, Ints, distance, kernel
+from analytics_kit.study.metrics.kernel import TICK_PX, TICK_S, Floats, distance, kernel
 
 NAMES = (
     "maximum_absolute_deviation_px", "maximum_absolute_deviation_time_s", "maximum_deviation_above_px",
@@ -24,7 +24,8 @@ def straight(x: Floats, y: Floats) -> Line:
     last = len(x) - 1
     dx, dy = x[last] - x[0], y[last] - y[0]
     length = distance(x[0], y[0], x[last], y[last])
-    return dx, dy, (-1.0 if dy < 0 else 1.0) * (-1.0 if dx < 0 else 1.0) / length
+    sign = -1.0 if (dy < 0) != (dx < 0) else 1.0
+    return dx, dy, sign / length if length > 0 else 0.0
 
 
 @kernel
@@ -73,11 +74,9 @@ def visit(way: Way, now: float, least: float) -> Way:
     step = now - at
     if abs(step) <= TICK_PX:
         return way
-    if (step > 0 and run < 0) or (step < 0 and run > 0):
-        run = 0.0
-    run += step
+    run = run + step if (step > 0) == (run > 0) else step
     if abs(run) > least:
-        turns += (run > 0 and kept < 0) or (run < 0 and kept > 0)
+        turns += (run > 0) != (kept > 0) and kept != 0
         kept = run
     return now, run, kept, turns
 
@@ -112,8 +111,8 @@ def resampled(
                 x_way, y_way = visit(x_way, x[i], flip_px), visit(y_way, y[i], flip_px)
         count = following - moving
         if count > 0:
-            each = step_s / (end - start)
-            first = (origin + moving * step_s - start) / (end - start)
+            per_gap = 1 / (end - start)
+            each, first = step_s * per_gap, (origin + moving * step_s - start) * per_gap
             final = first + (count - 1) * each
             if line[0] != 0:
                 total += count * (here + (first + final) / 2 * (there - here))
@@ -129,17 +128,11 @@ def resampled(
 
 
 @kernel
-def measure(
-    t: Floats, x: Floats, y: Floats, starts: Ints, ends: Ints, step_s: float, hold_gap_s: float, flip_px: float,
-    out: Floats,
-) -> None:  # fmt: skip
-    """Fill a row of `out` (NAMES) for each trial that has two rows or more; of one row the path has no flips."""
-    for i in range(len(starts)):
-        start, end = starts[i], ends[i]
-        if end - start == 1:
-            out[i, 6], out[i, 7] = 0, 0
-        elif end - start > 1:
-            a, b, c = t[start:end], x[start:end], y[start:end]
-            out[i, 0], out[i, 1], out[i, 2], out[i, 3] = maximum_deviations(a, b, c)
-            out[i, 4] = area_under_curve(b, c)
-            out[i, 5], out[i, 6], out[i, 7] = resampled(a, b, c, step_s, hold_gap_s, flip_px)
+def measure(t: Floats, x: Floats, y: Floats, step_s: float, hold_gap_s: float, flip_px: float, out: Floats) -> None:
+    """Fill `out` (NAMES) for one trial of one row or more; one row has no flips and no line."""
+    if len(t) == 1:
+        out[6], out[7] = 0, 0
+        return
+    out[0], out[1], out[2], out[3] = maximum_deviations(t, x, y)
+    out[4] = area_under_curve(x, y)
+    out[5], out[6], out[7] = resampled(t, x, y, step_s, hold_gap_s, flip_px)

@@ -1,6 +1,6 @@
 """What would the R package mousetrap say of a path? Its measures by its rules, where they differ from ours.
 
-Conventions: t in milliseconds, ascending, equal times merged; x, y in pixels, y as stored; three samples or more.
+Conventions: t in milliseconds, ascending, equal times are merged; x, y in pixels, y as stored; three samples or more.
 Deviations that are equal but for rounding occur in real paths, and which of them seems larger decides about a time.
 So operations are done in mousetrap's order, without contraction.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics_kit.study.metrics.kernel import Floats, Ints, extent, literal_kernel
+from analytics_kit.study.metrics.kernel import Floats, Ints, extent, literal_kernel, longest, merge_equal_times
 
 NAMES = (
     "xpos_max", "xpos_min", "ypos_max", "ypos_min", "MAD", "MAD_time", "MD_above", "MD_above_time", "MD_below",
@@ -176,11 +176,13 @@ def measure(
     out: Floats,
 ) -> None:  # fmt: skip
     """Fill a row of `out` (NAMES) for each trial of LEAST samples or more; paths are resampled if `step_ms` > 0."""
+    merged = np.empty((3, longest(starts, ends)))
     for i in range(len(starts)):
         start, end = starts[i], ends[i]
-        if end - start < LEAST:
+        n = merge_equal_times(t[start:end], x[start:end], y[start:end], merged)
+        if n < LEAST:
             continue
-        a, b, c = t[start:end], x[start:end], y[start:end]
+        a, b, c = merged[0, :n], merged[1, :n], merged[2, :n]
         if step_ms > 0:
             sampled = np.empty((3, samples(a, step_ms)))
             resample(a, b, c, step_ms, hold_ms, sampled)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics_kit.study.metrics.kernel import TICK_S, Floats, Ints, distance, extent, kernel, longest, median
+from analytics_kit.study.metrics.kernel import TICK_S, Floats, distance, extent, kernel, median
 
 NAMES = (
     "path_length_px", "displacement_px", "path_efficiency", "initiation_time_s", "idle_time_s", "hover_count",
@@ -72,9 +72,10 @@ def accelerations(t: Floats, speed: Floats) -> tuple[float, float, float]:
 
 
 @kernel
-def _measure(
+def measure(
     t: Floats, x: Floats, y: Floats, idle_gap_s: float, hover_gap_s: float, scratch: Floats, out: Floats
 ) -> None:
+    """Fill `out` (NAMES) for one trial of one row or more."""
     last = len(t) - 1
     length = path_length(x, y)
     straight = distance(x[0], y[0], x[last], y[last])
@@ -96,15 +97,3 @@ def _measure(
     if moved_s > 0:
         out[13] = length / moved_s
         out[14] = median(speed)
-
-
-@kernel
-def measure(
-    t: Floats, x: Floats, y: Floats, starts: Ints, ends: Ints, idle_gap_s: float, hover_gap_s: float, out: Floats
-) -> None:
-    """Fill a row of `out` (NAMES) for each trial that has rows."""
-    scratch = np.empty(longest(starts, ends))
-    for i in range(len(starts)):
-        start, end = starts[i], ends[i]
-        if end > start:
-            _measure(t[start:end], x[start:end], y[start:end], idle_gap_s, hover_gap_s, scratch, out[i])

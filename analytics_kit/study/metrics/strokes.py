@@ -41,7 +41,8 @@ def measure(t: Floats, released: Floats, starts: Ints, ends: Ints, out: Floats) 
 def measure_repeats(t: Floats, number: Ints, starts: Ints, ends: Ints, repeat_s: float, out: Floats) -> None:
     """Share of presses of the same key as the one before, not later than `repeat_s`; NA without presses."""
     for i in range(len(starts)):
-        repeats = 0
+        repeats, n = 0, ends[i] - starts[i]
         for k in range(starts[i] + 1, ends[i]):
             repeats += number[k] == number[k - 1] and t[k] - t[k - 1] <= repeat_s + TICK_S
-        out[i, 0] = repeats / (ends[i] - starts[i])
+        if n > 0:
+            out[i, 0] = repeats / n

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics_kit.study.metrics.kernel import Floats, Ints, distance, kernel
+from analytics_kit.study.metrics.kernel import Floats, distance, kernel
 
 SECTORS = 8
 NAMES = ("turning_angle_mean_rad", "curvature_mean_rad_px", *(f"direction_sector_{k}" for k in range(SECTORS)))
@@ -30,37 +30,36 @@ def sector(dx: float, dy: float) -> int:
 
 
 @kernel
-def turns(x: Floats, y: Floats) -> tuple[float, float]:
-    """Mean angle between a step and the next, and mean of angle / length of the step before it; NaN without turns."""
-    px, py, length = 0.0, 0.0, 0.0
-    angles, curvatures, count = 0.0, 0.0, 0
-    for i in range(1, len(x)):
-        dx, dy = x[i] - x[i - 1], y[i] - y[i - 1]
-        following = np.sqrt(dx * dx + dy * dy)
-        if following == 0:
-            continue
-        if length > 0:
-            angle = abs(np.arctan2(px * dy - py * dx, px * dx + py * dy))
-            angles += angle
-            curvatures += angle / length
-            count += 1
-        px, py, length = dx, dy, following
-    return angles / count, curvatures / count
+def between(px: float, py: float, dx: float, dy: float) -> float:
+    """Angle between two steps, 0 to pi; NaN if one is 0. Of a ratio up to 1 the arc tangent is a third as dear."""
+    across, along = abs(px * dy - py * dx), px * dx + py * dy
+    angle = np.arctan(min(across, abs(along)) / max(across, abs(along)))
+    if across > abs(along):
+        angle = np.pi / 2 - angle
+    return float(np.pi - angle if along < 0 else angle)
 
 
 @kernel
-def measure(x: Floats, y: Floats, starts: Ints, ends: Ints, out: Floats) -> None:
-    """Fill a row of `out` (NAMES) for each trial whose pointer moved."""
-    for i in range(len(starts)):
-        start, end = starts[i], ends[i]
-        out[i, 0], out[i, 1] = turns(x[start:end], y[start:end])
-        total = 0.0
-        for k in range(SECTORS):
-            out[i, 2 + k] = 0
-        for row in range(start + 1, end):
-            dx, dy = x[row] - x[row - 1], y[row] - y[row - 1]
-            length = distance(0.0, 0.0, dx, dy)
-            out[i, 2 + sector(dx, dy)] += length
-            total += length
-        for k in range(SECTORS):
-            out[i, 2 + k] /= total
+def measure(x: Floats, y: Floats, out: Floats) -> None:
+    """Fill `out` (NAMES) for one trial: NA for the angles below two steps, for the shares without any."""
+    px, py, before = 0.0, 0.0, 0.0
+    total, angles, curvatures, count = 0.0, 0.0, 0.0, 0
+    for k in range(SECTORS):
+        out[2 + k] = 0
+    for i in range(1, len(x)):
+        dx, dy = x[i] - x[i - 1], y[i] - y[i - 1]
+        length = distance(x[i - 1], y[i - 1], x[i], y[i])
+        if length == 0:
+            continue
+        out[2 + sector(dx, dy)] += length
+        total += length
+        if before > 0:
+            angle = between(px, py, dx, dy)
+            angles += angle
+            curvatures += angle / before
+            count += 1
+        px, py, before = dx, dy, length
+    if count > 0:
+        out[0], out[1] = angles / count, curvatures / count
+    for k in range(SECTORS):
+        out[2 + k] = out[2 + k] / total if total > 0 else np.nan
