@@ -116,8 +116,17 @@ def decode(
                 elif size == 3 and sign == text[at - _ONE] == _APOSTROPHE:
                     code = _SIGNS[text[begin + _ONE]]
                 elif len(_PREFIX) < size <= len(_PREFIX) + _LONGEST_NAME:
-                    known = np.searchsorted(_NAMES, name)
-                    if known < len(_NAMES) and _NAMES[known] == name and (text[begin : begin + 4] == _PREFIX).all():
+                    prefixed = True
+                    for place in range(len(_PREFIX)):
+                        prefixed &= text[begin + np.uint64(place)] == _PREFIX[place]
+                    known, most = 0, len(_NAMES)
+                    while known < most:  # bisection, which as numpy's takes half a second to compile
+                        middle = (known + most) // 2
+                        if _NAMES[middle] < name:
+                            known = middle + 1
+                        else:
+                            most = middle
+                    if prefixed and known < len(_NAMES) and _NAMES[known] == name:
                         code = _CODES[known]
                 if code < 0:
                     return -1

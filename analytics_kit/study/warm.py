@@ -8,6 +8,7 @@ import numpy as np
 
 from analytics_kit.model import KINDS, Kind
 from analytics_kit.options import Options
+from analytics_kit.study.archive import without_gc
 from analytics_kit.study.columns import Columns
 from analytics_kit.study.decode import decode
 from analytics_kit.study.events import EventTable, MemberRows
@@ -17,7 +18,15 @@ from analytics_kit.study.tables import pack, write_events
 
 
 def warm() -> None:
-    """Measure a tiny made-up trial of every kind. A parent of forks must not run polars."""
+    """Measure a tiny made-up trial of every kind. A parent of forks must not run polars.
+
+    Compiling makes millions of objects and no garbage.
+    """
+    with without_gc():
+        _warm()
+
+
+def _warm() -> None:
     t = np.array([0.0, 0.1, 0.5, 0.4])
     groups = {}
     lines: dict[Kind, bytes] = {"keyboard": b"0,0,a\n", "mouse_movement": b"0,0,0,0\n"}
