@@ -1,4 +1,7 @@
-"""Fixtures of the study room's tests: a study run in a folder of its own."""
+"""Fixtures of the study room's tests: a study run in a folder of its own, and the mouse-tracking study KH2017."""
+
+import io
+import zipfile
 
 import pytest
 from making import Studies
@@ -21,3 +24,13 @@ def process(studies):
 def odd(studies):
     """Path of a small study in which much is odd."""
     return studies.zip(odd_members())
+
+
+@pytest.fixture(scope="session")
+def kh2017(shared_data, tmp_path_factory):
+    """The 60 session ZIPs as one ZIP of ZIPs, processed."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as outer:
+        for path in sorted((shared_data / "kh2017_fulcrum" / "zips").glob("*.zip")):
+            outer.writestr(path.name, path.read_bytes())
+    return Studies(tmp_path_factory.mktemp("kh2017")).process(buffer.getvalue(), shard_bytes=200_000)

@@ -47,8 +47,8 @@ def _entropies(moved: Floats, tolerance: float, out: Floats) -> None:
             window = same[lag:count]
             for k in range(len(window) - WINDOW):  # nothing follows the last window that could be alike too
                 three = window[k] & window[k + 1] & window[k + 2]
-                alike += three
-                longer += three & window[k + WINDOW]
+                alike += np.int64(three)
+                longer += np.int64(three & window[k + WINDOW])
         if longer > 0:
             out[i] = np.log(alike / longer)
 

@@ -1,11 +1,9 @@
 """Do mousetrap's own numbers come out on the KH2017 study, and the same numbers without the compiler?"""
 
-import io
 import json
 import os
 import subprocess
 import sys
-import zipfile
 
 import numpy as np
 import pandas as pd
@@ -14,16 +12,6 @@ from making import Studies, balance
 
 from analytics_kit.study.catalogue import NAMES
 from analytics_kit.study.sample import sample_study
-
-
-@pytest.fixture(scope="module")
-def kh2017(shared_data, tmp_path_factory):
-    """The 60 session ZIPs as one ZIP of ZIPs, processed."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as outer:
-        for path in sorted((shared_data / "kh2017_fulcrum" / "zips").glob("*.zip")):
-            outer.writestr(path.name, path.read_bytes())
-    return Studies(tmp_path_factory.mktemp("kh2017")).process(buffer.getvalue(), shard_bytes=200_000)
 
 
 @pytest.fixture(scope="module")
