@@ -104,6 +104,34 @@ def test_order_of_rows_does_not_matter_but_for_equal_times(name):
     close(measured(**shuffled)[name], EXPECTED[name][3])
 
 
+@each_metric
+def test_a_metric_chosen_alone_is_the_same(name):
+    assert set(measured({"metrics": [name]}, **FULL)) == {name}
+    close(measured({"metrics": [name]}, **FULL)[name], EXPECTED[name][3])
+
+
+@each_metric
+def test_the_thresholds_that_the_catalogue_names_and_no_others_matter(name):
+    """On some trial each of them changes the value; the other options never do."""
+    known = {**Options().to_json()}
+    thresholds = [option for option in known if option.endswith(("_s", "_px"))]
+    trials = [moved(FULL, slower=k) for k in (0.1, 0.3, 1, 3, 8)] + [RESTLESS]
+    plain = measured_all(trials)[name]
+    for option in thresholds:
+        differs = any(
+            not np.array_equal(plain, measured_all(trials, **{option: known[option] * factor})[name], equal_nan=True)
+            for factor in (0.2, 0.5, 2, 5)
+        ) or (option == "flip_px" and name.endswith("_flips"))
+        assert not differs or option in BY_NAME[name].thresholds, option
+
+
+RESTLESS = {
+    "moves": [(i / 20, 7.0 * (i % 3), 5.0 * (i % 4)) for i in range(40)],
+    "clicks": [(0.2 * i, 3.0 * (i % 2), 2.0 * (i % 5)) for i in range(20)],
+    "keys": [(0.04 * i, "a") for i in range(20)],
+}
+
+
 def test_trials_do_not_mix():
     trials = [FULL, {}, ONE, EMPTY, moved(FULL, dx=5), TWO, {"keys": KEYS}, FULL]
     together = measured_all(trials)

@@ -1,4 +1,4 @@
-"""Do mousetrap's own numbers come out on the KH2017 study, and the same numbers without the compiler?"""
+"""Do mousetrap's numbers come out on KH2017, Balabit's counts on its logs, and the same without the compiler?"""
 
 import json
 import os
@@ -9,8 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from making import Studies, balance
+from measuring import settled
 
+from analytics_kit.options import Options
 from analytics_kit.study.catalogue import NAMES
+from analytics_kit.study.events import EventTable, MemberRows
+from analytics_kit.study.metrics import Grouped, evaluate
+from analytics_kit.study.metrics.kernel import merge_equal_times
 from analytics_kit.study.sample import sample_study
 
 
@@ -62,12 +67,80 @@ def test_all_rows_of_all_trials_were_joined(compared, shared_data):
         ("y_max_px", "ypos_max", 1),
         ("speed_max_px_s", "vel_max", 1 / 1000),
         ("completion_time_s", "RT", 1000),
+        ("maximum_deviation_above_px", "MD_above", 1),
+        ("maximum_deviation_below_px", "MD_below", 1),
+        ("x_flips", "xpos_flips", 1),
+        ("y_flips", "ypos_flips", 1),
+        ("acceleration_max_px_s2", "acc_max", 1e-6),
+        ("acceleration_min_px_s2", "acc_min", 1e-6),
+        ("acceleration_max_time_s", "acc_max_time", 1000),
     ],
 )
 def test_mousetrap_measure(compared, ours, theirs, unit):
     assert compared[theirs].notna().all()
     assert compared[theirs].abs().max() > 0
     np.testing.assert_allclose(compared[ours] * unit, compared[theirs], rtol=1e-9, atol=1e-9)
+
+
+def test_average_deviation_is_mousetraps_of_the_resampled_path(compared, shared_data):
+    truth = pd.read_csv(shared_data / "kh2017_fulcrum" / "truth_measures_resampled10_constint100.csv")
+    joined = compared.merge(truth, on="mt_id", suffixes=("", "_resampled"))
+    np.testing.assert_allclose(joined.average_deviation_px, joined.AD_resampled, rtol=1e-9, atol=1e-9)
+
+
+def test_what_the_study_tells_besides(kh2017):
+    """What must hold of every trial, whatever it is."""
+    trials = kh2017.trials
+    sectors = trials[[f"direction_sector_{k}" for k in range(8)]]
+    np.testing.assert_allclose(sectors.sum(axis=1), 1)
+    assert trials.turning_angle_mean_rad.between(0, np.pi).all()
+    assert trials.sample_entropy.between(0, 2).all()
+    assert trials.sample_entropy.nunique() > 1000
+    assert (trials.maximum_deviation_above_px >= 0).all()
+    assert (trials.maximum_deviation_below_px <= 0).all()
+
+
+def balabit(path):
+    """A session of Balabit's as tables of our own: movement, wheel, and buttons with the states that it logs."""
+    rows = pd.read_csv(path)
+    rows["t"] = rows["client timestamp"]
+    scrolled = rows.button == "Scroll"
+    kinds = {
+        "mouse_scrolls": rows[scrolled],
+        "mouse_clicks": rows[rows.state.isin(["Pressed", "Released"]) & ~scrolled],
+        "mouse_movement": rows[rows.state.isin(["Move", "Drag"]) & ~scrolled],
+    }
+    groups = {}
+    for kind, part in kinds.items():
+        t, x, y = (part[name].to_numpy(float) for name in ("t", "x", "y"))
+        table = EventTable(kind, [MemberRows(path.name, 0, len(t), len(t))], t, x, y, np.empty(0, np.int8), None)
+        if kind == "mouse_clicks":
+            table.action = (part.state == "Released").to_numpy(np.int8)
+        groups[kind] = Grouped(table, 1)
+        groups[kind].sort_by_time()
+    return rows, groups
+
+
+@pytest.mark.parametrize("session", ["2144641057", "5265929106", "9838420452"])
+def test_balabit(shared_data, session):
+    folder = shared_data / "balabit_sample"
+    rows, groups = balabit(folder / f"user12_session_{session}.csv")
+    known = pd.read_csv(folder / "training_session_stats.csv").set_index("session").loc[int(session)]
+    values = settled(evaluate(groups, 1, Options()))
+    values = {name: float(column[0]) for name, column in values.items()}
+    assert len(rows) == known.rows
+    assert values["scroll_event_count"] == known.scroll
+    assert values["click_event_count"] == known.press + known.rel
+    assert values["click_count"] + values["unpaired_click_events"] / 2 == known.press == known.rel
+    assert values["click_count"] > 0.99 * known.press
+    counted = sum(values[name] for name in ("movement_count", "click_event_count", "scroll_event_count"))
+    assert counted == known.rows
+    t = rows.t.to_numpy()
+    assert (np.diff(t) == 0).sum() == known.dt0
+    assert merge_equal_times(t, t, t, np.empty((3, len(t)))) == known.rows - known.dt0
+    assert values["completion_time_s"] - values["time_to_first_event_s"] == pytest.approx(known.dur, abs=1e-3)
+    infinite = [name for name, value in values.items() if np.isinf(value)]
+    assert not infinite
 
 
 PROCESS = """
