@@ -18,7 +18,7 @@ from rich.table import Table
 
 import analytics_kit as ak
 from analytics_kit.backends import embedded
-from benchmarks import figures, jobs, panels, recovery, studies
+from benchmarks import figures, jobs, measures, panels, recovery, studies
 from benchmarks.jobs import Row
 
 ROUNDS = 5
@@ -144,6 +144,7 @@ PARTS = {
     "recovery": recovery.rows,
     "panels": panels.rows,
     "figures": figures.rows,
+    "measures": measures.rows,
 }
 
 
