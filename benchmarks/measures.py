@@ -151,7 +151,8 @@ def of_a_path(t: np.ndarray, x: np.ndarray, y: np.ndarray, hover: float = 250.0)
     left = np.concatenate([t[:1], t])
     return [
         x.max(), x.min(), y.max(), y.min(), strayed[most], t[most], strayed[above], t[above], strayed[below],
-        t[below], strayed.mean(), area, *turns, t[-1], t[away[0] - 1] if len(away) else t[-1], idle, hovers.sum(), len(hovers),
+        t[below], strayed.mean(), area, *turns, t[-1], t[away[0] - 1] if len(away) else t[-1], idle,
+        hovers.sum(), len(hovers),
         length.sum(), speed[fastest], left[fastest], speed[slowest], left[slowest], gain.max(), t[np.argmax(gain)],
         gain.min(), t[np.argmin(gain)],
     ]  # fmt: skip
