@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics_kit.study.metrics.kernel import Floats, distance, kernel, median
+from analytics_kit.study.metrics.kernel import TICK_PX, Floats, distance, kernel, median
 from analytics_kit.study.metrics.line import visit
 from analytics_kit.study.metrics.movement import path_length
 
@@ -37,7 +37,7 @@ def segment(
         if i == 0:
             off, along = (across, 0.0, 0.0, 0), (ahead, 0.0, 0.0, 0)
         off, along = visit(off, across, 0.0), visit(along, ahead, 0.0)
-        if across != 0:
+        if abs(across) > TICK_PX:
             crossings += (across > 0 and side < 0) or (across < 0 and side > 0)
             side = across
         total += across

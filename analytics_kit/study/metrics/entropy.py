@@ -40,7 +40,7 @@ def _entropies(moved: Floats, tolerance: float, out: Floats) -> None:
     trials, count = moved.shape
     same = np.empty(count, np.uint8)
     for i in range(trials):
-        alike = longer = 0
+        alike = longer = np.int64(0)
         for lag in range(1, count):
             for k in range(lag, count):
                 same[k] = abs(moved[i, k] - moved[i, k - lag]) <= tolerance
