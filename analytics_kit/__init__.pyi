@@ -20,6 +20,7 @@ from .errors import (
 )
 from .job import Job
 from .model import JobStatus, Options, Progress
+from .notebook.explorer import explore
 from .study.result import StudyResult, load
 from .study.sample import sample_study
 from .together import as_completed, gather
@@ -52,6 +53,7 @@ __all__ = [
     "as_completed",
     "board",
     "connect",
+    "explore",
     "gather",
     "get_job",
     "health",
