@@ -44,8 +44,9 @@ def _controls(explorer: Explorer, names: Mapping[str, Sequence[Option]]) -> str:
     chosen = "".join(_select(explorer, name, names[name], offered[name]) for name in NAMES)
     place, of = explorer.place
     ends = {"previous": place <= 1, "next": place >= of}
+    off = ' aria-disabled="true"'
     steps = " ".join(
-        f'<button type="button" class="ak-button" data-do="{do}"{' aria-disabled="true"' if ends[do] else ""}>{word}</button>'
+        f'<button type="button" class="ak-button" data-do="{do}"{off if ends[do] else ""}>{word}</button>'
         for do, word in STEPS.items()
     )
     return f'<div class="ak-controls">{chosen}<span class="ak-steps">{steps}</span></div>'
