@@ -150,7 +150,8 @@ def _state(info: JobInfo) -> str:
 
 def _told(info: JobInfo, now: datetime | None = None) -> str:
     """What the study is and how it fares."""
-    name = f'<b class="ak-name" title="{escape(info.source)}">{escape(words.name(info))}</b>'
+    folder = "" if now is None else f' title="{escape(info.source)}"'
+    name = f'<b class="ak-name"{folder}>{escape(words.name(info))}</b>'
     size = "" if info.size_bytes is None else f' <span class="ak-size">{words.size(info.size_bytes)}</span>'
     if info.status is JobStatus.RUNNING:
         fares = card.bar(info, f'<span style="{HIDDEN}">{escape(words.name(info))}</span>')

@@ -94,8 +94,12 @@ def test_user_text_is_escaped():
 def test_the_record_holds_nothing_random_and_no_buttons():
     def record(shift):
         infos = [
-            job(n, job_id=f"id{n + shift}", created_at=CREATED + timedelta(days=shift, seconds=n)) for n in (1, 2)
-        ]
+            job(
+                n, source=f"/folder{shift}/{n}.zip", job_id=f"id{n + shift}",
+                created_at=CREATED + timedelta(days=shift, seconds=n),
+            )
+            for n in (1, 2)
+        ]  # fmt: skip
         return listing.record(infos, Choice(), PLACE), listing.text(infos, Choice())
 
     assert record(0) == record(7)
