@@ -161,7 +161,8 @@ def _table(preview: Mapping[str, Any], of: int) -> list[str]:
     rows = preview.get("trials") or []
     if not rows:
         return []
-    head = "".join(f'<th scope="col">{escape(str(column))}</th>' for column in preview["columns"])
+    columns = [escape(str(column)).replace("_", "_<wbr>", 1) for column in preview["columns"]]
+    head = "".join(f'<th scope="col">{column}</th>' for column in columns)
     body = "".join(f"<tr>{''.join(_data(value) for value in row)}</tr>" for row in rows)
     caption = f"<caption>The first {len(rows)} of {words.count(of, 'trial')}</caption>"
     return [f'<table class="ak-trials">{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>']
