@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo lab test check format chaos bench pictures clean
+.PHONY: help demo lab test check format chaos bench pictures notebooks clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -38,6 +38,9 @@ pictures: .venv/dev ## draw the README's pictures anew, by the test that looks a
 	$(BIN)/python -m pytest -q tests/browser/test_panel.py -k queued_to_completed
 	cp build/screenshots/panel-running-light.png docs/panel-running.png
 	cp build/screenshots/panel-completed-light.png docs/panel-completed.png
+
+notebooks: .venv/dev ## run the notebooks, and keep what they give
+	$(BIN)/python scripts/renew.py
 
 clean: ## remove the environment and caches
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
