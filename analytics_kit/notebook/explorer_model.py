@@ -132,16 +132,16 @@ class Explorer:
 
     @property
     def name(self) -> str:
-        """`participant 1, Search, Baseline, trial 2`, as plain text; empty for no trial."""
+        """`participant 1, Search, Baseline, trial 2`, as plain text, without names that no trial has; empty for none."""
         if self.row is None:
             return ""
-        known = self.known
-        bare = ("task", "factor")
+        known, bare = self.known, ("task", "factor")
         told = {
             name: words.word(value) if name in bare else f"{name} {words.word(value)}"
             for name, value in known.items()
         }
-        return ", ".join(told.get(name, f"unknown {name}") for name in NAMES)
+        named = [name for name in NAMES if self.result.trials[name].notna().any()]
+        return ", ".join(told.get(name, f"unknown {name}") for name in named)
 
     def chosen(self, column: str) -> str:
         """The name that is chosen in a column, in the words of its option; empty for all."""

@@ -36,12 +36,14 @@ def record(explorer: Explorer) -> str:
 def title(explorer: Explorer) -> str:
     """Which trial is looked at: `participant 1, Search, Baseline, trial 2: 3 of 20 trials`."""
     place, of = explorer.place
-    return f"{explorer.name}: {place:,} of {count(of, 'trial')}" if of else "There are no trials in this result."
+    if not of:
+        return "There are no trials in this result."
+    return f"{explorer.name}{': ' if explorer.name else ''}{place:,} of {count(of, 'trial')}"
 
 
 def _controls(explorer: Explorer, names: Mapping[str, Sequence[Option]]) -> str:
     offered = explorer.choices()
-    chosen = "".join(_select(explorer, name, names[name], offered[name]) for name in NAMES)
+    chosen = "".join(_select(explorer, name, names[name], offered[name]) for name in NAMES if len(names[name]) > 1)
     place, of = explorer.place
     ends = {"previous": place <= 1, "next": place >= of}
     off = ' aria-disabled="true"'

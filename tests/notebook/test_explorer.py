@@ -146,6 +146,14 @@ def test_a_result_without_trials_says_so():
     panel.close()
 
 
+def test_a_name_that_no_trial_has_is_neither_told_nor_offered():
+    panel = explore(Result([(None, "1", "Form", None, number, number) for number in (1, 2)]))
+    assert panel._text() == "Form, trial 1: 1 of 2 trials"
+    assert re.findall(r'<select data-ask="(\w+)"', panel._shows()["html"]) == ["trial"]
+    panel.close()
+    assert explore(Result([(None, "1", None, None, None, 1)]))._text() == "1 of 1 trial"
+
+
 def test_a_choice_begins_the_panel_and_a_wrong_one_is_told():
     assert "3 of" not in repr(explore(Result(), participant="2"))
     assert (
