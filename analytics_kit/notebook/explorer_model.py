@@ -132,14 +132,11 @@ class Explorer:
 
     @property
     def name(self) -> str:
-        """`participant 1, Search, Baseline, trial 2`, as plain text, without names that no trial has; empty for none."""
+        """`participant 1, Search, Baseline, trial 2` as plain text, without names that no trial has."""
         if self.row is None:
             return ""
         known, bare = self.known, ("task", "factor")
-        told = {
-            name: words.word(value) if name in bare else f"{name} {words.word(value)}"
-            for name, value in known.items()
-        }
+        told = {name: ("" if name in bare else f"{name} ") + words.word(value) for name, value in known.items()}
         named = [name for name in NAMES if self.result.trials[name].notna().any()]
         return ", ".join(told.get(name, f"unknown {name}") for name in named)
 
