@@ -10,8 +10,10 @@ from lab import Lab
 from sheet import WINDOW, Sheet
 from staged import GO, Stage
 
+import analytics_kit as ak
+
 SHOTS = Path(__file__).parents[2] / "build" / "screenshots"
-_names = itertools.count()
+_names, _seeds = itertools.count(), itertools.count(100)
 _failed = pytest.StashKey[bool]()
 
 
@@ -72,7 +74,23 @@ def sheet(lab, new_sheet):
 
 
 @pytest.fixture
-def stages(tmp_path):
+def new_study(tmp_path):
+    """new_study(name) → the path of a small study that was never submitted."""
+
+    def new(name="study.zip"):
+        return ak.sample_study(tmp_path / name, participants=2, trials=1, seed=next(_seeds))
+
+    return new
+
+
+@pytest.fixture
+def study(new_study):
+    """A study that was never submitted."""
+    return new_study()
+
+
+@pytest.fixture
+def stages():
     """stages(study) → the stage of a study; whatever the test forgets, the work goes on after it."""
     made = []
 

@@ -169,6 +169,14 @@ class Sheet:
         found = Axe().run(self.page, selector).response["violations"]
         return [f"{each['id']}: {node['html'][:200]}" for each in found for node in each["nodes"]]
 
+    def look(self, name: str, selector: str) -> None:
+        """A picture of the first element in each theme; axe-core objects to nothing in either."""
+        for theme in ("dark", "light"):
+            self.theme(theme)
+            self.shot(f"{name}-{theme}", self.page.locator(selector).first)
+            found = self.axe(selector)
+            assert not found, "\n".join([f"{theme} theme:", *found])
+
     def shot(self, name: str, what: Locator | None = None) -> None:
         """A picture of an element, or of the whole page."""
         (what or self.page).screenshot(path=self.shots / f"{name}.png")
