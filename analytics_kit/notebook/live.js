@@ -14,8 +14,12 @@ function follow(old, next) {
   }
   for (const { name } of [...old.attributes])
     if (!next.hasAttribute(name) && name !== "open") old.removeAttribute(name);
-  for (const { name, value } of next.attributes)
-    if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  for (const { name, value } of next.attributes) {
+    if (old.getAttribute(name) === value) continue;
+    old.setAttribute(name, value);
+    if (name === "selected") old.selected = true; // what was chosen or typed before would go on being shown
+    if (name === "value" && old.nodeName === "INPUT" && old !== document.activeElement) old.value = value;
+  }
   followChildren(old, next);
 }
 
@@ -130,12 +134,12 @@ function draw(model, el) {
     pressed.setAttribute("aria-busy", "true");
     model.send({ do: pressed.dataset.do, job: pressed.dataset.job });
   };
-  let typing;
+  const typing = {};
   const choose = ({ target }) => {
     const ask = target.dataset.ask;
     if (!ask) return;
-    clearTimeout(typing);
-    typing = setTimeout(() => model.send({ do: ask, value: target.value }), target.type === "search" ? 200 : 0);
+    clearTimeout(typing[ask]);
+    typing[ask] = setTimeout(() => model.send({ do: ask, value: target.value }), target.type === "search" ? 200 : 0);
   };
   const take = (files) => {
     for (const file of files) uploads = uploads.then(() => send(model, file, area, (words) => (say.textContent = words)));

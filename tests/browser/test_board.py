@@ -75,11 +75,16 @@ def test_a_large_study_is_uploaded_and_becomes_a_job(board, study):
         archive.writestr(
             "1_participant_session/Search_Baseline_trial_1/Screen Recording.mp4", os.urandom(FILLER_BYTES)
         )
+    find, state = board.page.get_by_label("Find"), board.page.get_by_label("State")
+    find.fill("another")
+    state.select_option("failed")
     board.page.evaluate(UPLOAD, f"{BOARD} .ak-uploads progress")
     with board.page.expect_file_chooser() as chooser:
         board.page.get_by_text("Upload a ZIP").click()
     chooser.value.set_files(study)
     status(board, "study.zip", "completed")
+    expect(find).to_have_value("")
+    expect(state).to_have_value("")
     expect(board.page.locator(f'{BOARD} .ak-card[data-status="completed"] .ak-facts').first).to_contain_text(
         "8 trials"
     )
