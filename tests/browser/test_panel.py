@@ -10,6 +10,7 @@ from staged import FAIL, GO
 
 SETUP = "import staged, analytics_kit as ak\njob = staged.submit({path!r})\njob"
 PANEL = ".ak-live.ak-panel"
+EITHER = pytest.mark.parametrize("sheet", ["lab", "notebook"], indirect=True)
 
 
 @pytest.fixture
@@ -37,6 +38,7 @@ def in_order(states):
     return [word for word, _ in itertools.groupby(word for word, _ in states)]
 
 
+@EITHER
 def test_a_job_is_seen_from_queued_to_completed(sheet, study, stage, new_study, stages):
     """One worker, which another job keeps: the job waits, works as it is told, and ends."""
     other = new_study("other.zip")
@@ -68,6 +70,7 @@ def test_a_job_is_seen_from_queued_to_completed(sheet, study, stage, new_study, 
     assert in_order(sheet.states(PANEL)) == ["queued", "running", "completed"]
 
 
+@EITHER
 def test_cancel_and_retry_by_mouse_and_by_keyboard(sheet, study, stage):
     stage.say(0.2)
     sheet.write(SETUP.format(path=str(study)), "job.id, job.status")
