@@ -14,10 +14,13 @@ function follow(old, next) {
   }
   for (const { name } of [...old.attributes])
     if (!next.hasAttribute(name) && name !== "open") old.removeAttribute(name);
-  for (const { name, value } of next.attributes)
-    if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  for (const { name, value } of next.attributes) {
+    if (old.getAttribute(name) === value) continue;
+    old.setAttribute(name, value);
+    if (name === "value" && old.nodeName === "INPUT" && old !== document.activeElement) old.value = value;
+  }
   if (!isFigure(next)) followChildren(old, next);
-  if (old.nodeName === "SELECT") old.value = next.value; // a select that was touched heeds its options no more
+  if (old.nodeName === "SELECT" && old.value !== next.value) old.value = next.value; // once touched it heeds no option
 }
 
 function followChildren(old, next) {
@@ -150,12 +153,12 @@ function draw(model, el) {
     event.preventDefault();
     if (!(event.repeat && button.hasAttribute("aria-busy"))) button.click();
   };
-  let typing;
+  const typing = {};
   const choose = ({ target }) => {
     const ask = target.dataset.ask;
     if (!ask) return;
-    clearTimeout(typing);
-    typing = setTimeout(() => model.send({ do: ask, value: target.value }), target.type === "search" ? 200 : 0);
+    clearTimeout(typing[ask]);
+    typing[ask] = setTimeout(() => model.send({ do: ask, value: target.value }), target.type === "search" ? 200 : 0);
   };
   const take = (files) => {
     for (const file of files) uploads = uploads.then(() => send(model, file, area, (words) => (say.textContent = words)));
