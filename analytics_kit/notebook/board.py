@@ -25,6 +25,9 @@ PLACE_S = 2.0
 class Jobs(Desk, Protocol):
     """All jobs as a board knows them."""
 
+    called: str
+    """What the user's code calls it."""
+
     @property
     def backend(self) -> Backend:
         """Where they are."""
@@ -93,7 +96,7 @@ class Board(Display):
         with suppress(AnalyticsKitError):
             backend = self._jobs.backend
             self._placed_at = time.monotonic()
-            return Place.of(backend.queue_status(), backend.notice)
+            return Place.of(backend.queue_status(), backend.notice, self._jobs.called)
         return self._place
 
     def _take(self, infos: dict[str, JobInfo], place: Place) -> None:

@@ -43,13 +43,16 @@ def record(info: JobInfo, why: str = "") -> str:
     )
 
 
-def live(info: JobInfo, now: datetime, why: str = "", log: str | None = None, note: str = "") -> str:
+def live(
+    info: JobInfo, now: datetime, why: str = "", log: str | None = None, note: str = "", called: str = "ak"
+) -> str:
     """The job for who looks at it now: also rate, time left, time taken, log, traceback and buttons.
 
-    `why` is the reason for working in this process; `log` is shown where it is not None, `note` where not empty.
+    `why` is the reason for working in this process; `log` is shown where it is not None, `note` where not empty;
+    `called` is what the user's code calls the client that finds the job.
     """
-    load = f'ak.get_job("{info.job_id}")'
-    parts = [_head(info, why, live=True), *_progress(info, now), *_outcome(info, load), *_failure(info)]
+    found = f'{called}.get_job("{info.job_id}")'
+    parts = [_head(info, why, live=True), *_progress(info, now), *_outcome(info, found), *_failure(info)]
     parts += [
         *_causes(info),
         *_notice(info),

@@ -40,13 +40,15 @@ class Place:
     reason: str = ""
     workers: int = 0
     busy: int = 0
+    client: str = "ak"
+    """What the user's code calls who has them."""
     trouble: str = ""
     """Why nothing can be told now."""
 
     @classmethod
-    def of(cls, status: Mapping[str, Any], reason: str) -> Place:
+    def of(cls, status: Mapping[str, Any], reason: str, client: str = "ak") -> Place:
         """The place that `queue_status` tells of."""
-        return cls(status["backend"], reason, status["workers"], status["workers_busy"])
+        return cls(status["backend"], reason, status["workers"], status["workers_busy"], client)
 
     @property
     def words(self) -> str:
@@ -180,7 +182,7 @@ def _row(info: JobInfo, choice: Choice, now: datetime, place: Place) -> str:
     )
     if not is_open:
         return row
-    whole = card.live(info, now, place.reason, choice.log)
+    whole = card.live(info, now, place.reason, choice.log, called=place.client)
     return f'{row}<tr data-key="open {escape(info.job_id)}"><td colspan="3">{whole}</td></tr>'
 
 
