@@ -16,6 +16,8 @@ GROUP_WIDTH = 0.8
 """Of the distance between two places on the axis, taken by the points of one."""
 MOST_LABELS = 40
 MOST_LINES = 200
+LONGEST_METRIC = 60
+"""Characters of a metric's name that are shown."""
 Floats = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.int64]
 QUARTILES = np.array([0.25, 0.5, 0.75])
@@ -56,8 +58,8 @@ def task_comparison(
     choice = Choice(participant=participant, task=task)
     trials = trials_of(result, choice, [by] if factor is None else [by, factor])
     require_metric(trials, metric)
-    label = words.label(metric)
-    title = f"{_capital(label.name)} by {_spaced(by)}"
+    label = _shown(metric)
+    title = f"{_capital(label.name)} by {words.spaced(by)}"
     known = trials[trials[metric].notna()]
     if not len(known):
         return style.empty(title, f"No trial{choice} has a {label.name}.", look)
@@ -86,8 +88,8 @@ def task_comparison(
     shown = thinning.every(len(names), MOST_LABELS)
     axes = {
         "xaxis": {
-            "title": _spaced(by), "tickvals": shown, "ticktext": [names[place] for place in shown], "showgrid": False,
-            "range": [-0.5, len(names) - 0.5],
+            "title": words.spaced(by), "tickvals": shown, "ticktext": [names[place] for place in shown],
+            "range": [-0.5, len(names) - 0.5], "showgrid": False,
         },
         "yaxis": {"title": label.title},
     }  # fmt: skip
@@ -149,7 +151,7 @@ def learning_curve(
     choice = Choice(participant, task, factor)
     trials = trials_of(result, choice, ["participant", "trial_order"])
     require_metric(trials, metric)
-    label = words.label(metric)
+    label = _shown(metric)
     title = f"{_capital(label.name)} along the session"
     known = trials[trials[[metric, "trial_order"]].notna().all(axis=1)]
     if not len(known):
@@ -192,9 +194,11 @@ def learning_curve(
     return style.figure(traces, title, notes, look, **axes)
 
 
+def _shown(metric: str) -> words.Label:
+    """The label of a metric, as a figure may show it: it is the name of a column, which may be anything."""
+    name, unit = words.label(metric)
+    return words.Label(words.safe(name, LONGEST_METRIC), unit)
+
+
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
-
-
-def _spaced(column: str) -> str:
-    return words.safe(column.replace("_", " "))

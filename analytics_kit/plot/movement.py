@@ -72,11 +72,13 @@ def _path(movement: Events, look: style.Theme) -> tuple[list[dict[str, Any]], st
     columns, rows = _broken(movement, drawn, ("x_px", "y_px", "t_s"))
     time_s = movement.table["t_s"]
     span = {"cmin": min(0.0, float(time_s.min())), "cmax": float(time_s.max()) or 1.0}
-    bar = {"title": {"text": "time (s)"}, "thickness": 14, "outlinewidth": 0}
     trace = {
         "type": "scatter", "name": "movement", "mode": "lines+markers",
         "x": columns["x_px"], "y": columns["y_px"], "line": {"color": look.quiet, "width": 1},
-        "marker": {"color": columns["t_s"], "colorscale": style.scale(look), "size": 5, "colorbar": bar, **span},
+        "marker": {
+            "color": columns["t_s"], "colorscale": style.scale(look), "size": 5, **span,
+            "colorbar": style.colour_bar("time (s)"),
+        },
         **_hover(movement, rows, columns["t_s"], "x %{x:.0f} px<br>y %{y:.0f} px<br>%{customdata:.2f} s"),
     }  # fmt: skip
     return [trace], thinning.note(count, "movement rows")
@@ -171,7 +173,7 @@ def heatmap(
     trace = {
         "type": "heatmap", "z": np.where(counts > 0, counts, np.nan), "colorscale": style.scale(look), "zmin": 0,
         "x0": frame.left + size / 2, "dx": size, "y0": frame.top + size / 2, "dy": size,
-        "colorbar": {"title": {"text": "movement<br>rows"}, "thickness": 14, "outlinewidth": 0},
+        "colorbar": style.colour_bar("movement<br>rows"),
         "hovertemplate": "x %{x:.0f} px<br>y %{y:.0f} px<br>%{z:,} movement rows<extra></extra>",
     }  # fmt: skip
     notes = [

@@ -54,6 +54,15 @@ class TestComparison:
         trials.loc[0, "task"] = None
         assert ak.plot.task_comparison(trials, "path_length_px").layout.xaxis.ticktext == ("A", "B", "unknown task")
 
+    def test_columns_may_be_called_anything(self, trials):
+        hostile = trials.rename(columns={"path_length_px": "<b>$x$</b>_px", "task": "<i>"})
+        for figure in (
+            ak.plot.task_comparison(hostile, "<b>$x$</b>_px", by="<i>"),
+            ak.plot.learning_curve(hostile, "<b>$x$</b>_px"),
+        ):
+            assert figure.layout.yaxis.title.text == "&lt;b&gt;&#36;x&#36;&lt;/b&gt; (px)"
+            assert not set("<>$") & set(figure.layout.title.text + figure.layout.xaxis.title.text)
+
     def test_long_names_that_begin_alike_stay_apart(self, trials):
         trials["task"] = trials["task"].map({"A": "long " * 20 + "a", "B": "long " * 20 + "b"})
         assert ak.plot.task_comparison(trials, "path_length_px").data[1].y.tolist() == [20, 40]

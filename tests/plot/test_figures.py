@@ -68,6 +68,23 @@ def test_axes_carry_units(name, result):
 
 
 @pytest.mark.parametrize("name", FIGURES)
+def test_title_and_notes_end_above_legend_and_axes(name, result):
+    layout = draw(name, result).layout
+    assert (layout.title.y, layout.title.yref, layout.title.yanchor) == (1, "container", "top")
+    lines = layout.title.subtitle.text.count("<br>") + 1
+    legend_px = style.LEGEND_PX if layout.legend.orientation == "h" else 0
+    assert layout.margin.t >= layout.title.pad.t + layout.title.font.size + 16 * lines + legend_px + 20
+
+
+def test_notes_break_between_notes_and_within_one_only_where_it_is_long():
+    figure = style.figure([], "", ["a" * 80, "", "b", "c d e f g h", "i " * 60], style.THEMES["light"])
+    lines = figure.layout.title.subtitle.text.split("<br>")
+    assert lines[0] == f"{'a' * 80} · b ·"
+    assert lines[1].startswith("c d e f g h · i i i")
+    assert max(map(len, lines)) <= style.NOTE_WIDTH
+
+
+@pytest.mark.parametrize("name", FIGURES)
 def test_the_same_data_give_the_same_bytes(name, result):
     assert draw(name, result).to_json() == draw(name, result).to_json()
 

@@ -48,8 +48,20 @@ def test_every_class_of_keys_has_a_row():
 
 
 def test_names_are_shortened_before_signs_are_replaced():
-    assert words.safe("<" * 40) == "&lt;" * 31 + "…"
+    assert words.safe("<" * 40) == "&lt;" * 21 + "…" + "&lt;" * 10
     assert words.safe("a\n b\t$c") == "a b &#36;c"
+
+
+def test_long_names_that_differ_at_their_ends_stay_apart():
+    assert words.safe("the same beginning of a very long name, A").endswith("name, A")
+    assert len(words.safe("long " * 20)) == 32
+    assert len(words.safe("long " * 20, 14)) == 14
+    assert words.safe("x" * 32) == "x" * 32
+
+
+def test_a_column_may_be_called_anything():
+    assert words.named("<b>", "x") == "&lt;b&gt; x"
+    assert words.named("a_<b>", None) == "unknown a &lt;b&gt;"
 
 
 def test_what_all_trials_share_and_in_what_they_differ():
