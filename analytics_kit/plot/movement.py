@@ -16,6 +16,8 @@ from analytics_kit.plot.tables import Choice, Events, Rows, Source, read
 
 MOST_MARKS = 2_000
 """Clicks or scrolls that are drawn of one sort."""
+MANY_MARKS = 100
+"""More of one sort are drawn smaller."""
 MOST_LINES = 200
 """Trials whose speed is drawn."""
 MOST_BINS = 1_000
@@ -41,7 +43,8 @@ def trajectory(
     participant, task, factor, trial
         A value or a list of values to choose by; None takes all, NA those without a name.
     screen
-        Width and height in px, whose box is drawn; without it the box is what the events span.
+        Width and height in px, whose box is drawn; without it the box is what the events span, but for those at
+        65,535 px and beyond, where there is no screen.
     theme
         `"light"` or `"dark"`.
 
@@ -109,7 +112,7 @@ def _marks(events: Events, look: style.Theme) -> tuple[list[dict[str, Any]], lis
         action = clicks.table["action"].where(clicks.table["action"].isin(["press", "release"]), "click")
     sorts = [(name, _where(clicks, action == name)) for name in ("press", "release", "click")]
     symbols = {"press": "circle-open", "release": "x-thin-open", "click": "square-open", "scroll": "diamond-open"}
-    colours = dict(zip(symbols, (1, 1, 1, 2), strict=True))
+    colours = dict.fromkeys(symbols, look.ink) | {"scroll": look.categories[2]}  # neither is near the colours of time
     traces, notes = [], []
     for name, some in [*sorts, ("scroll", scrolls)]:
         count = len(some.table)
@@ -117,9 +120,8 @@ def _marks(events: Events, look: style.Theme) -> tuple[list[dict[str, Any]], lis
             continue
         drawn = thinning.every(count, MOST_MARKS)
         table = some.table.iloc[drawn]
-        marker = {
-            "symbol": symbols[name], "color": look.categories[colours[name]], "size": 11, "line": {"width": 2},
-        }  # fmt: skip
+        size = 11 if count <= MANY_MARKS else 7
+        marker = {"symbol": symbols[name], "color": colours[name], "size": size, "line": {"width": 2 * size / 11}}
         place = f"{name}<br>x %{{x:.0f}} px<br>y %{{y:.0f}} px<br>%{{customdata:.2f}} s"
         traces.append(
             {
@@ -150,8 +152,8 @@ def heatmap(
 ) -> go.Figure:
     """Where the pointer moved: movement rows counted in square cells, `bins` of them along the longer side.
 
-    A row is logged after some travel, so a cell counts travel and not time spent. Empty cells are left free. See
-    `trajectory` for the other parameters; without movement the figure says so.
+    A row is logged after some travel, so a cell counts travel and not time spent. No cell is smaller than a pixel;
+    empty ones are left free. See `trajectory` for the other parameters; without movement the figure says so.
     """
     look = style.theme_of(theme)
     if not isinstance(bins, int | np.integer) or not 1 <= bins <= MOST_BINS:
@@ -162,7 +164,7 @@ def heatmap(
         return style.empty("Where the pointer moved", f"There is no pointer movement{choice}.", look)
     frame = plane.box(screen, events.table)
     x, y = (events.table[name].to_numpy(float) for name in ("x_px", "y_px"))
-    size = frame.longer / bins
+    size = max(frame.longer / bins, 1.0)
     across, down = (
         max(1, int(np.ceil(side / size - 1e-9))) for side in (frame.right - frame.left, frame.bottom - frame.top)
     )
@@ -170,15 +172,19 @@ def heatmap(
     edges[0][-1], edges[1][-1] = max(edges[0][-1], frame.bottom), max(edges[1][-1], frame.right)
     inside = frame.holds(events.table["x_px"], events.table["y_px"])
     counts, *_ = np.histogram2d(y[inside], x[inside], edges)
+    most = max(1, int(counts.max()))
+    whole = {"dtick": 1} if most < 8 else {}  # there are no halves of a row
     trace = {
-        "type": "heatmap", "z": np.where(counts > 0, counts, np.nan), "colorscale": style.scale(look), "zmin": 0,
+        "type": "heatmap", "z": np.where(counts > 0, counts, np.nan), "colorscale": style.scale(look),
+        "zmin": 0, "zmax": most,
         "x0": frame.left + size / 2, "dx": size, "y0": frame.top + size / 2, "dy": size,
-        "colorbar": style.colour_bar("movement<br>rows"),
+        "colorbar": style.colour_bar("movement rows") | whole,
         "hovertemplate": "x %{x:.0f} px<br>y %{y:.0f} px<br>%{z:,} movement rows<extra></extra>",
     }  # fmt: skip
+    side = f"{round(size, 1):,g}"
     notes = [
         words.together(events.trials),
-        f"a cell of {size:.3g} by {size:.3g} px counts movement rows: travel, not time spent",
+        f"a cell of {side} by {side} px counts movement rows: travel, not time spent",
         frame.outside(events.table),
     ]
     return style.figure([trace], "Where the pointer moved", notes, look, **plane.axes(frame, look) | {"height": 560})

@@ -25,7 +25,7 @@ NOTE_WIDTH = 90
 
 
 class Theme(NamedTuple):
-    """Colours that have a contrast of at least 3 to the paper; categories are Okabe and Ito's, the scale is cividis.
+    """Colours that have a contrast of at least 3 to the paper; categories are Okabe and Ito's, the scale is plasma.
 
     Of either only what is far enough from the paper is used.
     """
@@ -42,12 +42,12 @@ THEMES = {
     "light": Theme(
         "#ffffff", "#1a1a1a", "#767676", "#e4e4e4",
         ("#0072b2", "#d55e00", "#009e73", "#cc79a7"),
-        ("#8a8678", "#707173", "#575d6d", "#3b496c", "#123570", "#00224e"),
+        ("#d8576b", "#bd3786", "#9c179e", "#7201a8", "#46039f", "#0d0887"),
     ),
     "dark": Theme(
         "#111111", "#eeeeee", "#8a8a8a", "#333333",
         ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#f0e442"),
-        ("#707173", "#8a8678", "#a59c74", "#c3b369", "#e1cc55", "#fee838"),
+        ("#bd3786", "#d8576b", "#ed7953", "#fb9f3a", "#fdca26", "#f0f921"),
     ),
 }  # fmt: skip
 
@@ -108,12 +108,12 @@ def _wrapped(notes: Sequence[str]) -> list[str]:
     """Notes in lines that break between notes; within one only where it is longer than a line."""
     glued = [note.replace(" ", "\N{NO-BREAK SPACE}") if len(note) <= NOTE_WIDTH else note for note in notes]
     lines = textwrap.wrap(" · ".join(glued), NOTE_WIDTH, break_long_words=False, break_on_hyphens=False)
-    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
+    return [line.replace("\N{NO-BREAK SPACE}", " ").removesuffix(" ·") for line in lines]
 
 
 def colour_bar(title: str) -> dict[str, Any]:
     """A colour bar whose numbers are written as those of the axes."""
-    return {"title": {"text": title}, "thickness": 14, "outlinewidth": 0, **NUMBERS}
+    return {"title": {"text": title, "side": "right"}, "thickness": 14, "outlinewidth": 0, **NUMBERS}
 
 
 def empty(title: str, nothing: str, theme: Theme) -> go.Figure:

@@ -79,7 +79,7 @@ def test_title_and_notes_end_above_legend_and_axes(name, result):
 def test_notes_break_between_notes_and_within_one_only_where_it_is_long():
     figure = style.figure([], "", ["a" * 80, "", "b", "c d e f g h", "i " * 60], style.THEMES["light"])
     lines = figure.layout.title.subtitle.text.split("<br>")
-    assert lines[0] == f"{'a' * 80} · b ·"
+    assert lines[0] == f"{'a' * 80} · b"
     assert lines[1].startswith("c d e f g h · i i i")
     assert max(map(len, lines)) <= style.NOTE_WIDTH
 

@@ -45,6 +45,14 @@ class TestTrajectory:
         assert (box.x0, box.y0, box.x1, box.y1) == (100, 100, 130, 190)
         assert "bounding box of the events" in said(figure)
 
+    def test_a_place_on_no_screen_does_not_widen_the_box(self, movement, said):
+        movement.loc[2, ["x_px", "y_px"]] = 65_535
+        for figure in (ak.plot.trajectory(movement), ak.plot.heatmap(movement)):
+            box = figure.layout.shapes[0]
+            assert (box.x0, box.y0, box.x1, box.y1) == (100, 100, 130, 190)
+            assert "1 of 4 events lie outside the screen" in said(figure)
+        assert ak.plot.trajectory(movement.loc[[2]]).layout.shapes[0].x0 == 65_535
+
     def test_or_the_screen_with_a_note_on_what_lies_outside(self, busy, said):
         figure = ak.plot.trajectory(busy, screen=(1920, 140))
         box = figure.layout.shapes[0]
@@ -77,6 +85,11 @@ class TestTrajectory:
         figure = ak.plot.trajectory(busy[busy["kind"] == "mouse_clicks"].drop(columns="kind"))
         assert [trace.name for trace in figure.data] == ["press", "release"]
         assert "no movement" in said(figure)
+
+    def test_many_marks_are_smaller(self, events):
+        presses = events("mouse_clicks", [(0.1 * i, 100, 100, "press") for i in range(101)])
+        few, many = (ak.plot.trajectory(presses.head(n)).data[0].marker.size for n in (100, 101))
+        assert few > many
 
     def test_it_says_whose_path_it_is(self, busy, said):
         assert "participant 1, Search, Calm, trial 1" in said(ak.plot.trajectory(busy))
@@ -111,7 +124,22 @@ class TestHeatmap:
     def test_it_says_what_a_cell_counts(self, movement, said):
         figure = ak.plot.heatmap(movement, bins=3)
         assert "a cell of 30 by 30 px counts movement rows: travel, not time spent" in said(figure)
-        assert figure.data[0].colorbar.title.text == "movement<br>rows"
+        assert figure.data[0].colorbar.title.text == "movement rows"
+
+    def test_colours_begin_at_nothing_and_few_rows_have_no_halves(self, movement):
+        trace = ak.plot.heatmap(movement, bins=3).data[0]
+        assert (trace.zmin, trace.zmax) == (0, 2)
+        assert trace.colorbar.dtick == 1
+        many = ak.plot.heatmap(pd.concat([movement] * 10), bins=3).data[0]
+        assert (many.zmax, many.colorbar.dtick) == (20, None)
+
+    def test_no_cell_is_smaller_than_a_pixel(self, movement, said):
+        figure = ak.plot.heatmap(movement.head(1))
+        assert (figure.data[0].dx, figure.data[0].z.tolist()) == (1, [[1]])
+        assert "a cell of 1 by 1 px" in said(figure)
+
+    def test_large_cells_are_written_out(self, movement, said):
+        assert "a cell of 1,092.3 by 1,092.3 px" in said(ak.plot.heatmap(movement, screen=(65_536, 100)))
 
     def test_y_grows_downwards(self, movement):
         low, high = ak.plot.heatmap(movement).layout.yaxis.range
