@@ -21,6 +21,8 @@ MANY_MARKS = 100
 MOST_LINES = 200
 """Trials whose speed is drawn."""
 MOST_BINS = 1_000
+PAUSE_S = 0.1
+"""A longer step is a pause, as it is for the idle time of a trial."""
 Floats = npt.NDArray[np.float64]
 
 
@@ -201,43 +203,44 @@ def speed_profile(
 ) -> go.Figure:
     """Speed in px/s over the seconds since the trial began, a line per trial.
 
-    The speed of a step is its length over its time, at the middle of that time; of rows with equal times the last
-    counts. Of more than 200 trials every nth is drawn, of more than 10,000 steps the fastest of every n, so that
-    peaks stay; the figure says so. See `trajectory` for the parameters. Where no trial has two movement rows at
-    different times the figure says so.
+    The speed of a step is its length over its time, at the middle of that time; a step of more than 0.1 s is a pause
+    and flat. Of rows with equal times the last counts. Of more than 200 trials every nth is drawn, of more than
+    10,000 steps the fastest and the slowest of every n, so that peaks and pauses stay; the figure says so. See
+    `trajectory` for the parameters. Where no trial has two movement rows at different times the figure says so.
     """
     look = style.theme_of(theme)
     choice = Choice(participant, task, factor, trial)
     events = read(result, ("mouse_movement",), choice)
-    time_s, speed, of = steps(events)
+    time_s, took_s, speed, of = steps(events)
     if not len(speed):
         return style.empty("Pointer speed", f"There is no pointer movement{choice} to tell a speed from.", look)
     trials = np.unique(of)
     chosen = trials[thinning.every(len(trials), MOST_LINES)]
     kept = np.isin(of, chosen)
-    time_s, speed, of = time_s[kept], speed[kept], of[kept]
-    step = thinning.stride(len(speed))
-    drawn = thinning.peaks(speed, of, step)
+    time_s, took_s, speed, of = time_s[kept], took_s[kept], speed[kept], of[kept]
+    step = 2 * thinning.stride(len(speed)) if len(speed) > thinning.MOST_POINTS else 1
+    drawn, time_s = _flat(thinning.extremes(speed, of, step), time_s, took_s)
+    of, speed = of[drawn], speed[drawn]
     labels = words.apart(events.trials)
-    line = {"color": look.categories[0], "width": 1.5 if len(chosen) == 1 else 1}
-    several = len(trials) > 1
-    opacity = style.LINE_OPACITY if len(chosen) > 1 else 1
+    several = len(chosen) > 1
     line = {"color": look.categories[0], "width": 1 if several else 1.5}
     traces = []
     for number in chosen:
-        rows = drawn[of[drawn] == number]
+        rows = of == number
         traces.append(
             {
-                "type": "scatter", "mode": "lines" if len(rows) > 1 else "markers", "name": labels[number],
+                "type": "scatter", "mode": "lines" if rows.sum() > 1 else "markers", "name": labels[number],
                 "x": time_s[rows], "y": speed[rows], "line": line, "marker": {"color": line["color"]},
-                "opacity": opacity, "text": labels[number],
+                "opacity": style.LINE_OPACITY if several else 1, "text": labels[number],
                 "hovertemplate": "%{text}<br>%{x:.2f} s<br>%{y:,.0f} px/s<extra></extra>",
             }
         )  # fmt: skip
+    still = len(events.trials) - len(trials)
     notes = [
         words.together(events.trials),
-        thinning.note(len(trials), "trials", MOST_LINES) or (f"{len(trials):,} lines" if several else ""),
-        f"the fastest of every {step:,} steps" if step > 1 else "",
+        f"{words.counted(still, 'trial')} without a speed" if still else "",
+        thinning.note(len(trials), "trials", MOST_LINES),
+        f"the fastest and the slowest of every {step:,} steps" if step > 1 else "",
     ]
     axes = {
         "xaxis": {"title": "time since the trial began (s)", "rangemode": "tozero"},
@@ -246,8 +249,8 @@ def speed_profile(
     return style.figure(traces, "Pointer speed", notes, look, **axes)
 
 
-def steps(movement: Events) -> tuple[Floats, Floats, Rows]:
-    """Of each step within a trial the middle of its time (s), its speed (px/s) and its trial.
+def steps(movement: Events) -> tuple[Floats, Floats, Floats, Rows]:
+    """Of each step within a trial the middle of its time (s), its time (s), its speed (px/s) and its trial.
 
     Of rows with equal times the last counts.
     """
@@ -257,4 +260,14 @@ def steps(movement: Events) -> tuple[Floats, Floats, Rows]:
     same = np.diff(trial) == 0
     took_s = np.diff(time_s)[same]
     speed = np.hypot(np.diff(x), np.diff(y))[same] / took_s
-    return time_s[1:][same] - took_s / 2, speed, trial[1:][same]
+    return time_s[1:][same] - took_s / 2, took_s, speed, trial[1:][same]
+
+
+def _flat(drawn: Rows, middle_s: Floats, took_s: Floats) -> tuple[Rows, Floats]:
+    """The steps drawn and their times: a pause twice, at its beginning and end, since a slope would be no pause."""
+    pause = np.round(took_s[drawn], 6) > PAUSE_S
+    steps_drawn = np.repeat(drawn, 1 + pause)
+    side = np.zeros(len(steps_drawn))
+    ends = np.cumsum(1 + pause)[pause] - 1
+    side[ends - 1], side[ends] = -0.5, 0.5
+    return steps_drawn, middle_s[steps_drawn] + side * took_s[steps_drawn]

@@ -197,7 +197,7 @@ def test_real_logs_are_drawn(name, shared_data, tmp_path):
     ("name", "note", "most"),
     [
         ("trajectory", "every 100th of 1,000,000 movement rows", 10_300),
-        ("speed_profile", "every 2nd of 300 trials · the fastest of every 50 steps", 10_300),
+        ("speed_profile", "every 2nd of 300 trials the fastest and the slowest of every 100 steps", 10_300),
         ("session_timeline", "the first 40 of 300 trials", 5_000),
     ],
 )

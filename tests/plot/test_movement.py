@@ -172,12 +172,30 @@ class TestSpeed:
         figure = ak.plot.speed_profile(result)
         assert len(figure.data) == len(result.trials) == 24
         assert {(trace.line.width, trace.opacity) for trace in figure.data} == {(1, 0.7)}
-        assert "24 lines" in said(figure)
+        assert "without" not in said(figure)
+
+    def test_trials_without_a_speed_are_counted(self, movement, said):
+        both = pd.concat([movement, movement.head(1).assign(trial=2)])
+        assert "2 trials · 1 trial without a speed" in said(ak.plot.speed_profile(both))
+
+    def test_a_pause_is_flat(self, events):
+        rows = [(0.0, 0, 0), (0.1, 30, 0), (0.5, 30, 8), (0.6, 30, 48)]
+        line = ak.plot.speed_profile(events("mouse_movement", rows)).data[0]
+        assert line.x == pytest.approx([0.05, 0.1, 0.5, 0.55])
+        assert line.y == pytest.approx([300, 20, 20, 400])
 
     def test_no_step_goes_from_one_trial_to_the_next(self, movement):
         both = pd.concat([movement, movement.assign(trial=2)])
         assert [len(trace.x) for trace in ak.plot.speed_profile(both).data] == [3, 3]
 
-    def test_peaks_stay_when_points_are_left_out(self, million):
-        drawn = max(trace.y.max() for trace in ak.plot.speed_profile(million[million["trial"] < 100]).data)
-        assert drawn == pytest.approx(20 * 2**0.5 / 0.01, rel=1e-6)
+    def test_peaks_and_pauses_stay_when_points_are_left_out(self, said):
+        time_s, x_px = np.arange(30_000) * 0.01, np.arange(30_000) * 10.0
+        time_s[20_001:] += 5
+        x_px[10_001:] += 90
+        figure = ak.plot.speed_profile(pd.DataFrame({"t_s": time_s, "x_px": x_px, "y_px": 0.0}))
+        line = figure.data[0]
+        assert "the fastest and the slowest of every 6 steps" in said(figure)
+        assert 9_000 < len(line.x) < 10_010
+        assert (line.y.max(), line.y.min()) == pytest.approx((10_000, 10 / 5.01))
+        assert line.x[line.y.argmax()] == pytest.approx(100.005)
+        assert line.x[line.y == line.y.min()] == pytest.approx([200, 205.01])

@@ -86,9 +86,10 @@ def test_of_too_many_every_nth_is_drawn(count, note):
     assert len(thinning.every(count)) <= 10_000
 
 
-def test_the_highest_of_every_few_rows_of_a_trial():
-    values = np.array([1.0, 5, 5, 2, 9, 3, 4])
-    trial = np.array([0, 0, 0, 0, 0, 1, 1])
-    assert thinning.peaks(values, trial, 2).tolist() == [1, 2, 4, 6]
-    assert thinning.peaks(values, trial, 1).tolist() == list(range(7))
-    assert thinning.peaks(values[:0], trial[:0], 3).tolist() == []
+def test_the_highest_and_the_lowest_of_every_few_rows_of_a_trial():
+    values = np.array([1.0, 5, 6, 2, 4, 9, 3, 4])
+    trial = np.array([0, 0, 0, 0, 0, 0, 1, 1])
+    assert thinning.extremes(values, trial, 3).tolist() == [0, 2, 3, 5, 6, 7]
+    assert thinning.extremes(values, trial, 4).tolist() == [0, 2, 4, 5, 6, 7]
+    assert thinning.extremes(values, trial, 1).tolist() == list(range(8))
+    assert thinning.extremes(values[:0], trial[:0], 3).tolist() == []
