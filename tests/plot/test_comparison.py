@@ -41,8 +41,16 @@ class TestComparison:
     def test_it_says_what_the_bar_is_and_what_is_missing(self, trials, said):
         text = said(ak.plot.task_comparison(trials, "path_length_px"))
         assert "Path length by task" in text
-        assert "7 trials · large symbol: median; bar: quartiles" in text
+        assert "7 trials large symbol: median; bar: quartiles" in text
         assert "1 trial without a value" in text
+
+    def test_it_says_of_whom(self, trials, said):
+        assert "participant 2, 2 tasks, 2 factors, 3 trials" in said(
+            ak.plot.task_comparison(trials, "path_length_px", participant="2")
+        )
+        assert "2 participants, A, 2 factors, 4 trials" in said(
+            ak.plot.learning_curve(trials, "path_length_px", task="A")
+        )
 
     def test_by_another_column_without_a_factor(self, trials):
         figure = ak.plot.task_comparison(trials, "path_length_px", by="participant", factor=None)
@@ -76,7 +84,26 @@ class TestComparison:
 
     def test_hover_carries_the_unit(self, trials):
         figure = ak.plot.task_comparison(trials, "path_length_px")
-        assert all("px" in trace.hovertemplate for trace in figure.data)
+        assert all("%{y:,.4~g} px" in trace.hovertemplate for trace in figure.data)
+        assert all("median of %{customdata[2]:,}" in trace.hovertemplate for trace in figure.data[1::2])
+
+    def test_hover_names_the_trial(self, trials):
+        points = ak.plot.task_comparison(trials.assign(trial=1), "path_length_px").data[0]
+        assert points.text[:2] == ("participant 1, A, x", "participant 1, B, x")
+        assert points.hovertemplate.startswith("%{text}<br>")
+
+    def test_a_single_point_stands_where_its_median_does(self, trials):
+        points, median = ak.plot.task_comparison(trials.head(1), "path_length_px").data
+        assert points.x.tolist() == median.x.tolist() == [0]
+
+    def test_many_symbols_are_smaller(self, trials):
+        few, many = (
+            ak.plot.task_comparison(table, "path_length_px").data
+            for table in (trials, pd.concat([trials.assign(task=str(number)) for number in range(80)]))
+        )
+        assert few[0].marker.size > many[0].marker.size
+        assert few[1].marker.size == 14
+        assert many[1].marker.size == 6
 
     def test_a_metric_that_is_missing_everywhere(self, trials, said):
         figure = ak.plot.task_comparison(trials.assign(path_length_px=np.nan), "path_length_px")
@@ -108,6 +135,11 @@ class TestLearning:
         assert (median.x.tolist(), median.y.tolist()) == ([1, 2, 3, 4], [20, 30, 40, 40])
         assert median.line.width > 3 * one.line.width
         assert median.line.color != one.line.color
+
+    def test_there_is_no_half_place(self, trials):
+        many = pd.concat([trials.assign(trial_order=number) for number in range(1, 30)])
+        axes = [ak.plot.learning_curve(table, "path_length_px").layout.xaxis for table in (trials, many)]
+        assert [axis.dtick for axis in axes] == [1, None]
 
     def test_trials_without_a_place_are_left_out_and_counted(self, trials, said):
         trials.loc[0, "trial_order"] = pd.NA
