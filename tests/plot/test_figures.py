@@ -225,6 +225,10 @@ class TestChoosing:
         one = draw("speed_profile", result, participant=1, trial=["1", 2])
         assert len(one.data) == len(result.trials.query("participant == '1' and trial in (1, 2)"))
 
+    @pytest.mark.parametrize("kind", [list, tuple, set, pd.Series, pd.Index, pd.array, np.array, dict.fromkeys])
+    def test_names_as_any_list_of_pandas(self, kind, movement):
+        assert len(draw("trajectory", movement, participant=kind(["1", "2"])).data[0].x) == 4
+
     def test_a_table_is_chosen_from_as_a_result_is(self, result):
         table = result.events("mouse_movement")
         choice = {"participant": "2", "task": "Search", "trial": 3}
