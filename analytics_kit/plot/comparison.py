@@ -187,8 +187,8 @@ def learning_curve(
         traces.append(
             {
                 "type": "scatter", "mode": "lines+markers", "name": names[number], "x": order[mine], "y": y[mine],
-                "line": line, "marker": {"color": look.quiet, "size": 3}, "text": names[number],
-                "hovertemplate": f"%{{text}}<br>place %{{x}}<br>{value}",
+                "line": line, "marker": {"color": look.quiet, "size": 3},
+                "hovertemplate": f"%{{fullData.name}}<br>place %{{x}}<br>{value}",
             }
         )  # fmt: skip
     groups = pd.Series(y).groupby(order)

@@ -231,8 +231,8 @@ def speed_profile(
             {
                 "type": "scatter", "mode": "lines" if rows.sum() > 1 else "markers", "name": labels[number],
                 "x": time_s[rows], "y": speed[rows], "line": line, "marker": {"color": line["color"]},
-                "opacity": style.LINE_OPACITY if several else 1, "text": labels[number],
-                "hovertemplate": "%{text}<br>%{x:.2f} s<br>%{y:,.0f} px/s<extra></extra>",
+                "opacity": style.LINE_OPACITY if several else 1,
+                "hovertemplate": "%{fullData.name}<br>%{x:.2f} s<br>%{y:,.0f} px/s<extra></extra>",
             }
         )  # fmt: skip
     still = len(events.trials) - len(trials)

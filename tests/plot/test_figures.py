@@ -68,6 +68,17 @@ def test_axes_carry_units(name, result):
 
 
 @pytest.mark.parametrize("name", FIGURES)
+def test_hover_finds_what_it_shows_of_each_point(name, result):
+    for trace in draw(name, result).data:
+        for shown in ("text", "customdata"):
+            if f"%{{{shown}" in trace.hovertemplate:  # one text for all points would be shown as "-"
+                assert len(trace[shown]) == len(trace.x)
+                assert not isinstance(trace[shown], str)
+        if "%{fullData.name}" in trace.hovertemplate:
+            assert trace.name
+
+
+@pytest.mark.parametrize("name", FIGURES)
 def test_title_and_notes_end_above_legend_and_axes(name, result):
     layout = draw(name, result).layout
     assert (layout.title.y, layout.title.yref, layout.title.yanchor) == (1, "container", "top")
