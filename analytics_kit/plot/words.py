@@ -118,11 +118,15 @@ def apart(trials: pd.DataFrame, longest: int = LONGEST) -> list[str]:
     """A label for each trial, of the names in which they differ; all names where there is one trial."""
     columns = _telling(trials)
     differing = [name for name in columns if trials[name].nunique(dropna=False) > 1]
-    rows = trials[differing or columns].itertuples(index=False)
-    return [
-        ", ".join(named(name, value, longest) for name, value in zip(differing or columns, row, strict=True))
-        for row in rows
-    ]
+    told = [_told(trials[name], longest) for name in differing or columns]
+    return [", ".join(row) for row in zip(*told, strict=True)] if told else [""] * len(trials)
+
+
+def _told(names: pd.Series, longest: int) -> list[str]:
+    """Each name in its words, each distinct one put into words once."""
+    codes, there = pd.factorize(names)  # NA has code -1, which is the last
+    words = [named(str(names.name), value, longest) for value in (*there, pd.NA)]
+    return [words[code] for code in codes]
 
 
 def _telling(trials: pd.DataFrame) -> list[str]:
