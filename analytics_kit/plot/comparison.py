@@ -125,7 +125,7 @@ def _points(
     return {
         "type": "scatter", "mode": "markers", "x": x + spread * width * 0.7, "y": y, "showlegend": False,
         "marker": {**marks, "symbol": f"{marks['symbol']}-open"},
-        "text": trial_names.tolist(), "around": ("%{text}<br>", ""),
+        "text": trial_names, "around": ("%{text}<br>", ""),
     }  # fmt: skip
 
 

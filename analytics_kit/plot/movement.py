@@ -101,7 +101,7 @@ def _hover(events: Events, rows: Rows, time_s: Floats, template: str) -> dict[st
     told: dict[str, Any] = {"customdata": time_s}
     if len(events.trials) > 1:
         labels = np.array([*words.apart(events.trials), ""])
-        told["text"] = labels[np.where(rows < 0, -1, events.trial[rows])].tolist()
+        told["text"] = labels[np.where(rows < 0, -1, events.trial[rows])]
         template = f"%{{text}}<br>{template}"
     return {**told, "hovertemplate": f"{template}<extra></extra>"}
 

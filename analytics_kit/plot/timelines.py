@@ -64,8 +64,8 @@ def keystroke_timeline(
     trace: dict[str, Any] = {
         "type": "scatter", "mode": "markers", "name": "key presses", "x": time_s[drawn], "y": place,
         "marker": {"symbol": TICK, "size": 14, "line": {"width": 1.5}, "color": look.categories[0]},
-        "text": classes.iloc[drawn].tolist(),
-        **({"customdata": labels[events.trial[drawn]].tolist()} if several else {}),
+        "text": np.array(rows)[place],
+        **({"customdata": labels[events.trial[drawn]]} if several else {}),
         "hovertemplate": f"{'%{customdata}<br>' if several else ''}%{{text}}<br>%{{x:.2f}} s<extra></extra>",
     }  # fmt: skip
     notes = [
@@ -118,7 +118,7 @@ def session_timeline(
                     "symbol": TICK, "size": ROW_PX // 2 if len(order) == 1 else THIN_ROW_PX - 1,
                     "line": {"width": 1.5}, "color": colours[kind],
                 },
-                **({"text": labels[of].tolist()} if len(order) > 1 else {}),
+                **({"text": labels[of]} if len(order) > 1 else {}),
                 "hovertemplate": f"%{{text}}<br>{told}" if len(order) > 1 else told,
             }
         )  # fmt: skip

@@ -89,7 +89,7 @@ class TestComparison:
 
     def test_hover_names_the_trial(self, trials):
         points = ak.plot.task_comparison(trials.assign(trial=1), "path_length_px").data[0]
-        assert points.text[:2] == ("participant 1, A, x", "participant 1, B, x")
+        assert points.text[:2].tolist() == ["participant 1, A, x", "participant 1, B, x"]
         assert points.hovertemplate.startswith("%{text}<br>")
 
     def test_a_single_point_stands_where_its_median_does(self, trials):

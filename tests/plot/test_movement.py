@@ -70,7 +70,7 @@ class TestTrajectory:
         both = pd.concat([movement, movement.assign(trial=2)])
         path = ak.plot.trajectory(both).data[0]
         assert np.isnan(path.x).tolist() == [False] * 4 + [True] + [False] * 4
-        assert path.text == ("trial 1",) * 4 + ("",) + ("trial 2",) * 4
+        assert path.text.tolist() == ["trial 1"] * 4 + [""] + ["trial 2"] * 4
         assert ak.plot.trajectory(movement).data[0].text is None
 
     def test_rows_are_drawn_in_the_order_of_time(self, movement):

@@ -20,7 +20,7 @@ class TestKeystrokes:
         assert low > high
         assert figure.data[0].x.tolist() == [0.5, 0.7, 0.9, 1.1]
         assert figure.data[0].y.tolist() == [0, 1, 2, 0]
-        assert figure.data[0].text == ("letter", "space", "backspace", "letter")
+        assert figure.data[0].text.tolist() == ["letter", "space", "backspace", "letter"]
 
     def test_what_was_typed_is_nowhere(self, keys):
         assert "secret" not in ak.plot.keystroke_timeline(keys).to_json()
@@ -34,11 +34,11 @@ class TestKeystrokes:
     def test_a_class_that_is_not_known_is_other(self, keys):
         keys.loc[0, "key_class"] = "<b>"
         keys.loc[1, "key_class"] = None
-        assert ak.plot.keystroke_timeline(keys).data[0].text == ("other", "other", "backspace", "letter")
+        assert ak.plot.keystroke_timeline(keys).data[0].text.tolist() == ["other", "other", "backspace", "letter"]
 
     def test_hover_names_the_trial_where_there_are_several(self, keys):
         trace = ak.plot.keystroke_timeline(pd.concat([keys, keys.head(1).assign(trial=2)])).data[0]
-        assert trace.customdata == ("trial 1",) * 4 + ("trial 2",)
+        assert trace.customdata.tolist() == ["trial 1"] * 4 + ["trial 2"]
         assert trace.hovertemplate.startswith("%{customdata}<br>%{text}<br>")
         assert "customdata" not in ak.plot.keystroke_timeline(keys).data[0].hovertemplate
 
