@@ -31,6 +31,16 @@ class TestComparison:
         assert figure.data[0].marker.color != figure.data[2].marker.color
         assert figure.data[1].marker.symbol != figure.data[3].marker.symbol
 
+    def test_the_bar_goes_from_one_quartile_to_the_other(self, trials):
+        some = trials[(trials["task"] == "A") & (trials["factor"] == "x")]
+        bar = ak.plot.task_comparison(pd.concat([some, some.head(1).assign(path_length_px=12.0)]), "path_length_px")
+        median = bar.data[1]
+        assert (median.y.tolist(), median.error_y.array.tolist(), median.error_y.arrayminus.tolist()) == (
+            [12],
+            [9],
+            [1],
+        )
+
     def test_tasks_are_the_places_on_the_axis(self, trials):
         figure = ak.plot.task_comparison(trials, "path_length_px")
         assert figure.layout.xaxis.ticktext == ("A", "B")
@@ -60,7 +70,20 @@ class TestComparison:
 
     def test_names_that_are_not_known_come_last(self, trials):
         trials.loc[0, "task"] = None
-        assert ak.plot.task_comparison(trials, "path_length_px").layout.xaxis.ticktext == ("A", "B", "unknown task")
+        figure = ak.plot.task_comparison(trials, "path_length_px")
+        assert figure.layout.xaxis.ticktext == ("A", "B", "unknown task")
+        assert np.round(figure.data[0].x).tolist() == [2, 1, 0, 1]
+
+    def test_of_many_places_some_are_labelled(self, trials):
+        many = pd.concat([trials.assign(task=f"{number:02}") for number in range(41)])
+        axis = ak.plot.task_comparison(many, "path_length_px").layout.xaxis
+        assert axis.ticktext == tuple(f"{number:02}" for number in range(0, 41, 2))
+        assert axis.tickvals.tolist() == list(range(0, 41, 2))
+
+    def test_the_legend_switches_points_and_median_of_a_factor(self, trials):
+        long = trials.assign(factor=trials["factor"].map({"x": "l" * 40 + "x", "y": "l" * 41 + "x"}))
+        groups = [trace.legendgroup for trace in ak.plot.task_comparison(long, "path_length_px").data]
+        assert groups[0] == groups[1] != groups[2] == groups[3]
 
     def test_columns_may_be_called_anything(self, trials):
         hostile = trials.rename(columns={"path_length_px": "<b>$x$</b>_px", "task": "<i>"})
@@ -146,6 +169,20 @@ class TestLearning:
         figure = ak.plot.learning_curve(trials, "path_length_px")
         assert figure.data[0].x.tolist() == [2, 3, 4]
         assert "2 trials without a value or a place" in said(figure)
+
+    def test_lines_go_along_the_session_and_median_is_no_mean(self, trials):
+        third = trials.head(4).assign(participant="3", session="3", path_length_px=1_000.0)
+        one, *_, median = ak.plot.learning_curve(pd.concat([trials, third]).iloc[::-1], "path_length_px").data[1:]
+        assert one.x.tolist() == [1, 2, 3]
+        assert median.y.tolist() == [30, 40, 50, 520]
+
+    def test_a_session_of_nobody_known_is_a_line_too(self, trials):
+        trials.loc[4:, ["participant", "session"]] = None
+        assert [trace.name for trace in ak.plot.learning_curve(trials, "path_length_px").data] == [
+            "participant 1",
+            "unknown participant",
+            "median",
+        ]
 
     def test_sessions_of_one_participant_are_lines_of_their_own(self, trials):
         figure = ak.plot.learning_curve(trials.assign(participant="1"), "path_length_px")

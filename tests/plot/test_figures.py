@@ -87,6 +87,14 @@ def test_title_and_notes_end_above_legend_and_axes(name, result):
     assert layout.margin.t >= layout.title.pad.t + layout.title.font.size + 16 * lines + legend_px + 20
 
 
+@pytest.mark.parametrize("name", FIGURES)
+def test_numbers_are_written_out_and_titles_keep_clear_of_them(name, result):
+    template = draw(name, result).layout.template.layout
+    for axis in (template.xaxis, template.yaxis):
+        assert (axis.exponentformat, axis.separatethousands, axis.automargin) == ("none", True, True)
+        assert axis.title.standoff > 0  # without it plotly leaves the title where it is, and long numbers run into it
+
+
 def test_notes_break_between_notes_and_within_one_only_where_it_is_long():
     figure = style.figure([], "", ["a" * 80, "", "b", "c d e f g h", "i " * 60], style.THEMES["light"])
     lines = figure.layout.title.subtitle.text.split("<br>")

@@ -31,6 +31,8 @@ class TestTrajectory:
         assert marker.color.tolist() == [0.0, 0.1, 0.2, 0.3]
         assert (marker.cmin, marker.cmax) == (0, 0.3)
         assert marker.colorbar.title.text == "time (s)"
+        late = ak.plot.trajectory(movement.assign(t_s=movement["t_s"] + 5)).data[0].marker
+        assert (late.cmin, late.cmax) == (0, 5.3)
 
     def test_y_grows_downwards_and_scales_are_equal(self, movement):
         figure = ak.plot.trajectory(movement)
@@ -46,7 +48,7 @@ class TestTrajectory:
         assert "bounding box of the events" in said(figure)
 
     def test_a_place_on_no_screen_does_not_widen_the_box(self, movement, said):
-        movement.loc[2, ["x_px", "y_px"]] = 65_535
+        movement.loc[2, "x_px"] = 65_535
         for figure in (ak.plot.trajectory(movement), ak.plot.heatmap(movement)):
             box = figure.layout.shapes[0]
             assert (box.x0, box.y0, box.x1, box.y1) == (100, 100, 130, 190)
@@ -86,10 +88,17 @@ class TestTrajectory:
         assert [trace.name for trace in figure.data] == ["press", "release"]
         assert "no movement" in said(figure)
 
-    def test_many_marks_are_smaller(self, events):
-        presses = events("mouse_clicks", [(0.1 * i, 100, 100, "press") for i in range(101)])
+    def test_many_marks_are_smaller_and_of_too_many_every_nth_is_drawn(self, events, said):
+        presses = events("mouse_clicks", [(0.1 * i, 100, 100, "press") for i in range(2_001)])
         few, many = (ak.plot.trajectory(presses.head(n)).data[0].marker.size for n in (100, 101))
         assert few > many
+        figure = ak.plot.trajectory(presses)
+        assert len(figure.data[0].x) == 1_001
+        assert "every 2nd of 2,001 press events" in said(figure)
+
+    def test_a_click_that_is_neither_press_nor_release_is_a_click(self, busy):
+        busy["action"] = busy["action"].replace({"press": "double"})
+        assert [trace.name for trace in ak.plot.trajectory(busy).data] == ["movement", "release", "click", "scroll"]
 
     def test_it_says_whose_path_it_is(self, busy, said):
         assert "participant 1, Search, Calm, trial 1" in said(ak.plot.trajectory(busy))
@@ -183,6 +192,10 @@ class TestSpeed:
         line = ak.plot.speed_profile(events("mouse_movement", rows)).data[0]
         assert line.x == pytest.approx([0.05, 0.1, 0.5, 0.55])
         assert line.y == pytest.approx([300, 20, 20, 400])
+
+    def test_a_tenth_of_a_second_is_no_pause_however_it_is_rounded(self, events):
+        assert 1.1 - 1.0 > 0.1
+        assert len(ak.plot.speed_profile(events("mouse_movement", [(1.0, 0, 0), (1.1, 9, 9)])).data[0].x) == 1
 
     def test_no_step_goes_from_one_trial_to_the_next(self, movement):
         both = pd.concat([movement, movement.assign(trial=2)])

@@ -78,9 +78,16 @@ class TestSession:
         figure = ak.plot.session_timeline(both)
         assert figure.layout.yaxis.tickvals == (0.5, 3.5, 6.5)
         assert figure.layout.yaxis.minor.tickvals == (2, 5)
+        assert figure.layout.yaxis.minor.gridcolor == figure.layout.template.layout.yaxis.gridcolor
         assert figure.layout.yaxis.range == (8, -1)
         assert figure.layout.yaxis.ticktext[2] == "long long… end, trial 3"
         assert figure.data[0].text[-1] == "long long long long l…g long end, trial 3"
+
+    def test_of_too_many_trials_the_first_of_the_session_are_drawn(self, movement):
+        many = pd.concat([movement.assign(trial=50 - number, trial_order=number) for number in range(1, 50)])
+        figure = ak.plot.session_timeline(many.iloc[::-1])
+        assert figure.layout.yaxis.ticktext == tuple(f"trial {50 - number}" for number in range(1, 41))
+        assert len(figure.data[0].x) == 40 * 4
 
     def test_a_kind_has_its_colour_whichever_others_there_are(self, movement, keys):
         both, lone = (ak.plot.session_timeline(table).data[-1] for table in (pd.concat([movement, keys]), keys))

@@ -50,6 +50,7 @@ def test_every_class_of_keys_has_a_row():
 def test_names_are_shortened_before_signs_are_replaced():
     assert words.safe("<" * 40) == "&lt;" * 21 + "…" + "&lt;" * 10
     assert words.safe("a\n b\t$c") == "a b &#36;c"
+    assert words.safe("&lt;") == "&amp;lt;"
 
 
 def test_long_names_that_differ_at_their_ends_stay_apart():
