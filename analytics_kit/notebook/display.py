@@ -98,6 +98,7 @@ class Display(ABC):
             self._recorded = self._record()
             _publish(self._recorded, {"display_id": self._record_id})
             if is_new and self._live is not None:
+                self._stop()  # a retry may have been quicker
                 self._stop = self._listen()  # only now: the first that is heard must not delay what is shown
         cell.note(here, self)
 
