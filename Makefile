@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo lab test check format chaos bench clean
+.PHONY: help demo lab test check format chaos bench pictures notebooks clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -33,6 +33,14 @@ chaos: .venv/dev ## kill processes at random for five minutes while 100 jobs run
 
 bench: .venv/dev ## speed and memory as ratios against peers; prints a table
 	$(BIN)/python -m benchmarks
+
+pictures: .venv/dev ## draw the README's pictures anew, by the test that looks at them
+	$(BIN)/python -m pytest -q tests/browser/test_panel.py -k queued_to_completed
+	cp build/screenshots/panel-running-light.png docs/panel-running.png
+	cp build/screenshots/panel-completed-light.png docs/panel-completed.png
+
+notebooks: .venv/dev ## run the notebooks, and keep what they give
+	$(BIN)/python scripts/renew.py
 
 clean: ## remove the environment, caches and compiled kernels
 	find analytics_kit -name '*.nb[ci]' -delete

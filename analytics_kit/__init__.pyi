@@ -20,6 +20,7 @@ from .errors import (
 )
 from .job import Job
 from .model import JobStatus, Progress
+from .notebook.explorer import explore
 from .options import Options
 from .study.metric_list import metrics
 from .study.mousetrap import mousetrap_measures
@@ -55,6 +56,7 @@ __all__ = [
     "as_completed",
     "board",
     "connect",
+    "explore",
     "gather",
     "get_job",
     "health",

@@ -45,6 +45,8 @@ class Client:
 
     def __init__(self, url: str | None = None, **settings: Any) -> None:
         self.settings = Settings.of(url, **settings)
+        self.called = "client"
+        """What the user's code probably calls it, for the lines of code that panels show."""
         self._lock = threading.Lock()
         self._opened: Watcher | None = None
 
@@ -57,7 +59,7 @@ class Client:
     def _watcher(self) -> Watcher:
         with self._lock:
             if self._opened is None:
-                self._opened = Watcher(open_backend(self.settings, CODE))
+                self._opened = Watcher(open_backend(self.settings, CODE), self.called)
             return self._opened
 
     def submit(

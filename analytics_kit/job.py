@@ -269,6 +269,11 @@ class Job:
         """Why the job runs where it runs, where that needs saying."""
         return self.watcher.backend.notice
 
+    @property
+    def client(self) -> str:
+        """What the user's code calls the client that finds the job: `ak`, or else probably `client`."""
+        return self.watcher.called
+
     def on_change(self, act: Callable[[JobInfo], object]) -> Callable[[], None]:
         """Call `act` on the watcher's thread with each change, up to the end; gives what stops that."""
 

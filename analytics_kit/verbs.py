@@ -24,6 +24,7 @@ def default_client() -> Client:
     with _default_lock:
         if _default is None:
             _default = Client()
+            _default.called = "ak"
         return _default
 
 

@@ -52,8 +52,10 @@ class Watcher:
     is logged and harms nobody else; a listener that blocks delays the others.
     """
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, called: str = "client") -> None:
         self.backend = backend
+        self.called = called
+        """What the user's code calls the client whose jobs these are."""
         self._forget()
 
     def _forget(self) -> None:

@@ -1,14 +1,15 @@
-"""How soon does a notebook show a job and its changes, and how much do fifty panels send?"""
+"""How soon does a notebook show jobs and their changes, and how much do panels and a board send?"""
 
 from __future__ import annotations
 
 import queue
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, TypeVar
 
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
@@ -19,10 +20,15 @@ from benchmarks import studies
 from benchmarks.jobs import Row, p95
 
 Message = dict[str, Any]
-ROUNDS = 20
+T = TypeVar("T", float, str)
+ROUND = range(20)
 PANELS = 50
+JOBS = 1000
+KERNELS = 5
 LIMIT_S = 120
+LONG_S = 300
 HEARD_S = 10
+UPDATES = ("comm_msg", "update_display_data")
 FIFTY = """
 import threading
 from datetime import UTC, datetime
@@ -57,6 +63,44 @@ threading.Thread(target=race, daemon=True).start()
 """
 
 
+BUSY_BOARD = """
+import threading
+from datetime import UTC, datetime
+from analytics_kit.model import JobInfo, JobStatus, Progress
+from analytics_kit.notebook.board import Board
+
+class Busy:
+    notice = ""
+    def __init__(self):
+        self.backend = self
+        self.done = 0
+    def queue_status(self):
+        return {"backend": "redis", "workers": 2, "workers_busy": 2}
+    def list(self):
+        progress = Progress("processing", fraction=self.done / 1000)
+        made = datetime(2026, 1, 1, tzinfo=UTC)
+        return [JobInfo(f"id{n}", JobStatus.RUNNING, f"{n}.zip", "key", made, progress) for n in range(JOBS)]
+    def listen_all(self, hear):
+        def race():
+            while not stop.wait(0.02):
+                self.done += 1
+                hear(self.list())
+        threading.Thread(target=race, daemon=True).start()
+        return lambda: None
+
+stop = threading.Event()
+board = Board(Busy())
+board
+"""
+FRESH = """
+import time, analytics_kit as ak
+client = ak.connect("embedded", home={home!r}, workers=1)
+job = client.submit({path!r}, refresh=True)
+print(time.time())
+job
+"""
+
+
 class Notebook:
     """A kernel and what it sends, as a front end hears it."""
 
@@ -64,13 +108,13 @@ class Notebook:
         self.client = client
         self.heard: list[Message] = []
 
-    def run(self, code: str) -> list[Message]:
-        """Run a cell to its end, and give what was heard of it."""
+    def run(self, code: str, cell: str = "cell", limit_s: float = LIMIT_S) -> list[Message]:
+        """Run a cell to its end, and give what was heard of it. What an earlier run of it showed is closed."""
         content = {"code": code, "silent": False, "store_history": True, "allow_stdin": True, "stop_on_error": True}
-        request = self.client.session.msg("execute_request", content, metadata={"cellId": "cell"})
+        request = self.client.session.msg("execute_request", content, metadata={"cellId": cell})
         self.client.shell_channel.send(request)
         asked = request["header"]["msg_id"]
-        while (reply := self.client.get_shell_msg(timeout=LIMIT_S))["parent_header"].get("msg_id") != asked:
+        while (reply := self.client.get_shell_msg(timeout=limit_s))["parent_header"].get("msg_id") != asked:
             pass
         assert reply["content"]["status"] == "ok", reply["content"]
         while True:
@@ -98,22 +142,31 @@ class Notebook:
 
 
 @contextmanager
-def notebook(home: Path) -> Iterator[Notebook]:
-    """A kernel with an embedded broker of its own; both are gone afterwards."""
-    settings = Settings.of("embedded", home=home)
+def kernel() -> Iterator[Notebook]:
+    """A kernel in which nothing has run."""
     manager = KernelManager()
     manager.start_kernel(cwd=str(Path.cwd()))
     client = manager.blocking_client()
     client.start_channels()
     try:
         client.wait_for_ready(timeout=LIMIT_S)
-        book = Notebook(client)
-        book.run(f"import analytics_kit as ak; client = ak.connect('embedded', home={str(home)!r}, workers=1)")
-        yield book
+        yield Notebook(client)
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)
-        embedded.stop(settings)
+
+
+@contextmanager
+def notebook(home: Path) -> Iterator[Notebook]:
+    """A kernel with an embedded broker of its own; both are gone afterwards."""
+    try:
+        with kernel() as book:
+            book.run(
+                f"import time, analytics_kit as ak; client = ak.connect('embedded', home={str(home)!r}, workers=1)"
+            )
+            yield book
+    finally:
+        embedded.stop(Settings.of("embedded", home=home))
 
 
 def sent_at(message: Message) -> float:
@@ -126,7 +179,7 @@ def display(book: Notebook, path: Path) -> Iterator[Row]:
     book.run(f"job = client.submit({str(path)!r}); job.wait()")
     book.run("job")  # loads what draws
     took, bare = [], []
-    for _ in range(ROUNDS):
+    for _ in ROUND:
         took.append(_until_shown(book, "job", 2))
         bare.append(_until_shown(book, "display('text')", 1))
     yield (
@@ -147,17 +200,12 @@ def _until_shown(book: Notebook, code: str, outputs: int) -> float:
 def changes(book: Notebook, path: Path) -> Iterator[Row]:
     """From the end of a job in its record until the box has been told."""
     took = []
-    for _ in range(ROUNDS):
+    for _ in ROUND:
         start = len(book.heard)
         book.run(f"job = client.submit({str(path)!r}, refresh=True); job")
         while not (told := [each for each in book.heard[start:] if _says(each, "✔ completed")]):
             book.next()
-        ended = next(
-            message["content"]["text"]
-            for message in book.run("print(job.info().ended_at.timestamp())")
-            if message["msg_type"] == "stream"
-        )
-        took.append(sent_at(told[0]) - float(ended))
+        took.append(sent_at(told[0]) - printed(book, "print(job.info().ended_at.timestamp())", float))
     yield (
         "end of a job → its box is told, p95",
         f"{1000 * p95(took):.0f} ms (median {1000 * median(took):.0f})",
@@ -167,8 +215,7 @@ def changes(book: Notebook, path: Path) -> Iterator[Row]:
 
 
 def _says(message: Message, words: str) -> bool:
-    state = (message["content"].get("data") or {}).get("state") or {}
-    return message["msg_type"] in ("comm_msg", "comm_open") and words in str(state.get("shown", ""))
+    return words in str(state(message).get("shown"))
 
 
 def fifty(book: Notebook) -> Iterator[Row]:
@@ -176,7 +223,7 @@ def fifty(book: Notebook) -> Iterator[Row]:
     book.run(f"PANELS = {PANELS}{FIFTY}")
     heard = book.seconds(HEARD_S)
     book.run("stop.set()")
-    updates = [each for each in heard if each["msg_type"] in ("comm_msg", "update_display_data")]
+    updates = [each for each in heard if each["msg_type"] in UPDATES]
     times = [sent_at(message) for message in updates]
     most = max(sum(start <= moment < start + 1 for moment in times) for start in times)
     drawn = {each["content"]["comm_id"] for each in updates if each["msg_type"] == "comm_msg"}
@@ -188,10 +235,84 @@ def fifty(book: Notebook) -> Iterator[Row]:
     )
 
 
+def busy_board(book: Notebook) -> Iterator[Row]:
+    """The most messages in any one second while fifty jobs of one board get on, each fifty times a second."""
+    book.run(f"JOBS = {PANELS}{BUSY_BOARD}")
+    times = [sent_at(each) for each in book.seconds(HEARD_S) if each["msg_type"] in UPDATES]
+    book.run("stop.set(); board.close()")
+    most = max(sum(start <= moment < start + 1 for moment in times) for start in times)
+    yield f"a board of {PANELS} running jobs", f"{most} messages in a second at most", "< 10", most < 10
+
+
+def thousand(book: Notebook, path: Path) -> Iterator[Row]:
+    """A board over many jobs that are done: showing them, against listing them, and telling of one that ends."""
+    book.run(f"jobs = [client.submit({str(path)!r}, refresh=True) for _ in range({JOBS})]")
+    book.run("list(ak.as_completed(jobs)); None", limit_s=LONG_S)
+    listed, took = [], []
+    for _ in ROUND:
+        listed.append(printed(book, "start = time.time(); client.backend.list(); print(time.time() - start)", float))
+        took.append(_until_shown(book, "client.board()", 2))
+    ratio = median(took) / median(listed)
+    yield (
+        f"board of {JOBS:,} jobs → both outputs sent, median",
+        f"{1000 * median(took):.0f} ms, listing them alone {1000 * median(listed):.0f}: {ratio:.1f} times",
+        "< 2 times",
+        ratio < 2,
+    )
+    book.run("client.board()", "board")
+    drawn = next(each for each in reversed(book.heard) if each["msg_type"] == "comm_open" and "shown" in state(each))
+    size = len(state(drawn)["shown"]["html"].encode())
+    yield f"HTML of a board of {JOBS:,} jobs", f"{size:,} bytes", "< 30,000", size < 30_000
+    ended = []
+    for _ in ROUND:
+        start = len(book.heard)
+        job_id = printed(book, f"job = client.submit({str(path)!r}, refresh=True); print(job.id)", str)
+        row = re.compile(rf'<tr data-key="{job_id}"(?:(?!</tr>).)*✔ completed')
+        while not (told := [each for each in book.heard[start:] if row.search(str(state(each).get("shown")))]):
+            book.next()
+        ended.append(sent_at(told[0]) - printed(book, "print(job.info().ended_at.timestamp())", float))
+    yield (
+        f"end of a job → its board of {JOBS:,} is told, p95",
+        f"{1000 * p95(ended):.0f} ms (median {1000 * median(ended):.0f})",
+        "< 300 ms",
+        p95(ended) < 0.3,
+    )
+
+
+def afresh(home: Path, path: Path) -> Iterator[Row]:
+    """From the end of a new kernel's first cell until its job is shown, with all that has to be loaded for that."""
+    took = []
+    for _ in range(KERNELS):
+        with kernel() as book:
+            heard = book.run(FRESH.format(home=str(home), path=str(path)))
+        (ended,) = [float(each["content"]["text"]) for each in heard if each["msg_type"] == "stream"]
+        _, record = [sent_at(each) for each in heard if each["msg_type"] == "display_data"]
+        took.append(record - ended)
+    yield (
+        "new kernel: end of the first cell → its job shown, median",
+        f"{1000 * median(took):.0f} ms (at most {1000 * max(took):.0f})",
+        "< 200 ms",
+        median(took) < 0.2,
+    )
+
+
+def printed(book: Notebook, code: str, kind: type[T]) -> T:
+    """What a cell prints."""
+    return kind("".join(each["content"]["text"] for each in book.run(code) if each["msg_type"] == "stream").strip())
+
+
+def state(message: Message) -> Message:
+    """What a widget's message sets."""
+    return ((message["content"].get("data") or {}).get("state") or {}) if "comm" in message["msg_type"] else {}
+
+
 def rows(folder: Path) -> Iterator[Row]:
     """All of it."""
-    path = studies.twenty_members(folder, 0)
-    with notebook(folder / "panels") as book:
+    path, home = studies.twenty_members(folder, 0), folder / "panels"
+    with notebook(home) as book:
         yield from display(book, path)
         yield from changes(book, path)
         yield from fifty(book)
+        yield from busy_board(book)
+        yield from thousand(book, path)
+        yield from afresh(home, path)

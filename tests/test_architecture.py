@@ -26,8 +26,8 @@ PUBLIC = {
     "JobCancelledError", "JobFailedError", "JobNotFoundError", "JobStatus", "JobTimeoutError", "NoEventsError",
     "Options", "OutOfMemoryError", "Progress", "ResultExpiredError", "SettingsError", "SourceNotFoundError",
     "StoreError", "StudyResult", "UnsafeArchiveError", "WorkerLostError", "as_completed", "board", "connect",
-    "gather", "get_job", "health", "jobs", "load", "metrics", "mousetrap_measures", "plot",
-    "process", "queue_status", "sample_study", "submit",
+    "explore", "gather", "get_job", "health", "jobs", "load", "metrics", "mousetrap_measures", "plot", "process",
+    "queue_status", "sample_study", "submit",
 }  # fmt: skip
 SUBMODULES = {"plot"}
 """Public names that are submodules and nothing else."""

@@ -164,6 +164,7 @@ def test_jobs_is_a_table(client, study):
     assert row["created_at"] <= row["started_at"] <= row["ended_at"]
     assert str(frame["created_at"].dt.tz) == "UTC"
     assert client.get_job(job.id) == job
+    assert job.client == "client"
     with pytest.raises(ak.SettingsError, match="Did you mean 'completed'"):
         client.jobs("complete")
     with pytest.raises(ak.JobNotFoundError):
@@ -323,6 +324,7 @@ def test_module_level_verbs_share_one_client(monkeypatch, tmp_path, study):
     job = ak.submit(study)
     assert job.wait(LIMIT_S)
     assert ak.get_job(job.id) == job
+    assert job.client == "ak"
     assert list(ak.jobs()["job_id"]) == [job.id]
     assert ak.queue_status()["completed"] == 1
     assert ak.health()["backend"] == "local"

@@ -33,6 +33,15 @@ def test_the_tests_that_the_table_of_promises_names_are_there():
         assert name in found[0].read_text(), f"{path}::{name}"
 
 
+def test_the_pictures_are_there_and_small():
+    pictures = re.findall(r"!\[(.+?)\]\((.+?)\)", README.read_text())
+    assert len(pictures) == 2
+    for _, path in pictures:
+        picture = (README.parent / path).read_bytes()
+        assert picture.startswith(b"\x89PNG")
+        assert len(picture) < 60_000
+
+
 def test_example(tmp_path, home):
     code, output = EXAMPLE.search(README.read_text()).groups()
     inherited = {

@@ -1,4 +1,4 @@
-"""All jobs in a notebook: see, find, open, cancel and retry them, and upload a study to submit it."""
+"""All jobs in a notebook: see, find, open, cancel and retry them."""
 
 from __future__ import annotations
 
@@ -12,41 +12,21 @@ from typing import Any, Protocol
 
 from analytics_kit.errors import AnalyticsKitError
 from analytics_kit.model import Backend, JobInfo, JobStatus
-from analytics_kit.notebook import card, listing, words
+from analytics_kit.notebook import card, intake, listing, words
 from analytics_kit.notebook.display import Display
+from analytics_kit.notebook.intake import Desk, Intake
 from analytics_kit.notebook.listing import Choice, Place
 from analytics_kit.notebook.panel import STATIC_WAIT_S
-from analytics_kit.settings import without_secrets
 
 PLACE_S = 2.0
 """Workers are counted this often at most."""
 
 
-class Receiver(Protocol):
-    """A file that comes in pieces."""
-
-    written_bytes: int
-    size_bytes: int
-
-    def write(self, at: int, piece: bytes | memoryview) -> None:
-        """Add the piece that begins at byte `at`."""
-
-    def finish(self) -> str:
-        """Make it readable; what to submit. It can still be abandoned."""
-
-    def abandon(self) -> None:
-        """Leave nothing of it."""
-
-
-class Submitted(Protocol):
-    """A job that does an uploaded study."""
-
-    def shown(self) -> JobInfo:
-        """The job now."""
-
-
-class Jobs(Protocol):
+class Jobs(Desk, Protocol):
     """All jobs as a board knows them."""
+
+    called: str
+    """What the user's code calls it."""
 
     @property
     def backend(self) -> Backend:
@@ -54,12 +34,6 @@ class Jobs(Protocol):
 
     def listen_all(self, hear: Callable[[list[JobInfo] | Exception], None]) -> Callable[[], None]:
         """Call `hear` with all jobs whenever one may have changed; gives what stops that."""
-
-    def receive(self, name: str, size_bytes: int) -> Receiver:
-        """A place for a study that is uploaded."""
-
-    def submit(self, source: str) -> Submitted:
-        """A job for it."""
 
 
 class Board(Display):
@@ -75,7 +49,7 @@ class Board(Display):
         self._placed_at = 0.0
         self._choice = Choice()
         self._said = ""
-        self._uploads: dict[str, Receiver] = {}
+        self._intake = Intake(jobs, self._open_job)
 
     def __repr__(self) -> str:
         self._refresh()
@@ -84,8 +58,7 @@ class Board(Display):
     def close(self) -> None:
         """Free the widget, stop listening, leave nothing of uploads that have not ended. Jobs go on."""
         super().close()
-        for token in list(self._uploads):
-            self._abandon(token)
+        self._intake.close()
 
     def _listen(self) -> Callable[[], None]:
         return self._jobs.listen_all(self._heard)
@@ -123,7 +96,7 @@ class Board(Display):
         with suppress(AnalyticsKitError):
             backend = self._jobs.backend
             self._placed_at = time.monotonic()
-            return Place.of(backend.queue_status(), backend.notice)
+            return Place.of(backend.queue_status(), backend.notice, self._jobs.called)
         return self._place
 
     def _take(self, infos: dict[str, JobInfo], place: Place) -> None:
@@ -153,8 +126,10 @@ class Board(Display):
 
     def _do(self, what: str, content: Mapping[str, Any], buffers: Sequence[Any]) -> str:
         backend, job_id, choice = self._jobs.backend, str(content.get("job") or ""), self._choice
-        if what in ("upload", "piece", "abandon"):
-            self._receive(what, content, buffers)
+        if what in intake.DOS:
+            told = self._intake.take(what, content, buffers)
+            if told is not None and self._live is not None:
+                self._live.send(told)
         elif what == "find":
             self._choice = replace(choice, find=str(content["value"]), page=0)
         elif what == "status" and content["value"] in ("", *JobStatus):
@@ -175,43 +150,8 @@ class Board(Display):
             return self._note
         return ""
 
-    def _receive(self, what: str, content: Mapping[str, Any], buffers: Sequence[Any]) -> None:
-        """Take in a piece of a study, and tell the page how much has arrived."""
-        token = str(content["token"])
-        try:
-            if what == "abandon":
-                self._abandon(token)
-                return
-            if what == "upload":
-                self._uploads[token] = self._jobs.receive(str(content["name"]), int(content["size"]))
-            upload = self._uploads.get(token)
-            if upload is None:  # it failed, or was stopped, while pieces were on their way
-                return
-            if what == "piece":
-                upload.write(int(content["at"]), buffers[0])
-            told: dict[str, Any] = {"token": token, "arrived": upload.written_bytes}
-            if upload.written_bytes == upload.size_bytes:
-                self._submit(token, upload)
-                told["done"] = True
-        except AnalyticsKitError as error:
-            self._abandon(token)
-            told = {"token": token, "error": str(error)}
-        if self._live is not None:
-            self._live.send(told)
-
-    def _submit(self, token: str, upload: Receiver) -> None:
-        source = upload.finish()
-        info = self._jobs.submit(source).shown()
-        if info.source == without_secrets(source):
-            del self._uploads[token]
-        else:  # the job of an equal study does it, from its own copy
-            self._abandon(token)
-        self._choice = Choice(open=info.job_id)
-
-    def _abandon(self, token: str) -> None:
-        upload = self._uploads.pop(token, None)
-        if upload is not None:
-            upload.abandon()
+    def _open_job(self, job_id: str) -> None:
+        self._choice = Choice(open=job_id)
 
 
 def _status(info: JobInfo | None) -> JobStatus | None:

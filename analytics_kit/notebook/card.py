@@ -43,13 +43,16 @@ def record(info: JobInfo, why: str = "") -> str:
     )
 
 
-def live(info: JobInfo, now: datetime, why: str = "", log: str | None = None, note: str = "") -> str:
+def live(
+    info: JobInfo, now: datetime, why: str = "", log: str | None = None, note: str = "", called: str = "ak"
+) -> str:
     """The job for who looks at it now: also rate, time left, time taken, log, traceback and buttons.
 
-    `why` is the reason for working in this process; `log` is shown where it is not None, `note` where not empty.
+    `why` is the reason for working in this process; `log` is shown where it is not None, `note` where not empty;
+    `called` is what the user's code calls the client that finds the job.
     """
-    load = f'ak.get_job("{info.job_id}")'
-    parts = [_head(info, why, live=True), *_progress(info, now), *_outcome(info, load), *_failure(info)]
+    found = f'{called}.get_job("{info.job_id}")'
+    parts = [_head(info, why, live=True), *_progress(info, now), *_outcome(info, found), *_failure(info)]
     parts += [
         *_causes(info),
         *_notice(info),
@@ -161,7 +164,8 @@ def _table(preview: Mapping[str, Any], of: int) -> list[str]:
     rows = preview.get("trials") or []
     if not rows:
         return []
-    head = "".join(f'<th scope="col">{escape(str(column))}</th>' for column in preview["columns"])
+    columns = [escape(str(column)).replace("_", "_<wbr>", 1) for column in preview["columns"]]
+    head = "".join(f'<th scope="col">{column}</th>' for column in columns)
     body = "".join(f"<tr>{''.join(_data(value) for value in row)}</tr>" for row in rows)
     caption = f"<caption>The first {len(rows)} of {words.count(of, 'trial')}</caption>"
     return [f'<table class="ak-trials">{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>']

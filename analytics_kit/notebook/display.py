@@ -88,8 +88,8 @@ class Display(ABC):
     def show(self, here: cell.Cell) -> None:
         """Show it in the cell that is running: live, or as the one record that a report holds."""
         self._refresh()
+        is_new = here.live and self._open()
         if here.live:
-            self._open()
             _publish({VIEW: {"version_major": 2, "version_minor": 0, "model_id": self._live.model_id}})
         with self._lock:
             self._stale = False
@@ -97,6 +97,9 @@ class Display(ABC):
             self._runs.add(here.run)
             self._recorded = self._record()
             _publish(self._recorded, {"display_id": self._record_id})
+            if is_new and self._live is not None:
+                self._stop()  # a retry may have been quicker
+                self._stop = self._listen()  # only now: the first that is heard must not delay what is shown
         cell.note(here, self)
 
     def settle(self) -> None:
@@ -123,14 +126,16 @@ class Display(ABC):
         if live is not None:
             live.close()
 
-    def _open(self) -> None:
+    def _open(self) -> bool:
+        """Have a widget; whether it had to be made."""
         with self._lock:
-            if self._live is None:
-                from analytics_kit.notebook.live import Live  # ipywidgets: only who looks pays for loading it
+            if self._live is not None:
+                return False
+            from analytics_kit.notebook.live import Live  # ipywidgets: only who looks pays for loading it
 
-                self._page = None
-                self._live = Live(self.kind, self._hear, **self._shows())
-                self._stop = self._listen()
+            self._page = None
+            self._live = Live(self.kind, self._hear, **self._shows())
+            return True
 
     def _changed(self, urgent: bool) -> None:
         """Have it drawn and kept soon, a change of state before others."""

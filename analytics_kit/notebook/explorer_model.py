@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, NamedTuple, cast
 
 import pandas as pd
@@ -17,6 +18,8 @@ from analytics_kit.plot.tables import TRIAL, Choice, Results, in_session
 FIGURES = ("trajectory", "heatmap", "speed_profile", "keystroke_timeline", "session_timeline")
 NAMES = ("participant", "task", "factor", "trial")
 UNKNOWN = "not known"
+HEIGHT_PX = 280
+"""Of a figure beside others."""
 
 
 class Option(NamedTuple):
@@ -29,6 +32,14 @@ class Option(NamedTuple):
     words: str
 
 
+class Drawing(NamedTuple):
+    """A figure with its words beside it: `notes` as plotly has them, escaped. `json` is for plotly's script."""
+
+    title: str
+    notes: str
+    json: str
+
+
 class Measure(NamedTuple):
     """A metric of a trial as people read it; the unit is empty for counts, shares and ratios."""
 
@@ -37,15 +48,16 @@ class Measure(NamedTuple):
     unit: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _OneTrial:
-    """A result of which only one trial is seen; none where `row` is None.
+    """A result of which only one trial is seen; none where `row` is None. Each kind is read once.
 
     Trials whose names all agree, the place in the session too, can't be told apart by events and are seen together.
     """
 
     result: Results
     row: int | None
+    _read: dict[str, pd.DataFrame] = field(default_factory=dict)
 
     @property
     def trials(self) -> pd.DataFrame:
@@ -66,17 +78,22 @@ class _OneTrial:
         trial: object = None,
         columns: Sequence[str] | None = None,
     ) -> pd.DataFrame:
+        if kind not in self._read:
+            self._read[kind] = self._events(kind)
+        table = Choice(participant, task, factor, trial).of(self._read[kind])
+        return table if columns is None else table[list(columns)]
+
+    def _events(self, kind: str) -> pd.DataFrame:
         names = self.trials.iloc[0]
         known = {name: names[name] for name in NAMES if not pd.isna(names[name])}
         table = self.result.events(kind, **known)
         for name in TRIAL:
             column = table[name]
             table = table[column.isna() if pd.isna(names[name]) else (column == names[name]).fillna(False)]
-        table = Choice(participant, task, factor, trial).of(table)
-        return table if columns is None else table[list(columns)]
+        return table
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Explorer:
     """A choice of trials of a result, and the one of them that is looked at. It never changes; verbs give a new one.
 
@@ -104,6 +121,29 @@ class Explorer:
         """The place of the trial among those chosen, from 1 on, and how many these are; (0, 0) for none."""
         rows = self.rows
         return (rows.index(self.row) + 1 if self.row in rows else 0), len(rows)
+
+    @property
+    def known(self) -> dict[str, Any]:
+        """The trial's names as far as they are known; what chooses it in a figure or in `result.events`."""
+        if self.row is None:
+            return {}
+        names = self.result.trials[list(NAMES)].iloc[self.row].dropna()
+        return {str(name): getattr(value, "item", lambda value=value: value)() for name, value in names.items()}
+
+    @property
+    def name(self) -> str:
+        """`participant 1, Search, Baseline, trial 2` as plain text, without names that no trial has."""
+        if self.row is None:
+            return ""
+        known, bare = self.known, ("task", "factor")
+        told = {name: ("" if name in bare else f"{name} ") + words.word(value) for name, value in known.items()}
+        named = [name for name in NAMES if self.result.trials[name].notna().any()]
+        return ", ".join(told.get(name, f"unknown {name}") for name in named)
+
+    def chosen(self, column: str) -> str:
+        """The name that is chosen in a column, in the words of its option; empty for all."""
+        value = getattr(self.choice, column)
+        return "" if value is None else _option(column, value).words
 
     def choices(self) -> dict[str, list[Option]]:
         """What can be chosen, by column: the names that occur together with what is chosen in the other columns."""
@@ -150,7 +190,18 @@ class Explorer:
                 f"There is no figure {name!r} of a trial.{nearest(name, FIGURES)}",
                 hint=f"Figures: {', '.join(FIGURES)}.",
             )
-        return getattr(plot, name)(_OneTrial(self.result, self.row), **settings)
+        return getattr(plot, name)(self._trial, **settings)
+
+    def drawings(self, theme: str) -> dict[str, Drawing]:
+        """All FIGURES of the trial by name; none without a trial. Notes leave out the trial's name."""
+        if self.row is None:
+            return {}
+        name = words.together(self._trial.trials)
+        return {figure: _drawing(self.figure(figure, theme=theme), name) for figure in FIGURES}
+
+    @cached_property
+    def _trial(self) -> _OneTrial:
+        return _OneTrial(self.result, self.row)
 
     def metrics(self) -> list[Measure]:
         """The metrics of the trial, in the order of the table; NA reads `not known`. Empty without a trial."""
@@ -165,6 +216,14 @@ class Explorer:
         ]
 
 
+def _drawing(figure: go.Figure, name: str) -> Drawing:
+    title = figure.layout.title
+    notes = [note for note in (title.subtitle.text or "").replace("<br>", " ").split(" · ") if note != name]
+    legend = 30 if figure.layout.legend.orientation == "h" else 12
+    figure.update_layout(title=None, height=HEIGHT_PX, margin={"t": legend, "b": 45, "l": 60, "r": 10})
+    return Drawing(title.text, " · ".join(notes), str(figure.to_json()))
+
+
 def _by() -> str:
     return f"Choose by {', '.join(NAMES)}."
 
@@ -172,8 +231,12 @@ def _by() -> str:
 def _options(column: pd.Series) -> list[Option]:
     """The distinct names of a column as they come, what is not known last."""
     there = column.dropna().drop_duplicates()
-    options = [Option(value, words.word(value)) for value in there]
-    return [*options, Option(pd.NA, f"unknown {column.name}")] if column.isna().any() else options
+    values = [*there, pd.NA] if column.isna().any() else [*there]
+    return [_option(str(column.name), value) for value in values]
+
+
+def _option(column: str, value: Any) -> Option:
+    return Option(value, f"unknown {column}" if pd.isna(value) else words.word(value))
 
 
 def _number(value: object) -> str:

@@ -12,6 +12,8 @@ from analytics_kit.model import JobInfo, JobStatus
 from analytics_kit.notebook import card, words
 
 PAGE_ROWS = 20
+LEFT = "text-align:left"
+"""Notebooks set what is in tables to the right."""
 HIDDEN = "position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)"
 
 
@@ -38,13 +40,15 @@ class Place:
     reason: str = ""
     workers: int = 0
     busy: int = 0
+    client: str = "ak"
+    """What the user's code calls who has them."""
     trouble: str = ""
     """Why nothing can be told now."""
 
     @classmethod
-    def of(cls, status: Mapping[str, Any], reason: str) -> Place:
+    def of(cls, status: Mapping[str, Any], reason: str, client: str = "ak") -> Place:
         """The place that `queue_status` tells of."""
-        return cls(status["backend"], reason, status["workers"], status["workers_busy"])
+        return cls(status["backend"], reason, status["workers"], status["workers_busy"], client)
 
     @property
     def words(self) -> str:
@@ -79,7 +83,8 @@ def live(infos: Sequence[JobInfo], choice: Choice, place: Place, now: datetime, 
     rows = found[page * PAGE_ROWS : (page + 1) * PAGE_ROWS]
     parts = [_line(infos, place), _controls(choice)]
     parts += [f'<div class="ak-note">{escape(text)}</div>' for text in (place.trouble, note) if text]
-    parts += [_table("".join(_row(info, choice, now, place) for info in rows)) if rows else _nothing(infos)]
+    drawn = "".join(_row(info, choice, now, place) for info in rows)
+    parts += [_table(drawn, f'<span style="{HIDDEN}">Buttons</span>') if rows else _nothing(infos)]
     parts += [_pager(page, len(found))] if len(found) > PAGE_ROWS else []
     return f'<div class="ak-card ak-list">{"".join(parts)}</div>'
 
@@ -135,8 +140,9 @@ def _controls(choice: Choice) -> str:
     )
 
 
-def _table(rows: str) -> str:
-    head = "".join(f'<th scope="col">{word}</th>' for word in ("State", "Study", ""))
+def _table(rows: str, *more: str) -> str:
+    """The rows below their heads; `more` heads than the two that each has."""
+    head = "".join(f'<th scope="col" style="{LEFT}">{word}</th>' for word in ("State", "Study", *more))
     return f'<table class="ak-jobs"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
 
 
@@ -145,23 +151,24 @@ def _nothing(infos: Sequence[JobInfo]) -> str:
 
 
 def _state(info: JobInfo) -> str:
-    return f"<td>{card.chip(info.status)}</td>"
+    return f'<td style="{LEFT}">{card.chip(info.status)}</td>'
 
 
 def _told(info: JobInfo, now: datetime | None = None) -> str:
     """What the study is and how it fares."""
-    name = f'<b class="ak-name" title="{escape(info.source)}">{escape(words.name(info))}</b>'
-    size = "" if info.size_bytes is None else f' <span class="ak-size">{words.size(info.size_bytes)}</span>'
+    folder = "" if now is None else f' title="{escape(info.source)}"'
+    name = f'<b class="ak-name"{folder}>{escape(words.name(info))}</b>'
+    facts = [] if info.size_bytes is None else [words.size(info.size_bytes)]
+    if now is not None:
+        facts.append(words.ago((now - info.created_at).total_seconds()))
     if info.status is JobStatus.RUNNING:
         fares = card.bar(info, f'<span style="{HIDDEN}">{escape(words.name(info))}</span>')
     elif info.status is JobStatus.QUEUED:
         fares = escape(info.notice or words.position(info))
     else:
         fares = escape(words.outcome(info) or ("" if info.error is None else info.error.message))
-    ago = ""
-    if now is not None:
-        ago = f' <span class="ak-size">{words.ago((now - info.created_at).total_seconds())}</span>'
-    return f'<td class="ak-what">{name}{size}{ago}<div class="ak-facts">{fares}</div></td>'
+    size = f'<span class="ak-size">{" · ".join(facts)}</span>'
+    return f'<td class="ak-what" style="{LEFT}">{name} {size}<div class="ak-facts">{fares}</div></td>'
 
 
 def _row(info: JobInfo, choice: Choice, now: datetime, place: Place) -> str:
@@ -175,14 +182,13 @@ def _row(info: JobInfo, choice: Choice, now: datetime, place: Place) -> str:
     )
     if not is_open:
         return row
-    whole = card.live(info, now, place.reason, choice.log)
+    whole = card.live(info, now, place.reason, choice.log, called=place.client)
     return f'{row}<tr data-key="open {escape(info.job_id)}"><td colspan="3">{whole}</td></tr>'
 
 
 def _pager(page: int, of: int) -> str:
     first, last = page * PAGE_ROWS + 1, min(of, (page + 1) * PAGE_ROWS)
-    newer = f'<button type="button" class="ak-button" data-do="newer"{"" if page else " disabled"}>Newer</button>'
-    older = (
-        f'<button type="button" class="ak-button" data-do="older"{"" if last < of else " disabled"}>Older</button>'
-    )
+    off = ' aria-disabled="true"'
+    newer = f'<button type="button" class="ak-button" data-do="newer"{"" if page else off}>Newer</button>'
+    older = f'<button type="button" class="ak-button" data-do="older"{"" if last < of else off}>Older</button>'
     return f'<div class="ak-pager">{newer} <span>{first:,} to {last:,} of {of:,}</span> {older}</div>'

@@ -14,9 +14,13 @@ function follow(old, next) {
   }
   for (const { name } of [...old.attributes])
     if (!next.hasAttribute(name) && name !== "open") old.removeAttribute(name);
-  for (const { name, value } of next.attributes)
-    if (old.getAttribute(name) !== value) old.setAttribute(name, value);
-  followChildren(old, next);
+  for (const { name, value } of next.attributes) {
+    if (old.getAttribute(name) === value) continue;
+    old.setAttribute(name, value);
+    if (name === "value" && old.nodeName === "INPUT" && old !== document.activeElement) old.value = value;
+  }
+  if (!isFigure(next)) followChildren(old, next);
+  if (old.nodeName === "SELECT" && old.value !== next.value) old.value = next.value; // once touched it heeds no option
 }
 
 function followChildren(old, next) {
@@ -119,6 +123,14 @@ function draw(model, el) {
     tick();
     if (focused && !body.contains(document.activeElement)) (body.querySelector("button") ?? body).focus();
     if (say.textContent !== said) say.textContent = said;
+    drawFigures(model, body);
+    tellTheme();
+  };
+  let toldTheme = "light";
+  const tellTheme = () => {
+    if (toldTheme === pageTheme() || !body.querySelector("[data-figure]")) return;
+    toldTheme = pageTheme();
+    model.send({ do: "theme", value: toldTheme });
   };
   const tick = () => {
     for (const span of body.querySelectorAll("[data-s]"))
@@ -126,16 +138,27 @@ function draw(model, el) {
   };
   const press = ({ target }) => {
     const pressed = target.closest("button[data-do]");
-    if (!pressed) return;
+    if (!pressed || pressed.ariaDisabled === "true") return; // unlike a disabled one it keeps the focus
     pressed.setAttribute("aria-busy", "true");
     model.send({ do: pressed.dataset.do, job: pressed.dataset.job });
   };
-  let typing;
+  // Before JupyterLab, which takes letters and arrows on a button for commands of the notebook.
+  const keep = (event) => {
+    const plain = !(event.altKey || event.ctrlKey || event.metaKey);
+    if (!plain || !body.contains(event.target) || !/^(.|Arrow.*|Enter)$/u.test(event.key)) return;
+    event.stopPropagation();
+    const does = { ArrowLeft: "previous", ArrowRight: "next" }[event.key];
+    const button = does && body.querySelector(`button[data-do="${does}"]`);
+    if (!button || event.target.matches("select,input")) return;
+    event.preventDefault();
+    if (!(event.repeat && button.hasAttribute("aria-busy"))) button.click();
+  };
+  const typing = {};
   const choose = ({ target }) => {
     const ask = target.dataset.ask;
     if (!ask) return;
-    clearTimeout(typing);
-    typing = setTimeout(() => model.send({ do: ask, value: target.value }), target.type === "search" ? 200 : 0);
+    clearTimeout(typing[ask]);
+    typing[ask] = setTimeout(() => model.send({ do: ask, value: target.value }), target.type === "search" ? 200 : 0);
   };
   const take = (files) => {
     for (const file of files) uploads = uploads.then(() => send(model, file, area, (words) => (say.textContent = words)));
@@ -163,9 +186,15 @@ function draw(model, el) {
   body.addEventListener("input", choose);
   body.addEventListener("change", pick);
   for (const kind of ["dragover", "dragleave", "drop"]) body.addEventListener(kind, over);
+  addEventListener("keydown", keep, true);
   const ticking = setInterval(tick, 1000);
+  const themes = new MutationObserver(tellTheme);
+  themes.observe(document.body, { attributeFilter: ["data-jp-theme-light"] });
   return () => {
     clearInterval(ticking);
+    removeEventListener("keydown", keep, true);
+    themes.disconnect();
+    forgetFigures(body);
     model.off("change:shown", show);
     model.off("comm_live_update", gone);
   };

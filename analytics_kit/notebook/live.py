@@ -15,7 +15,8 @@ HERE = Path(__file__).parent
 class Live(anywidget.AnyWidget):
     """The live half of a panel. `close` frees all that it has in the front end and here."""
 
-    _esm = (HERE / "live.js").read_text("utf-8")  # of a path, anywidget would keep each widget for ever
+    _esm = "\n".join((HERE / name).read_text("utf-8") for name in ("figures.js", "live.js"))
+    # of a path, anywidget would keep each widget for ever
     _css = (HERE / "live.css").read_text("utf-8")
     shown = traitlets.Dict().tag(sync=True)
     """`html` to draw, and `said`: words that are read aloud when they change."""

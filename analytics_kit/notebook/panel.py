@@ -23,6 +23,10 @@ class Shown(Protocol):
     def reason(self) -> str:
         """Why it runs where it runs, where that needs saying."""
 
+    @property
+    def client(self) -> str:
+        """What the user's code calls the client that finds it."""
+
     def shown(self) -> JobInfo:
         """The job now; what was known last where it can't be asked."""
 
@@ -93,7 +97,7 @@ class JobPanel(Display):
             self._changed(urgent)
 
     def _shows(self) -> dict[str, str]:
-        html = card.live(self._info, datetime.now(UTC), self.job.reason, self._log, self._notes())
+        html = card.live(self._info, datetime.now(UTC), self.job.reason, self._log, self._notes(), self.job.client)
         return {"html": html, "said": f"{words.name(self._info)}: {self._info.status}"}
 
     def _text(self) -> str:
@@ -120,7 +124,7 @@ class JobPanel(Display):
             self.job = job
             self._stop = self._listen()
         self._refresh()
-        return f'This is the new job: job = ak.get_job("{self._info.job_id}")'
+        return f'This is the new job: job = {job.client}.get_job("{self._info.job_id}")'
 
 
 @contextmanager

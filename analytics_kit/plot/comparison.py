@@ -15,7 +15,13 @@ from analytics_kit.plot.tables import Choice, Source, require_metric, trials_of
 GROUP_WIDTH = 0.8
 """Of the distance between two places on the axis, taken by the points of one."""
 MOST_LABELS = 40
+MOST_SYMBOLS_PX = 400
+"""Room for the medians beside one another."""
+MANY_POINTS = 500
+"""More are drawn smaller."""
 MOST_LINES = 200
+LONGEST_METRIC = 60
+"""Characters of a metric's name that are shown."""
 Floats = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.int64]
 QUARTILES = np.array([0.25, 0.5, 0.75])
@@ -56,8 +62,8 @@ def task_comparison(
     choice = Choice(participant=participant, task=task)
     trials = trials_of(result, choice, [by] if factor is None else [by, factor])
     require_metric(trials, metric)
-    label = words.label(metric)
-    title = f"{_capital(label.name)} by {_spaced(by)}"
+    label = _shown(metric)
+    title = f"{_capital(label.name)} by {words.spaced(by)}"
     known = trials[trials[metric].notna()]
     if not len(known):
         return style.empty(title, f"No trial{choice} has a {label.name}.", look)
@@ -67,27 +73,34 @@ def task_comparison(
     x = places + (series - (len(series_names) - 1) / 2) * width
     y = known[metric].to_numpy(float)
     drawn = thinning.every(len(known))
+    trial_names = np.array(words.apart(known.iloc[drawn]))
+    small_px = 5 if len(drawn) <= MANY_POINTS else 3
+    large_px = float(np.clip(MOST_SYMBOLS_PX / (len(names) * len(series_names)), 6, 14))
     traces = []
     for number, name in enumerate(series_names):
         marks = style.looks(look, number)
-        points = drawn[series[drawn] == number]
-        traces.append(_points(x[points], y[points], width, marks) | {"name": name, "legendgroup": name})
+        called = {"name": name, "legendgroup": str(number)}
+        mine = series[drawn] == number
+        points = drawn[mine]
+        small = marks | {"size": small_px}
+        traces.append(_points(x[points], y[points], trial_names[mine], width, small) | called)
         mine = series == number
-        traces.append(_medians(x[mine], y[mine], marks, look, label) | {"name": name, "legendgroup": name})
+        traces.append(_medians(x[mine], y[mine], marks | {"size": large_px}, look, label) | called)
     missing = len(trials) - len(known)
     notes = [
-        words.counted(len(known), "trial"),
+        words.together(known),
         "large symbol: median; bar: quartiles (the middle half of the trials)",
         thinning.note(len(known), "trials"),
         f"{words.counted(missing, 'trial')} without a value" if missing else "",
     ]
     for trace in traces:
-        trace["hovertemplate"] = f"%{{y:,.4~g}}{label.suffix}{trace.pop('more', '')}<extra></extra>"
+        before, after = trace.pop("around")
+        trace["hovertemplate"] = f"{before}%{{y:,.4~g}}{label.suffix}{after}<extra></extra>"
     shown = thinning.every(len(names), MOST_LABELS)
     axes = {
         "xaxis": {
-            "title": _spaced(by), "tickvals": shown, "ticktext": [names[place] for place in shown], "showgrid": False,
-            "range": [-0.5, len(names) - 0.5],
+            "title": words.spaced(by), "tickvals": shown, "ticktext": [names[place] for place in shown],
+            "range": [-0.5, len(names) - 0.5], "showgrid": False,
         },
         "yaxis": {"title": label.title},
     }  # fmt: skip
@@ -104,29 +117,34 @@ def _groups(names: pd.Series) -> tuple[Numbers, list[str]]:
     return codes.astype(np.int64), told
 
 
-def _points(x: Floats, y: Floats, width: float, marks: dict[str, str]) -> dict[str, Any]:
+def _points(
+    x: Floats, y: Floats, trial_names: npt.NDArray[np.str_], width: float, marks: dict[str, Any]
+) -> dict[str, Any]:
     """A point per trial, spread over the width of its group; the same always, since nothing is drawn by lot."""
-    spread = (np.arange(len(x)) * GOLDEN) % 1 - 0.5
+    spread = (0.5 + np.arange(len(x)) * GOLDEN) % 1 - 0.5
     return {
         "type": "scatter", "mode": "markers", "x": x + spread * width * 0.7, "y": y, "showlegend": False,
-        "marker": {"color": marks["color"], "symbol": f"{marks['symbol']}-open", "size": 5},
+        "marker": {**marks, "symbol": f"{marks['symbol']}-open"},
+        "text": trial_names, "around": ("%{text}<br>", ""),
     }  # fmt: skip
 
 
-def _medians(x: Floats, y: Floats, marks: dict[str, str], look: style.Theme, label: words.Label) -> dict[str, Any]:
+def _medians(x: Floats, y: Floats, marks: dict[str, Any], look: style.Theme, label: words.Label) -> dict[str, Any]:
     """The median at each place, with a bar from the lower to the upper quartile."""
     summary = pd.Series(y).groupby(x).quantile(QUARTILES).unstack()
     low, median, high = (summary[share].to_numpy(float) for share in QUARTILES)
     counts = pd.Series(y).groupby(x).size().to_numpy()
     return {
         "type": "scatter", "mode": "markers", "x": summary.index.to_numpy(float), "y": median,
-        "marker": {**marks, "size": 14, "line": {"color": look.ink, "width": 1.5}},
+        "marker": {**marks, "line": {"color": look.ink, "width": 1.5}},
         "error_y": {
             "array": high - median, "arrayminus": median - low, "color": look.ink, "thickness": 2, "width": 6,
         },
         "customdata": np.stack([low, high, counts], axis=1),
-        "more": f"<br>quartiles %{{customdata[0]:,.4~g}} and %{{customdata[1]:,.4~g}}{label.suffix}"
-        "<br>%{customdata[2]} trials",
+        "around": (
+            "median of %{customdata[2]:,}<br>",
+            f"<br>quartiles %{{customdata[0]:,.4~g}} and %{{customdata[1]:,.4~g}}{label.suffix}",
+        ),
     }  # fmt: skip
 
 
@@ -149,7 +167,7 @@ def learning_curve(
     choice = Choice(participant, task, factor)
     trials = trials_of(result, choice, ["participant", "trial_order"])
     require_metric(trials, metric)
-    label = words.label(metric)
+    label = _shown(metric)
     title = f"{_capital(label.name)} along the session"
     known = trials[trials[[metric, "trial_order"]].notna().all(axis=1)]
     if not len(known):
@@ -169,8 +187,8 @@ def learning_curve(
         traces.append(
             {
                 "type": "scatter", "mode": "lines+markers", "name": names[number], "x": order[mine], "y": y[mine],
-                "line": line, "marker": {"color": look.quiet, "size": 3}, "text": names[number],
-                "hovertemplate": f"%{{text}}<br>place %{{x}}<br>{value}",
+                "line": line, "marker": {"color": look.quiet, "size": 3},
+                "hovertemplate": f"%{{fullData.name}}<br>place %{{x}}<br>{value}",
             }
         )  # fmt: skip
     groups = pd.Series(y).groupby(order)
@@ -184,17 +202,21 @@ def learning_curve(
     )  # fmt: skip
     missing = len(trials) - len(known)
     notes = [
+        words.together(known),
         f"thin: {words.counted(len(names), 'session')}, bold: the median",
         thinning.note(len(names), "sessions", MOST_LINES),
         f"{words.counted(missing, 'trial')} without a value or a place" if missing else "",
     ]
-    axes = {"xaxis": {"title": "place of the trial in its session"}, "yaxis": {"title": label.title}}
+    whole = {"dtick": 1} if np.ptp(order) < 10 else {}  # there is no half place
+    axes = {"xaxis": {"title": "place of the trial in its session", **whole}, "yaxis": {"title": label.title}}
     return style.figure(traces, title, notes, look, **axes)
+
+
+def _shown(metric: str) -> words.Label:
+    """The label of a metric, as a figure may show it: it is the name of a column, which may be anything."""
+    name, unit = words.label(metric)
+    return words.Label(words.safe(name, LONGEST_METRIC), unit)
 
 
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
-
-
-def _spaced(column: str) -> str:
-    return words.safe(column.replace("_", " "))

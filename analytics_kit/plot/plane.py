@@ -14,8 +14,10 @@ from analytics_kit.errors import SettingsError
 from analytics_kit.plot.style import Theme
 
 MARGIN = 0.04
-LEAST_MARGIN_PX = 20
 """Of the box's longer side, left free around it."""
+LEAST_MARGIN_PX = 20
+NOWHERE_PX = 65_535
+"""A coordinate of this size is no place but a logger's mistake."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +46,10 @@ class Box:
 
 
 def box(screen: Sequence[float] | None, events: pd.DataFrame) -> Box:
-    """The screen, given as (width, height) in px, or else what the events span. Raises SettingsError."""
+    """The screen, given as (width, height) in px, or what the events on any screen span. Raises SettingsError."""
     if screen is None:
+        there = (events[["x_px", "y_px"]].abs() < NOWHERE_PX).all(axis=1)
+        events = events[there] if there.any() else events
         left, top, right, bottom = (
             float(events[name].agg(edge)) for edge in ("min", "max") for name in ("x_px", "y_px")
         )
@@ -76,7 +80,7 @@ def axes(frame: Box, theme: Theme) -> dict[str, Any]:
         },
         "yaxis": {
             "title": "y (px), downwards", "range": [frame.bottom + free, frame.top - free], "scaleanchor": "x",
-            "scaleratio": 1, "constrain": "domain", "showgrid": False,
+            "scaleratio": 1, "constrain": "domain", "constraintoward": "top", "showgrid": False,
         },
         "shapes": [{**edge, "line": {"color": theme.quiet, "width": 1, "dash": "dot"}, "layer": "below"}],
         "annotations": [words],

@@ -13,15 +13,19 @@ from analytics_kit.errors import SettingsError, nearest
 LINE_OPACITY = 0.7
 """Of lines that lie over one another: what is left still has a contrast of 3."""
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star")
-LEGEND_ABOVE = {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom"}
-"""A legend in one line, between notes and axes."""
+LEGEND_ABOVE = {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "bgcolor": "rgba(0,0,0,0)"}
+"""A legend in one line, between notes and axes; it hides no tick's number."""
 LEGEND_PX = 24
+EMPTY_PX = 240
+"""Height of a figure that says what there is none of."""
+NUMBERS = {"exponentformat": "none", "separatethousands": True}
+"""Numbers at ticks are written out."""
 NOTE_WIDTH = 90
 """Characters in a line of notes."""
 
 
 class Theme(NamedTuple):
-    """Colours that have a contrast of at least 3 to the paper; categories are Okabe and Ito's, the scale is cividis.
+    """Colours that have a contrast of at least 3 to the paper; categories are Okabe and Ito's, the scale is plasma.
 
     Of either only what is far enough from the paper is used.
     """
@@ -38,12 +42,12 @@ THEMES = {
     "light": Theme(
         "#ffffff", "#1a1a1a", "#767676", "#e4e4e4",
         ("#0072b2", "#d55e00", "#009e73", "#cc79a7"),
-        ("#8a8678", "#707173", "#575d6d", "#3b496c", "#123570", "#00224e"),
+        ("#d8576b", "#bd3786", "#9c179e", "#7201a8", "#46039f", "#0d0887"),
     ),
     "dark": Theme(
         "#111111", "#eeeeee", "#8a8a8a", "#333333",
         ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#f0e442"),
-        ("#707173", "#8a8678", "#a59c74", "#c3b369", "#e1cc55", "#fee838"),
+        ("#bd3786", "#d8576b", "#ed7953", "#fb9f3a", "#fdca26", "#f0f921"),
     ),
 }  # fmt: skip
 
@@ -78,11 +82,10 @@ def figure(
 
     Names in title and notes have to be `words.safe`.
     """
-    lines = textwrap.wrap(" · ".join(note for note in notes if note), NOTE_WIDTH, break_long_words=False)
+    lines = _wrapped([note for note in notes if note])
     axis = {
         "gridcolor": theme.grid, "zeroline": False, "linecolor": theme.quiet, "showline": True, "ticks": "outside",
-        "tickcolor": theme.quiet, "automargin": True,
-        "exponentformat": "none", "separatethousands": True,
+        "tickcolor": theme.quiet, "automargin": True, "title": {"standoff": 10}, **NUMBERS,
     }  # fmt: skip
     template = {
         "layout": {
@@ -91,14 +94,26 @@ def figure(
         }
     }  # fmt: skip
     heading = {
-        "text": title, "x": 0.02, "xanchor": "left", "y": 0.98, "yref": "container", "yanchor": "top",
-        "font": {"size": 16},
+        "text": title, "x": 0.02, "xanchor": "left", "y": 1, "yref": "container", "yanchor": "top",
+        "pad": {"t": 12}, "font": {"size": 16},
         "subtitle": {"text": "<br>".join(lines), "font": {"size": 12, "color": theme.ink}},
     }  # fmt: skip
-    above = 64 + 16 * len(lines) + (LEGEND_PX if layout.get("legend") == LEGEND_ABOVE else 0)
+    above = 64 + 16 * len(lines) + (LEGEND_PX if "legend" in layout else 0)
     margin = {"t": above, "b": 60, "l": 70, "r": 30}
     base = {"template": template, "title": heading, "margin": margin, "showlegend": False, "height": 480}
     return go.Figure(list(traces), base | layout)
+
+
+def _wrapped(notes: Sequence[str]) -> list[str]:
+    """Notes in lines that break between notes; within one only where it is longer than a line."""
+    glued = [note.replace(" ", "\N{NO-BREAK SPACE}") if len(note) <= NOTE_WIDTH else note for note in notes]
+    lines = textwrap.wrap(" · ".join(glued), NOTE_WIDTH, break_long_words=False, break_on_hyphens=False)
+    return [line.replace("\N{NO-BREAK SPACE}", " ").removesuffix(" ·") for line in lines]
+
+
+def colour_bar(title: str) -> dict[str, Any]:
+    """A colour bar whose numbers are written as those of the axes."""
+    return {"title": {"text": title, "side": "right"}, "thickness": 14, "outlinewidth": 0, **NUMBERS}
 
 
 def empty(title: str, nothing: str, theme: Theme) -> go.Figure:
@@ -107,4 +122,5 @@ def empty(title: str, nothing: str, theme: Theme) -> go.Figure:
         "text": "<br>".join(textwrap.wrap(nothing, 60, break_long_words=False)), "showarrow": False,
         "xref": "paper", "yref": "paper", "x": 0.5, "y": 0.5, "font": {"size": 14},
     }  # fmt: skip
-    return figure([], title, [], theme, annotations=[said], xaxis={"visible": False}, yaxis={"visible": False})
+    hidden = {"visible": False}
+    return figure([], title, [], theme, annotations=[said], xaxis=hidden, yaxis=hidden, height=EMPTY_PX)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
 import numpy as np
@@ -57,7 +57,8 @@ class Choice:
 
     def asked(self) -> dict[str, list[Any]]:
         """The values asked for, by column."""
-        return {name: _listed(value) for name, value in asdict(self).items() if value is not None}
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {name: _listed(value) for name, value in values.items() if value is not None}
 
     def of(self, table: pd.DataFrame) -> pd.DataFrame:
         """The rows of a table that are meant. Raises SettingsError where it lacks a column that chooses."""
@@ -77,7 +78,7 @@ class Choice:
 
 
 def _listed(value: object) -> list[Any]:
-    return list(value) if isinstance(value, list | tuple | set | pd.Series | np.ndarray) else [value]
+    return list(value) if isinstance(value, Iterable) and not isinstance(value, str) else [value]
 
 
 def require(table: pd.DataFrame, columns: Sequence[str]) -> None:

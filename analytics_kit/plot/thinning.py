@@ -32,10 +32,12 @@ def _nth(number: int) -> str:
     return f"{number:,}{ending}"
 
 
-def peaks(values: np.ndarray[tuple[int], np.dtype[np.float64]], trial: Rows, step: int) -> Rows:
-    """Rows with the highest value of every `step` rows in a row of one trial, the first where several are equal."""
+def extremes(values: np.ndarray[tuple[int], np.dtype[np.float64]], trial: Rows, step: int) -> Rows:
+    """Rows with the highest and the lowest value of every `step` rows in a row of one trial, in their order."""
     first = np.flatnonzero(np.diff(trial, prepend=-1))
     within = np.arange(len(trial)) - np.repeat(first, np.diff(first, append=len(trial)))
-    order = np.lexsort((-values, within // step, trial))
+    order = np.lexsort((values, within // step, trial))
     block = np.stack([trial[order], within[order] // step])
-    return np.sort(order[np.diff(block, prepend=-1).any(axis=0)])
+    lowest = np.diff(block, prepend=-1).any(axis=0)
+    highest = np.diff(block, append=-1).any(axis=0)
+    return np.sort(order[lowest | highest])

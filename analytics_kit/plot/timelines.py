@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import plotly.graph_objects as go
 
 from analytics_kit.model import KINDS, Kind
@@ -22,7 +24,12 @@ MOST_EVENTS = 5_000
 ROW_PX = 26
 THIN_ROW_PX = 9
 """Of a kind, where there are several trials."""
+LONGEST_NAME = 14
+"""Characters of each name that are shown beside a trial's rows; hover shows more."""
+MARGIN = 0.01
+"""Of the time axis, left free at both ends, where a tick would be taken for the axis."""
 TICK = "line-ns-open"
+Floats = npt.NDArray[np.float64]
 
 
 def keystroke_timeline(
@@ -51,18 +58,22 @@ def keystroke_timeline(
     rows = [name for name in KEY_CLASSES if (classes == name).any()]
     drawn = thinning.every(len(classes))
     place = classes.iloc[drawn].map({name: number for number, name in enumerate(rows)}).to_numpy(np.int64)
+    time_s = events.table["t_s"].to_numpy(float)
+    several = len(events.trials) > 1
+    labels = np.array(words.apart(events.trials))
     trace: dict[str, Any] = {
-        "type": "scatter", "mode": "markers", "name": "key presses",
-        "x": events.table["t_s"].to_numpy(float)[drawn], "y": place,
+        "type": "scatter", "mode": "markers", "name": "key presses", "x": time_s[drawn], "y": place,
         "marker": {"symbol": TICK, "size": 14, "line": {"width": 1.5}, "color": look.categories[0]},
-        "text": classes.iloc[drawn].tolist(), "hovertemplate": "%{text}<br>%{x:.2f} s<extra></extra>",
+        "text": np.array(rows)[place],
+        **({"customdata": labels[events.trial[drawn]]} if several else {}),
+        "hovertemplate": f"{'%{customdata}<br>' if several else ''}%{{text}}<br>%{{x:.2f}} s<extra></extra>",
     }  # fmt: skip
     notes = [
         words.together(events.trials),
         f"{len(classes):,} key press{'' if len(classes) == 1 else 'es'}",
         thinning.note(len(classes), "key presses"),
     ]
-    return style.figure([trace], "Key presses", notes, look, **_rows(rows))
+    return style.figure([trace], "Key presses", notes, look, **_rows(rows, time_s))
 
 
 def session_timeline(
@@ -91,6 +102,7 @@ def session_timeline(
     top = np.full(len(order), -1)
     top[shown] = np.arange(len(shown)) * (len(kinds) + 1)
     labels = np.array(words.apart(events.trials))
+    colours = dict(zip(KINDS, (*look.categories[:4], look.quiet), strict=True))
     traces, thinned = [], []
     for number, kind in enumerate(kinds):
         some = events_shown.of(kind)
@@ -104,10 +116,9 @@ def session_timeline(
                 "x": some.table["t_s"].to_numpy(float)[drawn], "y": top[of] + number,
                 "marker": {
                     "symbol": TICK, "size": ROW_PX // 2 if len(order) == 1 else THIN_ROW_PX - 1,
-                    "line": {"width": 1.5},
-                    "color": look.categories[number % len(look.categories)],
+                    "line": {"width": 1.5}, "color": colours[kind],
                 },
-                **({"text": labels[of].tolist()} if len(order) > 1 else {}),
+                **({"text": labels[of]} if len(order) > 1 else {}),
                 "hovertemplate": f"%{{text}}<br>{told}" if len(order) > 1 else told,
             }
         )  # fmt: skip
@@ -117,10 +128,15 @@ def session_timeline(
         f"the first {MOST_TRIALS} of {len(order):,} trials" if len(order) > MOST_TRIALS else "",
         *thinned,
     ]
+    time_s = events_shown.table["t_s"].to_numpy(float)
     if len(order) == 1:
-        return style.figure(traces, "Session", notes, look, **_rows([kind.replace("_", " ") for kind in kinds]))
-    middle = top[shown] + (len(kinds) - 1) / 2
-    layout = _rows(labels[shown].tolist(), middle.tolist(), THIN_ROW_PX)
+        return style.figure(
+            traces, "Session", notes, look, **_rows([kind.replace("_", " ") for kind in kinds], time_s)
+        )
+    short = np.array(words.apart(events.trials, LONGEST_NAME))[shown].tolist()
+    layout = _rows(short, time_s, len(kinds) + 1, THIN_ROW_PX)
+    between = [(one + other) / 2 for one, other in itertools.pairwise(layout["yaxis"]["tickvals"])]
+    layout["yaxis"]["minor"] = {"tickvals": between, "showgrid": True, "gridcolor": look.grid, "ticks": ""}
     return style.figure(traces, "Session", notes, look, **layout | {"showlegend": True, "legend": style.LEGEND_ABOVE})
 
 
@@ -129,16 +145,18 @@ def _only(events: Events, trials: list[int]) -> Events:
     return Events(events.table[mask], events.trial[mask], events.trials)
 
 
-def _rows(names: list[str], middles: list[float] | None = None, row_px: float = ROW_PX) -> dict[str, Any]:
-    """Layout of a time axis over labelled rows, the first on top, with room of `row_px` for 1 on their axis."""
-    places = [float(number) for number in range(len(names))] if middles is None else middles
-    half = (places[1] - places[0]) / 2 if len(places) > 1 else 1.0
-    span = places[-1] - places[0] + 2 * half
+def _rows(names: list[str], time_s: Floats, apart: int = 1, row_px: float = ROW_PX) -> dict[str, Any]:
+    """Layout of a time axis over labelled groups of rows, the first on top.
+
+    Groups begin `apart` rows of `row_px` after one another; the last row of several stays free.
+    """
+    middles = [number * apart + max(apart - 2, 0) / 2 for number in range(len(names))]
+    ends = [middles[-1] + apart / 2, middles[0] - apart / 2]
+    first, last = min(0.0, float(time_s.min())), float(time_s.max())
+    last = last if last > first else first + 1.0
+    free = MARGIN * (last - first)
     return {
-        "xaxis": {"title": "time since the trial began (s)", "rangemode": "tozero"},
-        "yaxis": {
-            "tickvals": places, "ticktext": names, "range": [places[-1] + half, places[0] - half], "showgrid": False,
-            "ticks": "",
-        },
-        "height": 190 + int(row_px * max(span, 3)),
-    }  # fmt: skip
+        "xaxis": {"title": "time since the trial began (s)", "range": [first - free, last + free]},
+        "yaxis": {"tickvals": middles, "ticktext": names, "range": ends, "showgrid": False, "ticks": ""},
+        "height": 190 + int(row_px * max(ends[0] - ends[1], 3)),
+    }

@@ -52,7 +52,7 @@ class Label(NamedTuple):
 
 
 def label(metric: str) -> Label:
-    """The label of a metric's column: `speed_mean_px_s` gives mean speed, px/s."""
+    """The label of a metric's column: `speed_mean_px_s` gives mean speed, px/s. It is plain text, not escaped."""
     ending = next((ending for ending in UNITS if metric.endswith(ending)), "")
     stem = metric.removesuffix(ending)
     first, _, last = stem.rpartition("_")
@@ -60,21 +60,32 @@ def label(metric: str) -> Label:
     return Label(name.replace("_", " "), UNITS.get(ending, ""))
 
 
-def safe(name: object) -> str:
-    """A name as a figure may show it: shortened, and without what plotly would take for HTML or a formula."""
+def safe(name: object, longest: int = LONGEST) -> str:
+    """A name as a figure may show it: shortened, and without what plotly would take for HTML or a formula.
+
+    It is shortened in the middle, since names often differ at their ends only.
+    """
     text = " ".join(str(name).split())
-    text = text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+    if len(text) > longest:
+        end = longest // 3
+        text = f"{text[: longest - 1 - end]}…{text[-end:]}"
     for sign, instead in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("$", "&#36;")):
         text = text.replace(sign, instead)
     return text
 
 
-def named(column: str, value: object) -> str:
+def named(column: str, value: object, longest: int = LONGEST) -> str:
     """One name in its words: `participant 3`, `Fill_Form`, `trial 2`; NA is `unknown task`."""
+    called = spaced(column)
     if pd.isna(value):  # type: ignore[call-overload]  # any scalar will do
-        return f"unknown {column.replace('_', ' ')}"
-    bare = column in ("task", "factor")
-    return safe(value) if bare else f"{column.replace('_', ' ')} {safe(word(value))}"
+        return f"unknown {called}"
+    text = safe(word(value), longest)
+    return text if column in ("task", "factor") else f"{called} {text}"
+
+
+def spaced(column: str) -> str:
+    """The name of a column, as a figure may show it."""
+    return safe(column.replace("_", " "))
 
 
 def word(value: object) -> str:
@@ -104,12 +115,19 @@ def together(trials: pd.DataFrame) -> str:
     return ", ".join(parts)
 
 
-def apart(trials: pd.DataFrame) -> list[str]:
+def apart(trials: pd.DataFrame, longest: int = LONGEST) -> list[str]:
     """A label for each trial, of the names in which they differ; all names where there is one trial."""
     columns = _telling(trials)
     differing = [name for name in columns if trials[name].nunique(dropna=False) > 1]
-    rows = trials[differing or columns].itertuples(index=False)
-    return [", ".join(named(*pair) for pair in zip(differing or columns, row, strict=True)) for row in rows]
+    told = [_told(trials[name], longest) for name in differing or columns]
+    return [", ".join(row) for row in zip(*told, strict=True)] if told else [""] * len(trials)
+
+
+def _told(names: pd.Series, longest: int) -> list[str]:
+    """Each name in its words, each distinct one put into words once."""
+    codes, there = pd.factorize(names)  # NA has code -1, which is the last
+    words = [named(str(names.name), value, longest) for value in (*there, pd.NA)]
+    return [words[code] for code in codes]
 
 
 def _telling(trials: pd.DataFrame) -> list[str]:

@@ -1,10 +1,13 @@
 """Which Chromium do the tests look through, and how is it started?"""
 
 import contextlib
+import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest import mock
 
 from playwright.sync_api import Browser, Playwright, sync_playwright
 
@@ -36,14 +39,11 @@ def executable(playwright: Playwright) -> str:
 
 
 @contextlib.contextmanager
-def chromium():
-    """A Chromium without a window."""
-    with sync_playwright() as playwright:
-        browser: Browser = playwright.chromium.launch(executable_path=executable(playwright), args=list(SWITCHES))
-        try:
-            yield browser
-        finally:
-            browser.close()
+def launcher() -> Iterator[Callable[[], Browser]]:
+    """What starts a Chromium without a window. What that says goes to stderr, which a test that fails shows."""
+    with mock.patch.dict(os.environ, DEBUG="pw:browser"), sync_playwright() as playwright:
+        path = executable(playwright)
+        yield lambda: playwright.chromium.launch(executable_path=path, args=list(SWITCHES))
 
 
 def _runs(path: str) -> bool:

@@ -1,33 +1,50 @@
-"""What tests in a browser share: a Chromium, a server per file, a page per test, and what must not happen in it."""
+"""What tests in a browser share: a Chromium per test, a server per file, and what must not happen in it."""
 
 import itertools
 import re
 from pathlib import Path
 
 import pytest
-from chromium import chromium
+from chromium import launcher
 from lab import Lab
 from sheet import WINDOW, Sheet
 from staged import GO, Stage
 
+import analytics_kit as ak
+
 SHOTS = Path(__file__).parents[2] / "build" / "screenshots"
-_names = itertools.count()
+_names, _seeds = itertools.count(), itertools.count(100)
 _failed = pytest.StashKey[bool]()
+_sheets = pytest.StashKey[list[Sheet]]()
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
-    """Have a test's fixtures know whether it failed."""
+    """Of a test that failed, tell its fixtures, and print the last words of its pages and servers."""
     report = yield
     item.stash[_failed] = item.stash.get(_failed, False) or report.failed
+    if report.failed:
+        sheets = item.stash.get(_sheets, [])
+        report.sections += [(f"{sheet.name} in the browser", "\n".join(sheet.words)) for sheet in sheets]
+        labs = {value for value in getattr(item, "funcargs", {}).values() if isinstance(value, Lab)}
+        labs |= {sheet.lab for sheet in sheets}
+        report.sections += [(f"log of {lab.folder.name}", lab.words()) for lab in labs]
     return report
 
 
 @pytest.fixture(scope="module")
-def browser():
-    """A Chromium. Per file: while Playwright is on, asyncio.run works nowhere else in this process."""
-    with chromium() as browser:
-        yield browser
+def launch():
+    """launch() → a Chromium. Per file: while Playwright is on, asyncio.run works nowhere else in this process."""
+    with launcher() as launch:
+        yield launch
+
+
+@pytest.fixture
+def browser(launch):
+    """A Chromium. Per test: when one ends too soon, it takes no other test with it."""
+    browser = launch()
+    yield browser
+    browser.close()
 
 
 @pytest.fixture(scope="session")
@@ -44,10 +61,17 @@ def lab(tmp_path_factory):
         yield lab
 
 
+@pytest.fixture(scope="module")
+def notebook(tmp_path_factory):
+    """A Notebook 7 with one worker."""
+    with Lab(tmp_path_factory.mktemp("notebook"), "notebook") as lab:
+        yield lab
+
+
 @pytest.fixture
 def new_sheet(request, browser, shots):
     """new_sheet(lab) → a sheet on a page of its own. In all of them nothing of ours may go wrong."""
-    sheets = []
+    sheets = request.node.stash[_sheets] = []
 
     def new(lab, name=None):
         page = browser.new_context(viewport=WINDOW).new_page()
@@ -57,22 +81,36 @@ def new_sheet(request, browser, shots):
     yield new
     for place, sheet in enumerate(sheet for sheet in sheets if not sheet.page.is_closed()):
         if request.node.stash.get(_failed, False):
-            name = re.sub(r"\W+", "-", f"failed-{request.node.name}-{place}")
-            sheet.shot(name)
-            (shots / f"{name}.html").write_text(sheet.page.content())
+            sheet.keep(re.sub(r"\W+", "-", f"failed-{request.node.name}-{place}"))
         sheet.close()
     assert [sheet.errors for sheet in sheets] == [[] for _ in sheets]
     assert [sheet.strays for sheet in sheets] == [[] for _ in sheets]
 
 
 @pytest.fixture
-def sheet(lab, new_sheet):
-    """A page with JupyterLab and a notebook."""
-    return new_sheet(lab)
+def sheet(request, new_sheet):
+    """A page with a notebook in JupyterLab, or in what the test is parametrized with."""
+    return new_sheet(request.getfixturevalue(getattr(request, "param", "lab")))
 
 
 @pytest.fixture
-def stages(tmp_path):
+def new_study(tmp_path):
+    """new_study(name) → the path of a small study that was never submitted."""
+
+    def new(name="study.zip"):
+        return ak.sample_study(tmp_path / name, participants=2, trials=1, seed=next(_seeds))
+
+    return new
+
+
+@pytest.fixture
+def study(new_study):
+    """A study that was never submitted."""
+    return new_study()
+
+
+@pytest.fixture
+def stages():
     """stages(study) → the stage of a study; whatever the test forgets, the work goes on after it."""
     made = []
 

@@ -16,6 +16,7 @@ from analytics_kit.settings import Settings
 HERE = Path(__file__).parent
 TOKEN = "of-the-tests"
 LIMIT_S = 60
+LAST_LINES = 60
 FOREIGN = ("ANALYTICS_KIT_", "REDIS_", "PLOTLY_", "JUPYTERLAB_")
 SETTINGS = {
     "apputils-extension/notification": {"checkForUpdates": False, "doNotDisturbMode": True, "fetchNews": "false"},
@@ -50,8 +51,9 @@ class Lab:
                 [sys.executable, "-m", module], cwd=self.notebooks, env=self._variables(), stdout=log, stderr=log
             )
         try:
-            until(self._answers, f"{self.app} answers; see {self.folder / 'log'}", LIMIT_S)
-        except BaseException:
+            until(self._answers, f"{self.app} answers", LIMIT_S)
+        except BaseException as error:
+            error.add_note(self.words())
             self.__exit__()
             raise
         return self
@@ -60,6 +62,14 @@ class Lab:
         assert self._process is not None
         end(self._process)  # with its kernels
         embedded.stop(Settings.of(home=self.home))
+
+    def words(self) -> str:
+        """The last lines of its log, and whether it is still there."""
+        code = None if self._process is None else self._process.poll()
+        state = "running" if code is None else f"ended with {code}"
+        log = self.folder / "log"
+        lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+        return "\n".join([*lines[-LAST_LINES:], f"({state})"])
 
     def address(self, name: str) -> str:
         """Where a browser finds the notebook, with an empty workspace."""
@@ -83,7 +93,7 @@ class Lab:
 
     def _answers(self) -> bool:
         assert self._process is not None
-        assert self._process.poll() is None, (self.folder / "log").read_text()
+        assert self._process.poll() is None, f"{self.app} has ended"
         for path in (self.folder / "runtime").glob("jpserver-*.json"):
             try:
                 self.url = json.loads(path.read_text())["url"]  # the next port where the one asked for was taken

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import deque
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -51,9 +52,15 @@ class Sheet:
         """Exceptions in the page, and errors on its console that name us."""
         self.strays: list[str] = []
         """Requests to other hosts."""
+        self.words = deque[str](maxlen=50)
+        """The last that was heard of the page."""
         page.on("pageerror", self._catch)
         page.on("console", self._listen)
         page.on("request", self._watch)
+        page.on("requestfailed", lambda request: self.words.append(f"failed: {request.url} {request.failure}"))
+        page.on("crash", lambda _: self.words.append("the page has crashed"))
+        page.on("close", lambda _: self.words.append("the page was closed"))
+        page.context.browser.on("disconnected", lambda _: self.words.append("Chromium has ended"))
 
     @property
     def path(self) -> Path:
@@ -169,14 +176,33 @@ class Sheet:
         found = Axe().run(self.page, selector).response["violations"]
         return [f"{each['id']}: {node['html'][:200]}" for each in found for node in each["nodes"]]
 
+    def look(self, name: str, selector: str) -> None:
+        """A picture of the first card below in each theme; axe-core objects to nothing in either."""
+        for theme in ("dark", "light"):
+            self.theme(theme)
+            self.shot(f"{name}-{theme}", self.page.locator(f"{selector} .ak-card").first)
+            found = self.axe(selector)
+            assert not found, "\n".join([f"{theme} theme:", *found])
+
     def shot(self, name: str, what: Locator | None = None) -> None:
         """A picture of an element, or of the whole page."""
-        (what or self.page).screenshot(path=self.shots / f"{name}.png")
+        app = "" if self.lab.app == "lab" else f"{self.lab.app}-"
+        (what or self.page).screenshot(path=self.shots / f"{app}{name}.png")
+
+    def keep(self, name: str) -> None:
+        """A picture and the source of the page, as far as there still is one."""
+        try:
+            self.shot(name)
+            (self.shots / f"{name}.html").write_text(self.page.content())
+        except Error as error:
+            self.words.append(f"no picture: {error.message}")
 
     def close(self) -> None:
         """Close the page and end the kernels of its server."""
-        self.page.context.close()
-        self.lab.end_kernels()
+        try:
+            self.page.context.close()
+        finally:
+            self.lab.end_kernels()
 
     def _is_whole(self) -> bool:
         try:
@@ -193,10 +219,12 @@ class Sheet:
         return True
 
     def _catch(self, error: Error) -> None:
+        self.words.append(f"exception: {error.message}\n{error.stack}")
         if OURS.search(f"{error.message}\n{error.stack}"):
             self.errors.append(error.message)
 
     def _listen(self, message: ConsoleMessage) -> None:
+        self.words.append(f"{message.type}: {message.text}")
         if message.type == "error" and OURS.search(f"{message.text} {message.location.get('url', '')}"):
             self.errors.append(message.text)
 

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from lab import Lab
 from playwright.sync_api import expect
 from sheet import WINDOW, Sheet
 
@@ -35,15 +34,11 @@ HTML('<div class="ak-bad"><input><img src="http://stray.invalid/x.png" alt=""></
 """
 
 
-@pytest.fixture(scope="module", params=["lab", "notebook"])
-def either(request, tmp_path_factory):
-    """JupyterLab, and Notebook."""
-    with Lab(tmp_path_factory.mktemp(request.param), request.param) as lab:
-        yield lab
+EITHER = pytest.mark.parametrize("sheet", ["lab", "notebook"], indirect=True)
 
 
-def test_the_first_notebook_runs_from_the_menu(either, new_sheet):
-    sheet = new_sheet(either)
+@EITHER
+def test_the_first_notebook_runs_from_the_menu(sheet):
     shutil.copy(FIRST_STUDY, sheet.path)
     sheet.open()
     sheet.run_all()
@@ -54,9 +49,9 @@ def test_the_first_notebook_runs_from_the_menu(either, new_sheet):
     assert any("text/html" in output.get("data", {}) for output in outputs)
 
 
-def test_a_press_is_heard_while_a_cell_runs(either, new_sheet):
+@EITHER
+def test_a_press_is_heard_while_a_cell_runs(sheet):
     """The very first press, before anything else was answered, is the one that ipykernel 7.4 would keep."""
-    sheet = new_sheet(either)
     sheet.write(WIDGET, BLOCK)
     sheet.open()
     sheet.run_cell(0)
@@ -83,4 +78,7 @@ def test_the_harness_sees_what_goes_wrong(lab, browser, shots):
     sheet.page.evaluate("() => console.error('somebody else')")
     assert set(sheet.strays) == {"http://stray.invalid/x.png"}
     assert sheet.errors == ["ak-bad", "anywidget"]
+    assert {"error: ak-bad", "error: somebody else"} <= set(sheet.words)
+    assert "Kernel started" in lab.words()
+    assert lab.words().endswith("(running)")
     sheet.page.close()

@@ -8,17 +8,9 @@ from lab import Lab
 from playwright.sync_api import expect
 from staged import FAIL, GO
 
-import analytics_kit as ak
-
 SETUP = "import staged, analytics_kit as ak\njob = staged.submit({path!r})\njob"
 PANEL = ".ak-live.ak-panel"
-_seeds = itertools.count(100)
-
-
-@pytest.fixture
-def study(tmp_path):
-    """A study that was never submitted."""
-    return ak.sample_study(tmp_path / "study.zip", participants=2, trials=1, seed=next(_seeds))
+EITHER = pytest.mark.parametrize("sheet", ["lab", "notebook"], indirect=True)
 
 
 @pytest.fixture
@@ -39,15 +31,6 @@ def do(sheet, what):
     return sheet.page.locator(f'{PANEL} button[data-do="{what}"]')
 
 
-def look(sheet, what, selector=PANEL):
-    """A picture of each theme; axe finds nothing in either."""
-    for theme in ("dark", "light"):
-        sheet.theme(theme)
-        found = sheet.page.locator(selector).first
-        sheet.shot(f"{what}-{theme}", found)
-        assert sheet.axe(selector) == [], theme
-
-
 def in_order(states):
     """The words of the states; the percent never fell on the way."""
     percents = [percent for _, percent in states if percent is not None]
@@ -55,9 +38,10 @@ def in_order(states):
     return [word for word, _ in itertools.groupby(word for word, _ in states)]
 
 
-def test_a_job_is_seen_from_queued_to_completed(sheet, study, stage, tmp_path, stages):
+@EITHER
+def test_a_job_is_seen_from_queued_to_completed(sheet, study, stage, new_study, stages):
     """One worker, which another job keeps: the job waits, works as it is told, and ends."""
-    other = ak.sample_study(tmp_path / "other.zip", participants=2, trials=1, seed=next(_seeds))
+    other = new_study("other.zip")
     first = stages(other)
     first.say(0.1)
     sheet.write(f"import staged\nstaged.submit({str(other)!r})\nNone", SETUP.format(path=str(study)))
@@ -65,13 +49,13 @@ def test_a_job_is_seen_from_queued_to_completed(sheet, study, stage, tmp_path, s
     sheet.record(PANEL)
     sheet.run_all()
     card(sheet, "queued")
-    look(sheet, "panel-queued")
+    sheet.look("panel-queued", PANEL)
     first.say(GO)
     stage.say(0.42)
     shown = card(sheet, "running")
     expect(shown.locator(".ak-percent")).to_have_text("42%")
     expect(shown.locator("label progress[max='100']")).to_have_attribute("value", "42")
-    look(sheet, "panel-running")
+    sheet.look("panel-running", PANEL)
     stage.say(0.3)
     stage.say(0.6)
     expect(shown.locator(".ak-percent")).to_have_text("60%")
@@ -82,10 +66,11 @@ def test_a_job_is_seen_from_queued_to_completed(sheet, study, stage, tmp_path, s
     stage.say(GO)
     card(sheet, "completed")
     expect(sheet.page.locator(f'{PANEL} .ak-say[role="status"]')).to_have_text("study.zip: completed")
-    look(sheet, "panel-completed")
+    sheet.look("panel-completed", PANEL)
     assert in_order(sheet.states(PANEL)) == ["queued", "running", "completed"]
 
 
+@EITHER
 def test_cancel_and_retry_by_mouse_and_by_keyboard(sheet, study, stage):
     stage.say(0.2)
     sheet.write(SETUP.format(path=str(study)), "job.id, job.status")
@@ -94,7 +79,7 @@ def test_cancel_and_retry_by_mouse_and_by_keyboard(sheet, study, stage):
     card(sheet, "running")
     do(sheet, "cancel").click()
     card(sheet, "cancelled")
-    look(sheet, "panel-cancelled")
+    sheet.look("panel-cancelled", PANEL)
     before = do(sheet, "retry").get_attribute("data-job")
     do(sheet, "retry").click()
     card(sheet, "running")
@@ -121,7 +106,7 @@ def test_a_failure_shows_cause_and_hint(sheet, tmp_path, study, stage):
     shown = card(sheet, "failed")
     expect(shown.locator(".ak-error")).to_contain_text("BadArchiveError")
     expect(shown.locator(".ak-hint")).not_to_be_empty()
-    look(sheet, "panel-failed")
+    sheet.look("panel-failed", PANEL)
     sheet.run_cell(1)
     second = sheet.page.locator(f"{PANEL} .ak-card").nth(1)
     expect(second.locator(".ak-error")).to_contain_text("the ZIP is torn: <b>here</b>")
@@ -185,5 +170,5 @@ def test_a_saved_notebook_shows_the_record_and_no_broken_box(trusted, lab, sheet
         expect(shown).to_contain_text("completed")
         assert again.page.locator(PANEL).count() == 0
         assert again.broken() == []
-        look(again, f"record-{'trusted' if trusted else 'untrusted'}", ".ak-record")
+        again.look(f"record-{'trusted' if trusted else 'untrusted'}", ".ak-record")
         again.close()

@@ -15,9 +15,14 @@ from analytics_kit.study.store import Store
 from analytics_kit.study.uploads import Upload
 from analytics_kit.watcher import Watcher
 
+SUMMARY = {"participants": 1, "trials": 3, "rows_kept": 9, "issues": 0, "events": {"keyboard": 9}}
+COMPLETED = {"status": JobStatus.COMPLETED, "result": {"store": "", "prefix": "", "summary": SUMMARY}}
+
 
 class Jobs:
     """A client whose backend is as the test says."""
+
+    called = "client"
 
     def __init__(self, home):
         self.backend, self.settings = Fake(), Settings.of(home=home, upload_limit_gb=0.001)
@@ -111,6 +116,13 @@ def test_a_broker_that_is_away_is_said_and_what_was_known_stays(board, page, job
     assert "one.zip" in page.shown["html"]
     jobs.backend.away = None
     until(lambda: "Reconnecting" not in page.shown["html"], "it is back")
+
+
+def test_code_names_the_client_that_has_the_job(board, page, jobs):
+    job = jobs.backend.put(source="/d/one.zip", **COMPLETED)
+    press(board, "open", job=job.job_id)
+    code = f"result = client.get_job(&quot;{job.job_id}&quot;).result()"
+    until(lambda: code in page.shown["html"], "the code is shown")
 
 
 def test_a_job_is_opened_cancelled_retried_and_found(board, page, jobs):

@@ -52,8 +52,8 @@ def test_a_thousand_jobs_are_pages():
     assert rows(first) == [f"id{number}" for number in range(999, 999 - PAGE_ROWS, -1)]
     assert rows(last)[-1] == "id0"
     assert "1 to 20 of 1,000" in first
-    assert re.search(r'data-do="newer" disabled', first)
-    assert re.search(r'data-do="older" disabled', last)
+    assert re.search(r'data-do="newer" aria-disabled="true"', first)
+    assert re.search(r'data-do="older" aria-disabled="true"', last)
     assert "1,000 completed" in first
     assert len(first) < 30_000
 
@@ -94,8 +94,12 @@ def test_user_text_is_escaped():
 def test_the_record_holds_nothing_random_and_no_buttons():
     def record(shift):
         infos = [
-            job(n, job_id=f"id{n + shift}", created_at=CREATED + timedelta(days=shift, seconds=n)) for n in (1, 2)
-        ]
+            job(
+                n, source=f"/folder{shift}/{n}.zip", job_id=f"id{n + shift}",
+                created_at=CREATED + timedelta(days=shift, seconds=n),
+            )
+            for n in (1, 2)
+        ]  # fmt: skip
         return listing.record(infos, Choice(), PLACE), listing.text(infos, Choice())
 
     assert record(0) == record(7)

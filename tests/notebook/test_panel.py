@@ -203,7 +203,7 @@ class TestButtons:
     def test_retry_follows_the_new_job(self, kernel):
         box = model_of(kernel.run("job = made(**FAILED); job", "a"))
         kernel.press(box, do="retry")
-        self.last(kernel, box, "This is the new job: job = ak.get_job(")
+        self.last(kernel, box, "This is the new job: job = client.get_job(")
         assert "◷ queued" in drawn(kernel.heard, box)[-1]
         ended(kernel, "queued")
         kernel.do("new = list(fake.infos.values())[-1]; fake.infos[new.job_id] = type(new)(**{"

@@ -31,6 +31,16 @@ class TestComparison:
         assert figure.data[0].marker.color != figure.data[2].marker.color
         assert figure.data[1].marker.symbol != figure.data[3].marker.symbol
 
+    def test_the_bar_goes_from_one_quartile_to_the_other(self, trials):
+        some = trials[(trials["task"] == "A") & (trials["factor"] == "x")]
+        bar = ak.plot.task_comparison(pd.concat([some, some.head(1).assign(path_length_px=12.0)]), "path_length_px")
+        median = bar.data[1]
+        assert (median.y.tolist(), median.error_y.array.tolist(), median.error_y.arrayminus.tolist()) == (
+            [12],
+            [9],
+            [1],
+        )
+
     def test_tasks_are_the_places_on_the_axis(self, trials):
         figure = ak.plot.task_comparison(trials, "path_length_px")
         assert figure.layout.xaxis.ticktext == ("A", "B")
@@ -41,8 +51,16 @@ class TestComparison:
     def test_it_says_what_the_bar_is_and_what_is_missing(self, trials, said):
         text = said(ak.plot.task_comparison(trials, "path_length_px"))
         assert "Path length by task" in text
-        assert "7 trials · large symbol: median; bar: quartiles" in text
+        assert "7 trials large symbol: median; bar: quartiles" in text
         assert "1 trial without a value" in text
+
+    def test_it_says_of_whom(self, trials, said):
+        assert "participant 2, 2 tasks, 2 factors, 3 trials" in said(
+            ak.plot.task_comparison(trials, "path_length_px", participant="2")
+        )
+        assert "2 participants, A, 2 factors, 4 trials" in said(
+            ak.plot.learning_curve(trials, "path_length_px", task="A")
+        )
 
     def test_by_another_column_without_a_factor(self, trials):
         figure = ak.plot.task_comparison(trials, "path_length_px", by="participant", factor=None)
@@ -52,7 +70,29 @@ class TestComparison:
 
     def test_names_that_are_not_known_come_last(self, trials):
         trials.loc[0, "task"] = None
-        assert ak.plot.task_comparison(trials, "path_length_px").layout.xaxis.ticktext == ("A", "B", "unknown task")
+        figure = ak.plot.task_comparison(trials, "path_length_px")
+        assert figure.layout.xaxis.ticktext == ("A", "B", "unknown task")
+        assert np.round(figure.data[0].x).tolist() == [2, 1, 0, 1]
+
+    def test_of_many_places_some_are_labelled(self, trials):
+        many = pd.concat([trials.assign(task=f"{number:02}") for number in range(41)])
+        axis = ak.plot.task_comparison(many, "path_length_px").layout.xaxis
+        assert axis.ticktext == tuple(f"{number:02}" for number in range(0, 41, 2))
+        assert axis.tickvals.tolist() == list(range(0, 41, 2))
+
+    def test_the_legend_switches_points_and_median_of_a_factor(self, trials):
+        long = trials.assign(factor=trials["factor"].map({"x": "l" * 40 + "x", "y": "l" * 41 + "x"}))
+        groups = [trace.legendgroup for trace in ak.plot.task_comparison(long, "path_length_px").data]
+        assert groups[0] == groups[1] != groups[2] == groups[3]
+
+    def test_columns_may_be_called_anything(self, trials):
+        hostile = trials.rename(columns={"path_length_px": "<b>$x$</b>_px", "task": "<i>"})
+        for figure in (
+            ak.plot.task_comparison(hostile, "<b>$x$</b>_px", by="<i>"),
+            ak.plot.learning_curve(hostile, "<b>$x$</b>_px"),
+        ):
+            assert figure.layout.yaxis.title.text == "&lt;b&gt;&#36;x&#36;&lt;/b&gt; (px)"
+            assert not set("<>$") & set(figure.layout.title.text + figure.layout.xaxis.title.text)
 
     def test_long_names_that_begin_alike_stay_apart(self, trials):
         trials["task"] = trials["task"].map({"A": "long " * 20 + "a", "B": "long " * 20 + "b"})
@@ -67,7 +107,26 @@ class TestComparison:
 
     def test_hover_carries_the_unit(self, trials):
         figure = ak.plot.task_comparison(trials, "path_length_px")
-        assert all("px" in trace.hovertemplate for trace in figure.data)
+        assert all("%{y:,.4~g} px" in trace.hovertemplate for trace in figure.data)
+        assert all("median of %{customdata[2]:,}" in trace.hovertemplate for trace in figure.data[1::2])
+
+    def test_hover_names_the_trial(self, trials):
+        points = ak.plot.task_comparison(trials.assign(trial=1), "path_length_px").data[0]
+        assert points.text[:2].tolist() == ["participant 1, A, x", "participant 1, B, x"]
+        assert points.hovertemplate.startswith("%{text}<br>")
+
+    def test_a_single_point_stands_where_its_median_does(self, trials):
+        points, median = ak.plot.task_comparison(trials.head(1), "path_length_px").data
+        assert points.x.tolist() == median.x.tolist() == [0]
+
+    def test_many_symbols_are_smaller(self, trials):
+        few, many = (
+            ak.plot.task_comparison(table, "path_length_px").data
+            for table in (trials, pd.concat([trials.assign(task=str(number)) for number in range(80)]))
+        )
+        assert few[0].marker.size > many[0].marker.size
+        assert few[1].marker.size == 14
+        assert many[1].marker.size == 6
 
     def test_a_metric_that_is_missing_everywhere(self, trials, said):
         figure = ak.plot.task_comparison(trials.assign(path_length_px=np.nan), "path_length_px")
@@ -100,11 +159,30 @@ class TestLearning:
         assert median.line.width > 3 * one.line.width
         assert median.line.color != one.line.color
 
+    def test_there_is_no_half_place(self, trials):
+        many = pd.concat([trials.assign(trial_order=number) for number in range(1, 30)])
+        axes = [ak.plot.learning_curve(table, "path_length_px").layout.xaxis for table in (trials, many)]
+        assert [axis.dtick for axis in axes] == [1, None]
+
     def test_trials_without_a_place_are_left_out_and_counted(self, trials, said):
         trials.loc[0, "trial_order"] = pd.NA
         figure = ak.plot.learning_curve(trials, "path_length_px")
         assert figure.data[0].x.tolist() == [2, 3, 4]
         assert "2 trials without a value or a place" in said(figure)
+
+    def test_lines_go_along_the_session_and_median_is_no_mean(self, trials):
+        third = trials.head(4).assign(participant="3", session="3", path_length_px=1_000.0)
+        one, *_, median = ak.plot.learning_curve(pd.concat([trials, third]).iloc[::-1], "path_length_px").data[1:]
+        assert one.x.tolist() == [1, 2, 3]
+        assert median.y.tolist() == [30, 40, 50, 520]
+
+    def test_a_session_of_nobody_known_is_a_line_too(self, trials):
+        trials.loc[4:, ["participant", "session"]] = None
+        assert [trace.name for trace in ak.plot.learning_curve(trials, "path_length_px").data] == [
+            "participant 1",
+            "unknown participant",
+            "median",
+        ]
 
     def test_sessions_of_one_participant_are_lines_of_their_own(self, trials):
         figure = ak.plot.learning_curve(trials.assign(participant="1"), "path_length_px")

@@ -68,6 +68,42 @@ def test_axes_carry_units(name, result):
 
 
 @pytest.mark.parametrize("name", FIGURES)
+def test_hover_finds_what_it_shows_of_each_point(name, result):
+    for trace in draw(name, result).data:
+        for shown in ("text", "customdata"):
+            if f"%{{{shown}" in trace.hovertemplate:  # one text for all points would be shown as "-"
+                assert len(trace[shown]) == len(trace.x)
+                assert not isinstance(trace[shown], str)
+        if "%{fullData.name}" in trace.hovertemplate:
+            assert trace.name
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_title_and_notes_end_above_legend_and_axes(name, result):
+    layout = draw(name, result).layout
+    assert (layout.title.y, layout.title.yref, layout.title.yanchor) == (1, "container", "top")
+    lines = layout.title.subtitle.text.count("<br>") + 1
+    legend_px = style.LEGEND_PX if layout.legend.orientation == "h" else 0
+    assert layout.margin.t >= layout.title.pad.t + layout.title.font.size + 16 * lines + legend_px + 20
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_numbers_are_written_out_and_titles_keep_clear_of_them(name, result):
+    template = draw(name, result).layout.template.layout
+    for axis in (template.xaxis, template.yaxis):
+        assert (axis.exponentformat, axis.separatethousands, axis.automargin) == ("none", True, True)
+        assert axis.title.standoff > 0  # without it plotly leaves the title where it is, and long numbers run into it
+
+
+def test_notes_break_between_notes_and_within_one_only_where_it_is_long():
+    figure = style.figure([], "", ["a" * 80, "", "b", "c d e f g h", "i " * 60], style.THEMES["light"])
+    lines = figure.layout.title.subtitle.text.split("<br>")
+    assert lines[0] == f"{'a' * 80} · b"
+    assert lines[1].startswith("c d e f g h · i i i")
+    assert max(map(len, lines)) <= style.NOTE_WIDTH
+
+
+@pytest.mark.parametrize("name", FIGURES)
 def test_the_same_data_give_the_same_bytes(name, result):
     assert draw(name, result).to_json() == draw(name, result).to_json()
 
@@ -180,7 +216,7 @@ def test_real_logs_are_drawn(name, shared_data, tmp_path):
     ("name", "note", "most"),
     [
         ("trajectory", "every 100th of 1,000,000 movement rows", 10_300),
-        ("speed_profile", "every 2nd of 300 trials · the fastest of every 50 steps", 10_300),
+        ("speed_profile", "every 2nd of 300 trials the fastest and the slowest of every 100 steps", 10_300),
         ("session_timeline", "the first 40 of 300 trials", 5_000),
     ],
 )
@@ -207,6 +243,10 @@ class TestChoosing:
     def test_a_list_of_values_and_numbers_as_text(self, result, said):
         one = draw("speed_profile", result, participant=1, trial=["1", 2])
         assert len(one.data) == len(result.trials.query("participant == '1' and trial in (1, 2)"))
+
+    @pytest.mark.parametrize("kind", [list, tuple, set, pd.Series, pd.Index, pd.array, np.array, dict.fromkeys])
+    def test_names_as_any_list_of_pandas(self, kind, movement):
+        assert len(draw("trajectory", movement, participant=kind(["1", "2"])).data[0].x) == 4
 
     def test_a_table_is_chosen_from_as_a_result_is(self, result):
         table = result.events("mouse_movement")

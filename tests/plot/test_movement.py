@@ -31,6 +31,8 @@ class TestTrajectory:
         assert marker.color.tolist() == [0.0, 0.1, 0.2, 0.3]
         assert (marker.cmin, marker.cmax) == (0, 0.3)
         assert marker.colorbar.title.text == "time (s)"
+        late = ak.plot.trajectory(movement.assign(t_s=movement["t_s"] + 5)).data[0].marker
+        assert (late.cmin, late.cmax) == (0, 5.3)
 
     def test_y_grows_downwards_and_scales_are_equal(self, movement):
         figure = ak.plot.trajectory(movement)
@@ -44,6 +46,14 @@ class TestTrajectory:
         box = figure.layout.shapes[0]
         assert (box.x0, box.y0, box.x1, box.y1) == (100, 100, 130, 190)
         assert "bounding box of the events" in said(figure)
+
+    def test_a_place_on_no_screen_does_not_widen_the_box(self, movement, said):
+        movement.loc[2, "x_px"] = 65_535
+        for figure in (ak.plot.trajectory(movement), ak.plot.heatmap(movement)):
+            box = figure.layout.shapes[0]
+            assert (box.x0, box.y0, box.x1, box.y1) == (100, 100, 130, 190)
+            assert "1 of 4 events lie outside the screen" in said(figure)
+        assert ak.plot.trajectory(movement.loc[[2]]).layout.shapes[0].x0 == 65_535
 
     def test_or_the_screen_with_a_note_on_what_lies_outside(self, busy, said):
         figure = ak.plot.trajectory(busy, screen=(1920, 140))
@@ -62,7 +72,7 @@ class TestTrajectory:
         both = pd.concat([movement, movement.assign(trial=2)])
         path = ak.plot.trajectory(both).data[0]
         assert np.isnan(path.x).tolist() == [False] * 4 + [True] + [False] * 4
-        assert path.text == ("trial 1",) * 4 + ("",) + ("trial 2",) * 4
+        assert path.text.tolist() == ["trial 1"] * 4 + [""] + ["trial 2"] * 4
         assert ak.plot.trajectory(movement).data[0].text is None
 
     def test_rows_are_drawn_in_the_order_of_time(self, movement):
@@ -77,6 +87,18 @@ class TestTrajectory:
         figure = ak.plot.trajectory(busy[busy["kind"] == "mouse_clicks"].drop(columns="kind"))
         assert [trace.name for trace in figure.data] == ["press", "release"]
         assert "no movement" in said(figure)
+
+    def test_many_marks_are_smaller_and_of_too_many_every_nth_is_drawn(self, events, said):
+        presses = events("mouse_clicks", [(0.1 * i, 100, 100, "press") for i in range(2_001)])
+        few, many = (ak.plot.trajectory(presses.head(n)).data[0].marker.size for n in (100, 101))
+        assert few > many
+        figure = ak.plot.trajectory(presses)
+        assert len(figure.data[0].x) == 1_001
+        assert "every 2nd of 2,001 press events" in said(figure)
+
+    def test_a_click_that_is_neither_press_nor_release_is_a_click(self, busy):
+        busy["action"] = busy["action"].replace({"press": "double"})
+        assert [trace.name for trace in ak.plot.trajectory(busy).data] == ["movement", "release", "click", "scroll"]
 
     def test_it_says_whose_path_it_is(self, busy, said):
         assert "participant 1, Search, Calm, trial 1" in said(ak.plot.trajectory(busy))
@@ -111,7 +133,22 @@ class TestHeatmap:
     def test_it_says_what_a_cell_counts(self, movement, said):
         figure = ak.plot.heatmap(movement, bins=3)
         assert "a cell of 30 by 30 px counts movement rows: travel, not time spent" in said(figure)
-        assert figure.data[0].colorbar.title.text == "movement<br>rows"
+        assert figure.data[0].colorbar.title.text == "movement rows"
+
+    def test_colours_begin_at_nothing_and_few_rows_have_no_halves(self, movement):
+        trace = ak.plot.heatmap(movement, bins=3).data[0]
+        assert (trace.zmin, trace.zmax) == (0, 2)
+        assert trace.colorbar.dtick == 1
+        many = ak.plot.heatmap(pd.concat([movement] * 10), bins=3).data[0]
+        assert (many.zmax, many.colorbar.dtick) == (20, None)
+
+    def test_no_cell_is_smaller_than_a_pixel(self, movement, said):
+        figure = ak.plot.heatmap(movement.head(1))
+        assert (figure.data[0].dx, figure.data[0].z.tolist()) == (1, [[1]])
+        assert "a cell of 1 by 1 px" in said(figure)
+
+    def test_large_cells_are_written_out(self, movement, said):
+        assert "a cell of 1,092.3 by 1,092.3 px" in said(ak.plot.heatmap(movement, screen=(65_536, 100)))
 
     def test_y_grows_downwards(self, movement):
         low, high = ak.plot.heatmap(movement).layout.yaxis.range
@@ -144,12 +181,34 @@ class TestSpeed:
         figure = ak.plot.speed_profile(result)
         assert len(figure.data) == len(result.trials) == 24
         assert {(trace.line.width, trace.opacity) for trace in figure.data} == {(1, 0.7)}
-        assert "24 lines" in said(figure)
+        assert "without" not in said(figure)
+
+    def test_trials_without_a_speed_are_counted(self, movement, said):
+        both = pd.concat([movement, movement.head(1).assign(trial=2)])
+        assert "2 trials · 1 trial without a speed" in said(ak.plot.speed_profile(both))
+
+    def test_a_pause_is_flat(self, events):
+        rows = [(0.0, 0, 0), (0.1, 30, 0), (0.5, 30, 8), (0.6, 30, 48)]
+        line = ak.plot.speed_profile(events("mouse_movement", rows)).data[0]
+        assert line.x == pytest.approx([0.05, 0.1, 0.5, 0.55])
+        assert line.y == pytest.approx([300, 20, 20, 400])
+
+    def test_a_tenth_of_a_second_is_no_pause_however_it_is_rounded(self, events):
+        assert 1.1 - 1.0 > 0.1
+        assert len(ak.plot.speed_profile(events("mouse_movement", [(1.0, 0, 0), (1.1, 9, 9)])).data[0].x) == 1
 
     def test_no_step_goes_from_one_trial_to_the_next(self, movement):
         both = pd.concat([movement, movement.assign(trial=2)])
         assert [len(trace.x) for trace in ak.plot.speed_profile(both).data] == [3, 3]
 
-    def test_peaks_stay_when_points_are_left_out(self, million):
-        drawn = max(trace.y.max() for trace in ak.plot.speed_profile(million[million["trial"] < 100]).data)
-        assert drawn == pytest.approx(20 * 2**0.5 / 0.01, rel=1e-6)
+    def test_peaks_and_pauses_stay_when_points_are_left_out(self, said):
+        time_s, x_px = np.arange(30_000) * 0.01, np.arange(30_000) * 10.0
+        time_s[20_001:] += 5
+        x_px[10_001:] += 90
+        figure = ak.plot.speed_profile(pd.DataFrame({"t_s": time_s, "x_px": x_px, "y_px": 0.0}))
+        line = figure.data[0]
+        assert "the fastest and the slowest of every 6 steps" in said(figure)
+        assert 9_000 < len(line.x) < 10_010
+        assert (line.y.max(), line.y.min()) == pytest.approx((10_000, 10 / 5.01))
+        assert line.x[line.y.argmax()] == pytest.approx(100.005)
+        assert line.x[line.y == line.y.min()] == pytest.approx([200, 205.01])

@@ -20,7 +20,7 @@ class TestKeystrokes:
         assert low > high
         assert figure.data[0].x.tolist() == [0.5, 0.7, 0.9, 1.1]
         assert figure.data[0].y.tolist() == [0, 1, 2, 0]
-        assert figure.data[0].text == ("letter", "space", "backspace", "letter")
+        assert figure.data[0].text.tolist() == ["letter", "space", "backspace", "letter"]
 
     def test_what_was_typed_is_nowhere(self, keys):
         assert "secret" not in ak.plot.keystroke_timeline(keys).to_json()
@@ -34,7 +34,18 @@ class TestKeystrokes:
     def test_a_class_that_is_not_known_is_other(self, keys):
         keys.loc[0, "key_class"] = "<b>"
         keys.loc[1, "key_class"] = None
-        assert ak.plot.keystroke_timeline(keys).data[0].text == ("other", "other", "backspace", "letter")
+        assert ak.plot.keystroke_timeline(keys).data[0].text.tolist() == ["other", "other", "backspace", "letter"]
+
+    def test_hover_names_the_trial_where_there_are_several(self, keys):
+        trace = ak.plot.keystroke_timeline(pd.concat([keys, keys.head(1).assign(trial=2)])).data[0]
+        assert trace.customdata.tolist() == ["trial 1"] * 4 + ["trial 2"]
+        assert trace.hovertemplate.startswith("%{customdata}<br>%{text}<br>")
+        assert "customdata" not in ak.plot.keystroke_timeline(keys).data[0].hovertemplate
+
+    def test_a_press_at_the_very_beginning_stands_beside_the_axis(self, keys):
+        keys["t_s"] -= 0.5
+        assert ak.plot.keystroke_timeline(keys).layout.xaxis.range == pytest.approx((-0.006, 0.606))
+        assert ak.plot.keystroke_timeline(keys.head(1)).layout.xaxis.range == (-0.01, 1.01)
 
     def test_of_many_presses_every_nth_is_drawn(self, keys, said):
         many = pd.concat([keys] * 5_001)
@@ -60,6 +71,28 @@ class TestSession:
         assert dict(zip(move.text, move.y.tolist(), strict=True)) == {"trial 2": 0, "trial 1": 3}
         assert set(key.y.tolist()) == {1}
         assert figure.layout.showlegend
+
+    def test_trials_are_set_apart_by_lines_and_long_names_leave_room(self, movement, keys):
+        both = pd.concat([movement, keys.assign(trial=2), movement.assign(trial=3)]).assign(task="long " * 9)
+        both.loc[both["trial"] == 3, "task"] += "end"
+        figure = ak.plot.session_timeline(both)
+        assert figure.layout.yaxis.tickvals == (0.5, 3.5, 6.5)
+        assert figure.layout.yaxis.minor.tickvals == (2, 5)
+        assert figure.layout.yaxis.minor.gridcolor == figure.layout.template.layout.yaxis.gridcolor
+        assert figure.layout.yaxis.range == (8, -1)
+        assert figure.layout.yaxis.ticktext[2] == "long long… end, trial 3"
+        assert figure.data[0].text[-1] == "long long long long l…g long end, trial 3"
+
+    def test_of_too_many_trials_the_first_of_the_session_are_drawn(self, movement):
+        many = pd.concat([movement.assign(trial=50 - number, trial_order=number) for number in range(1, 50)])
+        figure = ak.plot.session_timeline(many.iloc[::-1])
+        assert figure.layout.yaxis.ticktext == tuple(f"trial {50 - number}" for number in range(1, 41))
+        assert len(figure.data[0].x) == 40 * 4
+
+    def test_a_kind_has_its_colour_whichever_others_there_are(self, movement, keys):
+        both, lone = (ak.plot.session_timeline(table).data[-1] for table in (pd.concat([movement, keys]), keys))
+        assert both.name == lone.name == "keyboard"
+        assert both.marker.color == lone.marker.color
 
     def test_a_trial_without_a_place_in_the_session_comes_last(self, movement):
         lost = movement.assign(trial=7, trial_order=pd.NA)

@@ -58,8 +58,21 @@ def test_every_class_of_keys_has_a_row():
 
 
 def test_names_are_shortened_before_signs_are_replaced():
-    assert words.safe("<" * 40) == "&lt;" * 31 + "…"
+    assert words.safe("<" * 40) == "&lt;" * 21 + "…" + "&lt;" * 10
     assert words.safe("a\n b\t$c") == "a b &#36;c"
+    assert words.safe("&lt;") == "&amp;lt;"
+
+
+def test_long_names_that_differ_at_their_ends_stay_apart():
+    assert words.safe("the same beginning of a very long name, A").endswith("name, A")
+    assert len(words.safe("long " * 20)) == 32
+    assert len(words.safe("long " * 20, 14)) == 14
+    assert words.safe("x" * 32) == "x" * 32
+
+
+def test_a_column_may_be_called_anything():
+    assert words.named("<b>", "x") == "&lt;b&gt; x"
+    assert words.named("a_<b>", None) == "unknown a &lt;b&gt;"
 
 
 def test_what_all_trials_share_and_in_what_they_differ():
@@ -84,9 +97,10 @@ def test_of_too_many_every_nth_is_drawn(count, note):
     assert len(thinning.every(count)) <= 10_000
 
 
-def test_the_highest_of_every_few_rows_of_a_trial():
-    values = np.array([1.0, 5, 5, 2, 9, 3, 4])
-    trial = np.array([0, 0, 0, 0, 0, 1, 1])
-    assert thinning.peaks(values, trial, 2).tolist() == [1, 2, 4, 6]
-    assert thinning.peaks(values, trial, 1).tolist() == list(range(7))
-    assert thinning.peaks(values[:0], trial[:0], 3).tolist() == []
+def test_the_highest_and_the_lowest_of_every_few_rows_of_a_trial():
+    values = np.array([1.0, 5, 6, 2, 4, 9, 3, 4])
+    trial = np.array([0, 0, 0, 0, 0, 0, 1, 1])
+    assert thinning.extremes(values, trial, 3).tolist() == [0, 2, 3, 5, 6, 7]
+    assert thinning.extremes(values, trial, 4).tolist() == [0, 2, 4, 5, 6, 7]
+    assert thinning.extremes(values, trial, 1).tolist() == list(range(8))
+    assert thinning.extremes(values[:0], trial[:0], 3).tolist() == []
