@@ -67,6 +67,8 @@ def test_corner_through_all_metrics():
         ([(0, 0), (0, -10), (-10, -10)], 50**0.5, 50), ([(0, 0), (-10, 0), (-10, -10)], -(50**0.5), -50),
         # level, and straight down
         ([(0, 0), (5, 5), (10, 0)], 5, -25), ([(0, 0), (5, 5), (0, 10)], 5, 25),
+        # straight up, signs flipped
+        ([(0, 0), (5, -5), (0, -10)], -5, -25),
         # back at the start: distances to it
         ([(0, 0), (3, 4), (0, 0)], 5, 0),
     ],
