@@ -189,6 +189,20 @@ def test_sample_entropy_is_that_of_its_definition(one, other):
         assert value == pytest.approx(sample_entropy(t, x, tolerance), rel=1e-12, abs=1e-12)
 
 
+def test_tolerance_has_a_standard_deviation_with_n_minus_1():
+    """Half of the steps differ from the others by more than 0.2 standard deviations with n, by less with n - 1."""
+    apart = 1.0
+    for _ in range(50):
+        walked = np.array([0, apart] * 45 + [30, -30] * 5)
+        apart = 0.1 * (np.std(walked) + np.std(walked, ddof=1))
+    value = sample_entropies(walked[None])[0]
+    expected, other = (
+        sample_entropy(range(101), np.cumsum([0, *walked]), 0.2 * np.std(walked, ddof=n)) for n in (1, 0)
+    )
+    assert value == pytest.approx(expected)
+    assert value != pytest.approx(other)
+
+
 def test_sample_entropy_where_nothing_is_alike():
     noise = np.random.default_rng(1).normal(size=(1, entropy.STEPS)) * 1e6
     assert np.isnan(sample_entropies(noise)).all()
