@@ -97,6 +97,13 @@ def test_acceleration_of_even_speed_is_nothing():
     assert values["acceleration_min_px_s2"] == pytest.approx(0, abs=1e-9)
 
 
+def test_of_equal_accelerations_the_first_counts():
+    x = [0, 0, 8, 8, 16]  # from rest to 32 px/s and back, twice, on times that are exact in binary
+    values = measured(moves=[(i / 4, v, 0) for i, v in enumerate(x)])
+    assert values["acceleration_max_px_s2"] == 128
+    assert values["acceleration_max_time_s"] == 0.25
+
+
 @pytest.mark.parametrize(
     ("dx", "dy", "sector"),
     [(1, 0, 0), (1, -1, 1), (0, -1, 2), (-1, -1, 3), (-1, 0, 4), (-1, 1, 5), (0, 1, 6), (1, 1, 7),

@@ -191,6 +191,17 @@ def test_the_wheels_own_steps():
     assert math.isnan(none["scroll_reversal_count"])
 
 
+def test_a_pointer_log_of_unknown_kind_is_the_mouse():
+    groups = {
+        "mouse_clicks": group("mouse_clicks", [[(1.0, 0, 0), (1.1, 0, 0)]]),
+        "keyboard": group("keyboard", [[(2.0, "a")]]),
+        "mouse_unknown": group("mouse_unknown", [[(2.0, 0, 0), (2.5, 0, 0)]]),
+    }
+    values = evaluate(groups, 1, Options()).values
+    assert values["device_switch_count"].tolist() == [2]
+    assert values["homing_time_median_s"].tolist() == [0.25]
+
+
 @pytest.mark.parametrize(
     ("trial", "switches", "homing"),
     [
