@@ -11,7 +11,6 @@ from __future__ import annotations
 import numpy as np
 
 from analytics_kit.study.metrics.kernel import TICK_PX, Floats, distance, kernel, median
-from analytics_kit.study.metrics.line import visit
 from analytics_kit.study.metrics.movement import path_length
 
 NAMES = (
@@ -22,40 +21,51 @@ NAMES = (
 
 
 @kernel
+def direction(step: float) -> int:
+    """1 or -1; 0 if it is none but for rounding."""
+    return int(step > TICK_PX) - int(step < -TICK_PX)
+
+
+@kernel
 def segment(
     x: Floats, y: Floats, from_x: float, from_y: float, to_x: float, to_y: float
 ) -> tuple[int, int, int, float, float, float]:
     """Of one segment, the last six of NAMES; variability needs two rows, error and offset one."""
     length = distance(from_x, from_y, to_x, to_y)
     ux, uy = (to_x - from_x) / length, (to_y - from_y) / length
-    n, side, crossings = len(x), 0.0, 0
-    total = absolute = squares = 0.0
-    off, along = (0.0, 0.0, 0.0, 0), (0.0, 0.0, 0.0, 0)
+    n, total, absolute, squares = len(x), 0.0, 0.0, 0.0
+    side = across_way = along_way = crossings = turns = returns = 0
+    was_across = was_along = 0.0
     for i in range(n):
         across = ux * (y[i] - from_y) - uy * (x[i] - from_x)
-        ahead = ux * (x[i] - from_x) + uy * (y[i] - from_y)
-        if i == 0:
-            off, along = (across, 0.0, 0.0, 0), (ahead, 0.0, 0.0, 0)
-        off, along = visit(off, across, 0.0), visit(along, ahead, 0.0)
-        if abs(across) > TICK_PX:
-            crossings += (across > 0 and side < 0) or (across < 0 and side > 0)
-            side = across
+        along = ux * (x[i] - from_x) + uy * (y[i] - from_y)
+        now = direction(across)
+        crossings += now * side < 0
+        side = now if now != 0 else side
+        if i > 0:
+            now = direction(across - was_across)
+            turns += now * across_way < 0
+            across_way = now if now != 0 else across_way
+            now = direction(along - was_along)
+            returns += now * along_way < 0
+            along_way = now if now != 0 else along_way
+        was_across, was_along = across, along
         total += across
         absolute += abs(across)
     offset = total / n
     for i in range(n):
         squares += (ux * (y[i] - from_y) - uy * (x[i] - from_x) - offset) ** 2
     variability = np.sqrt(squares / (n - 1)) if n > 1 else np.nan
-    return crossings, off[3], along[3], variability, absolute / n, offset
+    return crossings, turns, returns, variability, absolute / n, offset
 
 
 @kernel
-def rows_until(t: Floats, moment: float, with_it: bool) -> int:
-    """How many times are before a moment, or not after it if `with_it`."""
-    low, high = 0, len(t)
+def rows_until(t: Floats, moment: float, low: int) -> int:
+    """How many times are not after a moment; it is known that `low` are not."""
+    high = len(t)
     while low < high:
         middle = (low + high) // 2
-        if t[middle] < moment or (with_it and t[middle] == moment):
+        if t[middle] <= moment:
             low = middle + 1
         else:
             high = middle
@@ -82,15 +92,18 @@ def measure(t: Floats, x: Floats, y: Floats, presses: Floats, scratch: Floats, o
     pauses = segments = counted = varied = straightened = 0
     crossings = turns = returns = 0
     variability = error = offset = straightness = 0.0
+    before = 0
     for press in range(presses.shape[1]):
-        before = rows_until(t, presses[0, press], True)
+        first = before
+        before = rows_until(t, presses[0, press], first)
         if before > 0:
             scratch[pauses] = presses[0, press] - t[before - 1]
             pauses += 1
         if press == 0:
             continue
-        first = rows_until(t, presses[0, press - 1], True)
-        end = max(first, rows_until(t, presses[0, press], False))
+        end = before
+        while end > first and t[end - 1] == presses[0, press]:
+            end -= 1
         from_x, from_y = presses[1, press - 1], presses[2, press - 1]
         to_x, to_y = presses[1, press], presses[2, press]
         share = efficiency(x[first:end], y[first:end], from_x, from_y, to_x, to_y)

@@ -120,8 +120,9 @@ def resampled(
                 for k in range(int(count)):
                     share = first + k * each
                     total += deviation(x[i] - x[0] + share * dx, y[i] - y[0] + share * dy, line)
-            for share in (first, final):
-                x_way, y_way = visit(x_way, x[i] + share * dx, flip_px), visit(y_way, y[i] + share * dy, flip_px)
+            x_way, y_way = visit(x_way, x[i] + first * dx, flip_px), visit(y_way, y[i] + first * dy, flip_px)
+            if count > 1:
+                x_way, y_way = visit(x_way, x[i] + final * dx, flip_px), visit(y_way, y[i] + final * dy, flip_px)
         point, here = following, there
     x_way, y_way = visit(x_way, x[last], flip_px), visit(y_way, y[last], flip_px)
     return (total + here) / (point + 1), x_way[3], y_way[3]
