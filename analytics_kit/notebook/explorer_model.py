@@ -218,7 +218,7 @@ class Explorer:
 
 def _drawing(figure: go.Figure, name: str) -> Drawing:
     title = figure.layout.title
-    notes = [note for note in (title.subtitle.text or "").replace("<br>", " ").split(" · ") if note != name]
+    notes = [note for note in (title.subtitle.text or "").replace("<br>", " · ").split(" · ") if note != name]
     legend = 30 if figure.layout.legend.orientation == "h" else 12
     figure.update_layout(title=None, height=HEIGHT_PX, margin={"t": legend, "b": 45, "l": 60, "r": 10})
     return Drawing(title.text, " · ".join(notes), str(figure.to_json()))
