@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import nbformat
 from axe_playwright_python.sync_playwright import Axe
-from lab import TOKEN, Lab
+from lab import Lab
 from nbformat.v4 import new_code_cell, new_notebook
 from playwright.sync_api import ConsoleMessage, Error, Locator, Page, Request, expect
 from processes import until
@@ -75,7 +75,7 @@ class Sheet:
     def open(self) -> None:
         """Open the notebook, and wait until its kernel is ready."""
         address = self.lab.address(self.name)
-        self.page.goto(f"{address}{'&' if '?' in address else '?'}token={TOKEN}")
+        self.page.goto(f"{address}{'&' if '?' in address else '?'}token={self.lab.token}")
         self.ready()
 
     def ready(self) -> None:

@@ -82,6 +82,7 @@ def test_a_large_study_is_uploaded_and_becomes_a_job(board, study):
     with board.page.expect_file_chooser() as chooser:
         board.page.get_by_text("Upload a ZIP").click()
     chooser.value.set_files(study)
+    board.shot("board-upload", board.page.locator(BOARD))  # mostly while it arrives
     status(board, "study.zip", "completed")
     expect(find).to_have_value("")
     expect(state).to_have_value("")
