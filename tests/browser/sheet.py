@@ -177,8 +177,8 @@ class Sheet:
         return [f"{each['id']}: {node['html'][:200]}" for each in found for node in each["nodes"]]
 
     def look(self, name: str, selector: str) -> None:
-        """A picture of the first element in each theme; axe-core objects to nothing in either."""
-        for theme in ("dark", "light"):
+        """A picture of the first element in each theme; axe-core objects to nothing in either. Of Notebook in one."""
+        for theme in ("dark", "light") if self.lab.app == "lab" else ("light",):
             self.theme(theme)
             self.shot(f"{name}-{theme}", self.page.locator(selector).first)
             found = self.axe(selector)
