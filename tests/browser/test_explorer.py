@@ -111,6 +111,7 @@ def test_a_reloaded_page_goes_on_and_a_dead_kernel_leaves_the_words(explored):
     sheet.reload()
     drawn(sheet)
     expect(title(sheet)).to_contain_text("2 of 8 trials")
+    expect(sheet.page.locator(f"{EXPLORER} .ak-note")).to_contain_text("until the cell is run again.")
     sheet.restart_kernel()
     record = sheet.page.locator(".ak-record")
     expect(record).to_be_visible()
@@ -119,3 +120,5 @@ def test_a_reloaded_page_goes_on_and_a_dead_kernel_leaves_the_words(explored):
     record.locator("summary").click()
     expect(record).to_contain_text("path length")
     assert sheet.broken() == []
+    sheet.run_cell(0)
+    drawn(sheet)
