@@ -38,7 +38,7 @@ from analytics_kit.model import JobInfo, JobStatus, Progress
 from analytics_kit.notebook.panel import JobPanel
 
 class Busy:
-    reason = ""
+    reason, client = "", "ak"
     done = 0
     def __init__(self):
         self.acts = []
@@ -72,7 +72,7 @@ from analytics_kit.model import JobInfo, JobStatus, Progress
 from analytics_kit.notebook.board import Board
 
 class Busy:
-    notice = ""
+    notice, called = "", "ak"
     def __init__(self):
         self.backend = self
         self.done = 0
