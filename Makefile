@@ -35,7 +35,7 @@ bench: .venv/dev ## speed and memory as ratios against peers; prints a table
 	$(BIN)/python -m benchmarks
 
 pictures: .venv/dev ## draw the README's pictures anew, by the test that looks at them
-	$(BIN)/python -m pytest -q tests/browser/test_panel.py -k queued_to_completed
+	$(BIN)/python -m pytest -q tests/browser/test_panel.py -k "queued_to_completed and lab"
 	cp build/screenshots/panel-running-light.png docs/panel-running.png
 	cp build/screenshots/panel-completed-light.png docs/panel-completed.png
 

@@ -24,16 +24,14 @@ _NEVER_DRAWN = f"{_OUTPUT}:has(>{_BOX}):not(:has(>{_BOX}>:not(script))):has(+{_O
 _KERNEL_GONE = f"{_OUTPUT}:has(.ak-live.jupyter-widgets-disconnected):has(+{_OUTPUT} .ak-record)"
 STYLE = f"<style>{_DRAWN},{_NEVER_DRAWN},{_KERNEL_GONE}{{display:none}}</style>"
 """Hides the record while the box is drawn, else the box."""
-STALE = (
-    "This page was opened after the cell had run. What you see is live; the file keeps what was known before, "
-    "until the cell is run again or something waits for the job."
-)
 
 
 class Display(ABC):
     """Shown in each cell that displays it. `close()` frees its widget; displaying it again makes a new one."""
 
     kind: str
+    renewed_by = "the cell is run again or something waits for the job"
+    """What brings the record up to date when its page is another one."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
@@ -159,7 +157,11 @@ class Display(ABC):
                 _publish(record, {"display_id": self._record_id}, update=True)
 
     def _notes(self) -> str:
-        return " ".join(note for note in (self._note, STALE if self._stale else "") if note)
+        stale = (
+            "This page was opened after the cell had run. What you see is live; the file keeps what was known "
+            f"before, until {self.renewed_by}."
+        )
+        return " ".join(note for note in (self._note, stale if self._stale else "") if note)
 
     def _hear(self, content: Mapping[str, Any], buffers: Sequence[Any]) -> None:
         what = str(content.get("do"))

@@ -19,6 +19,7 @@ class ExplorerPanel(Display):
     """
 
     kind = "explorer"
+    renewed_by = "the cell is run again"
 
     def __init__(self, explorer: Explorer) -> None:
         super().__init__()
@@ -67,9 +68,8 @@ class ExplorerPanel(Display):
             self._theme = str(content["value"])
         else:
             return self._note
-        drawings = explorer.drawings(
-            self._theme
-        )  # takes its time, and is not for the thread that sends for all panels
+        # This takes its time, and is not for the thread that sends for all panels.
+        drawings = explorer.drawings(self._theme)
         with self._lock:
             self._explorer, self._drawings = explorer, drawings
         return ""

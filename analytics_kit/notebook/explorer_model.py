@@ -217,11 +217,11 @@ class Explorer:
 
 
 def _drawing(figure: go.Figure, name: str) -> Drawing:
-    title = figure.layout.title
-    notes = [note for note in (title.subtitle.text or "").replace("<br>", " ").split(" · ") if note != name]
+    title = figure.layout.title.text
+    notes = [note for note in figure.layout.meta["notes"] if note != name]
     legend = 30 if figure.layout.legend.orientation == "h" else 12
     figure.update_layout(title=None, height=HEIGHT_PX, margin={"t": legend, "b": 45, "l": 60, "r": 10})
-    return Drawing(title.text, " · ".join(notes), str(figure.to_json()))
+    return Drawing(title, " · ".join(notes), str(figure.to_json()))
 
 
 def _by() -> str:

@@ -1,9 +1,16 @@
 // Draws what stands in `data-figure` with plotly, whose script the kernel sends when this page draws its first figure.
 const isFigure = (node) => node.dataset?.figure !== undefined;
 const drawnFrom = new WeakMap();
+const asked = new WeakMap(); // per widget: a kernel that has ended answers nobody, and must keep no other from asking
 
 function loadPlotly(model) {
-  return (globalThis.analyticsKitPlotly ??= new Promise((found) => {
+  if (globalThis.analyticsKitPlotly) return globalThis.analyticsKitPlotly;
+  if (!asked.has(model)) asked.set(model, askFor(model));
+  return asked.get(model);
+}
+
+function askFor(model) {
+  return new Promise((found) => {
     const hear = async (told, [script] = []) => {
       if (!told?.plotly) return;
       model.off("msg:custom", hear);
@@ -13,12 +20,13 @@ function loadPlotly(model) {
         type: "text/javascript",
       });
       const url = URL.createObjectURL(module);
-      found((await import(url)).default);
+      globalThis.analyticsKitPlotly ??= (await import(url)).default;
       URL.revokeObjectURL(url);
+      found(globalThis.analyticsKitPlotly);
     };
     model.on("msg:custom", hear);
     model.send({ do: "plotly" });
-  }));
+  });
 }
 
 async function drawFigures(model, body) {
@@ -33,9 +41,9 @@ async function drawFigures(model, body) {
   }
 }
 
-async function forgetFigures(body) {
-  const plotly = await globalThis.analyticsKitPlotly;
-  for (const el of body.querySelectorAll("[data-figure]")) if (el.firstChild) plotly?.purge(el.firstChild);
+function forgetFigures(body) {
+  for (const el of body.querySelectorAll("[data-figure]"))
+    if (el.firstChild) globalThis.analyticsKitPlotly.purge(el.firstChild);
 }
 
 const pageTheme = () => (document.body.dataset.jpThemeLight === "false" ? "dark" : "light");

@@ -144,7 +144,7 @@ function draw(model, el) {
   };
   // Before JupyterLab, which takes letters and arrows on a button for commands of the notebook.
   const keep = (event) => {
-    const plain = !(event.altKey || event.ctrlKey || event.metaKey);
+    const plain = !(event.altKey || event.ctrlKey || event.metaKey || (event.shiftKey && event.key === "Enter"));
     if (!plain || !body.contains(event.target) || !/^(.|Arrow.*|Enter)$/u.test(event.key)) return;
     event.stopPropagation();
     const does = { ArrowLeft: "previous", ArrowRight: "next" }[event.key];

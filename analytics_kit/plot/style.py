@@ -80,9 +80,10 @@ def figure(
 ) -> go.Figure:
     """A figure with a title and, below it, what has to be said about it; empty notes are left out.
 
-    Names in title and notes have to be `words.safe`.
+    Names in title and notes have to be `words.safe`. `layout.meta` has the notes too, for who shows them elsewhere.
     """
-    lines = _wrapped([note for note in notes if note])
+    notes = [note for note in notes if note]
+    lines = _wrapped(notes)
     axis = {
         "gridcolor": theme.grid, "zeroline": False, "linecolor": theme.quiet, "showline": True, "ticks": "outside",
         "tickcolor": theme.quiet, "automargin": True, "title": {"standoff": 10}, **NUMBERS,
@@ -101,6 +102,7 @@ def figure(
     above = 64 + 16 * len(lines) + (LEGEND_PX if "legend" in layout else 0)
     margin = {"t": above, "b": 60, "l": 70, "r": 30}
     base = {"template": template, "title": heading, "margin": margin, "showlegend": False, "height": 480}
+    base["meta"] = {"notes": notes}
     return go.Figure(list(traces), base | layout)
 
 

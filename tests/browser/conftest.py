@@ -121,3 +121,9 @@ def stages():
     yield of
     for stage in made:
         stage.say(GO)
+
+
+@pytest.fixture
+def stage(study, stages):
+    """How the work on the study goes on."""
+    return stages(study)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import subprocess
 import sys
 import urllib.error
@@ -14,7 +15,6 @@ from analytics_kit.backends import embedded
 from analytics_kit.settings import Settings
 
 HERE = Path(__file__).parent
-TOKEN = "of-the-tests"
 LIMIT_S = 60
 LAST_LINES = 60
 FOREIGN = ("ANALYTICS_KIT_", "REDIS_", "PLOTLY_", "JUPYTERLAB_")
@@ -28,6 +28,9 @@ SETTINGS = {
 class Lab:
     """A server, the kernels of its notebooks, and the embedded broker of its home.
 
+    Two servers that start at once may choose one port. So each has a port from the system's, and a token of its own,
+    lest tests whose server lost the port go on with the other one.
+
     `app` is "lab" or "notebook". A server with the `data` folder of another one trusts what was run there.
     `environment` is what its kernels find beside the tests' own.
     """
@@ -37,7 +40,7 @@ class Lab:
         self.notebooks = folder / "notebooks"
         self.data = data or folder / "data"
         self.home = folder / "home"
-        self.url = ""
+        self.url, self.token = "", secrets.token_hex(8)
         self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -78,7 +81,7 @@ class Lab:
     def ask(self, path: str, method: str = "GET") -> object:
         """What the server's own interface answers."""
         request = urllib.request.Request(  # noqa: S310  to our own server
-            f"{self.url}api/{path}", method=method, headers={"Authorization": f"token {TOKEN}"}
+            f"{self.url}api/{path}", method=method, headers={"Authorization": f"token {self.token}"}
         )
         with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
             return json.loads(answer.read() or b"null")
@@ -96,7 +99,7 @@ class Lab:
         assert self._process.poll() is None, f"{self.app} has ended"
         for path in (self.folder / "runtime").glob("jpserver-*.json"):
             try:
-                self.url = json.loads(path.read_text())["url"]  # the next port where the one asked for was taken
+                self.url = json.loads(path.read_text())["url"]
                 self.ask("status")
             except (urllib.error.URLError, ConnectionError, json.JSONDecodeError):
                 continue
@@ -104,7 +107,13 @@ class Lab:
         return False
 
     def _configure(self) -> None:
-        server = {"ip": "127.0.0.1", "open_browser": False, "allow_root": True, "root_dir": str(self.notebooks)}
+        server = {
+            "ip": "127.0.0.1",
+            "port": 0,
+            "open_browser": False,
+            "allow_root": True,
+            "root_dir": str(self.notebooks),
+        }
         config = {"ServerApp": server, "LabApp": {"expose_app_in_browser": True}}
         config["JupyterNotebookApp"] = config["LabApp"]
         for name in ("jupyter_server_config", "jupyter_lab_config", "jupyter_notebook_config"):
@@ -126,5 +135,5 @@ class Lab:
             "ANALYTICS_KIT_HOME": self.home,
             "PYTHONPATH": HERE,
         }
-        more = {"JUPYTER_TOKEN": TOKEN, "ANALYTICS_KIT_IDLE_S": "60", "ANALYTICS_KIT_WORKERS": "1"}
+        more = {"JUPYTER_TOKEN": self.token, "ANALYTICS_KIT_IDLE_S": "60", "ANALYTICS_KIT_WORKERS": "1"}
         return own | {name: str(path) for name, path in folders.items()} | more | self._environment

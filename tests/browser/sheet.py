@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import nbformat
 from axe_playwright_python.sync_playwright import Axe
-from lab import TOKEN, Lab
+from lab import Lab
 from nbformat.v4 import new_code_cell, new_notebook
 from playwright.sync_api import ConsoleMessage, Error, Locator, Page, Request, expect
 from processes import until
@@ -18,6 +18,7 @@ WINDOW = {"width": 1300, "height": 1400}  # tall: Lab draws only the cells in vi
 OURS = re.compile(r"\bak-|anywidget|analytics_kit|blob:")  # widgets are loaded from blobs
 BROKEN = re.compile(r"Loading widget|Error displaying widget|model not found|application/vnd\.jupyter|^\s*$")
 KERNELSPEC = {"name": "python3", "display_name": "Python 3", "language": "python"}  # else a dialog asks
+PANEL, BOARD = ".ak-live.ak-panel", ".ak-live.ak-board"
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 IDLE = """
 () => {
@@ -75,7 +76,7 @@ class Sheet:
     def open(self) -> None:
         """Open the notebook, and wait until its kernel is ready."""
         address = self.lab.address(self.name)
-        self.page.goto(f"{address}{'&' if '?' in address else '?'}token={TOKEN}")
+        self.page.goto(f"{address}{'&' if '?' in address else '?'}token={self.lab.token}")
         self.ready()
 
     def ready(self) -> None:
@@ -122,6 +123,17 @@ class Sheet:
     def output(self, place: int) -> Locator:
         """What is below a code cell."""
         return self.cell(place).locator(".jp-OutputArea-output")
+
+    def card(self, status: str, place: str = PANEL) -> Locator:
+        """The card of a job there, once it has this status."""
+        found = self.page.locator(f"{place} .ak-card")
+        expect(found).to_have_attribute("data-status", status, timeout=LIMIT_S * 1000)
+        return found
+
+    def records(self) -> str:
+        """All records in the file, as it was saved last."""
+        outputs = [output for cell in nbformat.read(self.path, 4).cells for output in cell.get("outputs", [])]
+        return "".join(output.get("data", {}).get("text/html", "") for output in outputs)
 
     def prompt(self, place: int) -> str:
         """The prompt of a code cell: "[1]:", "[*]:" while it runs or waits, "[ ]:" when it never ran."""

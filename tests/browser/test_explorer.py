@@ -55,6 +55,12 @@ def names(sheet, column):
 def test_trials_are_chosen_and_stepped_through_by_keyboard_also_while_a_cell_runs(explored):
     sheet = explored
     expect(title(sheet)).to_have_text("participant 1, Search, Baseline, trial 1: 1 of 8 trials")
+    sheet.page.get_by_role("button", name="Next").focus()
+    for key in "dd":  # deletes a cell where the notebook hears it
+        sheet.page.keyboard.press(key)
+    sheet.page.keyboard.press("ArrowRight")
+    expect(title(sheet)).to_contain_text("2 of 8 trials")
+    expect(sheet.page.locator(".jp-Notebook .jp-CodeCell")).to_have_count(2)
     choose(sheet, "participant", "2")
     expect(title(sheet)).to_contain_text("1 of 4 trials")
     choose(sheet, "task", "Fill_Form")
@@ -79,18 +85,7 @@ def test_trials_are_chosen_and_stepped_through_by_keyboard_also_while_a_cell_run
     assert names(sheet, "task").locator("option:checked").inner_text() == "Fill_Form"
 
 
-def test_keys_in_the_explorer_are_not_taken_for_the_notebooks_commands(explored):
-    """`d d` deletes a cell where the notebook hears it."""
-    sheet = explored
-    sheet.page.get_by_role("button", name="Next").focus()
-    for key in "dd":
-        sheet.page.keyboard.press(key)
-    sheet.page.keyboard.press("ArrowRight")
-    expect(title(sheet)).to_contain_text("2 of 8 trials")
-    expect(sheet.page.locator(".jp-Notebook .jp-CodeCell")).to_have_count(2)
-
-
-def test_figures_follow_the_theme_and_axe_finds_nothing(explored):
+def test_figures_follow_the_theme_and_words_outlive_the_kernel(explored):
     sheet = explored
     for theme, paper in (("dark", "rgb(17, 17, 17)"), ("light", "rgb(255, 255, 255)")):
         sheet.theme(theme)
@@ -101,16 +96,13 @@ def test_figures_follow_the_theme_and_axe_finds_nothing(explored):
         assert papers(sheet) == {paper}
         sheet.shot(f"explorer-{theme}", sheet.page.locator(EXPLORER))
         assert sheet.axe(EXPLORER) == [], theme
-
-
-def test_a_reloaded_page_goes_on_and_a_dead_kernel_leaves_the_words(explored):
-    sheet = explored
     sheet.page.get_by_role("button", name="Next").click()
     expect(title(sheet)).to_contain_text("2 of 8 trials")
     sheet.save()
     sheet.reload()
     drawn(sheet)
     expect(title(sheet)).to_contain_text("2 of 8 trials")
+    expect(sheet.page.locator(f"{EXPLORER} .ak-note")).to_contain_text("until the cell is run again.")
     sheet.restart_kernel()
     record = sheet.page.locator(".ak-record")
     expect(record).to_be_visible()
@@ -119,3 +111,5 @@ def test_a_reloaded_page_goes_on_and_a_dead_kernel_leaves_the_words(explored):
     record.locator("summary").click()
     expect(record).to_contain_text("path length")
     assert sheet.broken() == []
+    sheet.run_cell(0)
+    drawn(sheet)

@@ -1,10 +1,12 @@
 """Does what the panels rest on hold in a real browser, and does the harness see what it should?"""
 
 import shutil
+import urllib.error
 from pathlib import Path
 
 import nbformat
 import pytest
+from lab import Lab
 from playwright.sync_api import expect
 from sheet import WINDOW, Sheet
 
@@ -61,6 +63,15 @@ def test_a_press_is_heard_while_a_cell_runs(sheet):
     sheet.page.locator(".ak-live button").click()
     expect(sheet.page.locator(".ak-live button")).to_have_text("['cancel']")
     expect(sheet.output(1)).to_have_text("heard while it ran: ['cancel']")
+
+
+def test_a_server_is_not_taken_for_another(lab, tmp_path):
+    """Of two that choose the same port one ends, and only the other answers there."""
+    other = Lab(tmp_path)
+    other.url = lab.url
+    with pytest.raises(urllib.error.HTTPError, match="403") as refused:
+        other.ask("status")
+    refused.value.close()
 
 
 def test_the_harness_sees_what_goes_wrong(lab, browser, shots):

@@ -2,28 +2,13 @@
 
 import itertools
 
-import nbformat
 import pytest
-from lab import Lab
 from playwright.sync_api import expect
+from sheet import PANEL
 from staged import FAIL, GO
 
 SETUP = "import staged, analytics_kit as ak\njob = staged.submit({path!r})\njob"
-PANEL = ".ak-live.ak-panel"
 EITHER = pytest.mark.parametrize("sheet", ["lab", "notebook"], indirect=True)
-
-
-@pytest.fixture
-def stage(study, stages):
-    """How the work on the study goes on."""
-    return stages(study)
-
-
-def card(sheet, status, selector=PANEL):
-    """The card of a panel, once it has this status."""
-    found = sheet.page.locator(f"{selector} .ak-card")
-    expect(found).to_have_attribute("data-status", status, timeout=30_000)
-    return found
 
 
 def do(sheet, what):
@@ -48,11 +33,11 @@ def test_a_job_is_seen_from_queued_to_completed(sheet, study, stage, new_study, 
     sheet.open()
     sheet.record(PANEL)
     sheet.run_all()
-    card(sheet, "queued")
+    sheet.card("queued")
     sheet.look("panel-queued", PANEL)
     first.say(GO)
     stage.say(0.42)
-    shown = card(sheet, "running")
+    shown = sheet.card("running")
     expect(shown.locator(".ak-percent")).to_have_text("42%")
     expect(shown.locator("label progress[max='100']")).to_have_attribute("value", "42")
     sheet.look("panel-running", PANEL)
@@ -64,7 +49,7 @@ def test_a_job_is_seen_from_queued_to_completed(sheet, study, stage, new_study, 
     expect(sheet.page.locator(f"{PANEL} pre.ak-log")).to_contain_text("started")
     do(sheet, "log").click()
     stage.say(GO)
-    card(sheet, "completed")
+    sheet.card("completed")
     expect(sheet.page.locator(f'{PANEL} .ak-say[role="status"]')).to_have_text("study.zip: completed")
     sheet.look("panel-completed", PANEL)
     assert in_order(sheet.states(PANEL)) == ["queued", "running", "completed"]
@@ -76,24 +61,24 @@ def test_cancel_and_retry_by_mouse_and_by_keyboard(sheet, study, stage):
     sheet.write(SETUP.format(path=str(study)), "job.id, job.status")
     sheet.open()
     sheet.run_all()
-    card(sheet, "running")
+    sheet.card("running")
     do(sheet, "cancel").click()
-    card(sheet, "cancelled")
+    sheet.card("cancelled")
     sheet.look("panel-cancelled", PANEL)
     before = do(sheet, "retry").get_attribute("data-job")
     do(sheet, "retry").click()
-    card(sheet, "running")
+    sheet.card("running")
     assert do(sheet, "cancel").get_attribute("data-job") != before
     sheet.page.locator(f"{PANEL} .ak-body").focus()
     sheet.page.keyboard.press("Tab")
     expect(do(sheet, "cancel")).to_be_focused()
     sheet.page.keyboard.press("Enter")
-    card(sheet, "cancelled")
+    sheet.card("cancelled")
     expect(do(sheet, "retry")).to_be_focused()
     sheet.page.keyboard.press("Enter")
-    card(sheet, "running")
+    sheet.card("running")
     stage.say(GO)
-    card(sheet, "completed")
+    sheet.card("completed")
 
 
 def test_a_failure_shows_cause_and_hint(sheet, tmp_path, study, stage):
@@ -103,7 +88,7 @@ def test_a_failure_shows_cause_and_hint(sheet, tmp_path, study, stage):
     sheet.write(f"import analytics_kit as ak\nak.submit({str(torn)!r})", SETUP.format(path=str(study)))
     sheet.open()
     sheet.run_cell(0)
-    shown = card(sheet, "failed")
+    shown = sheet.card("failed")
     expect(shown.locator(".ak-error")).to_contain_text("BadArchiveError")
     expect(shown.locator(".ak-hint")).not_to_be_empty()
     sheet.look("panel-failed", PANEL)
@@ -115,60 +100,3 @@ def test_a_failure_shows_cause_and_hint(sheet, tmp_path, study, stage):
     do(sheet, "retry").nth(1).click()
     expect(second).to_have_attribute("data-status", "completed", timeout=30_000)
     expect(sheet.page.locator(f"{PANEL} .ak-card").nth(0)).to_have_attribute("data-status", "failed")
-
-
-def test_two_panels_agree_and_outlive_a_reload_and_a_new_kernel(sheet, study, stage):
-    stage.say(0.2)
-    sheet.write(SETUP.format(path=str(study)), "job", "print('id', job.id)", "import analytics_kit as ak")
-    sheet.open()
-    sheet.run_all()
-    percents = sheet.page.locator(f"{PANEL} .ak-percent")
-    expect(percents).to_have_text(["20%", "20%"])
-    sheet.idle()
-    job_id = sheet.output(2).inner_text().split()[-1]
-    sheet.save()
-    stage.say(0.5)
-    expect(percents).to_have_text(["50%", "50%"])
-    sheet.reload()
-    expect(percents).to_have_text(["50%", "50%"])
-    stage.say(0.6)
-    expect(percents).to_have_text(["60%", "60%"])
-    sheet.restart_kernel()
-    for place in (0, 1):
-        expect(sheet.cell(place).locator(".ak-record")).to_be_visible()
-        expect(sheet.cell(place).locator(PANEL)).to_be_hidden()
-    sheet.replace(3, f"import analytics_kit as ak\njob = ak.get_job({job_id!r})\njob")
-    sheet.run_cell(3)
-    shown = sheet.cell(3).locator(f"{PANEL} .ak-card")
-    expect(shown.locator(".ak-percent")).to_have_text("60%")
-    stage.say(GO)
-    expect(shown).to_have_attribute("data-status", "completed", timeout=30_000)
-
-
-@pytest.mark.parametrize("trusted", [True, False])
-def test_a_saved_notebook_shows_the_record_and_no_broken_box(trusted, lab, sheet, new_sheet, study, stage, tmp_path):
-    stage.say(0.2)
-    sheet.write(SETUP.format(path=str(study)))
-    sheet.open()
-    sheet.run_all()
-    card(sheet, "running")
-    stage.say(GO)
-    card(sheet, "completed")
-    sheet.idle()
-    sheet.save()
-    record = "".join(
-        output.get("data", {}).get("text/html", "") for output in nbformat.read(sheet.path, 4).cells[0].outputs
-    )
-    assert 'data-status="completed"' in record
-    sheet.close()
-    with Lab(tmp_path / "fresh", data=lab.data if trusted else None) as fresh:
-        again = new_sheet(fresh, sheet.name)
-        again.path.write_bytes(sheet.path.read_bytes())
-        again.open()
-        shown = again.page.locator(".ak-record")
-        expect(shown).to_be_visible()
-        expect(shown).to_contain_text("completed")
-        assert again.page.locator(PANEL).count() == 0
-        assert again.broken() == []
-        again.look(f"record-{'trusted' if trusted else 'untrusted'}", ".ak-record")
-        again.close()

@@ -5,7 +5,6 @@ import subprocess
 import sys
 
 import nbformat
-import pytest
 from playwright.sync_api import expect
 
 from analytics_kit.backends import embedded
@@ -20,26 +19,28 @@ CELLS = (
 LIMIT_S = 100
 
 
-@pytest.fixture
-def saved(sheet, study):
-    """A notebook in which a job was seen to its end, and whose file knows that."""
+def test_a_notebook_saved_live_is_reported_whole_and_passes_strictly(sheet, study, browser, shots, tmp_path):
+    """A job was seen to its end before others waited for it, and the file knows that."""
     sheet.write(*(cell.format(path=str(study)) for cell in CELLS))
     sheet.open()
     sheet.run_cell(0)
-    done = sheet.cell(0).locator('.ak-live .ak-card[data-status="completed"]')
-    expect(done).to_be_visible(timeout=30_000)
+    expect(sheet.cell(0).locator('.ak-live .ak-card[data-status="completed"]')).to_be_visible(timeout=30_000)
     for place in range(1, len(CELLS)):
         sheet.run_cell(place)
     expect(sheet.output(3)).to_have_text("8", timeout=30_000)
     sheet.save()
-    return sheet.path
+    outputs = [output for cell in nbformat.read(sheet.path, 4).cells for output in cell.outputs]
+    assert sum("text/html" in output.get("data", {}) for output in outputs) == 2
+    look_at_report(sheet.path, browser, shots, tmp_path)
+    run_strictly(sheet.path, tmp_path / "home")
 
 
-def test_a_report_shows_the_record_and_no_broken_box(saved, browser, shots, tmp_path):
-    run("nbconvert", "--to", "html", "--output-dir", tmp_path, saved)
+def look_at_report(notebook, browser, shots, folder):
+    """Draw its HTML: each record is there, and nothing stands in place of a widget."""
+    run("nbconvert", "--to", "html", "--output-dir", folder, notebook)
     page = browser.new_page(viewport={"width": 1000, "height": 900})
     page.route("http*://**", lambda route: route.abort())  # the report has to do without the internet
-    page.goto((tmp_path / saved.with_suffix(".html").name).as_uri())
+    page.goto((folder / notebook.with_suffix(".html").name).as_uri())
     page.screenshot(path=shots / "report.png", full_page=True)
     records = page.locator(".ak-record")
     expect(records).to_have_count(2)
@@ -52,22 +53,19 @@ def test_a_report_shows_the_record_and_no_broken_box(saved, browser, shots, tmp_
     assert [text for text in outputs.all_inner_texts() if not text.strip() or "widget" in text.lower()] == []
 
 
-def test_a_notebook_that_was_saved_live_passes_strictly(saved, tmp_path, monkeypatch):
-    """In a home of its own, so that the job is done anew."""
-    outputs = [output for cell in nbformat.read(saved, 4).cells for output in cell.outputs]
-    assert sum("text/html" in output.get("data", {}) for output in outputs) == 2
-    home = tmp_path / "home"
-    monkeypatch.setenv("ANALYTICS_KIT_HOME", str(home))
+def run_strictly(notebook, home):
+    """Run it again in a home of its own, so that the job is done anew, and compare all that it gives."""
     try:
-        told = run("pytest", "--nbval", "-p", "no:cacheprovider", "-c", os.devnull, saved)
+        told = run("pytest", "--nbval", "-p", "no:cacheprovider", "-c", os.devnull, notebook, ANALYTICS_KIT_HOME=home)
     finally:
         embedded.stop(Settings.of(home=home))
     assert f"{len(CELLS)} passed" in told
 
 
-def run(module, *arguments):
+def run(module, *arguments, **environment):
     """What a program prints that ends well."""
     command = [sys.executable, "-m", module, *map(str, arguments)]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S)
+    own = os.environ | {name: str(value) for name, value in environment.items()}
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, env=own)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return ended.stdout
