@@ -18,6 +18,7 @@ from .errors import (
     UnsafeArchiveError,
     WorkerLostError,
 )
+from .event_format import EventFormat
 from .job import Job
 from .model import JobStatus, Progress
 from .notebook.explorer import explore
@@ -36,6 +37,7 @@ __all__ = [
     "BadMemberError",
     "BrokerUnavailableError",
     "Client",
+    "EventFormat",
     "Job",
     "JobCancelledError",
     "JobFailedError",

@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol, Self
 
 from analytics_kit.errors import AnalyticsKitError, rebuild
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Version of the job records and of the stored tables; a worker refuses newer work by name."""
 RESULT_TTL_S = 7 * 24 * 3600
 """A result is kept, and given to who submits the same, this long after it was completed."""

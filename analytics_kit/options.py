@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.metadata import entry_points
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from analytics_kit.errors import SettingsError, nearest
+from analytics_kit.event_format import EventFormat
 from analytics_kit.model import Kind
 
 
@@ -21,13 +23,24 @@ Pixels = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Limit = Annotated[int, Field(ge=1, le=2**60)]
 
 
+FORMATS = ("auto", "fulcrum", "balabit", "keystrokes", "mousetracking")
+PLUG_INS = "analytics_kit.formats"
+"""The group of entry points under which other packages offer formats."""
+
+
+def format_names() -> tuple[str, ...]:
+    """The formats that can be named here: those of the kit, then those that other packages bring."""
+    return (*FORMATS, *sorted({point.name for point in entry_points(group=PLUG_INS)} - {*FORMATS}))
+
+
 class Options(BaseModel):
     """What `submit` and `process` may be told about a study; part of the result key and the provenance."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True, use_attribute_docstrings=True)
 
-    format: Literal["auto", "fulcrum"] = "auto"
-    """How the log is laid out."""
+    format: str | EventFormat = "auto"
+    """How the log is laid out: "fulcrum", "balabit", "keystrokes", "mousetracking", a format that is installed, or an
+    `EventFormat`; "auto" decides by names and headers of the files."""
     keys: Literal["class", "full"] = "class"
     """`"class"` keeps only the class of each key (letter, digit, …); `"full"` keeps what was typed."""
     participants: Names | None = None
@@ -81,6 +94,13 @@ class Options(BaseModel):
     max_name_length: Limit = 1024
     """A ZIP with a file whose name has more bytes is refused."""
 
+    @field_validator("format")
+    @classmethod
+    def _format_is_known(cls, given: str | EventFormat) -> str | EventFormat:
+        if isinstance(given, str) and given not in FORMATS and given not in (known := format_names()):
+            raise ValueError(f"there is no such format.{nearest(given, known)} Known: {', '.join(known)}")
+        return given
+
     @classmethod
     def of(cls, **options: Any) -> Options:
         """Checked options. Raises SettingsError that names the option and the nearest known one."""
@@ -109,5 +129,6 @@ def _complaint(error: ValidationError, known: list[str]) -> str:
         if problem["type"] == "extra_forbidden":
             lines.append(f"Unknown option {name!r}.{nearest(name, known)}")
         else:
-            lines.append(f"Option {name!r} can't be {problem['input']!r}: {problem['msg']}.")
+            words = problem["msg"].removeprefix("Value error, ")
+            lines.append(f"Option {name!r} can't be {problem['input']!r}: {words}.")
     return " ".join(lines)

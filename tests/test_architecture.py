@@ -14,7 +14,7 @@ import analytics_kit
 PACKAGE = Path(analytics_kit.__file__).parent
 ROOT = PACKAGE.parent
 FLOORS = {
-    "errors": 0, "model": 0, "options": 0, "settings": 0,
+    "errors": 0, "model": 0, "event_format": 0, "options": 0, "settings": 0,
     "study": 1, "backends": 1, "plot": 1,
     "notebook": 2,
     "watcher": 3, "job": 3, "together": 3, "client": 3, "verbs": 3, "tasks": 3,
@@ -22,8 +22,8 @@ FLOORS = {
 }  # fmt: skip
 ROOMS = ("study", "backends", "plot")
 PUBLIC = {
-    "AnalyticsKitError", "BadArchiveError", "BadMemberError", "BrokerUnavailableError", "Client", "Job",
-    "JobCancelledError", "JobFailedError", "JobNotFoundError", "JobStatus", "JobTimeoutError", "NoEventsError",
+    "AnalyticsKitError", "BadArchiveError", "BadMemberError", "BrokerUnavailableError", "Client", "EventFormat",
+    "Job", "JobCancelledError", "JobFailedError", "JobNotFoundError", "JobStatus", "JobTimeoutError", "NoEventsError",
     "Options", "OutOfMemoryError", "Progress", "ResultExpiredError", "SettingsError", "SourceNotFoundError",
     "StoreError", "StudyResult", "UnsafeArchiveError", "WorkerLostError", "as_completed", "board", "connect",
     "explore", "gather", "get_job", "health", "jobs", "load", "metrics", "mousetrap_measures", "plot", "process",

@@ -166,8 +166,8 @@ CATALOGUE: tuple[Metric, ...] = (
         Metric(f"key_share_{name}", "share", f"share of keystrokes of class {name}; NA without keys", "-", _K, "exact")
         for name in KEY_CLASSES
     ),
-    Metric("auto_repeat_share", "share", "share of keystrokes that are the key before within auto_repeat_s; NA without "
-           'keys="full"', "-", _K, "estimate", ("auto_repeat_s",)),
+    Metric("auto_repeat_share", "share", "share of keystrokes that are the key before within auto_repeat_s; NA unless "
+           'keys="full" or the log has releases', "-", _K, "estimate", ("auto_repeat_s",)),
     Metric("dwell_time_mean_s", "s", f"mean release - press of the same key; {_NO_RELEASE}", f"{_KM} (H)", _K,
            "unavailable"),
     Metric("dwell_time_median_s", "s", f"median release - press of the same key; {_NO_RELEASE}", f"{_KM} (H)", _K,

@@ -252,7 +252,7 @@ class _Reader:
         return count_lines(text, np.cumsum([len(body) for body in bodies]))
 
     def _append(self, numbers: Sequence[npt.ArrayLike], keys: pl.Series | None) -> None:
-        codes = None if keys is None else _classes(keys)
+        codes = None if keys is None else classes_of(keys)
         self.columns.add(numbers, codes, keys if self.keep_keys else None)
 
     def _halve(self, whole: bytes, start: int, stats: MemberRows, line: int) -> None:
@@ -290,7 +290,7 @@ class _Reader:
         return made
 
 
-def _classes(keys: pl.Series) -> Bytes:
+def classes_of(keys: pl.Series) -> Bytes:
     """Class codes of a column of keys."""
     if keys.is_empty():
         return np.empty(0, np.int8)

@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 from analytics_kit.errors import StoreError
 from analytics_kit.model import SCHEMA_VERSION, Kind
 from analytics_kit.study.archive import Archive, Member
-from analytics_kit.study.formats.fulcrum import Place, Trial
+from analytics_kit.study.formats.known import Choice
+from analytics_kit.study.formats.layout import Place, Trial
 from analytics_kit.study.issues import Issue, Issues
 from analytics_kit.study.metrics.entropy import STEPS
 from analytics_kit.study.metrics.kernel import Floats
@@ -28,7 +29,7 @@ _TYPES: dict[object, pa.DataType] = {
     bool: pa.bool_(),
 }  # fmt: skip
 _MEMBER = get_type_hints(Member)
-_WORK = _MEMBER | {"slot": int, "kind": Kind}
+_WORK = _MEMBER | {"slot": int, "kind": str, "label": str}
 _SURVEY = _MEMBER | get_type_hints(Place)
 _CLOCKS = "clocks"
 
@@ -38,7 +39,7 @@ def write_plan(store: Store, prefix: str, archive: Archive, plan: Plan, issues: 
     members = archive.members
     shards = sorted(plan.shards, key=lambda shard: -shard.raw_bytes)
     for part, shard in enumerate(shards):
-        work = [(*members[w.member], w.slot, w.kind) for w in sorted(shard.work)]
+        work = [(*members[w.member], w.slot, w.kind, w.label) for w in sorted(shard.work)]
         _write(store, f"{prefix}/shard-{part}.parquet", work, _WORK)
     _write(store, f"{prefix}/nested.parquet", archive.nested, _MEMBER)
     _write(store, f"{prefix}/trials.parquet", plan.trials, get_type_hints(Trial))
@@ -49,8 +50,9 @@ def write_plan(store: Store, prefix: str, archive: Archive, plan: Plan, issues: 
         "schema_version": SCHEMA_VERSION,
         "source_bytes": archive.size_bytes,
         "raw_bytes": plan.raw_bytes,
+        "format": plan.format,
         "shards": [
-            {name: getattr(shard, name) for name in ("index", "first_trial", "trials", "raw_bytes")}
+            {name: getattr(shard, name) for name in ("index", "first_trial", "trials", "raw_bytes", "format")}
             for shard in shards
         ],
     }
@@ -60,8 +62,12 @@ def write_plan(store: Store, prefix: str, archive: Archive, plan: Plan, issues: 
 def read_shard(store: Store, prefix: str, manifest: Mapping[str, Any], part: int) -> tuple[Shard, list[Member]]:
     """The shard that is a part's work, and the members that its numbers of members stand for."""
     rows = _read(store, f"{prefix}/shard-{part}.parquet")
-    work = tuple(Work(i, slot, kind) for i, (*_, slot, kind) in enumerate(rows))
-    return Shard(work=work, **manifest["shards"][part]), [Member(*row[: len(_MEMBER)]) for row in rows]
+    numbers: dict[Member, int] = {}
+    work = []
+    for *member, slot, kind, label in rows:
+        number = numbers.setdefault(Member(*member), len(numbers))
+        work.append(Work(number, slot, kind, label))
+    return Shard(work=tuple(work), **manifest["shards"][part]), list(numbers)
 
 
 def read_nested(store: Store, prefix: str) -> list[Member]:
@@ -78,6 +84,7 @@ def read_plan(store: Store, prefix: str, manifest: Mapping[str, Any]) -> tuple[P
         others=tuple(MemberRow(*row) for row in _read(store, f"{prefix}/others.parquet")),
         surveys=tuple(Place(*row[len(_MEMBER) :])._replace(member=i) for i, row in enumerate(surveys)),
         raw_bytes=manifest["raw_bytes"],
+        format=Choice(*manifest["format"]),
     )
     issues = [Issue(*row) for row in _read(store, f"{prefix}/issues.parquet")]
     return plan, issues, [Member(*row[: len(_MEMBER)]) for row in surveys]

@@ -1,4 +1,4 @@
-"""To which class does a key belong, as pynput prints it? Nothing else of a key is kept by default."""
+"""What is a key called, and to which class does it belong? By default nothing but the class is kept."""
 
 from __future__ import annotations
 
@@ -35,3 +35,44 @@ def key_class(key: str) -> str:
     if key == " " or group == "Z":
         return "space"
     return {"L": "letter", "N": "digit", "P": "punctuation", "S": "punctuation"}.get(group, "other")
+
+
+_ALIASES = {
+    "bksp": "backspace", "back_space": "backspace", "del": "delete", "return": "enter", "spacebar": "space",
+    "control": "ctrl", "ctl": "ctrl", "meta": "cmd", "os": "cmd", "win": "cmd", "altgraph": "alt_gr",
+    "altgr": "alt_gr", "capslock": "caps_lock", "numlock": "num_lock", "escape": "esc",
+    "pageup": "page_up", "pagedown": "page_down",
+    **{f"arrow{way}": way for way in ("left", "right", "up", "down")},
+    **{f"arrow_{way}": way for way in ("left", "right", "up", "down")},
+}  # fmt: skip
+_BY_CODE = {
+    8: "Key.backspace", 9: "Key.tab", 13: "Key.enter", 16: "Key.shift", 17: "Key.ctrl", 18: "Key.alt",
+    20: "Key.caps_lock", 27: "Key.esc", 32: " ", 33: "Key.page_up", 34: "Key.page_down", 35: "Key.end",
+    36: "Key.home", 37: "Key.left", 38: "Key.up", 39: "Key.right", 40: "Key.down", 45: "Key.insert",
+    46: "Key.delete", 91: "Key.cmd", 92: "Key.cmd", 93: "Key.cmd", 106: "*", 107: "+", 109: "-", 110: ".", 111: "/",
+    144: "Key.num_lock", 186: ";", 187: "=", 188: ",", 189: "-", 190: ".", 191: "/", 192: "`", 219: "[",
+    220: "\\", 221: "]", 222: "'",
+    **{code: chr(code) for code in range(ord("0"), ord("9") + 1)},
+    **{code: chr(code).lower() for code in range(ord("A"), ord("Z") + 1)},
+    **{code: chr(code - 48) for code in range(96, 106)},
+    **{code: f"Key.f{code - 111}" for code in range(112, 136)},
+}  # fmt: skip
+"""Of JavaScript's keyCode, on a keyboard with the layout of the US."""
+
+
+def key_name(key: str, code: str = "") -> str:
+    """The key as pynput prints it, from a character, a name as browsers and other logs have it, or a keyCode.
+
+    >>> [key_name(*key) for key in (("a",), ("BKSP", "8"), ("ArrowLeft",), ("", "65"), ("229",), ("CAPS_LOCK", "20"))]
+    ['a', 'Key.backspace', 'Key.left', 'a', '229', 'Key.caps_lock']
+    """
+    if len(key) == 1 or key.startswith("Key."):
+        return key
+    name = key.strip().lower().replace(" ", "_")
+    name = _ALIASES.get(name, name)
+    if name in NAMED or name in ("tab", "esc"):
+        return f"Key.{name}"
+    for number in (code.strip(), name):
+        if number.isdecimal() and int(number) in _BY_CODE:
+            return _BY_CODE[int(number)]
+    return key

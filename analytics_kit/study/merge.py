@@ -17,6 +17,7 @@ from analytics_kit.errors import BadArchiveError
 from analytics_kit.model import KINDS
 from analytics_kit.study.archive import Archive, MemberUnreadableError
 from analytics_kit.study.catalogue import BY_NAME, HEAD_COLUMNS
+from analytics_kit.study.formats.known import NATIVE
 from analytics_kit.study.issues import Issue, Issues
 from analytics_kit.study.metrics import ENTROPY
 from analytics_kit.study.metrics.entropy import STEPS, sample_entropies
@@ -77,11 +78,11 @@ def merge(
     return {"summary": summary, "preview": _preview(trials, tables["issues"]), "tables": paths, "parts": parts}
 
 
-def trial_order(sessions: Sequence[str | None], clocks: Floats) -> list[int | None]:
+def trial_order(sessions: Sequence[str | None], clocks: Floats, dated: bool = False) -> list[int | None]:
     """Place of each trial in its session by the wall clock of its first event; NA when tied or unknown.
 
-    The log has no date: a session that seems to span more than half a day is taken to pass midnight, in its
-    longest pause.
+    A log without dates has times of day: a session that seems to span more than half a day is taken to pass
+    midnight, in its longest pause.
 
     >>> trial_order(["1", "1", "1"], np.array([100.0, 86_300.0, 50.0]))
     [3, 1, 2]
@@ -94,9 +95,9 @@ def trial_order(sessions: Sequence[str | None], clocks: Floats) -> list[int | No
     for trials in by_session.values():
         times = np.sort(clocks[trials])
         start = times[0]
-        if times[-1] - times[0] > HALF_DAY_S:
+        if not dated and times[-1] - times[0] > HALF_DAY_S:
             start = times[int(np.argmax(np.diff(times))) + 1]
-        since = {i: float((clocks[i] - start) % 86_400) for i in trials}
+        since = {i: float(clocks[i] - start) % (math.inf if dated else 86_400) for i in trials}
         ties = Counter(since.values())
         for place, i in enumerate(sorted(trials, key=since.__getitem__), 1):
             order[i] = place if ties[since[i]] == 1 else None
@@ -110,7 +111,8 @@ def _trials(plan: Plan, results: Sequence[ShardResult]) -> pa.Table:
         for name in ("participant", "session", "task", "factor")
     }
     columns["trial"] = pa.array([trial.trial for trial in plan.trials], pa.int64())
-    columns["trial_order"] = pa.array(trial_order([trial.session for trial in plan.trials], clocks), pa.int64())
+    order = trial_order([trial.session for trial in plan.trials], clocks, dated=plan.format.name != NATIVE)
+    columns["trial_order"] = pa.array(order, pa.int64())
     for name, values in _values(results).items():
         if BY_NAME[name].is_count:
             missing = np.isnan(values)

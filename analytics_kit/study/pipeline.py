@@ -89,7 +89,7 @@ def conclude(
     """Merge the results of all shards, wherever their parts lie, and commit; the summary."""
     report(read_by(plan, results))
     merged = merge(archive, plan, results, issues, store, prefix)
-    provenance = _provenance(archive, options)
+    provenance = _provenance(archive, plan, options)
     before_commit()
     store.commit(prefix, {"schema_version": SCHEMA_VERSION, "provenance": provenance, **merged})
     summary: dict[str, Any] = merged["summary"]
@@ -156,12 +156,13 @@ def versions() -> Mapping[str, str]:
     return {name: version(name) for name in packages}
 
 
-def _provenance(archive: Archive, options: Options) -> dict[str, Any]:
+def _provenance(archive: Archive, plan: Plan, options: Options) -> dict[str, Any]:
     """How the result came to be, for a methods section and for whoever has to make it again."""
     return {
         "source": archive.source,
         "source_bytes": archive.size_bytes,
-        "format": "fulcrum",
+        "format": plan.format.name,
+        "format_chosen": plan.format.why,
         "options": options.to_json(),
         "created_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),

@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
-from typing import NamedTuple, cast
+from itertools import accumulate, pairwise
+from typing import Literal, NamedTuple, cast
 
 from analytics_kit.errors import BadArchiveError, NoEventsError, nearest
 from analytics_kit.model import KINDS, Kind
-from analytics_kit.options import Options
+from analytics_kit.options import Options, format_names
 from analytics_kit.study.archive import Archive, MemberUnreadableError
-from analytics_kit.study.formats.fulcrum import Arrangement, Place, Trial, arrange, natural_key
+from analytics_kit.study.formats import arranging, fulcrum
+from analytics_kit.study.formats.known import NATIVE, Choice, choose, log_format
+from analytics_kit.study.formats.layout import LOG, Arrangement, Place, Trial, natural_key
 from analytics_kit.study.issues import Issues
 from analytics_kit.study.names import split_names
 from analytics_kit.study.rows import read_member
 
 SHARD_BYTES = 64 << 20
+_EVENTS = (*KINDS, LOG)
 
 
 class Work(NamedTuple):
-    """A member to be read: its index in the archive, its trial's place in the shard, its kind."""
+    """A member to be read: its index in the archive, its trial's place in the shard, its kind.
+
+    A log of a described format stands here once for each of its trials, with the trial's label.
+    """
 
     member: int
     slot: int
-    kind: Kind
+    kind: Kind | Literal["log"]
+    label: str = ""
 
 
 UNSAFE = "the name points outside the study; the file was left out"
@@ -42,6 +50,7 @@ class Shard:
     trials: int
     raw_bytes: int
     work: tuple[Work, ...]
+    format: str = NATIVE
 
 
 class MemberRow(NamedTuple):
@@ -64,11 +73,16 @@ class Plan:
     others: tuple[MemberRow, ...]
     surveys: tuple[Place, ...]
     raw_bytes: int
+    format: Choice
 
 
 def make_plan(archive: Archive, options: Options, issues: Issues, shard_bytes: int = SHARD_BYTES) -> Plan:
     """The plan. Raises NoEventsError and BadArchiveError where there is nothing to plan."""
-    arrangement = arrange(archive, options.kinds)
+    chosen_format = choose(archive, options)
+    if chosen_format.name == NATIVE:
+        arrangement = fulcrum.arrange(archive, options.kinds)
+    else:
+        arrangement = arranging.arrange(archive, log_format(chosen_format.name, options))
     for name, kind, message in arrangement.notes:
         issues.add(name, kind, message, lost=kind in ("unreadable_zip", "unreadable", "link", "device"))
     trials = _settle_names(arrangement.trials, options, issues)
@@ -81,27 +95,33 @@ def make_plan(archive: Archive, options: Options, issues: Issues, shard_bytes: i
     position = {old: new for new, old in enumerate(order)}
     events: list[Place] = []
     others: list[MemberRow] = []
+    read = {p.member for p in arrangement.places if p.trial in position and p.role in _EVENTS}
     latest = {member.name: index for index, member in enumerate(archive.members)}
     for place in arrangement.places:
         member = archive.members[place.member]
         if place.role == "unsafe_name":
             others.append(_left_out(archive, place, None, issues, "unsafe_name", UNSAFE))
-        elif place.role not in KINDS or place.trial is None:
+        elif place.role not in _EVENTS or place.trial is None:
             row = None if place.trial is None else position.get(place.trial)
             others.append(MemberRow(member.name, place.role, row, member.raw_bytes, None, None))
         elif place.trial not in position:
-            others.append(MemberRow(member.name, "not_chosen", None, member.raw_bytes, None, None))
+            if place.member not in read:
+                read.add(place.member)  # said once for all its trials
+                others.append(MemberRow(member.name, "not_chosen", None, member.raw_bytes, None, None))
         elif latest[member.name] != place.member:
             row = position[place.trial]
-            others.append(_left_out(archive, place, row, issues, "duplicate_member", TWICE))
+            if place.member in read:
+                read.discard(place.member)
+                others.append(_left_out(archive, place, row, issues, "duplicate_member", TWICE))
         else:
             events.append(place)
     _require_events(archive, arrangement, events, trials, options)
     settled = tuple(chosen[i] for i in order)
     _name_twins(settled, issues)
     surveys = tuple(place for place in arrangement.places if place.role == "survey")
-    raw_bytes = sum(archive.members[place.member].raw_bytes for place in events)
-    return Plan(settled, _cut(archive, events, position, shard_bytes), tuple(others), surveys, raw_bytes)
+    raw_bytes = sum(archive.members[number].raw_bytes for number in {place.member for place in events})
+    shards = _cut(archive, events, position, shard_bytes, chosen_format.name)
+    return Plan(settled, shards, tuple(others), surveys, raw_bytes, chosen_format)
 
 
 def _settle_names(trials: Sequence[Trial], options: Options, issues: Issues) -> dict[int, Trial]:
@@ -148,11 +168,12 @@ def _require_events(
 ) -> None:
     if not archive.members:
         raise NoEventsError(f"{archive.name} is empty.")
-    found = [place for place in arrangement.places if place.role in KINDS]
+    found = [place for place in arrangement.places if place.role in _EVENTS]
     if not found:
         names = ", ".join(member.name for member in archive.members[:3])
         raise NoEventsError(
-            f"{archive.name} holds {len(archive.members)} files, none of them a log of events: {names} …"
+            f"{archive.name} holds {len(archive.members)} files, none of them a log of events: {names} …",
+            hint=f"Formats known here: {', '.join(format_names()[1:])}. Describe another by format=EventFormat(…).",
         )
     if not events:
         here = trials.values() if options.participants else arrangement.trials
@@ -180,22 +201,32 @@ def _name_twins(trials: Sequence[Trial], issues: Issues) -> None:
             )
 
 
-def _cut(archive: Archive, events: Sequence[Place], position: dict[int, int], shard_bytes: int) -> tuple[Shard, ...]:
-    """Shards of whole trials, as equal as can be; trials without files go with their neighbours."""
+def _cut(
+    archive: Archive, events: Sequence[Place], position: dict[int, int], shard_bytes: int, name: str
+) -> tuple[Shard, ...]:  # fmt: skip
+    """Shards of whole trials and whole files, as equal as can be; trials without files go with their neighbours."""
     by_trial: list[list[Place]] = [[] for _ in position]
+    in_member: defaultdict[int, list[int]] = defaultdict(list)
     for place in events:
         assert place.trial is not None  # noqa: S101
         by_trial[position[place.trial]].append(place)
-    sizes = [sum(archive.members[place.member].raw_bytes for place in places) for places in by_trial]
-    ends = even_cuts(sizes, shard_bytes)
+        in_member[place.member].append(position[place.trial])
+    sizes, joined = [0] * len(by_trial), [False] * len(by_trial)
+    for number, trials in in_member.items():
+        sizes[min(trials)] += archive.members[number].raw_bytes
+        joined[min(trials) + 1 : max(trials) + 1] = [True] * (max(trials) - min(trials))
+    first = [trial for trial, with_one_before in enumerate(joined) if not with_one_before]
+    bounds = [*first, len(by_trial)]
+    units = [sum(sizes[start:end]) for start, end in pairwise(bounds)]
+    ends = [bounds[end] for end in even_cuts(units, shard_bytes)]
     shards = []
-    for index, (first, end) in enumerate(zip([0, *ends], ends, strict=False)):
+    for index, (start, end) in enumerate(zip([0, *ends], ends, strict=False)):
         work = tuple(
-            Work(place.member, slot, cast(Kind, place.role))
-            for slot, places in enumerate(by_trial[first:end])
+            Work(place.member, slot, cast(Kind, place.role), place.label)
+            for slot, places in enumerate(by_trial[start:end])
             for place in places
         )
-        shards.append(Shard(index, first, end - first, sum(sizes[first:end]), work))
+        shards.append(Shard(index, start, end - start, sum(sizes[start:end]), work, name))
     return tuple(shards)
 
 

@@ -21,7 +21,7 @@ NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+")
 _LINE = re.compile(r"([^\r\n]*)(\r\n|\n|\r|$)")
 _PLACEHOLDER = re.compile(r"timestamp,running_time,x,y\s+[0:.]+(,0(\.0*)?){3}\s*")
-_DELIMITERS = ",;\t"
+DELIMITERS = ",;\t"
 _COLUMNS = {
     "time": "clock",
     "timestamp": "clock",
@@ -80,7 +80,7 @@ def native_header(kind: Kind) -> Header:
 
 def read_member(raw: bytes, kind: Kind, member: str, issues: Issues) -> Rows:
     """All records of a member; what can't be kept is in `issues`."""
-    text = _decode(raw, member, issues)
+    text = decode_text(raw, member, issues)
     if _PLACEHOLDER.fullmatch(text):
         issues.add(member, "placeholder", "a placeholder of the platform, not an event", line=2, rows_dropped=1)
         return Rows(rows_in=1)
@@ -91,7 +91,7 @@ def read_member(raw: bytes, kind: Kind, member: str, issues: Issues) -> Rows:
     start = text[: min(end, MOST_HEADER)]
     header = _header(start, first, kind, member, issues)
     if header is None:
-        rows = sum(1 for _ in _records(text[end:], ",", 0, first + 1)) + _is_data(start)
+        rows = sum(1 for _ in records(text[end:], ",", 0, first + 1)) + _is_data(start)
         if rows:
             issues.list[-1] = issues.list[-1]._replace(rows_dropped=rows)
         return Rows(rows_in=rows)
@@ -103,7 +103,7 @@ def read_records(text: str, header: Header, line: int, kind: Kind, member: str, 
     rows = Rows()
     troubles: dict[str, tuple[int, str, int]] = {}
     columns = needed(kind)
-    for number, cells in _records(text, header.delimiter, header.width, line):
+    for number, cells in records(text, header.delimiter, header.width, line):
         rows.rows_in += 1
         trouble = _take(rows, cells, header, columns, kind)
         if trouble is None:
@@ -152,7 +152,7 @@ def _take(
     return None
 
 
-def _records(text: str, delimiter: str, width: int, line: int) -> Iterator[tuple[int, list[str] | None]]:
+def records(text: str, delimiter: str, width: int, line: int) -> Iterator[tuple[int, list[str] | None]]:
     """(line number, cells) of each record; None for cells where a quote stays open."""
     position = 0
     while position < len(text):
@@ -212,7 +212,7 @@ def end_of_records(text: bytes) -> int:
     return end  # damage: quotes in every line
 
 
-def _decode(raw: bytes, member: str, issues: Issues) -> str:
+def decode_text(raw: bytes, member: str, issues: Issues) -> str:
     """The text without byte order mark; other encodings than UTF-8 are noted."""
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")) or raw[1:2] == b"\0" or (raw[:1] == b"\0" and raw[1:2] != b"\0"):
         order = (
@@ -255,7 +255,7 @@ def _header(line: str, number: int, kind: Kind, member: str, issues: Issues) -> 
         cells = _cells(line.strip("\r\n"), delimiter)
         return [cell.strip().lower() for cell in cells or ()]
 
-    delimiter = max(_DELIMITERS, key=lambda d: sum(cell in _COLUMNS for cell in split(d)))
+    delimiter = max(DELIMITERS, key=lambda d: sum(cell in _COLUMNS for cell in split(d)))
     names = split(delimiter)
     cells: dict[str, int] = {}
     for position, name in enumerate(names):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol, TypedDict
 
@@ -12,7 +14,10 @@ from analytics_kit.model import KINDS, Kind
 from analytics_kit.options import Options
 from analytics_kit.study.archive import Archive
 from analytics_kit.study.events import EventTable, read_events
+from analytics_kit.study.formats.known import NATIVE, log_format
+from analytics_kit.study.formats.layout import LOG
 from analytics_kit.study.issues import Issue, Issues
+from analytics_kit.study.logs import read_logs
 from analytics_kit.study.metrics import Grouped, check, evaluate
 from analytics_kit.study.metrics.kernel import Floats
 from analytics_kit.study.plan import MemberRow, Shard
@@ -61,26 +66,10 @@ def run_shard(
     members: list[MemberRow] = []
     first_events = np.full((shard.trials, 2), np.nan)
     parts: list[Part] = []
-    for kind in KINDS:
-        work = sorted((w for w in shard.work if w.kind == kind), key=lambda w: (w.slot, w.member))
-        if not work:
-            continue
-        pairs = [(archive.members[w.member], w.slot) for w in work]
-        table = read_events(archive, pairs, kind, issues, options.keys == "full", advance)
-        advance(0, sum(member.rows_in for member in table.members), len(table.members))
+    read = _native if shard.format == NATIVE else _logs
+    for table in read(archive, shard, options, issues, advance, members, first_events):
+        kind = table.kind
         _note_doubts(table, issues)
-        _first_events(table, first_events)
-        members += [
-            MemberRow(
-                m.member,
-                kind,
-                shard.first_trial + m.slot,
-                archive.members[w.member].raw_bytes,
-                m.rows_in,
-                m.rows_kept,
-            )
-            for m, w in zip(table.members, work, strict=True)
-        ]
         group = groups[kind] = Grouped(table, shard.trials)
         _note_odd_clicks(group, issues)
         group.sort_by_time()
@@ -97,6 +86,47 @@ def run_shard(
     return ShardResult(shard.first_trial, measured.values, clocks, members, issues.list, parts, measured.steps)
 
 
+def _native(
+    archive: Archive, shard: Shard, options: Options, issues: Issues, advance: Advance, members: list[MemberRow],
+    first_events: Floats,
+) -> Iterator[EventTable]:  # fmt: skip
+    """The table of each kind from files that hold one kind of one trial."""
+    for kind in KINDS:
+        work = sorted((w for w in shard.work if w.kind == kind), key=lambda w: (w.slot, w.member))
+        if not work:
+            continue
+        pairs = [(archive.members[w.member], w.slot) for w in work]
+        table = read_events(archive, pairs, kind, issues, options.keys == "full", advance)
+        advance(0, sum(member.rows_in for member in table.members), len(table.members))
+        _first_events(table, first_events)
+        for m, w in zip(table.members, work, strict=True):
+            trial, raw_bytes = shard.first_trial + m.slot, archive.members[w.member].raw_bytes
+            members.append(MemberRow(m.member, kind, trial, raw_bytes, m.rows_in, m.rows_kept))
+        yield table
+
+
+def _logs(
+    archive: Archive, shard: Shard, options: Options, issues: Issues, advance: Advance, members: list[MemberRow],
+    first_events: Floats,
+) -> Iterator[EventTable]:  # fmt: skip
+    """The table of each kind from files of a described format."""
+    slots: defaultdict[int, dict[str, int]] = defaultdict(dict)
+    for w in shard.work:
+        slots[w.member][w.label] = w.slot
+    work = [(archive.members[number], slots[number]) for number in sorted(slots)]
+    log = log_format(shard.format, options)
+    tables, first_events[:, 1], read = read_logs(
+        archive, work, log, issues, options.keys == "full", shard.trials, advance
+    )
+    advance(0, sum(file.rows_in for file in read), len(read))
+    for (member, places), file in zip(work, read, strict=True):
+        kinds, trials = log.kinds(member.name), {*places.values()}
+        trial = shard.first_trial + trials.pop() if len(trials) == 1 else None
+        role = kinds[0] if len(kinds) == 1 else LOG
+        members.append(MemberRow(member.name, role, trial, member.raw_bytes, *file))
+    yield from tables
+
+
 def _note_doubts(table: EventTable, issues: Issues) -> None:
     """Say of each member what is doubtful in the rows that were kept."""
     offsets = np.cumsum([0, *(member.rows_kept for member in table.members)])
@@ -110,7 +140,7 @@ def _note_doubts(table: EventTable, issues: Issues) -> None:
 
 
 def _note_odd_clicks(group: Grouped, issues: Issues) -> None:
-    if group.table.kind != "mouse_clicks":
+    if group.table.kind != "mouse_clicks" or len(group.table.action):
         return
     rows = group.ends - group.starts
     for member in group.table.members:

@@ -62,7 +62,9 @@ def write_events(file: IO[bytes], group: Grouped, first_trial: int) -> None:
         whole = pack(values, scale)
         stored = "t_cs" if name == "t_s" and whole is not None else name
         columns[stored] = pa.array(values if whole is None else whole)
-    if table.kind == "mouse_clicks":
+    if len(table.action):
+        columns["action"] = _coded(table.action, _ACTIONS)
+    elif table.kind == "mouse_clicks":
         turn = (np.arange(len(table.t)) - np.repeat(group.starts, counts)) % 2
         odd = np.repeat(counts % 2 == 1, counts)
         columns["action"] = _coded(np.where(odd, -1, turn).astype(np.int8), _ACTIONS)

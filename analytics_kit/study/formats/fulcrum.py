@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import islice
 from typing import NamedTuple
 
 from analytics_kit.model import KINDS, Kind
 from analytics_kit.study.archive import Archive, Member, MemberUnreadableError
+from analytics_kit.study.formats.layout import Arrangement, Place, Trial, apart, whole_number
 
 MEASUREMENTS: dict[str, Kind] = {
     "mouse movement": "mouse_movement",
@@ -36,40 +36,6 @@ _SURVEY = re.compile(r"(?P<survey>.+)_survey", re.DOTALL)
 PEEK_BYTES = 256
 MOST_SPARE_LINES = 10_000
 """A manifest may list more than is there, but within reason."""
-MOST_DIGITS = 18
-"""Longer numbers do not fit into 64 bits and are read as text."""
-
-
-class Trial(NamedTuple):
-    """A trial as its folder names it. `name` is the folder's `{task}_{factor}`, still to be cut."""
-
-    folder: str
-    participant: str | None
-    session: str | None
-    name: str | None
-    task: str | None
-    factor: str | None
-    trial: int | None
-
-
-class Place(NamedTuple):
-    """Where a member belongs: `role` is a kind of events, or survey, media, manifest, clutter, other."""
-
-    member: int
-    role: str
-    trial: int | None
-    participant: str | None = None
-    session: str | None = None
-    survey: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Arrangement:
-    """The trials of a study, the place of each member, and (member, issue kind, message) of what is amiss."""
-
-    trials: list[Trial]
-    places: list[Place]
-    notes: list[tuple[str, str, str]]
 
 
 class _Folder(NamedTuple):
@@ -107,33 +73,21 @@ def _read_folder(path: str) -> _Folder:
             participant = None if found["session"] == "UnknownSession" else found["session"]
         elif found := _TRIAL.fullmatch(part):
             key, name = above, found["name"] or None
-            trial = _number(found["trial"])
+            trial = whole_number(found["trial"])
         elif found := _TRIAL_ID.fullmatch(part):
-            key, trial, server = above, _number(found["trial"]), True
+            key, trial, server = above, whole_number(found["trial"]), True
         elif found := _SURVEY.fullmatch(part):
             survey = found["survey"]
         elif stem != part:  # a nested ZIP that is not named like a session still tells whose it is
             participant = stem
-    unsafe = path.startswith("/") or ".." in parts or "\\" in path or ":" in path[:2]
-    apart = "unsafe_name" if unsafe else "clutter" if any(map(_is_clutter, parts)) else None
-    return _Folder(key, participant, name, trial, survey, server, apart)
-
-
-def _number(text: str) -> int | None:
-    return int(text) if text.isdecimal() and len(text) <= MOST_DIGITS else None
-
-
-def _is_clutter(part: str) -> bool:
-    return part.startswith(".") or part in ("__MACOSX", "Thumbs.db", "desktop.ini")
+    return _Folder(key, participant, name, trial, survey, server, apart(path))
 
 
 def _read_file(file: str) -> _File:
     stem, _, ending = file.rpartition(".")
     kind = MEASUREMENTS.get(stem.lower())
-    if "\\" in file or file == "..":
-        return _File(stem, False, "unsafe_name", None)
-    if _is_clutter(file):
-        return _File(stem, False, "clutter", None)
+    if aside := apart(file):
+        return _File(stem, False, aside, None)
     if ending.lower() != "csv":
         return _File(stem, False, "media" if ending.lower() in ("mp4", "png") else "other", None)
     if early := _EARLY_FILE.fullmatch(file):
@@ -155,6 +109,14 @@ class _Trials:
                 Trial(key, folder.participant, folder.participant, folder.name, task, None, folder.trial)
             )
         return self.known[key]
+
+
+def takes(path: str) -> bool:
+    """Whether the platform would call a file so."""
+    above, _, name = path.rpartition("/")
+    folder, file = _read_folder(above), _read_file(name)
+    here = file.role in KINDS or folder.key is not None or folder.survey is not None
+    return file.is_csv and folder.apart is None and here
 
 
 def arrange(archive: Archive, kinds: Mapping[str, Kind] | None = None) -> Arrangement:
@@ -216,7 +178,7 @@ def _kind_of_header(archive: Archive, member: Member) -> Kind:
 def _settle(trials: _Trials, index: int, entry: Mapping[str, str]) -> None:
     """Take over what the manifest says of a trial whose folder has only a number."""
     old = trials.list[index]
-    number = _number(entry.get("trial", ""))
+    number = whole_number(entry.get("trial", ""))
     trials.list[index] = old._replace(
         task=entry.get("task") or old.task,
         factor=entry.get("factor") or old.factor,
@@ -263,11 +225,3 @@ class _Manifests:
                 break
             path = path.rpartition("/")[0]
         return {}
-
-
-natural_key: Callable[[str], list[tuple[int, int, str]]] = lambda text: [  # noqa: E731
-    (1, 0, part) if (number := _number(part)) is None else (0, number, "")
-    for part in re.split(r"(\d+)", text)
-    if part
-]
-"""Sort key under which `trial_10` comes after `trial_9`."""

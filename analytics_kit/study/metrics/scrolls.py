@@ -26,7 +26,10 @@ def reversals(d: Floats) -> int:
 
 @kernel
 def measure(t: Floats, dx: Floats, dy: Floats, starts: Ints, ends: Ints, scroll_gap_s: float, out: Floats) -> None:
-    """Fill a row of `out` (NAMES) for each trial. No rows: no burst, 0 s, rate NA; dx and dy may be empty arrays."""
+    """Fill a row of `out` (NAMES) for each trial. No rows: no burst, 0 s, rate NA.
+
+    dx and dy may be empty arrays; dy alone tells only the way that the wheel turned, and no distance.
+    """
     for i in range(len(starts)):
         start, end = starts[i], ends[i]
         trial_t = t[start:end]
@@ -41,4 +44,5 @@ def measure(t: Floats, dx: Floats, dy: Floats, starts: Ints, ends: Ints, scroll_
             for row in range(start, end):
                 total += distance(0.0, 0.0, dx[row], dy[row])
             out[i, 3] = total
+        if len(dy):
             out[i, 4] = reversals(dx[start:end]) + reversals(dy[start:end])

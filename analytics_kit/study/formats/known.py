@@ -1,0 +1,138 @@
+"""Which formats of logs are there besides the platform's own, and which one is a study's?"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.metadata import entry_points
+from typing import NamedTuple
+
+from analytics_kit.errors import SettingsError
+from analytics_kit.event_format import EventFormat
+from analytics_kit.model import Kind
+from analytics_kit.options import PLUG_INS, Options, format_names
+from analytics_kit.study.archive import Archive, Member
+from analytics_kit.study.formats import fulcrum
+from analytics_kit.study.formats.arranging import start_of
+from analytics_kit.study.formats.described import Described, LogFormat
+from analytics_kit.study.formats.layout import apart
+
+NATIVE = "fulcrum"
+LOOKED_AT = 40
+"""So many files, spread over the study, decide what format it has."""
+CLEARLY = 10
+"""A format is sure when it takes so many times more of them than any other."""
+
+_POINTER: dict[str, Kind] = {
+    "Move": "mouse_movement", "Drag": "mouse_movement", "Pressed": "mouse_clicks", "Released": "mouse_clicks",
+    "Up": "mouse_scrolls", "Down": "mouse_scrolls",
+}  # fmt: skip
+BALABIT = EventFormat(
+    name="balabit",
+    path=r"(?:.*/)?(?P<participant>[^/]+)[/_]session_(?P<session>\d+)(?:\.csv)?",
+    columns={"t": "client timestamp", "x": "x", "y": "y", "kind": "state", "action": "state", "wheel": "state"},
+    kinds=_POINTER,
+    actions={"Pressed": "press", "Released": "release"},
+    wheel={"Up": -1, "Down": 1},
+    delimiter=",",
+)
+"""Of the Balabit Mouse Dynamics Challenge: a session in each file, in a folder for each user. A drag is movement."""
+KEYSTROKES = EventFormat(
+    name="keystrokes",
+    columns={
+        "participant": "PARTICIPANT_ID",
+        "trial": "TEST_SECTION_ID",
+        "t": "PRESS_TIME",
+        "release": "RELEASE_TIME",
+        "key": "LETTER",
+        "key_code": "KEYCODE",
+    },
+    kind="keyboard",
+    time_unit="ms",
+    time_origin="trial",
+    delimiter="\t",
+    quoted=False,
+)
+"""Of Dhakal et al. 2018: a participant in each file, a trial for each sentence."""
+MOUSETRACKING = EventFormat(
+    name="mousetracking",
+    columns={
+        "participant": ("participant", "participant_id", "subject", "subject_id", "subject_nr", "subject_number"),
+        "session": ("session", "session_id"),
+        "task": "task",
+        "factor": ("factor", "condition"),
+        "trial": ("mt_id", "trial_id", "trial", "trial_nr", "trial_number"),
+        "t": ("timestamps", "timestamp"),
+        "x": ("xpos", "x"),
+        "y": ("ypos", "y"),
+    },
+    kind="mouse_movement",
+    time_unit="ms",
+)
+"""Mouse-tracking data in long form: a row for each sample of each trial, as mousetrap's mt_export_long writes it."""
+BUILT_IN = {described.name: described for described in (BALABIT, KEYSTROKES, MOUSETRACKING)}
+
+
+class Choice(NamedTuple):
+    """A study's format and why it is taken for it."""
+
+    name: str
+    why: str
+
+
+def log_format(name: str, options: Options) -> LogFormat:
+    """The format of this name, other than the platform's own. Raises SettingsError where it can't be loaded here."""
+    if isinstance(options.format, EventFormat):
+        return Described(options.format)
+    return Described(BUILT_IN[name]) if name in BUILT_IN else _installed(name)
+
+
+@cache
+def _installed(name: str) -> LogFormat:
+    for point in entry_points(group=PLUG_INS, name=name):
+        try:
+            loaded = point.load()
+        except Exception as error:
+            raise SettingsError(
+                f"The format {name!r}, which {point.value} offers, can't be loaded: {type(error).__name__}: {error}.",
+                hint="Mend or reinstall the package that brings it.",
+            ) from error
+        if isinstance(loaded, EventFormat):
+            return Described(loaded)
+        made: LogFormat = loaded() if isinstance(loaded, type) else loaded
+        return made
+    raise SettingsError(
+        f"The format {name!r} is not installed here.", hint="Install the package that brings it, for workers too."
+    )
+
+
+def choose(archive: Archive, options: Options) -> Choice:
+    """The format of the study. Raises SettingsError where it could be one as well as another."""
+    if isinstance(options.format, EventFormat):
+        return Choice(options.format.name, "described by an EventFormat")
+    if options.format != "auto":
+        return Choice(options.format, "asked for")
+    looked_at = _spread([member for member in archive.members if apart(member.name) is None])
+    taken = {NATIVE: sum(fulcrum.takes(member.name) for member in looked_at)}
+    if taken[NATIVE] < len(looked_at):
+        starts = {member.name: start_of(archive, member) for member in looked_at}
+        for name in format_names():
+            if name not in ("auto", NATIVE):
+                log = log_format(name, options)
+                taken[name] = sum(log.takes(path, start) for path, start in starts.items())
+    first, *others = sorted(taken, key=lambda name: -taken[name])
+    if others and taken[others[0]] * CLEARLY > taken[first]:
+        candidates = [name for name in (first, *others) if taken[name] * CLEARLY > taken[first]]
+        raise SettingsError(
+            f"{archive.name} could be of the format {' or '.join(candidates)}: of {len(looked_at)} files looked at, "
+            f"{', '.join(f'{taken[name]} look like {name}' for name in candidates)}.",
+            hint=f'Say which, as in format="{first}".',
+        )
+    if not taken[first]:
+        return Choice(NATIVE, "no file is known by its name or header")
+    how = "names" if first == NATIVE else "names and headers"
+    return Choice(first, f"by {how} of files: {taken[first]} of the {len(looked_at)} looked at")
+
+
+def _spread(members: list[Member]) -> list[Member]:
+    step = max(1, len(members) // LOOKED_AT)
+    return members[::step][:LOOKED_AT]
