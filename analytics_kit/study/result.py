@@ -136,8 +136,8 @@ class StudyResult:
                 "Which keys were pressed is not known, only their classes.",
                 hint='Process the study with keys="full", which keeps what was typed.',
             )
-        keys = self._stored("keyboard", None, ["t_s", "key"])
-        pairs = digraph_latencies(keys, TRIAL_INDEX)
+        keys = self._stored("keyboard", None, ["t_s", "key", "action"])
+        pairs = digraph_latencies(keys[keys["action"] == "press"], TRIAL_INDEX)
         rows = pairs.pop(TRIAL_INDEX).to_numpy(np.int64)
         trials = self.trials[list(TRIAL_COLUMNS)].take(rows).reset_index(drop=True)
         return pd.concat([trials, pairs.astype({"count": "Int64"})], axis=1)

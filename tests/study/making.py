@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from analytics_kit.options import Options
 from analytics_kit.study import pipeline
@@ -120,3 +121,12 @@ def balance(result):
     """(rows in, rows kept, rows dropped) by the tables."""
     members = result.members
     return int(members.rows_in.sum()), int(members.rows_kept.sum()), int(result.issues.rows_dropped.sum())
+
+
+NAMES = ["participant", "session", "task", "factor", "trial"]
+
+
+def named(result):
+    """The names of each trial; None where they are NA."""
+    rows = result.trials[NAMES].astype(object).itertuples(index=False, name=None)
+    return [tuple(None if pd.isna(value) else value for value in row) for row in rows]

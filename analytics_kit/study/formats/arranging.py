@@ -24,6 +24,10 @@ def label(group: str, names: Names) -> str:
     return "/".join((group, *("" if name is None else name for name in names)))
 
 
+def _shown(group: str, names: Names) -> str:
+    return "/".join((group, *(name for name in names if name)))
+
+
 def names_of(table: pl.DataFrame) -> list[pl.Expr]:
     """The five names, of a table that may lack some; an empty name is null."""
     return [
@@ -69,7 +73,7 @@ def arrange(archive: Archive, log: LogFormat) -> Arrangement:
         places += [Place(index, LOG, trials[key], label=key) for key in labels]
         if not labels:
             places.append(Place(index, role or "other", None))
-    return Arrangement(_trials(list(trials), found, notes), places, notes)
+    return Arrangement(_trials(found, notes), places, notes)
 
 
 def _names(archive: Archive, member: Member, log: LogFormat) -> Sequence[Names]:
@@ -82,9 +86,7 @@ def _names(archive: Archive, member: Member, log: LogFormat) -> Sequence[Names]:
     return list(table.select(names_of(table)).unique(maintain_order=True).iter_rows())
 
 
-def _trials(
-    labels: Sequence[str], found: Sequence[tuple[str, Names]], notes: list[tuple[str, str, str]]
-) -> list[Trial]:
+def _trials(found: Sequence[tuple[str, Names]], notes: list[tuple[str, str, str]]) -> list[Trial]:
     """Trials with their numbers: what the log gives, or the digits of it, or the place in the session."""
     sessions: defaultdict[Names, list[int]] = defaultdict(list)
     for i, (group, names) in enumerate(found):
@@ -98,12 +100,12 @@ def _trials(
             numbers[i] = number if exact or texts == [None] else place
         if not exact and texts != [None]:
             notes.append((
-                labels[members[0]], "trial_names",
+                found[members[0]][0], "trial_names",
                 f"{len(texts)} trials have no numbers of their own; they are numbered as they come in the file",
             ))  # fmt: skip
     return [
-        Trial(key, participant or session, session or participant, None, task, factor, numbers[i])
-        for i, (key, (_, (participant, session, task, factor, _))) in enumerate(zip(labels, found, strict=True))
+        Trial(_shown(group, names), names[0] or names[1], names[1] or names[0], None, names[2], names[3], numbers[i])
+        for i, (group, names) in enumerate(found)
     ]
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 import polars as pl
 
 from analytics_kit.study.rows import records
+
+_BLANK_LINE = re.compile(r"^[ \t]*\n", re.MULTILINE)
 
 
 def cells_of(body: str, delimiter: str, quoted: bool, width: int, places: Mapping[str, int]) -> pl.DataFrame:
@@ -23,7 +26,7 @@ def _all_at_once(
     body: str, delimiter: str, quoted: bool, width: int, places: Mapping[str, int]
 ) -> pl.DataFrame | None:
     """None where a line is not a record."""
-    if not body or "\r" in body or "\0" in body or "\n\n" in body or body.startswith("\n"):
+    if not body or "\r" in body or "\0" in body or _BLANK_LINE.search(body):
         return None
     lines = body.count("\n") + (not body.endswith("\n"))
     quotes = quoted and '"' in body

@@ -113,11 +113,17 @@ def choose(archive: Archive, options: Options) -> Choice:
         return Choice(options.format, "asked for")
     looked_at = _spread([member for member in archive.members if apart(member.name) is None])
     taken = {NATIVE: sum(fulcrum.takes(member.name) for member in looked_at)}
+    broken = ""
     if taken[NATIVE] < len(looked_at):
         starts = {member.name: start_of(archive, member) for member in looked_at}
         for name in format_names():
-            if name not in ("auto", NATIVE):
+            if name in ("auto", NATIVE):
+                continue
+            try:
                 log = log_format(name, options)
+            except SettingsError as error:
+                broken += f"; {error.message}"
+            else:
                 taken[name] = sum(log.takes(path, start) for path, start in starts.items())
     first, *others = sorted(taken, key=lambda name: -taken[name])
     if others and taken[others[0]] * CLEARLY > taken[first]:
@@ -128,9 +134,9 @@ def choose(archive: Archive, options: Options) -> Choice:
             hint=f'Say which, as in format="{first}".',
         )
     if not taken[first]:
-        return Choice(NATIVE, "no file is known by its name or header")
+        return Choice(NATIVE, f"no file is known by its name or header{broken}")
     how = "names" if first == NATIVE else "names and headers"
-    return Choice(first, f"by {how} of files: {taken[first]} of the {len(looked_at)} looked at")
+    return Choice(first, f"by {how} of files: {taken[first]} of the {len(looked_at)} looked at{broken}")
 
 
 def _spread(members: list[Member]) -> list[Member]:

@@ -2,22 +2,14 @@
 
 import os
 
-import pandas as pd
 import pytest
-from making import MOUSE, balance, folder, issues_of, mouse, patched, typed, zip_bytes
+from making import MOUSE, balance, folder, issues_of, mouse, named, patched, typed, zip_bytes
 
 from analytics_kit.errors import BadMemberError, NoEventsError, UnsafeArchiveError
 
 ROWS = mouse((0.1, 1, 2), (0.2, 20, 2))
 CLICKS = mouse((0.1, 1, 2), (0.2, 1, 2))
 KEYS = typed((0.1, "a"))
-NAMES = ["participant", "session", "task", "factor", "trial"]
-
-
-def named(result):
-    """The names of each trial; None where they are NA."""
-    rows = result.trials[NAMES].astype(object).itertuples(index=False, name=None)
-    return [tuple(None if pd.isna(value) else value for value in row) for row in rows]
 
 
 def roles(result):

@@ -1,0 +1,224 @@
+"""Is a log read as its description says: columns, units, kinds, names, and what is done with what does not fit?"""
+
+import pandas as pd
+import pytest
+from making import balance, issues_of, named
+
+from analytics_kit import EventFormat
+from analytics_kit.errors import BadMemberError, NoEventsError
+
+COLUMNS = {"t": "ms", "x": "xpos", "y": "ypos"}
+MOVES = EventFormat(columns=COLUMNS, kind="mouse_movement", time_unit="ms")
+ROWS = "ms,xpos,ypos\n0,1,2\n250,1.5,-2\n"
+
+
+def moves(**described):
+    return EventFormat(**({"columns": COLUMNS, "kind": "mouse_movement", "time_unit": "ms"} | described))
+
+
+def rows(result, kind="mouse_movement", columns=("t_s", "x_px", "y_px")):
+    return list(result.events(kind, columns=list(columns)).itertuples(index=False, name=None))
+
+
+def test_columns_by_name(process):
+    result = process({"a.csv": "ypos,other,ms,XPOS\n2,z,0,1\n-2,z,250,1.5\n"}, format=MOVES)
+    assert rows(result) == [(0.0, 1.0, 2.0), (0.25, 1.5, -2.0)]
+    assert issues_of(result) == []
+    assert (result.provenance["format"], result.provenance["format_chosen"]) == (
+        "described",
+        "described by an EventFormat",
+    )
+    assert result.members[["role", "rows_in", "rows_kept"]].values.tolist() == [["mouse_movement", 2, 2]]
+
+
+def test_the_first_of_several_names_counts(process):
+    described = moves(columns=COLUMNS | {"t": ("time", "ms")})
+    assert rows(process({"a.csv": ROWS}, format=described))[1][0] == 0.25
+    assert rows(process({"a.csv": "ms,xpos,ypos,time\n0,1,2,500\n"}, format=described))[0][0] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("unit", "text", "seconds"),
+    [("s", "1.25", 1.25), ("ms", "1250", 1.25), ("us", "1250000", 1.25), ("ns", "1250000000", 1.25)],
+)
+def test_units_of_time(process, unit, text, seconds):
+    result = process({"a.csv": f"ms,xpos,ypos\n{text},1,2\n"}, format=moves(time_unit=unit))
+    assert rows(result) == [(seconds, 1.0, 2.0)]
+
+
+def test_dates(process):
+    described = moves(time_unit="datetime", time_origin="trial")
+    text = "ms,xpos,ypos\n2024-05-01T23:59:59.5,1,2\n2024-05-02 00:00:00.125Z,3,4\n"
+    assert rows(process({"a.csv": text}, format=described)) == [(0.0, 1.0, 2.0), (0.625, 3.0, 4.0)]
+
+
+def test_times_that_go_on_from_trial_to_trial(process):
+    """Differences of milliseconds since 1970 are exact, and the order of trials is known."""
+    described = moves(time_origin="trial", columns=COLUMNS | {"participant": "who", "trial": "trial"})
+    lines = [
+        f"{1471948645498 + 86_400_000 * day + ms},1,1,7,{trial}" for trial, day in ((5, 1), (4, 0)) for ms in (0, 269)
+    ]
+    result = process({"a.csv": "ms,xpos,ypos,who,trial\n" + "\n".join(lines)}, format=described)
+    assert result.events("mouse_movement").t_s.tolist() == [0.0, 0.269, 0.0, 0.269]
+    assert result.trials[["trial", "trial_order"]].values.tolist() == [[4, 1], [5, 2]]
+
+
+def test_delimiters(process):
+    text = ROWS.replace(",", ";").replace("1.5", "1,5")
+    assert rows(process({"a.csv": text}, format=MOVES))[1] == (0.25, 1.5, -2.0)
+    assert rows(process({"a.csv": ROWS.replace(",", "\t")}, format=MOVES))[1] == (0.25, 1.5, -2.0)
+    assert rows(process({"a.csv": ROWS.replace(",", "|")}, format=moves(delimiter="|")))[1] == (0.25, 1.5, -2.0)
+
+
+@pytest.mark.parametrize(
+    "text", [b"\xef\xbb\xbf" + ROWS.encode(), ROWS.replace("\n", "\r\n").encode(), ROWS.encode("utf-16")]
+)
+def test_encodings_and_line_ends(process, text):
+    assert rows(process({"a.csv": text}, format=MOVES)) == [(0.0, 1.0, 2.0), (0.25, 1.5, -2.0)]
+
+
+def test_names_from_the_path(process):
+    described = moves(path=r"(?P<task>\w+)/(?P<participant>p\d+)_(?P<session>\d)_(?P<factor>\w+)_(?P<trial>\d+)\.csv")
+    members = {"find/p1_2_easy_10.csv": ROWS, "find/p1_2_easy_9.csv": ROWS, "readme.txt": "hello"}
+    result = process(members, format=described)
+    assert named(result) == [("p1", "2", "find", "easy", 9), ("p1", "2", "find", "easy", 10)]
+    assert issues_of(result) == [("readme.txt", None, "unknown_file", 0)]
+
+
+def test_names_from_columns_override_the_path(process):
+    described = moves(path=r"(?P<participant>\w+)\.csv", columns=COLUMNS | {"trial": "n", "factor": "condition"})
+    text = "ms,xpos,ypos,n,condition\n0,1,2,2,a\n0,3,4,1,\n10,5,6,2,a\n"
+    result = process({"p7.csv": text, "p8.csv": text}, format=described)
+    assert named(result) == [
+        ("p7", "p7", None, None, 1), ("p7", "p7", None, "a", 2),
+        ("p8", "p8", None, None, 1), ("p8", "p8", None, "a", 2),
+    ]  # fmt: skip
+    assert result.events("mouse_movement", participant="p8", trial=2).x_px.tolist() == [1.0, 5.0]
+    assert balance(result) == (6, 6, 0)
+
+
+def test_trials_without_numbers_are_numbered(process):
+    described = moves(columns=COLUMNS | {"trial": "id"})
+    result = process({"a.csv": "ms,xpos,ypos,id\n0,1,2,id0007\n0,3,4,id0003\n"}, format=described)
+    assert [name[-1] for name in named(result)] == [3, 7]
+    result = process({"a.csv": "ms,xpos,ypos,id\n0,1,2,left\n0,3,4,back\n"}, format=described)
+    assert result.events("mouse_movement", columns=["trial", "x_px"]).values.tolist() == [[2, 3.0], [1, 1.0]]
+    assert [issue[2] for issue in issues_of(result)] == ["trial_names"]
+
+
+def test_kinds_from_the_path_belong_to_one_trial(process):
+    columns = COLUMNS | {"key": "key"}
+    described = EventFormat(
+        columns=columns, path=r"(?P<kind>mouse|keys)/(?P<participant>\w+)\.csv", time_unit="ms", time_origin="trial",
+        kinds={"mouse": "mouse_movement", "keys": "keyboard"},
+    )  # fmt: skip
+    members = {"mouse/a.csv": "ms,xpos,ypos,key\n2000,1,1,\n", "keys/a.csv": "ms,xpos,ypos,key\n2500,,,q\n"}
+    result = process(members, format=described)
+    assert named(result) == [("a", "a", None, None, None)]
+    assert result.trials[["movement_count", "keystroke_count"]].values.tolist() == [[1, 1]]
+    assert result.events("keyboard").t_s.tolist() == [0.5]
+    assert sorted(result.members.role) == ["keyboard", "mouse_movement"]
+
+
+def test_kinds_and_actions_from_columns(process):
+    described = EventFormat(
+        columns=COLUMNS | {"kind": "event", "action": "event", "wheel": "event", "key": "key"},
+        kinds={"move": "mouse_movement", "down": "mouse_clicks", "up": "mouse_clicks", "back": "mouse_scrolls",
+               "forth": "mouse_scrolls", "kdown": "keyboard", "kup": "keyboard"},
+        actions={"down": "press", "up": "release", "kdown": "press", "kup": "release"},
+        wheel={"back": -1, "forth": 1},
+        time_unit="ms",
+    )  # fmt: skip
+    text = "ms,xpos,ypos,event,key\n" + "".join(
+        f"{line}\n"
+        for line in ("0,1,1,move,", "10,1,1,down,", "260,9,1,up,", "300,1,1,back,", "320,1,1,forth,",
+                     "400,,,kdown,a", "420,,,kdown,b", "500,,,kup,a", "520,,,kup,b")
+    )  # fmt: skip
+    result = process({"a.csv": text}, format=described)
+    assert balance(result) == (9, 9, 0)
+    trial = result.trials.iloc[0]
+    assert (trial.movement_count, trial.click_count, trial.scroll_event_count, trial.keystroke_count) == (1, 1, 2, 2)
+    assert trial.click_hold_mean_s == pytest.approx(0.25)
+    assert (trial.drag_count, trial.scroll_reversal_count, trial.rollover_ratio) == (1, 1, 1)
+    assert pd.isna(trial.scroll_distance_px)
+    assert trial.dwell_time_mean_s == pytest.approx(0.1)
+    assert result.events("keyboard").action.tolist() == ["press", "press", "release", "release"]
+    assert result.events("mouse_clicks").action.tolist() == ["press", "release"]
+    assert result.members.role.tolist() == ["log"]
+
+
+def test_what_a_file_can_hold_and_does_not_is_0(process):
+    described = EventFormat(columns=COLUMNS | {"kind": "e"}, kinds={"m": "mouse_movement", "s": "mouse_scrolls"})
+    trial = process({"a.csv": "ms,xpos,ypos,e\n0,1,1,m\n"}, format=described).trials.iloc[0]
+    assert (trial.movement_count, trial.scroll_event_count) == (1, 0)
+    assert pd.isna(trial.click_event_count)
+
+
+def test_the_wheels_steps(process):
+    columns = COLUMNS | {"dx": "dx", "dy": "dy"}
+    text = "ms,xpos,ypos,dx,dy\n0,1,1,3,4\n10,1,1,0,-5\n"
+    trial = process({"a.csv": text}, format=EventFormat(columns=columns, kind="mouse_scrolls")).trials.iloc[0]
+    assert (trial.scroll_distance_px, trial.scroll_reversal_count) == (10.0, 1)
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("x,1,1,m", "not_a_number"), ("0,,1,m", "not_a_number"), ("0,1,inf,m", "not_a_number"),
+        ("nan,1,1,m", "not_a_number"), ("0,1,1,q", "unknown_kind"), ("0,1,1", "missing_fields"),
+        ("0,1,1,m,5", "extra_fields"),
+    ],
+)  # fmt: skip
+def test_records_that_do_not_fit(process, line, problem):
+    described = EventFormat(columns=COLUMNS | {"kind": "e"}, kinds={"m": "mouse_movement", "c": "mouse_clicks"})
+    members = {"a.csv": f"ms,xpos,ypos,e\n0,1,1,m\n{line}\n{line}\n9,9,9,m\n"}
+    result = process(members, format=described)
+    assert issues_of(result) == [("a.csv", 3, problem, 2)]
+    assert balance(result) == (4, 2, 2)
+    assert rows(result) == [(0.0, 1.0, 1.0), (9.0, 9.0, 9.0)]
+    with pytest.raises(BadMemberError, match=problem):
+        process(members, format=described, on_error="raise")
+
+
+def test_a_quote_that_stays_open(process):
+    result = process({"a.csv": 'ms,xpos,ypos\n0,1,1\n5,"1,1\n9,9,9\n'}, format=MOVES)
+    assert issues_of(result) == [("a.csv", 3, "open_quote", 1)]
+    assert rows(result)[1] == (0.009, 9.0, 9.0)
+
+
+def test_a_click_that_is_neither_press_nor_release(process):
+    described = EventFormat(
+        columns=COLUMNS | {"action": "e"}, kind="mouse_clicks", actions={"d": "press", "u": "release"}
+    )
+    result = process({"a.csv": "ms,xpos,ypos,e\n0,1,1,d\n1,1,1,u\n2,1,1,hold\n"}, format=described)
+    assert issues_of(result) == [("a.csv", 4, "unknown_action", 1)]
+    assert result.trials.click_count.tolist() == [1]
+
+
+def test_typed_text_is_in_no_message(process):
+    described = EventFormat(columns={"t": "ms", "key": "key"}, kind="keyboard")
+    result = process({"a.csv": "ms,key\n0,s\nsecret,e\n1,c,ret\n"}, format=described)
+    assert [issue[2] for issue in issues_of(result)] == ["not_a_number", "extra_fields"]
+    assert "secret" not in result.issues.to_string()
+    assert result.events("keyboard").key.isna().all()
+
+
+def test_files_that_lack_columns_are_left_out(process):
+    result = process({"a.csv": ROWS, "b.csv": "ms,xpos\n0,1\n"}, format=moves(path=r"(?P<participant>\w)\.csv"))
+    assert issues_of(result) == [("b.csv", None, "missing_column", 1)]
+    assert "no column ypos in the header" in result.issues.message[0]
+    assert balance(result) == (3, 2, 1)
+    described = moves(columns=COLUMNS | {"trial": "n"})
+    result = process({"a.csv": "ms,xpos,ypos,n\n0,1,2,1\n", "b.csv": ROWS, "c.csv": ""}, format=described)
+    assert [issue[::2] for issue in issues_of(result)] == [("b.csv", "unknown_file"), ("c.csv", "unknown_file")]
+
+
+def test_nothing_that_can_be_read(process):
+    with pytest.raises(NoEventsError, match="none of them a log of events"):
+        process({"a.csv": ROWS}, format=moves(path="nowhere"))
+
+
+def test_times_that_step_back_are_sorted_and_said(process):
+    result = process({"a.csv": "ms,xpos,ypos\n20,1,1\n10,2,2\n"}, format=MOVES)
+    assert issues_of(result) == [("a.csv", 3, "time_backwards", 0)]
+    assert rows(result) == [(0.01, 2.0, 2.0), (0.02, 1.0, 1.0)]
