@@ -22,6 +22,8 @@ from analytics_kit.study.rows import read_member
 
 SHARD_BYTES = 64 << 20
 _EVENTS = (*KINDS, LOG)
+_LOST = ("unreadable_zip", "unreadable", "link", "device", "crc_mismatch", "encrypted")
+"""Issues of planning by which data is lost."""
 
 
 class Work(NamedTuple):
@@ -84,7 +86,7 @@ def make_plan(archive: Archive, options: Options, issues: Issues, shard_bytes: i
     else:
         arrangement = arranging.arrange(archive, log_format(chosen_format.name, options))
     for name, kind, message in arrangement.notes:
-        issues.add(name, kind, message, lost=kind in ("unreadable_zip", "unreadable", "link", "device"))
+        issues.add(name, kind, message, lost=kind in _LOST)
     trials = _settle_names(arrangement.trials, options, issues)
     chosen = {
         i: trial

@@ -1,0 +1,137 @@
+"""Does a study give the same numbers whichever format its log has, and however it is cut into shards?"""
+
+import json
+
+import pandas as pd
+import pytest
+from making import Studies, balance, issues_of, named, patched, zip_bytes
+from steps import Queue, assert_same
+
+from analytics_kit import EventFormat
+from analytics_kit.errors import BadMemberError
+from analytics_kit.study.catalogue import NAMES
+from analytics_kit.study.sample import sample_study
+
+MANY_KINDS = EventFormat(
+    columns={
+        "t": "ms", "x": "x", "y": "y", "key": "key", "kind": "kind", "participant": "who", "task": "task",
+        "factor": "factor", "trial": "trial",
+    },
+    kinds={"m": "mouse_movement", "c": "mouse_clicks", "s": "mouse_scrolls", "k": "keyboard"},
+    path=r"all_\d\.csv",
+)  # fmt: skip
+KINDS = {"mouse_movement": "m", "mouse_clicks": "c", "mouse_scrolls": "s", "keyboard": "k"}
+NAMED = ["participant", "task", "factor", "trial"]
+
+
+def lines_of(result):
+    """All events of a result, as lines of a log in which kinds are mixed; of each participant."""
+    frames = [
+        result.events(kind).assign(kind=short, key=lambda frame: frame.key if "key" in frame else "")
+        for kind, short in KINDS.items()
+    ]
+    events = pd.concat(frames).sort_values(NAMED, kind="stable")
+    columns = {"participant": "who", "t_s": "ms", "x_px": "x", "y_px": "y"}
+    return events.rename(columns=columns)[["who", "task", "factor", "trial", "kind", "ms", "x", "y", "key"]]
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory):
+    """A sample study, and the members of a ZIP with the same events in two files."""
+    studies = Studies(tmp_path_factory.mktemp("both"))
+    native = studies.process(sample_study(studies.root / "s.zip", 3, 3, trial_s=4), keys="full")
+    lines = lines_of(native)
+    first = lines.who == native.participants.participant[0]
+    members = {f"all_{n}.csv": lines[part].to_csv(index=False) for n, part in enumerate((first, ~first))}
+    return native, members
+
+
+def test_the_same_events_give_the_same_numbers(both, process):
+    native, members = both
+    result = process(members, format=MANY_KINDS, keys="full")
+    # only the clock of the platform's log tells the order of trials
+    order = {"trial_order": pd.NA}
+    mine, theirs = (
+        table.assign(**order).sort_values(NAMED).reset_index(drop=True) for table in (result.trials, native.trials)
+    )
+    assert list(mine.columns) == list(theirs.columns)
+    pd.testing.assert_frame_equal(mine[NAMED], theirs[NAMED])
+    # the log holds all kinds, so that a trial without keys has 0 of them
+    counted = theirs.keystroke_count.fillna(0)
+    assert mine.keystroke_count.tolist() == counted.tolist()
+    typed = [name for name in NAMES if theirs[name].isna().any()]
+    pd.testing.assert_frame_equal(
+        mine[list(NAMES)].drop(columns=typed), theirs[list(NAMES)].drop(columns=typed), rtol=1e-12
+    )
+    both_know = theirs[typed].notna()
+    assert mine[typed].where(both_know).astype(float).round(9).equals(theirs[typed].astype(float).round(9))
+    assert balance(result)[0] == balance(native)[0]
+
+
+@pytest.mark.parametrize("shard_bytes", [1, 3_000, 10**9])
+def test_any_cut_gives_the_same(both, studies, shard_bytes):
+    _, members = both
+    path = studies.zip(members)
+    expected = studies.process(path, format=MANY_KINDS)
+    assert_same(studies.process(path, format=MANY_KINDS, shard_bytes=shard_bytes), expected)
+    queue = Queue(studies, path, shard_bytes=1, format=MANY_KINDS.model_dump(mode="json"))
+    split = queue.begin()
+    assert split.parts == 2  # a file is worked on as a whole
+    assert_same(queue.result(Queue(studies, path, shard_bytes=1, format=MANY_KINDS).run()), expected)
+
+
+def test_files_that_share_trials_are_in_one_shard(studies):
+    described = EventFormat(
+        columns={"t": "t", "x": "x", "y": "y", "trial": "n"}, path=r"(?P<kind>move|click)/\w\.csv",
+        kinds={"move": "mouse_movement", "click": "mouse_clicks"}, time_origin="trial",
+    )  # fmt: skip
+    text = "t,x,y,n\n" + "".join(f"{10 * n + i},1,{i},{n}\n" for n in (1, 2, 3) for i in (1, 2))
+    members = {f"{kind}/{name}.csv": text for kind in ("move", "click") for name in "ab"}
+    path = studies.zip(members)
+    queue = Queue(studies, path, shard_bytes=1, format=described)
+    assert queue.begin().parts == 2
+    result = queue.result(queue.run())
+    assert result.trials[["movement_count", "click_event_count"]].values.tolist() == [[2, 2]] * 6
+    assert result.events("mouse_clicks").t_s.tolist() == [0.0, 1.0] * 6
+    assert_same(result, studies.process(path, format=described))
+
+
+def test_trials_can_be_chosen(both, process):
+    native, members = both
+    who = native.participants.participant[1]
+    task = native.trials.task[0]
+    chosen = process(members, format=MANY_KINDS, participants=[who], tasks=[task])
+    assert {name[0] for name in named(chosen)} == {who}
+    assert {name[2] for name in named(chosen)} == {task}
+    expected = native.events("mouse_movement", participant=who, task=task)
+    assert len(chosen.events("mouse_movement")) == len(expected)
+    assert chosen.members[["member", "role"]].values.tolist() == [["all_1.csv", "log"], ["all_0.csv", "not_chosen"]]
+    assert balance(chosen)[0] == balance(chosen)[1] < balance(native)[0]
+
+
+def test_a_damaged_file_loses_only_its_own_trials(both, studies):
+    _, members = both
+    damaged = patched(zip_bytes(members), "all_0.csv", crc=1)
+    result = studies.process(damaged, format=MANY_KINDS)
+    assert result.issues.kind.tolist() == ["crc_mismatch"]
+    assert result.trials.participant.nunique() == 2
+    with pytest.raises(BadMemberError, match="crc_mismatch"):
+        studies.process(damaged, format=MANY_KINDS, on_error="raise")
+
+
+def test_a_damaged_file_whose_path_names_the_trial(studies):
+    """What could be read of it is counted, and the trial stays."""
+    described = EventFormat(
+        columns={"t": "t", "x": "x", "y": "y"}, kind="mouse_movement", path=r"(?P<participant>\w)\.csv"
+    )
+    text = "t,x,y\n1,1,1\n2,2,2\n"
+    result = studies.process(patched(zip_bytes({"a.csv": text, "b.csv": text}), "a.csv", crc=1), format=described)
+    assert [issue[::2] for issue in issues_of(result)] == [("a.csv", "crc_mismatch")]
+    assert balance(result) == (4, 2, 2)
+    assert result.trials.movement_count.isna().tolist() == [True, False]
+
+
+def test_the_description_is_kept_with_the_result(both, process):
+    result = process(both[1], format=MANY_KINDS)
+    again = EventFormat(**json.loads(json.dumps(result.provenance["options"]["format"])))
+    assert again == MANY_KINDS
