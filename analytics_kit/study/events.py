@@ -57,14 +57,14 @@ class MemberRows:
     rows_kept: int = 0
     clock: str = ""
     readable: bool = True
-    lines: list[tuple[int, Sequence[int] | None, int]] = field(default_factory=list)
+    lines: list[tuple[int, Sequence[int] | Ints | None, int]] = field(default_factory=list)
     """(first line, lines one by one where they are not consecutive, rows) of each piece."""
 
     def line_of(self, row: int) -> int:
         """Line of the member's `row`th kept row."""
         for first, exact, count in self.lines:
             if row < count:
-                return first + row if exact is None else exact[row]
+                return first + row if exact is None else int(exact[row])
             row -= count
         return 0
 

@@ -11,21 +11,19 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
+from analytics_kit.event_format import NAMES
 from analytics_kit.model import KINDS, Kind
 from analytics_kit.study.archive import Archive, Member, MemberUnreadableError
 from analytics_kit.study.events import EventTable, MemberRows, classes_of
-from analytics_kit.study.formats.arranging import label, names_of
-from analytics_kit.study.formats.described import TROUBLES, LogFormat
+from analytics_kit.study.formats.arranging import batches, heads, label
+from analytics_kit.study.formats.described import TROUBLES
+from analytics_kit.study.formats.log_format import EMPTY, LogFormat
 from analytics_kit.study.issues import Issues
 from analytics_kit.study.metrics import check
 from analytics_kit.study.metrics.kernel import Floats
 from analytics_kit.study.metrics.pairs import PRESS, RELEASE
 
 PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
-_NOTHING = pl.DataFrame(schema={
-    "slot": pl.Int64, "member": pl.Int64, "line": pl.Int64, "kind": pl.String, "t": pl.Float64, "x": pl.Float64,
-    "y": pl.Float64, "dx": pl.Float64, "dy": pl.Float64, "key": pl.String, "action": pl.String, "release": pl.Float64,
-})  # fmt: skip
 Slots = Mapping[str, int]
 """The place in the shard of each trial of a file, by its label."""
 
@@ -35,6 +33,7 @@ class Read(NamedTuple):
 
     rows_in: int
     rows_kept: int
+    readable: bool = True
 
 
 def read_logs(
@@ -47,22 +46,29 @@ def read_logs(
     what was read of each member.
     """
     frames: list[pl.DataFrame] = []
-    read: list[Read] = []
-    holds: list[set[Kind]] = []
-    for number, (member, slots) in enumerate(work):
-        holds.append(set())
-        try:
-            table = _slotted(log.read(member.name, archive.read(member), issues), log.group(member.name), slots)
-        except MemberUnreadableError as error:
-            lost = max(0, error.partial.count(b"\n") - 1)
-            issues.add(member.name, error.kind, str(error), rows_dropped=lost, lost=True)
-            read.append(Read(lost, 0))
-        else:
-            holds[-1] = {*log.kinds(member.name)}
-            frames.append(_kept(table, number, member.name, issues))
-            read.append(Read(len(table), len(frames[-1])))
-        advance(member.raw_bytes)
-    events = pl.concat([_NOTHING, *frames], how="diagonal")
+    read: dict[int, Read] = {}
+    for batch in batches(range(len(work)), [member.raw_bytes for member, _ in work]):
+        files, numbers = [], []
+        broken: dict[int, MemberUnreadableError] = {}
+        for number in batch:
+            member = work[number][0]
+            try:
+                files.append((member.name, archive.read(member)))
+                numbers.append(number)
+            except MemberUnreadableError as error:
+                broken[number] = error
+            advance(member.raw_bytes)
+        table = log.read_all(files, issues)
+        broken.update((numbers[n], error) for n, error in table.broken.items())
+        kept, counts = _kept(table.records, numbers, work, log, issues)
+        frames.append(kept)
+        read.update(counts)
+        for number, trouble in broken.items():
+            lost = max(0, trouble.partial.count(b"\n") - 1)
+            issues.add(work[number][0].name, trouble.kind, str(trouble), rows_dropped=lost, lost=True)
+            read[number] = Read(lost, 0, readable=False)
+    holds = [[*log.kinds(member.name)] if read[n].readable else [] for n, (member, _) in enumerate(work)]
+    events = pl.concat([EMPTY.with_columns(slot=pl.lit(0, pl.Int64)), *frames], how="diagonal")
     starts = np.full(trials, np.nan)
     per_second = PER_SECOND[log.time_unit]
     if log.time_origin == "trial":
@@ -75,37 +81,36 @@ def read_logs(
         for kind in KINDS
         if any(kind in kinds for kinds in holds)
     ]
-    return tables, starts, read
+    return tables, starts, [read[number] for number in range(len(work))]
 
 
-def _slotted(table: pl.DataFrame, group: str, slots: Slots) -> pl.DataFrame:
-    """The records of the trials that have a slot."""
-    named = table.select(names_of(table)).unique(maintain_order=True)
-    places = [slots.get(label(group, names)) for names in named.iter_rows()]
-    if len(places) == 1:
-        return table.with_columns(pl.lit(places[0], pl.Int64).alias("slot")).drop_nulls("slot")
-    keys = named.with_columns(pl.Series("slot", places, pl.Int64))
-    joined = table.with_columns(names_of(table)).join(
-        keys, on=named.columns, how="left", nulls_equal=True, maintain_order="left"
-    )
-    return joined.drop_nulls("slot")
-
-
-def _kept(table: pl.DataFrame, number: int, member: str, issues: Issues) -> pl.DataFrame:
-    """The good records, with the number of their file; the others are issues."""
-    bad = table.filter(pl.col("problem").is_not_null())
-    troubles = bad.group_by("problem", maintain_order=True).agg(pl.col("line").first(), pl.len())
-    for problem, line, count in troubles.iter_rows():
-        issues.add(member, problem, TROUBLES.get(problem, problem), line=line, rows_dropped=count)
-    good = table.filter(pl.col("problem").is_null()).with_columns(pl.lit(number, pl.Int64).alias("member"))
-    return good.select(pl.col(name).cast(kind) for name, kind in _NOTHING.schema.items() if name in good.columns)
+def _kept(
+    records: pl.DataFrame, numbers: Sequence[int], work: Sequence[tuple[Member, Slots]], log: LogFormat,
+    issues: Issues,
+) -> tuple[pl.DataFrame, dict[int, Read]]:  # fmt: skip
+    """The good records of trials that have a slot, with it, and what was read of each file. Bad ones are issues."""
+    runs, run_of = heads(records)
+    groups = [log.group(work[number][0].name) for number in numbers]
+    slots = np.array([work[numbers[n]][1].get(label(groups[n], names), -1) for n, names in runs], np.int64)
+    files = np.asarray(numbers, np.int64)[records["file"].to_numpy()] if len(records) else np.empty(0, np.int64)
+    slot = slots[run_of] if len(runs) else np.empty(0, np.int64)
+    chosen = records.drop(NAMES, strict=False).with_columns(pl.Series("file", files), pl.Series("slot", slot))
+    chosen = chosen.filter(pl.col("slot") >= 0)
+    good = chosen.filter(pl.col("problem").is_null())
+    rows_in, rows_kept = (dict(frame.group_by("file").len().iter_rows()) for frame in (chosen, good))
+    troubles = chosen.drop_nulls("problem").group_by("file", "problem", maintain_order=True)
+    for number, problem, line, count in troubles.agg(pl.col("line").first(), pl.len()).iter_rows():
+        issues.add(
+            work[number][0].name, problem, TROUBLES.get(problem, problem), line=line, rows_dropped=count
+        )  # fmt: skip
+    return good, {n: Read(rows_in.get(n, 0), rows_kept.get(n, 0)) for n in numbers}
 
 
 def _table(
     kind: Kind, events: pl.DataFrame, work: Sequence[tuple[Member, Slots]], holds: Sequence[bool], per_second: float,
     keep_keys: bool, issues: Issues,
 ) -> EventTable:  # fmt: skip
-    rows = events.filter(pl.col("kind") == kind).sort("slot", "member", maintain_order=True)
+    rows = events.filter(pl.col("kind") == kind).sort("slot", "file", maintain_order=True)
     if kind == "keyboard" and rows["release"].null_count() < len(rows):
         rows = _released(rows, work, issues)
     members = _members(rows, work, holds)
@@ -131,21 +136,21 @@ def _table(
 
 def _released(rows: pl.DataFrame, work: Sequence[tuple[Member, Slots]], issues: Issues) -> pl.DataFrame:
     """A row for each press and, where it is known, for its release, in the order of time."""
-    back = rows.filter(pl.col("t").diff().over("slot", "member") < 0).group_by("member", maintain_order=True)
+    back = rows.filter(pl.col("t").diff().over("slot", "file") < 0).group_by("file", maintain_order=True)
     for number, line, count in back.agg(pl.col("line").first(), pl.len()).iter_rows():
         name, message = check.DOUBTS[0]
         issues.add(work[number][0].name, name, f"{count} {message}", line=line)
     press = rows.with_columns(pl.lit("press").alias("action")).with_row_index()
     known = press.drop_nulls("release")
     release = known.with_columns(pl.col("release").alias("t"), pl.lit("release").alias("action"))
-    return pl.concat([press, release]).sort("slot", "member", "t", "index", maintain_order=True)
+    return pl.concat([press, release]).sort("slot", "file", "t", "index", maintain_order=True)
 
 
 def _members(rows: pl.DataFrame, work: Sequence[tuple[Member, Slots]], holds: Sequence[bool]) -> list[MemberRows]:
     """Which rows are which file's, in their order; a file that could hold the kind and does not has none."""
-    runs = rows.group_by("slot", "member", maintain_order=True).agg(pl.len())
+    runs = rows.group_by("slot", "file", maintain_order=True).agg(pl.len())
     counts = {(slot, number): count for slot, number, count in runs.iter_rows()}
-    lines = rows["line"].to_list() if len(rows) else []
+    lines = rows["line"].to_numpy()
     places = sorted((slot, n) for n, (_, slots) in enumerate(work) if holds[n] for slot in {*slots.values()})
     members, row = [], 0
     for slot, number in places:

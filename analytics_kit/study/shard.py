@@ -123,7 +123,7 @@ def _logs(
         kinds, trials = log.kinds(member.name), {*places.values()}
         trial = shard.first_trial + trials.pop() if len(trials) == 1 else None
         role = kinds[0] if len(kinds) == 1 else LOG
-        members.append(MemberRow(member.name, role, trial, member.raw_bytes, *file))
+        members.append(MemberRow(member.name, role, trial, member.raw_bytes, file.rows_in, file.rows_kept))
     yield from tables
 
 

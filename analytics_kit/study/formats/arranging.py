@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 import polars as pl
 
 from analytics_kit.event_format import NAMES
 from analytics_kit.study.archive import Archive, Member, MemberUnreadableError
-from analytics_kit.study.formats.described import LogFormat, Names
 from analytics_kit.study.formats.layout import LOG, Arrangement, Place, Trial, apart, whole_number
+from analytics_kit.study.formats.log_format import LogFormat, Names
 from analytics_kit.study.issues import Issues
+from analytics_kit.study.metrics.kernel import Ints
 
 START_BYTES = 4096
+BATCH_BYTES = 8 << 20
+"""Files are read together up to so many bytes."""
+Item = TypeVar("Item")
 _LAST_DIGITS = re.compile(r"\D*(\d+)")
 _MEDIA = (".mp4", ".png")
 
@@ -28,14 +33,15 @@ def _shown(group: str, names: Names) -> str:
     return "/".join((group, *(name for name in names if name)))
 
 
-def names_of(table: pl.DataFrame) -> list[pl.Expr]:
-    """The five names, of a table that may lack some; an empty name is null."""
-    return [
-        pl.when(pl.col(name) != "").then(name).alias(name)
-        if name in table.columns
-        else pl.lit(None, pl.String).alias(name)
-        for name in NAMES
-    ]
+def heads(records: pl.DataFrame) -> tuple[list[tuple[int, Names]], Ints]:
+    """File and names of each run of records that have the same; the run of each record."""
+    named = [name for name in NAMES if name in records.columns]
+    same = pl.all_horizontal(pl.col(name).eq_missing(pl.col(name).shift()) for name in ("file", *named))
+    first = records.select(~same).to_series()  # nothing stands before the first
+    runs = records.filter(first)
+    names = [runs[name] if name in named else [None] * len(runs) for name in NAMES]
+    told = [(n, tuple(name or None for name in row)) for n, *row in zip(runs["file"], *names, strict=True)]
+    return told, (first.cast(pl.Int64).cum_sum() - 1).to_numpy()
 
 
 def start_of(archive: Archive, member: Member) -> str:
@@ -53,37 +59,75 @@ def arrange(archive: Archive, log: LogFormat) -> Arrangement:
     Where paths do not name the trials, files are read for them.
     """
     notes = list(archive.notes)
+    roles = [apart(m.name) or ("media" if m.name.lower().endswith(_MEDIA) else None) for m in archive.members]
+    told: dict[int, list[Names]] = {}
+    troubles: dict[int, MemberUnreadableError] = {}
+    waiting: list[int] = []
+    for index, member in enumerate(archive.members):
+        if roles[index] is None:
+            try:
+                names = log.names(member.name)
+            except MemberUnreadableError as error:
+                troubles[index] = error
+            else:
+                if names is None:
+                    waiting.append(index)
+                else:
+                    told[index] = [names]
+    for batch in batches(waiting, [archive.members[index].raw_bytes for index in waiting]):
+        _read_names(archive, log, batch, told, troubles)
     places: list[Place] = []
     trials: dict[str, int] = {}
     found: list[tuple[str, Names]] = []
     for index, member in enumerate(archive.members):
-        role = apart(member.name) or ("media" if member.name.lower().endswith(_MEDIA) else None)
-        labels: list[str] = []
-        if role is None:
-            try:
-                for names in _names(archive, member, log):
-                    group = log.group(member.name)
-                    key = label(group, names)
-                    labels.append(key)
-                    if trials.setdefault(key, len(trials)) == len(found):
-                        found.append((group, names))
-            except MemberUnreadableError as error:
-                kind = "unknown_file" if error.kind == "missing_column" else error.kind
-                notes.append((member.name, kind, f"{error}; the file was left out"))
-        places += [Place(index, LOG, trials[key], label=key) for key in labels]
-        if not labels:
-            places.append(Place(index, role or "other", None))
+        if trouble := troubles.get(index):
+            kind = "unknown_file" if trouble.kind == "missing_column" else trouble.kind
+            notes.append((member.name, kind, f"{trouble}; the file was left out"))
+        group = log.group(member.name)
+        for names in told.get(index, ()):
+            key = label(group, names)
+            if trials.setdefault(key, len(trials)) == len(found):
+                found.append((group, names))
+            places.append(Place(index, LOG, trials[key], label=key))
+        if index not in told:
+            places.append(Place(index, roles[index] or "other", None))
     return Arrangement(_trials(found, notes), places, notes)
 
 
-def _names(archive: Archive, member: Member, log: LogFormat) -> Sequence[Names]:
-    """The names of each trial in a file. Raises MemberUnreadableError where there are none."""
-    if (names := log.names(member.name)) is not None:
-        return [names]
-    table = log.read(member.name, archive.read(member), Issues(), names_only=True)
-    if not len(table):
-        raise MemberUnreadableError("empty_file", "it holds no record")
-    return list(table.select(names_of(table)).unique(maintain_order=True).iter_rows())
+def _read_names(
+    archive: Archive, log: LogFormat, batch: Sequence[int], told: dict[int, list[Names]],
+    troubles: dict[int, MemberUnreadableError],
+) -> None:  # fmt: skip
+    """The names of the trials in each file of a batch, or why there are none."""
+    files, numbers = [], []
+    for index in batch:
+        try:
+            files.append((archive.members[index].name, archive.read(archive.members[index])))
+            numbers.append(index)
+        except MemberUnreadableError as error:
+            troubles[index] = error
+    table = log.read_all(files, Issues(), names_only=True)
+    troubles.update((numbers[n], error) for n, error in table.broken.items())
+    found, _ = heads(table.records)
+    for n, names in dict.fromkeys(found):
+        told.setdefault(numbers[n], []).append(names)
+    for index in numbers:
+        if index not in told and index not in troubles:
+            troubles[index] = MemberUnreadableError("empty_file", "it holds no record")
+
+
+def batches(items: Sequence[Item], sizes: Sequence[int]) -> Iterator[list[Item]]:
+    """Runs of items of at most BATCH_BYTES together, or one that is larger."""
+    batch: list[Item] = []
+    total = 0
+    for item, size in zip(items, sizes, strict=True):
+        if batch and total + size > BATCH_BYTES:
+            yield batch
+            batch, total = [], 0
+        batch.append(item)
+        total += size
+    if batch:
+        yield batch
 
 
 def _trials(found: Sequence[tuple[str, Names]], notes: list[tuple[str, str, str]]) -> list[Trial]:

@@ -1,17 +1,19 @@
-"""The records of a file that an `EventFormat` describes, as a table of the same columns whatever the log."""
+"""The records of files that an `EventFormat` describes, as a table of the same columns whatever the log."""
 
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Protocol
 
+import numpy as np
 import polars as pl
 
 from analytics_kit.event_format import NAMES, EventFormat, Role
 from analytics_kit.model import Kind
 from analytics_kit.study.archive import MemberUnreadableError
-from analytics_kit.study.formats.cells import cells_of
+from analytics_kit.study.formats.cells import FIRST_LINE, odd_cells, regular_cells
+from analytics_kit.study.formats.log_format import EMPTY, RECORD, LogFormat, Names, Table, shaped
 from analytics_kit.study.issues import Issues
 from analytics_kit.study.keys import key_name
 from analytics_kit.study.rows import DELIMITERS, decode_text
@@ -25,60 +27,14 @@ TROUBLES = {
     "unknown_action": "the record is neither described as a press nor as a release",
 }
 """Why a record can't be kept: kind and message of the issue. What was typed is never quoted."""
+_OPTIONAL = ("participant", "session", "task", "factor", "release", "dx", "dy", "wheel")
+_ACTED = ("mouse_clicks", "keyboard")
+_NUMBERS = ("x", "y", "dx", "dy")
+_TIMES = ("t", "release")
 
 
-Names = tuple[str | None, ...]
-"""Participant, session, task, factor and trial, as they stand in the log."""
-
-
-class LogFormat(Protocol):
-    """What the kit asks of a format of logs; packages offer one by an entry point of the group analytics_kit.formats.
-
-    `read` gives a row per data record, in the order of the file: `line`; `problem` (null, or the kind of issue why
-    it can't be kept); `kind`; `t` in `time_unit`; for pointers `x`, `y` in px; for keys `key`, as pynput prints them,
-    and `release` (in `time_unit`) where it is known; `action` ("press", "release") where it is; `dx`, `dy` in px; and
-    `participant`, `session`, `task`, `factor`, `trial` as text. Columns that a log has not may be left out, but for
-    `line`, `problem`, `kind` and `t`. It raises MemberUnreadableError for what it can't read at all.
-    """
-
-    name: str
-
-    @property
-    def time_unit(self) -> str:
-        """ "s", "ms", "us" or "ns"."""
-        ...
-
-    @property
-    def time_origin(self) -> str:
-        """ "log" where each trial starts at 0, "trial" where its first event is to become 0."""
-        ...
-
-    def takes(self, path: str, start: str) -> bool:
-        """Whether the file of this path, which starts with this text, is a log of this format."""
-        ...
-
-    def kinds(self, path: str) -> Sequence[Kind]:
-        """The kinds of events that such a file can hold."""
-        ...
-
-    def group(self, path: str) -> str:
-        """The same text for files that may hold different kinds of one trial."""
-        ...
-
-    def names(self, path: str) -> Names | None:
-        """The names of the one trial that the file holds; None where its records tell.
-
-        Raises MemberUnreadableError for a file that is no such log by its path.
-        """
-        ...
-
-    def read(self, path: str, raw: bytes, issues: Issues, names_only: bool = False) -> pl.DataFrame:
-        """The records; with `names_only` the columns that name the trial are enough."""
-        ...
-
-
-class Described:
-    """An `EventFormat` at work, as a LogFormat."""
+class Described(LogFormat):
+    """An `EventFormat` at work."""
 
     def __init__(self, described: EventFormat) -> None:
         self.described = described
@@ -117,20 +73,62 @@ class Described:
 
     def read(self, path: str, raw: bytes, issues: Issues, names_only: bool = False) -> pl.DataFrame:
         """See LogFormat."""
-        text = decode_text(raw, path, issues)
-        if "\r\n" in text:
-            text = text.replace("\r\n", "\n")
-        first, _, body = text.partition("\n")
-        delimiter, header = self._header(first)
-        if missing := self._missing(header):
-            raise MemberUnreadableError("missing_column", f"no column {', '.join(missing)} in the header", raw)
-        columns = self.described.columns
-        wanted = [role for role in columns if role in NAMES] if names_only else list(columns)
-        places: dict[str, int] = {role: place for role in wanted if (place := self._place(role, header)) is not None}
-        found = cells_of(body, delimiter, self.described.quoted, len(header), places)
-        told = {name: value for name, value in self._of_path(path).items() if name not in places}
-        named = found.with_columns(pl.lit(value, pl.String).alias(name) for name, value in told.items())
-        return named if names_only else self._measured(named, delimiter)
+        table = self.read_all([(path, raw)], issues, names_only)
+        for error in table.broken.values():
+            raise error
+        return table.records.drop("file")
+
+    def read_all(self, files: Sequence[tuple[str, bytes]], issues: Issues, names_only: bool = False) -> Table:
+        """See LogFormat. Files with the same header are joined, for opening a parser costs more than a small file."""
+        alike: defaultdict[str, list[int]] = defaultdict(list)
+        bodies: dict[int, str] = {}
+        broken: dict[int, MemberUnreadableError] = {}
+        for number, (path, raw) in enumerate(files):
+            text = decode_text(raw, path, issues)
+            header, _, bodies[number] = (text.replace("\r\n", "\n") if "\r" in text else text).partition("\n")
+            if missing := self._missing(self._header(header)[1]):
+                message = f"no column {', '.join(missing)} in the header"
+                broken[number] = MemberUnreadableError("missing_column", message, raw)
+            else:
+                alike[header].append(number)
+        frames = [
+            frame
+            for header, numbers in alike.items()
+            for frame in self._alike(header, numbers, [bodies[n] for n in numbers], files, names_only)
+        ]
+        return Table(pl.concat([EMPTY, *frames], how="diagonal"), broken)
+
+    def _alike(
+        self, header: str, numbers: list[int], bodies: list[str], files: Sequence[tuple[str, bytes]], names_only: bool
+    ) -> list[pl.DataFrame]:
+        """The records of files with the same header: read as one, or halved until what is odd stands alone."""
+        delimiter, columns = self._header(header)
+        roles = [role for role in self.described.columns if role in NAMES or not names_only]
+        places: dict[str, int] = {r: place for r in roles if (place := self._place(r, columns)) is not None}
+        told = {n: self._of_path(files[n][0]) for n in numbers}
+        open_ended = [body[-1:] not in "\n" for body in bodies]
+        text = "".join(f"{body}\n" if more else body for body, more in zip(bodies, open_ended, strict=True))
+        shape = (delimiter, self.described.quoted, len(columns), places)
+        cells = regular_cells(text, *shape, _NUMBERS if self.described.time_unit == "datetime" else _NUMBERS + _TIMES)
+        if cells is not None:
+            counts = [body.count("\n") + more for body, more in zip(bodies, open_ended, strict=True)]
+            lines = np.concatenate([np.arange(FIRST_LINE, FIRST_LINE + count) for count in counts])
+            cells = cells.with_columns(pl.lit(None, pl.String).alias("problem"), pl.Series("line", lines))
+        elif len(bodies) > 1:
+            half = len(bodies) // 2
+            parts = ((numbers[:half], bodies[:half]), (numbers[half:], bodies[half:]))
+            return [frame for part in parts for frame in self._alike(header, *part, files, names_only)]
+        else:
+            cells = odd_cells(text, *shape)
+            counts = [len(cells)]
+        of = np.repeat(np.arange(len(numbers)), counts)
+        for name in {name for names in told.values() for name in names} - places.keys():
+            values = pl.Series(name, [told[n].get(name) for n in numbers], pl.String)
+            cells = cells.with_columns(values.gather(of))
+        cells = cells.with_columns(pl.Series("file", np.array(numbers, np.int64)[of]))
+        if names_only:
+            return [cells.select("file", *(name for name in NAMES if name in cells.columns))]
+        return [self._measured(cells)]
 
     def _fits(self, path: str) -> bool:
         return self._path is None or self._path.fullmatch(path) is not None
@@ -162,20 +160,22 @@ class Described:
             absent = [role for role in absent if role not in keys]
         return list(dict.fromkeys(columns[role][0] for role in absent if role not in _OPTIONAL))
 
-    def _measured(self, table: pl.DataFrame, delimiter: str) -> pl.DataFrame:
-        described, here = self.described, {*table.columns}
-        told = pl.lit(described.kind, pl.String) if described.kind else _meaning("kind", described.kinds)
+    def _measured(self, cells: pl.DataFrame) -> pl.DataFrame:
+        """The records, in their types, with what keeps them from being kept."""
+        described, here = self.described, cells.schema
+        kind = RECORD["kind"]
+        told = pl.lit(described.kind, kind) if described.kind else _meaning("kind", described.kinds, kind)
         columns = [told.alias("kind")]
-        moment = _moment if described.time_unit == "datetime" else _number
-        columns += [moment(role, delimiter) for role in ("t", "release") if role in here]
-        columns += [_number(role, delimiter) for role in ("x", "y", "dx", "dy") if role in here]
+        dates = _TIMES if described.time_unit == "datetime" else ()
+        columns += [_moment(role) for role in dates if role in here]
+        columns += [_number(role, here[role]) for role in (*_NUMBERS, *_TIMES) if role in here and role not in dates]
         if "action" in here:
-            columns.append(_meaning("action", described.actions))
+            columns.append(_meaning("action", described.actions, RECORD["action"]))
         if "wheel" in here:
-            turned = {value: float(way) for value, way in described.wheel.items()}
-            columns.append(pl.col("wheel").replace_strict(turned, default=0.0, return_dtype=pl.Float64).alias("dy"))
-        table = table.with_columns(columns)
-        if here & {"key", "key_code"}:
+            ways = {value: float(way) for value, way in described.wheel.items()}
+            columns.append(pl.col("wheel").replace_strict(ways, default=0.0, return_dtype=pl.Float64).alias("dy"))
+        table = cells.with_columns(columns)
+        if "key" in here or "key_code" in here:
             table = _with_keys(table)
         bad = pl.col("t").is_null()
         if "x" in here:
@@ -187,27 +187,22 @@ class Described:
             pl.when(bad).then(pl.lit("not_a_number")),
             pl.when(odd).then(pl.lit("unknown_action")),
         ]
-        return table.with_columns(pl.coalesce(problems).alias("problem"))
+        return shaped(table.with_columns(pl.coalesce(problems).alias("problem")))
 
 
-_OPTIONAL = ("participant", "session", "task", "factor", "release", "dx", "dy", "wheel")
-_ACTED = ("mouse_clicks", "keyboard")
+def _meaning(column: str, values: Mapping[str, str], kind: pl.DataType | type[pl.DataType]) -> pl.Expr:
+    return pl.col(column).str.strip_chars().replace_strict(values, default=None, return_dtype=kind).alias(column)
 
 
-def _meaning(column: str, values: Mapping[str, str]) -> pl.Expr:
-    return pl.col(column).str.strip_chars().replace_strict(values, default=None, return_dtype=pl.String)
-
-
-def _number(column: str, delimiter: str) -> pl.Expr:
-    """The finite number that a cell holds; null where it holds none."""
-    text = pl.col(column).str.strip_chars()
-    if delimiter != ",":
-        text = text.str.replace(",", ".", literal=True)
-    number = text.cast(pl.Float64, strict=False)
+def _number(column: str, kind: pl.DataType) -> pl.Expr:
+    """The finite number that a cell holds; null where it holds none. A decimal comma is one."""
+    number = pl.col(column)
+    if kind == pl.String:
+        number = number.str.strip_chars().str.replace(",", ".", literal=True).cast(pl.Float64, strict=False)
     return pl.when(number.is_finite()).then(number).alias(column)
 
 
-def _moment(column: str, delimiter: str) -> pl.Expr:
+def _moment(column: str) -> pl.Expr:
     """Microseconds since 1970 of a date with a time."""
     text = pl.col(column).str.strip_chars().str.replace("T", " ", literal=True).str.replace("Z$", "")
     return text.str.to_datetime("%Y-%m-%d %H:%M:%S%.f", time_unit="us", strict=False).dt.epoch("us").cast(pl.Float64)

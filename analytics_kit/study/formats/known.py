@@ -13,8 +13,9 @@ from analytics_kit.options import PLUG_INS, Options, format_names
 from analytics_kit.study.archive import Archive, Member
 from analytics_kit.study.formats import fulcrum
 from analytics_kit.study.formats.arranging import start_of
-from analytics_kit.study.formats.described import Described, LogFormat
+from analytics_kit.study.formats.described import Described
 from analytics_kit.study.formats.layout import apart
+from analytics_kit.study.formats.log_format import LogFormat
 
 NATIVE = "fulcrum"
 LOOKED_AT = 40

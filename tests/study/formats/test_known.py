@@ -180,38 +180,43 @@ def test_no_format_at_all(process):
     assert "EventFormat" in caught.value.hint
 
 
-PLUG_IN = '''
+PLUG_IN = """
 import polars as pl
 
 from analytics_kit import EventFormat
-from analytics_kit.study.formats.described import Described
+from analytics_kit.study.formats.log_format import LogFormat
 
 LINES = EventFormat(name="lines", columns={"t": "when", "x": "across", "y": "down"}, kind="mouse_movement")
 
 
-class Reversed(Described):
-    """Files that are written backwards."""
-
-    def __init__(self):
-        super().__init__(LINES)
-        self.name = "reversed"
+class Pairs(LogFormat):
+    "A place in every 10 ms, without times or a header."
+    name = "pairs"
+    time_unit = "ms"
 
     def takes(self, path, start):
-        return path.endswith(".back")
+        return path.endswith(".pairs")
+
+    def kinds(self, path):
+        return ["mouse_movement"]
 
     def read(self, path, raw, issues, names_only=False):
-        return super().read(path, raw[::-1], issues, names_only)
-'''
+        places = [line.split() for line in raw.decode().splitlines()]
+        return pl.DataFrame({
+            "line": range(1, len(places) + 1), "t": [10 * n for n in range(len(places))],
+            "x": [float(x) for x, _ in places], "y": [float(y) for _, y in places],
+        }).with_columns(pl.lit("mouse_movement").alias("kind"), pl.lit(None).alias("problem"))
+"""
 USE = """
 import sys
 import analytics_kit as ak
-for source, format in (("lines.zip", "auto"), ("lines.zip", "lines"), ("back.zip", "auto"), ("back.zip", "reversed")):
+for source, format in (("lines.zip", "auto"), ("lines.zip", "lines"), ("pairs.zip", "auto"), ("pairs.zip", "pairs")):
     result = ak.process(source, format=format)
     events = result.events("mouse_movement", columns=["t_s", "x_px", "y_px"])
     auto = result.provenance["format_chosen"] if format == "auto" else auto
     print(result.provenance["format"], events.values.tolist(), len(result.issues))
 try:
-    ak.process("back.zip", format="revered")
+    ak.process("pairs.zip", format="pears")
 except ak.SettingsError as error:
     print(error.message)
 try:
@@ -231,15 +236,14 @@ def test_a_package_brings_formats(tmp_path, studies):
         archive.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         archive.writestr(
             f"{about}/entry_points.txt",
-            "[analytics_kit.formats]\nlines = other_logs:LINES\nreversed = other_logs:Reversed\n"
-            "broken = other_logs:gone\n",
+            "[analytics_kit.formats]\nlines = other_logs:LINES\npairs = other_logs:Pairs\nbroken = other_logs:gone\n",
         )
         archive.writestr(f"{about}/RECORD", "")
     there = tmp_path / "site"
     install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", str(there)]
     subprocess.run([*install, str(wheel)], check=True, capture_output=True)
     studies.zip({"a.csv": "when,across,down\n0,1,2\n"}, "lines.zip")
-    studies.zip({"a.back": "when,across,down\n0,1,2\n"[::-1]}, "back.zip")
+    studies.zip({"a.pairs": "1 2\n3 4\n"}, "pairs.zip")
     run = subprocess.run(
         [sys.executable, "-c", USE], cwd=studies.root, capture_output=True, text=True,
         env={"PYTHONPATH": str(there), "ANALYTICS_KIT_HOME": str(tmp_path / "home"), "PATH": ""},
@@ -250,10 +254,10 @@ def test_a_package_brings_formats(tmp_path, studies):
     assert run.stdout.splitlines() == [
         "lines [[0.0, 1.0, 2.0]] 0",
         "lines [[0.0, 1.0, 2.0]] 0",
-        "reversed [[0.0, 1.0, 2.0]] 0",
-        "reversed [[0.0, 1.0, 2.0]] 0",
-        "Option 'format' can't be 'revered': there is no such format. Did you mean 'reversed'? Known: auto, fulcrum, "
-        "balabit, keystrokes, mousetracking, broken, lines, reversed.",
+        "pairs [[0.0, 1.0, 2.0], [0.01, 3.0, 4.0]] 0",
+        "pairs [[0.0, 1.0, 2.0], [0.01, 3.0, 4.0]] 0",
+        "Option 'format' can't be 'pears': there is no such format. Did you mean 'pairs'? Known: auto, fulcrum, "
+        "balabit, keystrokes, mousetracking, broken, lines, pairs.",
         f"{broken}.",
         f"by names and headers of files: 1 of the 1 looked at; {broken}.",
     ]

@@ -1,0 +1,93 @@
+"""What does the kit ask of a format of logs that is not the platform's own?"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import polars as pl
+
+from analytics_kit.event_format import NAMES
+from analytics_kit.model import KINDS, Kind
+from analytics_kit.study.archive import MemberUnreadableError
+from analytics_kit.study.issues import Issues
+
+Names = tuple[str | None, ...]
+"""Participant, session, task, factor and trial, as they stand in the log."""
+RECORD: dict[str, pl.DataType | type[pl.DataType]] = {
+    "line": pl.Int64, "problem": pl.String, "kind": pl.Enum(KINDS), "t": pl.Float64, "x": pl.Float64, "y": pl.Float64,
+    "dx": pl.Float64, "dy": pl.Float64, "key": pl.String, "action": pl.Enum(["press", "release"]),
+    "release": pl.Float64,
+}  # fmt: skip
+"""The columns that are read of a record, besides the names; a log that has no such thing leaves a column out."""
+
+
+class Table(NamedTuple):
+    """The records of several files: `file` is the place among them, `broken` says why some could not be read."""
+
+    records: pl.DataFrame
+    broken: Mapping[int, MemberUnreadableError]
+
+
+class LogFormat(ABC):
+    """A format of logs. Packages offer one by an entry point of the group `analytics_kit.formats`.
+
+    What an entry point names is an EventFormat, or a class such as this one without arguments.
+    """
+
+    name: str
+    time_unit: str = "s"
+    """Of `t` and `release`: "s", "ms", "us" or "ns"."""
+    time_origin: str = "log"
+    """"log" where each trial starts at 0, "trial" where its first event is to become 0."""
+
+    @abstractmethod
+    def takes(self, path: str, start: str) -> bool:
+        """Whether the file of this path, which starts with this text, is a log of this format."""
+
+    @abstractmethod
+    def kinds(self, path: str) -> Sequence[Kind]:
+        """The kinds of events that such a file can hold."""
+
+    @abstractmethod
+    def read(self, path: str, raw: bytes, issues: Issues, names_only: bool = False) -> pl.DataFrame:
+        """A row per data record, in the order of the file.
+
+        `line`; `problem` (null, or the kind of issue why it can't be kept); `kind`; `t` in `time_unit`; for pointers
+        `x`, `y` in px; for keys `key`, as pynput prints them, and `release` (in `time_unit`) where it is known;
+        `action` ("press", "release") where it is; `dx`, `dy` in px; and `participant`, `session`, `task`, `factor`,
+        `trial` as text. With `names_only` these five are enough. Raises MemberUnreadableError for what it can't read.
+        """
+
+    def names(self, path: str) -> Names | None:
+        """The names of the one trial that the file holds; None where its records tell.
+
+        Raises MemberUnreadableError for a file that is no such log by its path.
+        """
+        return None
+
+    def group(self, path: str) -> str:
+        """The same text for files that may hold different kinds of one trial."""
+        return path
+
+    def read_all(self, files: Sequence[tuple[str, bytes]], issues: Issues, names_only: bool = False) -> Table:
+        """`read` of many files, pairs of path and bytes."""
+        frames, broken = [], {}
+        for number, (path, raw) in enumerate(files):
+            try:
+                read = self.read(path, raw, issues, names_only)
+            except MemberUnreadableError as error:
+                broken[number] = error
+            else:
+                frames.append(shaped(read).with_columns(pl.lit(number, pl.Int64).alias("file")))
+        return Table(pl.concat([EMPTY, *frames], how="diagonal"), broken)
+
+
+_COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {"file": pl.Int64, **RECORD, **dict.fromkeys(NAMES, pl.String)}
+EMPTY = pl.DataFrame(schema=_COLUMNS)
+
+
+def shaped(table: pl.DataFrame) -> pl.DataFrame:
+    """The columns that are known, each in its type."""
+    return table.select(pl.col(name).cast(kind) for name, kind in _COLUMNS.items() if name in table.columns)
