@@ -1,9 +1,9 @@
 """What do the logger's 10 px rule and its 10 ms clock do to each metric of movement?
 
-The same movement is logged three ways: every report of the mouse at 10 µs; every report by the 10 ms clock; and as the
-platform does, a row only more than 10 px from the row before. It comes from the sample's model of the hand, which is
-asked for its reports before they are thinned, and, where they are here, from Balabit's logs of real hands, whose rows
-come every 0.11 s: they show what the 10 px rule does, not the clock.
+The same movement is logged three ways: every report of the mouse at 10 µs; every report by the 10 ms clock; and as
+the platform does, a row only more than 10 px from the row before. It comes from the sample's model of the hand, which
+is asked for its reports before they are thinned, and, where they are here, from Balabit's logs of real hands, whose
+rows come every 0.11 s: they show what the 10 px rule does, not the clock.
 """
 
 from __future__ import annotations
@@ -117,17 +117,15 @@ def compared(values: pd.Series, truth: pd.Series) -> tuple[float, float, float, 
 
 
 def percent(share: float) -> str:
-    """`−0.8 %`; 0 without a sign, and how many times where it is more than that."""
-    if np.isnan(share):
-        return "–"
+    """`-0.8 %`; what rounds to 0 has no sign."""
     digits = 1 if abs(share) < 0.0995 else 0
-    text = f"{100 * share:+.{digits}f} %".replace("-", "−")
-    return text.replace("+", "").replace("−", "") if float(f"{100 * share:.{digits}f}") == 0 else text
+    text = f"{100 * share:+.{digits}f} %"
+    return "" if np.isnan(share) else text[1:] if text[1:] == "0.0 %" else text
 
 
 def correlation(r: float) -> str:
     """`.997`; 1 for what rounds to it."""
-    return "–" if np.isnan(r) else f"{r:.3f}".replace("0.", ".", 1).replace("1.000", "1")
+    return "" if np.isnan(r) else f"{r:.3f}".replace("0.", ".", 1).replace("1.000", "1")
 
 
 def lines(head: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
@@ -149,15 +147,15 @@ def differences(logged: pd.DataFrame, whole: pd.DataFrame, fine: pd.DataFrame | 
 
 
 def resampling(logged: ak.StudyResult, whole: pd.DataFrame) -> Iterator[list[str]]:
-    """Averages over samples from the rows as they are, and resampled, against those of all reports resampled."""
+    """Sizes of averages over samples, from the rows as they are and resampled, against all reports resampled."""
     as_they_are = ak.mousetrap_measures(logged.events("mouse_movement")).set_index(TRIAL)
     for name, measure in RESAMPLED.items():
-        rows = compared(as_they_are[measure], whole[name])
-        ours = compared(logged.trials.set_index(TRIAL)[name], whole[name])
+        rows = compared(as_they_are[measure].abs(), whole[name].abs())
+        ours = compared(logged.trials.set_index(TRIAL)[name].abs(), whole[name].abs())
         yield [f"`{name}`", percent(rows[0]), correlation(rows[3]), percent(ours[0]), correlation(ours[3])]
 
 
-def kept(counts: Mapping[str, ak.StudyResult]) -> str:
+def row_counts(counts: Mapping[str, ak.StudyResult]) -> str:
     """How many movement rows each way of logging gives."""
     return ", ".join(f"{name} {result.summary['events']['mouse_movement']:,}" for name, result in counts.items())
 
@@ -172,12 +170,12 @@ def of_hands(folder: Path) -> Iterator[str]:
         "as logged": processed(folder / "logged.zip", thinned(by_clock)),
     }
     fine, whole, logged = (result.trials.set_index(TRIAL) for result in results.values())
-    yield f"The sample's model of the hand: {len(whole):,} trials; movement rows: {kept(results)}"
+    yield f"The sample's model of the hand: {len(whole):,} trials; movement rows: {row_counts(results)}"
     yield ""
     head = ("metric", "10 px rule", "middle half", "r", "10 ms clock", "r", "trials")
     yield from lines(head, differences(logged, whole, fine))
     yield ""
-    yield from lines(("metric", "rows as they are", "r", "resampled", "r"), resampling(results["as logged"], whole))
+    yield from lines(("its size", "rows as they are", "r", "resampled", "r"), resampling(results["as logged"], whole))
 
 
 def of_balabit(folder: Path) -> Iterator[str]:
@@ -191,7 +189,7 @@ def of_balabit(folder: Path) -> Iterator[str]:
         "as logged": processed(folder / "balabit.zip", thinned(trials), idle_gap_s=0.3),
     }
     whole, logged = (result.trials.set_index(TRIAL) for result in results.values())
-    yield f"Balabit, idle_gap_s=0.3: {len(whole):,} minutes of {WINDOW_S} s; movement rows: {kept(results)}"
+    yield f"Balabit, idle_gap_s=0.3: {len(whole):,} minutes of {WINDOW_S} s; movement rows: {row_counts(results)}"
     yield ""
     yield from lines(("metric", "10 px rule", "middle half", "r", "minutes"), differences(logged, whole, None))
 
