@@ -28,6 +28,7 @@ TRIAL = ["participant", "task", "factor", "trial"]
 PARTICIPANTS, TRIALS = 40, 3
 PER_S = 100_000
 WINDOW_S, LEAST_ROWS = 60, 50
+FAR_PX = 100
 RESAMPLED = {"average_deviation_px": "AD", "x_flips": "xpos_flips", "y_flips": "ypos_flips"}
 Rows = pd.DataFrame
 """t_s, x, y of a trial."""
@@ -147,12 +148,24 @@ def differences(logged: pd.DataFrame, whole: pd.DataFrame, fine: pd.DataFrame | 
 
 
 def resampling(logged: ak.StudyResult, whole: pd.DataFrame) -> Iterator[list[str]]:
-    """Sizes of averages over samples, from the rows as they are and resampled, against all reports resampled."""
+    """Averages over samples, from the rows as they are and resampled, against those of all reports resampled.
+
+    Of trials that end away from where they began: else a few pixels turn the line that the path is held against.
+    """
     as_they_are = ak.mousetrap_measures(logged.events("mouse_movement")).set_index(TRIAL)
+    trials = logged.trials.set_index(TRIAL)
+    far = whole["displacement_px"] > FAR_PX
     for name, measure in RESAMPLED.items():
-        rows = compared(as_they_are[measure].abs(), whole[name].abs())
-        ours = compared(logged.trials.set_index(TRIAL)[name].abs(), whole[name].abs())
-        yield [f"`{name}`", percent(rows[0]), correlation(rows[3]), percent(ours[0]), correlation(ours[3])]
+        truth = whole[name][far]
+        rows, ours = compared(as_they_are[measure][far], truth), compared(trials[name][far], truth)
+        yield [
+            f"`{name}`",
+            percent(rows[0]),
+            correlation(rows[3]),
+            percent(ours[0]),
+            correlation(ours[3]),
+            f"{ours[4]}",
+        ]
 
 
 def row_counts(counts: Mapping[str, ak.StudyResult]) -> str:
@@ -175,7 +188,8 @@ def of_hands(folder: Path) -> Iterator[str]:
     head = ("metric", "10 px rule", "middle half", "r", "10 ms clock", "r", "trials")
     yield from lines(head, differences(logged, whole, fine))
     yield ""
-    yield from lines(("its size", "rows as they are", "r", "resampled", "r"), resampling(results["as logged"], whole))
+    head = ("metric", "rows as they are", "r", "resampled", "r", f"trials of more than {FAR_PX} px")
+    yield from lines(head, resampling(results["as logged"], whole))
 
 
 def of_balabit(folder: Path) -> Iterator[str]:
