@@ -6,22 +6,28 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 from canvas import BLUE, GREEN, HEIGHT, INK, PALE, RED, Canvas, Point
-from example import CLICKS, MOVES
+from example import CLICKS
+from geometry import (
+    AIMED,
+    AXIS,
+    OPTIONS,
+    PATH,
+    SPEEDS,
+    START,
+    STEPS,
+    TARGET,
+    XY,
+    T,
+    along_axis,
+    beside_axis,
+    deviations,
+    foot,
+    resampled,
+)  # fmt: skip
 
-from analytics_kit.options import Options
 from analytics_kit.study.metrics import entropy
 
 Values = Mapping[str, float]
-T = [t for t, _, _ in MOVES]
-PATH: list[Point] = [(x, y) for _, x, y in MOVES]
-XY = np.array(PATH, float)
-STEPS = np.diff(XY, axis=0)
-LENGTHS = np.hypot(*STEPS.T)
-SPEEDS = LENGTHS / np.diff(T)
-PRESSES = CLICKS[::2]
-START, TARGET = ((float(x), float(y)) for _, x, y in PRESSES[:2])
-AIMED = [(x, y) for t, x, y in MOVES if PRESSES[0][0] < t < PRESSES[1][0]]
-OPTIONS = Options()
 DASH = "5 4"
 
 
@@ -45,22 +51,23 @@ def rest(canvas: Canvas, values: Values) -> None:
             canvas.line(PATH[i : i + 2], RED, 4)
             canvas.area([(at[i], 243), (at[i + 1], 243), (at[i + 1], 257), (at[i], 257)], RED, 0.3)
             middle = XY[i : i + 2].mean(axis=0)
-            canvas.text((middle[0] + 8, middle[1] - 6), f"{gap:.1f} s", RED)
+            canvas.text((middle[0] + 8, middle[1] + (-6 if i < 5 else 20)), f"{gap:.1f} s", RED)
     for x in at:
         canvas.line([(x, 243), (x, 257)], INK)
     canvas.text((14, 24), f"initiation {values['initiation_time_s']:g} s, then moving "
-                f"{values['movement_time_s']:.2f} s and idle {values['idle_time_s']:.1f} s")  # fmt: skip
+                f"{values['movement_time_s']:.2f} s, idle {values['idle_time_s']:.1f} s in "
+                f"{values['hover_count']:.0f} hovers")  # fmt: skip
 
 
 def box(canvas: Canvas, values: Values) -> None:
     """The box around all points."""
     left, right, top, bottom = (values[f"{name}_px"] for name in ("x_min", "x_max", "y_min", "y_max"))
     canvas.area([(left, top), (right, top), (right, bottom), (left, bottom)], BLUE, 0.12, edge=True)
-    _trial(canvas)
-    canvas.text((left - 4, 150), f"{left:.0f}", BLUE, "end")
-    canvas.text((right + 4, 150), f"{right:.0f}", BLUE)
-    canvas.text((200, top - 7), f"{top:.0f}", BLUE, "middle")
-    canvas.text((200, bottom + 16), f"{bottom:.0f}", BLUE, "middle")
+    _trial(canvas, named=False)
+    canvas.text((left + 6, 150), f"x {left:.0f}", BLUE)
+    canvas.text((right - 6, 150), f"x {right:.0f}", BLUE, "end")
+    canvas.text((200, top - 7), f"y {top:.0f}", BLUE, "middle")
+    canvas.text((200, bottom + 16), f"y {bottom:.0f}", BLUE, "middle")
     canvas.text((60, 104), f"{values['bounding_area_px2']:,.0f} px²", BLUE)
 
 
@@ -83,7 +90,7 @@ def acceleration(canvas: Canvas, values: Values) -> None:
     for name, row, colour in (("max", changes.argmax(), GREEN), ("min", changes.argmin(), RED)):
         t, value = T[row + 1], values[f"acceleration_{name}_px_s2"]
         canvas.arrow((at(t), high(SPEEDS[row])), (at(t), high(SPEEDS[row + 1])), colour, 3)
-        place = (at(0.42), high(SPEEDS[row + 1]) + (4 if name == "max" else -30))
+        place = (at(0.36), high(SPEEDS[row + (name == "max")]) + 4)
         canvas.text(place, f"{value:+,.0f} px/s² at {t:g} s", colour)
 
 
@@ -102,9 +109,9 @@ def deviation(canvas: Canvas, values: Values) -> None:
     """The largest deviations from the straight line."""
     _straight(canvas)
     _trial(canvas)
-    strayed = _deviations(XY)
+    strayed = deviations(XY)
     for place, name, colour in ((strayed.argmax(), "above", BLUE), (strayed.argmin(), "below", RED)):
-        canvas.line([PATH[place], _foot(XY[place])], colour, 3)
+        canvas.line([PATH[place], foot(XY[place])], colour, 3)
         value = values[f"maximum_deviation_{name}_px"]
         canvas.text((XY[place, 0] + (8 if name == "above" else -8), XY[place, 1] + (60 if name == "above" else 12)),
                     f"{name} {value:.0f} px", colour, "start" if name == "above" else "end")  # fmt: skip
@@ -116,9 +123,9 @@ def average(canvas: Canvas, values: Values) -> None:
     """The deviation of each point of the resampled path."""
     _straight(canvas)
     _trial(canvas, PALE, 1.5)
-    points = _resampled()
+    points = resampled()
     for point in points:
-        canvas.line([(point[0], point[1]), _foot(point)], BLUE, 1)
+        canvas.line([(point[0], point[1]), foot(point)], BLUE, 1)
     canvas.dots([(x, y) for x, y in points], BLUE, 2)
     canvas.text((14, 24), f"mean of {len(points)} points {values['average_deviation_px']:.1f} px", BLUE)
     canvas.text((14, 40), f"every {OPTIONS.resample_s:g} s; most are where the pointer rested")
@@ -126,7 +133,7 @@ def average(canvas: Canvas, values: Values) -> None:
 
 def area(canvas: Canvas, values: Values) -> None:
     """The area between path and line, apart for each side."""
-    strayed = _deviations(XY)
+    strayed = deviations(XY)
     shape: list[Point] = [PATH[0]]
     for i in range(1, len(PATH)):
         before, now = strayed[i - 1], strayed[i]
@@ -139,8 +146,6 @@ def area(canvas: Canvas, values: Values) -> None:
     canvas.area(shape, BLUE if strayed[-2] > 0 else RED, 0.3)
     _straight(canvas)
     _trial(canvas)
-    canvas.text((180, 150), "+", BLUE)
-    canvas.text((316, 212), "-", RED)
     canvas.text((14, 24), f"blue less red {values['area_under_curve_px2']:,.0f} px²")
 
 
@@ -151,8 +156,8 @@ def turning(canvas: Canvas, values: Values) -> None:
         before, after = (np.arctan2(step[1], step[0]) for step in (STEPS[i - 1], STEPS[i]))
         turn = (after - before + np.pi) % (2 * np.pi) - np.pi
         angles = before + np.linspace(0, turn, 12)
-        arc = [(XY[i, 0] + 13 * np.cos(a), XY[i, 1] + 13 * np.sin(a)) for a in angles]
-        ahead = (XY[i, 0] + 20 * np.cos(before), XY[i, 1] + 20 * np.sin(before))
+        arc = [(XY[i, 0] + 18 * np.cos(a), XY[i, 1] + 18 * np.sin(a)) for a in angles]
+        ahead = (XY[i, 0] + 26 * np.cos(before), XY[i, 1] + 26 * np.sin(before))
         canvas.line([PATH[i], ahead], PALE, 1, "3 3")
         canvas.area([PATH[i], *arc], RED, 0.45)
     canvas.text((14, 24), f"mean angle {values['turning_angle_mean_rad']:.2f} rad", RED)
@@ -176,7 +181,7 @@ def sectors(canvas: Canvas, values: Values) -> None:
 def axis(canvas: Canvas, values: Values) -> None:
     """The task axis of the first segment: where the path crosses it, and turns across and along it."""
     _aimed(canvas)
-    along, across = _along_axis(np.array(AIMED))
+    along, across = along_axis(np.array(AIMED))
     for i in range(1, len(AIMED)):
         if across[i - 1] * across[i] < 0:
             share = across[i - 1] / (across[i - 1] - across[i])
@@ -198,14 +203,13 @@ def axis(canvas: Canvas, values: Values) -> None:
 def offset(canvas: Canvas, values: Values) -> None:
     """Distances to the task axis, their mean and spread."""
     mean, spread = values["movement_offset_px"], values["movement_variability_px"]
-    canvas.area([*_beside_axis(mean - spread), *reversed(_beside_axis(mean + spread))], GREEN, 0.12)
-    canvas.line(_beside_axis(mean), GREEN, 2, DASH)
+    canvas.area([*beside_axis(mean - spread), *reversed(beside_axis(mean + spread))], GREEN, 0.12)
+    canvas.line(beside_axis(mean), GREEN, 2, DASH)
     _aimed(canvas)
-    along, _ = _along_axis(np.array(AIMED))
-    unit = (np.array(TARGET) - START) / np.hypot(*(np.array(TARGET) - START))
+    along, _ = along_axis(np.array(AIMED))
     for point, far in zip(AIMED, along, strict=True):
-        foot = np.array(START) + far * unit
-        canvas.line([point, (foot[0], foot[1])], BLUE, 2)
+        x, y = np.array(START) + far * AXIS
+        canvas.line([point, (x, y)], BLUE, 2)
     canvas.text((14, 24), f"offset: mean of the distances {mean:.0f} px, left of the axis", GREEN)
     canvas.text((14, 40), f"variability: their standard deviation {spread:.0f} px", GREEN)
     canvas.text((14, 56), f"error: mean of their sizes {values['movement_error_px']:.0f} px", BLUE)
@@ -222,10 +226,10 @@ def ways(canvas: Canvas, values: Values) -> None:
 
 def presses(canvas: Canvas, values: Values) -> None:
     """The presses at the target, three times as large, with the distances that matter."""
-    (x0, y0), scale = TARGET, 3.0
+    (x0, y0), scale = TARGET, 2.0
 
     def zoomed(x: float, y: float) -> Point:
-        return 190 + scale * (x - x0), 150 + scale * (y - y0)
+        return 140 + scale * (x - x0), 150 + scale * (y - y0)
 
     near, far = OPTIONS.double_click_px, OPTIONS.rage_click_px
     canvas.area(
@@ -234,11 +238,10 @@ def presses(canvas: Canvas, values: Values) -> None:
     canvas.dots([zoomed(x0, y0)], BLUE, scale * near, hollow=True)
     canvas.arrow(zoomed(*CLICKS[-2][1:]), zoomed(*CLICKS[-1][1:]), GREEN)
     canvas.dots([zoomed(x0, y0)], INK, 4)
-    canvas.text((14, 24), f"three presses at one place; {scale:g} times as large")
+    canvas.text((14, 24), "three presses at one place; twice as large")
     canvas.text((14, 52), f"{values['double_click_count']:.0f} double click: up to {near:g} px apart", BLUE)
     canvas.text((14, 254), f"{values['rage_click_count']:.0f} rage click: |dx| + |dy| below {far:g} px", RED)
-    canvas.text((350, 120), f"{values['drag_count']:.0f} drag:", GREEN)
-    canvas.text((350, 136), f"over {OPTIONS.drag_px:g} px", GREEN)
+    canvas.text((270, 118), f"{values['drag_count']:.0f} drag: over {OPTIONS.drag_px:g} px", GREEN)
 
 
 def complexity(canvas: Canvas, values: Values) -> None:
@@ -288,40 +291,17 @@ def drawn(name: str, values: Values) -> str:
     return canvas.svg()
 
 
-def _trial(canvas: Canvas, colour: str = INK, width: float = 1.5) -> None:
+def _trial(canvas: Canvas, colour: str = INK, width: float = 1.5, named: bool = True) -> None:
     canvas.line(PATH, colour, width)
     canvas.dots(PATH, INK)
+    if not named:
+        return
     canvas.text((PATH[0][0], PATH[0][1] + 18), "first", INK, "middle")
-    canvas.text((PATH[-1][0] + 7, PATH[-1][1] - 6), "last", INK)
+    canvas.text((PATH[-1][0], PATH[-1][1] - 10), "last", INK, "middle")
 
 
 def _straight(canvas: Canvas) -> None:
     canvas.line([PATH[0], PATH[-1]], INK, 1.5, DASH)
-
-
-def _deviations(points: np.ndarray) -> np.ndarray:
-    across, down = XY[-1] - XY[0]
-    sign = -1 if (across < 0) != (down < 0) else 1
-    away = points - XY[0]
-    return np.asarray(sign * (across * away[:, 1] - down * away[:, 0]) / np.hypot(across, down))
-
-
-def _foot(point: np.ndarray) -> Point:
-    line = XY[-1] - XY[0]
-    x, y = XY[0] + (point - XY[0]) @ line / (line @ line) * line
-    return float(x), float(y)
-
-
-def _resampled() -> np.ndarray:
-    times, places = [0.0], [XY[0]]
-    for i, t in enumerate(T):
-        if i and t - T[i - 1] > OPTIONS.idle_gap_s:
-            times.append(t - OPTIONS.idle_gap_s / 2)
-            places.append(XY[i - 1])
-        times.append(t)
-        places.append(XY[i])
-    at = np.arange(round(T[-1] / OPTIONS.resample_s) + 1) * OPTIONS.resample_s
-    return np.column_stack([np.interp(at, times, np.array(places)[:, k]) for k in (0, 1)])
 
 
 def _speeds(canvas: Canvas) -> tuple[Callable[[float], float], Callable[[float], float]]:
@@ -352,15 +332,3 @@ def _presses(canvas: Canvas) -> None:
         canvas.line([(x - 5, y - 5), (x + 5, y + 5)], INK, 2)
         canvas.line([(x - 5, y + 5), (x + 5, y - 5)], INK, 2)
         canvas.text((x + (0 if name == "press 1" else 14), y + (20 if name == "press 1" else 4)), name)
-
-
-def _along_axis(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    unit = (np.array(TARGET) - START) / np.hypot(*(np.array(TARGET) - START))
-    away = points - np.array(START)
-    return away @ unit, unit[0] * away[:, 1] - unit[1] * away[:, 0]
-
-
-def _beside_axis(far: float) -> list[Point]:
-    unit = (np.array(TARGET) - START) / np.hypot(*(np.array(TARGET) - START))
-    aside = far * np.array([-unit[1], unit[0]])
-    return [(float(x), float(y)) for x, y in (np.array(START) + aside, np.array(TARGET) + aside)]
