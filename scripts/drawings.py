@@ -45,15 +45,15 @@ def rest(canvas: Canvas, values: Values) -> None:
     """Gaps along the path and along time."""
     _trial(canvas, PALE, 2)
     at = [24 + 225 * t for t in T]
-    canvas.line([(24, 250), (at[-1] + 10, 250)], INK, 1)
+    canvas.line([(24, 258), (at[-1] + 10, 258)], INK, 1)
     for i, gap in enumerate(np.diff(T)):
         if gap > OPTIONS.idle_gap_s:
             canvas.line(PATH[i : i + 2], RED, 4)
-            canvas.area([(at[i], 243), (at[i + 1], 243), (at[i + 1], 257), (at[i], 257)], RED, 0.3)
+            canvas.area([(at[i], 251), (at[i + 1], 251), (at[i + 1], 265), (at[i], 265)], RED, 0.3)
             middle = XY[i : i + 2].mean(axis=0)
             canvas.text((middle[0] + 8, middle[1] + (-6 if i < 5 else 20)), f"{gap:.1f} s", RED)
     for x in at:
-        canvas.line([(x, 243), (x, 257)], INK)
+        canvas.line([(x, 251), (x, 265)], INK)
     canvas.text((14, 24), f"initiation {values['initiation_time_s']:g} s, then moving "
                 f"{values['movement_time_s']:.2f} s, idle {values['idle_time_s']:.1f} s in "
                 f"{values['hover_count']:.0f} hovers")  # fmt: skip
@@ -248,7 +248,7 @@ def complexity(canvas: Canvas, values: Values) -> None:
     """The hundred steps of x, and the tolerance within which two are alike."""
     moved = np.empty(entropy.STEPS)
     entropy.steps(np.array(T), XY[:, 0].copy(), moved)
-    tolerance, base, scale = entropy.TOLERANCE * float(np.std(moved, ddof=1)), 205.0, 6.0
+    tolerance, base, scale = entropy.TOLERANCE * float(np.std(moved, ddof=1)), 190.0, 5.0
     for k, step in enumerate(moved):
         x = 12 + 4 * k
         canvas.area([(x, base), (x + 3, base), (x + 3, base - scale * step), (x, base - scale * step)], BLUE, 0.8)
@@ -328,7 +328,7 @@ def _aimed(canvas: Canvas) -> None:
 
 
 def _presses(canvas: Canvas) -> None:
-    for (x, y), name in ((START, "press 1"), (TARGET, "press 2")):
+    for (x, y), name, aside, anchor in ((START, "press 1", (0, 20), "start"), (TARGET, "press 2", (-10, -8), "end")):
         canvas.line([(x - 5, y - 5), (x + 5, y + 5)], INK, 2)
         canvas.line([(x - 5, y + 5), (x + 5, y - 5)], INK, 2)
-        canvas.text((x + (0 if name == "press 1" else 14), y + (20 if name == "press 1" else 4)), name)
+        canvas.text((x + aside[0], y + aside[1]), name, INK, anchor)

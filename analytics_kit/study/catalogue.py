@@ -59,7 +59,7 @@ _FLIPS, _DOUBLE, _RAGE = (
 )
 _SCROLL, _PAUSE = ("scroll_gap_s",), ("typing_pause_s",)
 _SEGMENTS = "over click-to-click segments with the line between the clicks as axis"
-_BETWEEN = "mean over click-to-click segments; distance to the line between the clicks, positive on the right"
+_DISTANCE = "of the distance to the line between the clicks, positive on the right; mean over click-to-click segments"
 _EMPTY, _STILL, _FEW = "NA without rows", "NA without rows; 0 for one", "NA below 2 rows"
 _BELOW_3, _NO_EVENT = "NA below 3 rows", "NA without events"
 _NO_AXIS = "NA without two presses in a row at different places"
@@ -122,9 +122,9 @@ FAMILIES: tuple[Family, ...] = (
                "(tⱼ + tⱼ₊₁) / 2, j: step of the largest vᵢ", _FEW, _MT, _M, "exact"),
         Metric("acceleration_max_px_s2", "px/s2", "largest change of speed from one step to the next / time of the first "
                "of the two", "max (vᵢ - vᵢ₋₁) / gᵢ₋₁", _BELOW_3, f"{_MT} acc_max", _M, "estimate"),
-        Metric("acceleration_min_px_s2", "px/s2", "the smallest, so the strongest slowing down",
+        Metric("acceleration_min_px_s2", "px/s2", "smallest change of speed from one step to the next / time of the first: the strongest slowing down",
                "min (vᵢ - vᵢ₋₁) / gᵢ₋₁", _BELOW_3, f"{_MT} acc_min", _M, "estimate"),
-        Metric("acceleration_max_time_s", "s", "time of the point between the two steps (the first one)",
+        Metric("acceleration_max_time_s", "s", "time of the largest acceleration, at the point between the two steps (the first one)",
                "tⱼ, j: row of the largest (vᵢ - vᵢ₋₁) / gᵢ₋₁", _BELOW_3, f"{_MT} acc_max_time", _M, "estimate"),
     )),
     Family("Shape", "Resampled path: where the pointer was every resample_s from 0 s on, and at the end; at rest before "
@@ -141,7 +141,7 @@ FAMILIES: tuple[Family, ...] = (
         Metric("maximum_absolute_deviation_px", "px", "signed deviation from the line first to last point where it is "
                "largest; negative below the line in stored y, signs flipped when y falls", "δⱼ, j: row of the largest |δᵢ|",
                f"{_FEW}; 0 on the line", f"{_MT} MAD", _M, "exact"),
-        Metric("maximum_absolute_deviation_time_s", "s", "its time (the first one)", "tⱼ, j: row of the largest |δᵢ|", _FEW,
+        Metric("maximum_absolute_deviation_time_s", "s", "time of the maximum absolute deviation (the first one)", "tⱼ, j: row of the largest |δᵢ|", _FEW,
                f"{_MT} MAD_time", _M, "exact"),
         Metric("maximum_deviation_above_px", "px", "largest signed deviation from the line, 0 or more", "max δᵢ",
                f"{_FEW}; 0 on the line", f"{_MT} MD_above", _M, "exact"),
@@ -184,12 +184,12 @@ FAMILIES: tuple[Family, ...] = (
         Metric("orthogonal_direction_changes", "count", f"changes of direction along the axis, sum {_SEGMENTS}",
                "Σ number of sign changes of uᵢ₊₁ - uᵢ", _NO_AXIS, _MK, _MC, "estimate",
                against_full="29-70 % fewer; r = .87-.95"),
-        Metric("movement_variability_px", "px", f"standard deviation (n - 1), {_BETWEEN}",
+        Metric("movement_variability_px", "px", f"standard deviation (n - 1) {_DISTANCE}",
                "mean √(Σ (wᵢ - mean w)² / (n - 1))", f"{_NO_AXIS} and two rows between them", _MK, _MC, "estimate",
                against_full="7 % less to 3 % more; r = .97-1"),
-        Metric("movement_error_px", "px", f"mean of its size, {_BETWEEN}", "mean (Σ |wᵢ| / n)", _NO_ROW, _MK, _MC,
+        Metric("movement_error_px", "px", f"mean size {_DISTANCE}", "mean (Σ |wᵢ| / n)", _NO_ROW, _MK, _MC,
                "estimate", against_full="3-12 % more; r = .98-1"),
-        Metric("movement_offset_px", "px", f"mean, {_BETWEEN}", "mean (Σ wᵢ / n)", _NO_ROW, _MK, _MC, "estimate"),
+        Metric("movement_offset_px", "px", f"mean {_DISTANCE}", "mean (Σ wᵢ / n)", _NO_ROW, _MK, _MC, "estimate"),
     )),
     Family("Clicks", "Presses k = 1 … n at time pₖ, released at rₖ.", (
         Metric("click_count", "count", "press and release pairs (rows 2k-1 and 2k, or as logged)", "number of pairs",
@@ -251,15 +251,15 @@ FAMILIES: tuple[Family, ...] = (
                "NA for no character left", _DH, _K, "estimate"),
         Metric("correction_burst_count", "count", "runs of backspace and delete", "number of runs", "0 without keys", "-",
                _K, "exact"),
-        Metric("correction_burst_length_mean", "keys", "mean keys of such a run", "keys in runs / number of runs",
+        Metric("correction_burst_length_mean", "keys", "mean keys of a run of backspace and delete", "keys in runs / number of runs",
                "NA without a run", "-", _K, "exact"),
         Metric("typing_pause_count", "count", "intervals of typing_pause_s or longer", "number of gᵢ ≥ typing_pause_s",
                "0 without keys", _WR, _K, "exact", _PAUSE),
-        Metric("typing_pause_time_s", "s", "their sum", "Σ gᵢ over gᵢ ≥ typing_pause_s", "0 without keys", _WR, _K, "exact",
+        Metric("typing_pause_time_s", "s", "sum of the intervals of typing_pause_s or longer", "Σ gᵢ over gᵢ ≥ typing_pause_s", "0 without keys", _WR, _K, "exact",
                _PAUSE),
         Metric("p_burst_count", "count", "runs of keys between pauses", "typing_pause_count + 1", "0 without keys", _WR,
                _K, "exact", _PAUSE),
-        Metric("p_burst_length_mean", "keys", "mean keys of such a run", "n / p_burst_count", _NO_KEYS, _WR, _K, "exact",
+        Metric("p_burst_length_mean", "keys", "mean keys of a run between pauses", "n / p_burst_count", _NO_KEYS, _WR, _K, "exact",
                _PAUSE),
         Metric("initial_pause_s", "s", "running time of the first key", "t₁", _NO_KEYS, _WR, _K, "exact"),
         *(
