@@ -48,7 +48,8 @@ def hands(folder: Path) -> Iterator[Trial]:
         for name in logged.namelist():
             trial, _, file = name.partition("/Mouse ")
             if file == "Movement.csv":
-                moves = _read(reported, name).eval(f"t_s = t_s * 100 / {PER_S}")
+                moves = _read(reported, name)
+                moves["t_s"] *= 100 / PER_S
                 yield trial, moves, _read(logged, f"{trial}/Mouse Clicks.csv")
 
 
