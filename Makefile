@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo lab test check format chaos bench pictures notebooks clean
+.PHONY: help demo lab test check format chaos bench docs pictures notebooks clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -33,6 +33,9 @@ chaos: .venv/dev ## kill processes at random for five minutes while 100 jobs run
 
 bench: .venv/dev ## speed and memory as ratios against peers; prints a table
 	$(BIN)/python -m benchmarks
+
+docs: .venv/dev ## write docs/metrics.md and its drawings anew
+	$(BIN)/python scripts/metrics_page.py
 
 pictures: .venv/dev ## draw the README's pictures anew, by the test that looks at them
 	$(BIN)/python -m pytest -q tests/browser/test_panel.py -k "queued_to_completed and lab"

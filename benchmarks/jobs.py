@@ -15,7 +15,8 @@ import analytics_kit as ak
 from analytics_kit.backends import embedded
 from benchmarks import studies
 
-Row = tuple[str, str, str, bool]
+Row = tuple[str, str, str, bool | None]
+"""What, measured, goal, and whether it was reached; None where it could not be measured."""
 SMALL_JOBS = 500
 
 

@@ -5,13 +5,11 @@ Times are of the processor, so that other programs disturb less.
 
 from __future__ import annotations
 
-import io
 import os
 import subprocess
 import sys
 import tempfile
 import time
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -30,12 +28,11 @@ from analytics_kit.study.metrics.entropy import sample_entropies
 from analytics_kit.study.plan import Shard, make_plan
 from analytics_kit.study.source import open_archive
 from analytics_kit.study.warm import warm
-from benchmarks import studies
+from benchmarks import kh2017, studies
 from benchmarks.jobs import Row
 
 ROUNDS = 5
 COMPILE = "import time; from analytics_kit.study.warm import warm; start = time.perf_counter(); warm(); print({})"
-KH2017 = Path(__file__).parents[2] / "shared" / "data" / "kh2017_fulcrum" / "zips"
 
 
 def quickest(act: Callable[[], object]) -> float:
@@ -160,13 +157,8 @@ def of_a_path(t: np.ndarray, x: np.ndarray, y: np.ndarray, hover: float = 250.0)
 
 def mousetrap(folder: Path) -> Iterator[Row]:
     """KH2017's trials, or as many of the sample's where it is absent."""
-    if KH2017.is_dir():
-        buffer = io.BytesIO()
-        with zipfile.ZipFile(buffer, "w") as outer:
-            for path in sorted(KH2017.glob("*.zip")):
-                outer.writestr(path.name, path.read_bytes())
-        study, name = folder / "kh2017.zip", "KH2017"
-        study.write_bytes(buffer.getvalue())
+    if kh2017.there():
+        study, name = kh2017.study(folder), "KH2017"
     else:
         study, name = studies.small_files(folder), "the sample"
     events = ak.process(study).events("mouse_movement")

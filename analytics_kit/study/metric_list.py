@@ -6,16 +6,21 @@ import pandas as pd
 
 from analytics_kit.study.catalogue import CATALOGUE
 
+COLUMNS = (
+    "metric", "unit", "definition", "formula", "kinds", "edge", "thresholds", "native", "against_full", "source",
+)  # fmt: skip
+
 
 def metrics() -> pd.DataFrame:
     """A row per metric, in the order of the columns of `StudyResult.trials`.
 
     Returns
     -------
-    metric, unit (`count` is a whole number), definition, source (`-`: none in the literature), kinds (of events
-    without which it is NA; `any`: those that there are), thresholds (options that it depends on), native (what the
-    platform's own log, a row each 10 px and 10 ms, gives: `exact` on the rows as logged, `estimate`, `unavailable`),
-    against_full (how it compares with a log of full resolution, where that was measured).
+    metric, unit (`count` is a whole number), definition, formula (docs/metrics.md has its letters and an example),
+    kinds (of events without which it is NA; `any`: those that there are), edge (what else makes it NA, or 0),
+    thresholds (options that it depends on), native (what the platform's own log, a row each 10 px and 10 ms, gives:
+    `exact` on the rows as logged, `estimate`, `unavailable`), against_full (how it compares with a log of full
+    resolution, where that was measured and differs; docs/logger.md), source (`-`: none in the literature).
 
     >>> table = metrics().set_index("metric")
     >>> table.loc["idle_time_s", ["unit", "kinds", "thresholds", "native"]].tolist()
@@ -23,10 +28,9 @@ def metrics() -> pd.DataFrame:
     """
     rows = [
         (
-            metric.name, metric.unit, metric.definition, metric.source, ", ".join(metric.needs) or "any",
-            ", ".join(metric.thresholds), metric.native, metric.against_full,
+            metric.name, metric.unit, metric.definition, metric.formula, ", ".join(metric.needs) or "any",
+            metric.edge, ", ".join(metric.thresholds), metric.native, metric.against_full, metric.source,
         )
         for metric in CATALOGUE
     ]  # fmt: skip
-    columns = ["metric", "unit", "definition", "source", "kinds", "thresholds", "native", "against_full"]
-    return pd.DataFrame(rows, columns=columns, dtype="str")
+    return pd.DataFrame(rows, columns=list(COLUMNS), dtype="str")

@@ -104,12 +104,13 @@ def test_the_catalogue_as_a_table():
     table = ak.metrics()
     assert table.metric.tolist() == list(NAMES)
     assert table.columns.tolist() == [
-        "metric", "unit", "definition", "source", "kinds", "thresholds", "native", "against_full",
+        "metric", "unit", "definition", "formula", "kinds", "edge", "thresholds", "native", "against_full", "source",
     ]  # fmt: skip
     assert set(table.native) == {"exact", "estimate", "unavailable"}
     assert not table.isna().any(axis=None)
     for row in table.itertuples():
         assert row.definition, row.metric
+        assert row.formula, row.metric
         assert set(filter(None, row.thresholds.split(", "))) <= Options.model_fields.keys(), row.metric
         assert row.kinds == "any" or tuple(row.kinds.split(", ")) == BY_NAME[row.metric].needs
     assert ak.metrics() is not ak.metrics()

@@ -1,6 +1,7 @@
 """Does every metric of the catalogue come out as by hand, on nothing, on little, and moved elsewhere?"""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -28,6 +29,16 @@ def test_every_metric_is_tested():
 def test_metric(name, case):
     column = ["empty files", "one event", "two events", "by hand"].index(case)
     check(measured(**[EMPTY, ONE, TWO, FULL][column])[name], EXPECTED[name][column])
+
+
+@each_metric
+def test_the_catalogue_says_what_few_rows_give(name):
+    """Its edge rule says NA where empty files, or those of an event or two, give NA, and 0 where no rows give 0."""
+    edge, few = BY_NAME[name].edge, EXPECTED[name][:3]
+    if any(math.isnan(value) for value in few):
+        assert "NA" in edge
+    if few[0] == 0 and BY_NAME[name].needs:
+        assert re.search(r"\b0 without", edge)
 
 
 @each_metric

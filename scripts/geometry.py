@@ -1,0 +1,61 @@
+"""Where are the lines, feet and distances that drawings of the example show?"""
+
+from __future__ import annotations
+
+import numpy as np
+from canvas import Point
+from example import CLICKS, MOVES
+
+from analytics_kit.options import Options
+
+T = [t for t, _, _ in MOVES]
+PATH: list[Point] = [(x, y) for _, x, y in MOVES]
+XY = np.array(PATH, float)
+STEPS = np.diff(XY, axis=0)
+LENGTHS = np.hypot(*STEPS.T)
+SPEEDS = LENGTHS / np.diff(T)
+PRESSES = CLICKS[::2]
+START, TARGET = ((float(x), float(y)) for _, x, y in PRESSES[:2])
+AIMED = [(x, y) for t, x, y in MOVES if PRESSES[0][0] < t < PRESSES[1][0]]
+AXIS = np.subtract(TARGET, START) / np.hypot(*np.subtract(TARGET, START))
+OPTIONS = Options()
+
+
+def deviations(points: np.ndarray) -> np.ndarray:
+    """Signed distances to the straight line from first to last point."""
+    across, down = XY[-1] - XY[0]
+    sign = -1 if (across < 0) != (down < 0) else 1
+    away = points - XY[0]
+    return np.asarray(sign * (across * away[:, 1] - down * away[:, 0]) / np.hypot(across, down))
+
+
+def foot(point: np.ndarray) -> Point:
+    """The nearest point of that line."""
+    line = XY[-1] - XY[0]
+    x, y = XY[0] + (point - XY[0]) @ line / (line @ line) * line
+    return float(x), float(y)
+
+
+def resampled() -> np.ndarray:
+    """The points of the resampled path."""
+    times, places = [0.0], [XY[0]]
+    for i, t in enumerate(T):
+        if i and t - T[i - 1] > OPTIONS.idle_gap_s:
+            times.append(t - OPTIONS.idle_gap_s / 2)
+            places.append(XY[i - 1])
+        times.append(t)
+        places.append(XY[i])
+    at = np.arange(round(T[-1] / OPTIONS.resample_s) + 1) * OPTIONS.resample_s
+    return np.column_stack([np.interp(at, times, np.array(places)[:, k]) for k in (0, 1)])
+
+
+def along_axis(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How far points are along the first segment's axis, and to the right of it."""
+    away = points - np.array(START)
+    return away @ AXIS, AXIS[0] * away[:, 1] - AXIS[1] * away[:, 0]
+
+
+def beside_axis(far: float) -> list[Point]:
+    """The axis, so far to the right."""
+    aside = far * np.array([-AXIS[1], AXIS[0]])
+    return [(float(x), float(y)) for x, y in (np.array(START) + aside, np.array(TARGET) + aside)]

@@ -1,0 +1,103 @@
+"""Do the docs of the metrics say what the catalogue says and the code works out, and is all of space drawn?"""
+
+import itertools
+import math
+import re
+from xml.etree import ElementTree
+
+import example
+import metrics_page
+import pytest
+from drawings import DRAWINGS
+from metrics_page import DOCS, DRAWN, files
+
+from analytics_kit.options import Options
+from analytics_kit.study.catalogue import CATALOGUE, FAMILIES, NAMES
+
+ROOT = DOCS.parent
+
+
+@pytest.fixture(scope="module")
+def made():
+    return files()
+
+
+def test_the_page_and_its_drawings_are_as_they_would_be_written_now(made):
+    """`make docs` writes them anew."""
+    for path, text in made.items():
+        assert path.read_text() == text, path.name
+    assert {path for path in made if path.suffix == ".svg"} == set((DOCS / "drawings").iterdir())
+
+
+def test_every_metric_has_its_formula_and_example_on_the_page(made):
+    page = made[DOCS / "metrics.md"]
+    worked_out = example.values()
+    for metric in CATALOGUE:
+        start = page.index(metric.name if metrics_page.prefix(metric) else f"### {metric.name}\n")
+        section = page[start : page.find("\n### ", start + 1)]
+        for words in (metric.formula.replace("|", "\\|" if metrics_page.prefix(metric) else "|"), metric.source):
+            assert words in section, metric.name
+        assert metrics_page.number(metric, worked_out) in section, metric.name
+        for option in metric.thresholds:
+            assert f"`{option}` {getattr(Options(), option):g}" in section, metric.name
+
+
+def test_the_example_has_a_value_for_every_metric():
+    worked_out = example.values()
+    assert list(worked_out) == list(NAMES)
+    assert not [name for name, value in worked_out.items() if math.isnan(value)]
+
+
+def test_the_example_is_what_the_platform_could_log():
+    places = [row[1:] for row in example.MOVES]
+    assert all(math.dist(a, b) > 10 for a, b in itertools.pairwise(places))
+    for rows in (example.MOVES, example.CLICKS, example.SCROLLS, example.KEYS):
+        times = [row[0] for row in rows]
+        assert times == sorted(times)
+        assert all(round(t, 2) == t for t in times)
+
+
+def test_every_metric_of_space_has_a_drawing():
+    units = {"px", "px2", "px/s", "px/s2", "rad", "rad/px"}
+    for metric in CATALOGUE:
+        if metric.unit in units and metric.native != "unavailable":
+            assert metric.name in DRAWN, metric.name
+    for family in FAMILIES:
+        if family.title in ("Path, rest and place", "Speed", "Shape", "Complexity and direction", "Aiming"):
+            assert DRAWN.keys() >= {metric.name for metric in family.metrics}
+    assert DRAWN.keys() <= set(NAMES)
+    assert set(DRAWN.values()) == DRAWINGS.keys()
+
+
+@pytest.mark.parametrize("name", DRAWINGS)
+def test_a_drawing_is_whole_and_in_its_sheet(name, made):
+    sheet = ElementTree.fromstring(made[DOCS / "drawings" / f"{name}.svg"])  # noqa: S314 - our own
+    width, height = float(sheet.get("width")), float(sheet.get("height"))
+    assert sheet.find("{*}title").text
+    for shape in sheet:
+        for corner in shape.get("points", "").split():
+            x, y = map(float, corner.split(","))
+            assert 0 <= x <= width, name
+            assert 0 <= y <= height, name
+        if shape.tag.endswith("text"):
+            assert 0 < float(shape.get("x")) < width
+            assert 8 < float(shape.get("y")) < height
+
+
+@pytest.mark.parametrize(
+    "page",
+    [ROOT / "README.md", ROOT / "benchmarks" / "README.md", *sorted(DOCS.glob("*.md"))],
+    ids=lambda path: path.name,
+)
+def test_links_lead_somewhere(page):
+    text = page.read_text()
+    headings = {metrics_page.anchor(words) for words in re.findall(r"^#+ (.+)$", text, re.MULTILINE)}
+    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", text):
+        file, _, part = target.partition("#")
+        assert (page.parent / file).exists() if file else part in headings, target
+
+
+def test_the_measured_page_names_metrics_that_there_are():
+    named = set(re.findall(r"^\| `(\w+)`", (DOCS / "logger.md").read_text(), re.MULTILINE))
+    assert named <= set(NAMES)
+    assert named >= {metric.name for metric in CATALOGUE if "mouse_movement" in metric.needs}
