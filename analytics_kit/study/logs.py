@@ -24,6 +24,7 @@ from analytics_kit.study.metrics.kernel import Floats
 from analytics_kit.study.metrics.pairs import PRESS, RELEASE
 
 PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
+_NOTHING = EMPTY.select("file", "line", "kind", "t").with_columns(pl.lit(0, pl.Int64).alias("slot"))
 Slots = Mapping[str, int]
 """The place in the shard of each trial of a file, by its label."""
 
@@ -68,14 +69,15 @@ def read_logs(
             issues.add(work[number][0].name, trouble.kind, str(trouble), rows_dropped=lost, lost=True)
             read[number] = Read(lost, 0, readable=False)
     holds = [[*log.kinds(member.name)] if read[n].readable else [] for n, (member, _) in enumerate(work)]
-    events = pl.concat([EMPTY.with_columns(slot=pl.lit(0, pl.Int64)), *frames], how="diagonal")
+    events = pl.concat([_NOTHING, *frames], how="diagonal")
     starts = np.full(trials, np.nan)
     per_second = PER_SECOND[log.time_unit]
     if log.time_origin == "trial":
         first = events.group_by("slot").agg(pl.col("t").min())
         starts[first["slot"].to_numpy()] = first["t"].to_numpy() / per_second
         # subtracted before it is turned into seconds, so that a difference of milliseconds stays exact
-        events = events.with_columns(pl.col(name) - pl.col("t").min().over("slot") for name in ("t", "release"))
+        times = [name for name in ("t", "release") if name in events.columns]
+        events = events.with_columns(pl.col(name) - pl.col("t").min().over("slot") for name in times)
     tables = [
         _table(kind, events, work, [kind in kinds for kinds in holds], per_second, keep_keys, issues)
         for kind in KINDS
@@ -103,7 +105,7 @@ def _kept(
         issues.add(
             work[number][0].name, problem, TROUBLES.get(problem, problem), line=line, rows_dropped=count
         )  # fmt: skip
-    return good, {n: Read(rows_in.get(n, 0), rows_kept.get(n, 0)) for n in numbers}
+    return good.drop("problem"), {n: Read(rows_in.get(n, 0), rows_kept.get(n, 0)) for n in numbers}
 
 
 def _table(
@@ -111,7 +113,7 @@ def _table(
     keep_keys: bool, issues: Issues,
 ) -> EventTable:  # fmt: skip
     rows = events.filter(pl.col("kind") == kind).sort("slot", "file", maintain_order=True)
-    if kind == "keyboard" and rows["release"].null_count() < len(rows):
+    if kind == "keyboard" and "release" in rows.columns and rows["release"].null_count() < len(rows):
         rows = _released(rows, work, issues)
     members = _members(rows, work, holds)
     here = {name for name in rows.columns if rows[name].null_count() < max(len(rows), 1)}

@@ -9,32 +9,31 @@ import polars as pl
 
 from analytics_kit.study.rows import records
 
-_BLANK_LINE = re.compile(r"^[ \t]*\n", re.MULTILINE)
+_BLANK_LINE = re.compile(rb"^[ \t]*\n", re.MULTILINE)
 FIRST_LINE = 2
 """Of what follows the header."""
 
 
 def regular_cells(
-    body: str, delimiter: str, quoted: bool, width: int, places: Mapping[str, int], numeric: Collection[str] = ()
+    body: bytes, delimiter: str, quoted: bool, width: int, places: Mapping[str, int], numeric: Collection[str] = ()
 ) -> pl.DataFrame | None:
-    """A row per line of a text; None where a line is no record of `width` cells, or can't be told to be one.
+    """A row per line of a text in UTF-8; None where a line is no record of `width` cells, or can't be told to be one.
 
     `places` says which cells are wanted and how they are called. They are text, empty ones too; `numeric` ones are
     numbers (null where empty), or all text where one of them is no plain number.
     """
-    if not body or "\r" in body or "\0" in body or _has_blank_line(body):
+    if not body or b"\r" in body or b"\0" in body or _has_blank_line(body):
         return None
-    lines = body.count("\n") + (not body.endswith("\n"))
-    quotes = quoted and '"' in body
-    if not quotes and body.count(delimiter) != lines * (width - 1):
+    lines = body.count(b"\n") + (not body.endswith(b"\n"))
+    quotes = quoted and b'"' in body
+    if not quotes and body.count(delimiter.encode()) != lines * (width - 1):
         return None
-    raw = body.encode()
     for as_numbers in ({*numeric}, set[str]()):
         kinds: dict[str, type[pl.DataType]] = {str(place): pl.String for place in range(width)}
         kinds |= {str(places[name]): pl.Float64 for name in as_numbers if name in places}
         try:
             frame = pl.read_csv(
-                raw, has_header=False, schema=kinds, columns=sorted({*places.values(), width - 1}),
+                body, has_header=False, schema=kinds, columns=sorted({*places.values(), width - 1}),
                 separator=delimiter, quote_char='"' if quotes else None, glob=False,
             )  # fmt: skip
         except pl.exceptions.PolarsError:
@@ -48,14 +47,15 @@ def regular_cells(
     return None
 
 
-def odd_cells(body: str, delimiter: str, quoted: bool, width: int, places: Mapping[str, int]) -> pl.DataFrame:
-    """A row per record of any text that follows a header: the cells wanted, `line` and `problem`.
+def odd_cells(body: bytes, delimiter: str, quoted: bool, width: int, places: Mapping[str, int]) -> pl.DataFrame:
+    """A row per record of any text in UTF-8 that follows a header: the cells wanted, `line` and `problem`.
 
     `problem` is null or why the record is none: "missing_fields", "extra_fields", "open_quote".
     """
     columns: dict[str, list[str]] = {name: [] for name in places}
     lines, problems = list[int](), list[str | None]()
-    for line, cells in records(body, delimiter, width, FIRST_LINE) if quoted else _plain(body, delimiter):
+    text = body.decode()
+    for line, cells in records(text, delimiter, width, FIRST_LINE) if quoted else _plain(text, delimiter):
         for name, place in places.items():
             columns[name].append(cells[place] if cells and place < len(cells) else "")
         lines.append(line)
@@ -64,10 +64,10 @@ def odd_cells(body: str, delimiter: str, quoted: bool, width: int, places: Mappi
     return pl.DataFrame({**columns, "line": lines, "problem": problems}, schema)
 
 
-def _has_blank_line(body: str) -> bool:
-    if body.startswith("\n") or "\n\n" in body:
+def _has_blank_line(body: bytes) -> bool:
+    if body.startswith(b"\n") or b"\n\n" in body:
         return True
-    spaced = body[0] in " \t" or "\n " in body or "\n\t" in body
+    spaced = body[:1] in b" \t" or b"\n " in body or b"\n\t" in body
     return spaced and _BLANK_LINE.search(body) is not None
 
 

@@ -81,37 +81,44 @@ class Described(LogFormat):
     def read_all(self, files: Sequence[tuple[str, bytes]], issues: Issues, names_only: bool = False) -> Table:
         """See LogFormat. Files with the same header are joined, for opening a parser costs more than a small file."""
         alike: defaultdict[str, list[int]] = defaultdict(list)
-        bodies: dict[int, str] = {}
+        bodies: dict[int, bytes] = {}
         broken: dict[int, MemberUnreadableError] = {}
         for number, (path, raw) in enumerate(files):
-            text = decode_text(raw, path, issues)
-            header, _, bodies[number] = (text.replace("\r\n", "\n") if "\r" in text else text).partition("\n")
-            if missing := self._missing(self._header(header)[1]):
+            text = _utf8(raw, path, issues)
+            header, _, body = text.partition(b"\n")
+            head = header.decode()
+            if missing := self._missing(self._header(head)[1]):
                 message = f"no column {', '.join(missing)} in the header"
                 broken[number] = MemberUnreadableError("missing_column", message, raw)
             else:
-                alike[header].append(number)
+                bodies[number] = body
+                alike[head].append(number)
         frames = [
             frame
             for header, numbers in alike.items()
             for frame in self._alike(header, numbers, [bodies[n] for n in numbers], files, names_only)
         ]
-        return Table(pl.concat([EMPTY, *frames], how="diagonal"), broken)
+        return Table(pl.concat(frames, how="diagonal") if frames else EMPTY, broken)
 
     def _alike(
-        self, header: str, numbers: list[int], bodies: list[str], files: Sequence[tuple[str, bytes]], names_only: bool
+        self,
+        header: str,
+        numbers: list[int],
+        bodies: list[bytes],
+        files: Sequence[tuple[str, bytes]],
+        names_only: bool,
     ) -> list[pl.DataFrame]:
         """The records of files with the same header: read as one, or halved until what is odd stands alone."""
         delimiter, columns = self._header(header)
         roles = [role for role in self.described.columns if role in NAMES or not names_only]
         places: dict[str, int] = {r: place for r in roles if (place := self._place(r, columns)) is not None}
         told = {n: self._of_path(files[n][0]) for n in numbers}
-        open_ended = [body[-1:] not in "\n" for body in bodies]
-        text = "".join(f"{body}\n" if more else body for body, more in zip(bodies, open_ended, strict=True))
+        open_ended = [body[-1:] not in b"\n" for body in bodies]
+        text = b"".join(body + b"\n" if more else body for body, more in zip(bodies, open_ended, strict=True))
         shape = (delimiter, self.described.quoted, len(columns), places)
         cells = regular_cells(text, *shape, _NUMBERS if self.described.time_unit == "datetime" else _NUMBERS + _TIMES)
         if cells is not None:
-            counts = [body.count("\n") + more for body, more in zip(bodies, open_ended, strict=True)]
+            counts = [body.count(b"\n") + more for body, more in zip(bodies, open_ended, strict=True)]
             lines = np.concatenate([np.arange(FIRST_LINE, FIRST_LINE + count) for count in counts])
             cells = cells.with_columns(pl.lit(None, pl.String).alias("problem"), pl.Series("line", lines))
         elif len(bodies) > 1:
@@ -188,6 +195,13 @@ class Described(LogFormat):
             pl.when(odd).then(pl.lit("unknown_action")),
         ]
         return shaped(table.with_columns(pl.coalesce(problems).alias("problem")))
+
+
+def _utf8(raw: bytes, path: str, issues: Issues) -> bytes:
+    """The text in UTF-8, with line feeds at the ends of lines."""
+    if not raw.isascii():
+        raw = decode_text(raw, path, issues).encode()
+    return raw.replace(b"\r\n", b"\n") if b"\r\n" in raw else raw
 
 
 def _meaning(column: str, values: Mapping[str, str], kind: pl.DataType | type[pl.DataType]) -> pl.Expr:

@@ -81,7 +81,7 @@ class LogFormat(ABC):
                 broken[number] = error
             else:
                 frames.append(shaped(read).with_columns(pl.lit(number, pl.Int64).alias("file")))
-        return Table(pl.concat([EMPTY, *frames], how="diagonal"), broken)
+        return Table(pl.concat(frames, how="diagonal") if frames else EMPTY, broken)
 
 
 _COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {"file": pl.Int64, **RECORD, **dict.fromkeys(NAMES, pl.String)}
