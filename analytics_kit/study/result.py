@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from analytics_kit.errors import ResultExpiredError, SettingsError, StoreError, nearest
 from analytics_kit.model import KINDS, RESULT_TTL_S, SCHEMA_VERSION
 from analytics_kit.study.catalogue import BY_NAME, EVENT_COLUMNS, HEAD_COLUMNS, TRIAL_COLUMNS, TRIAL_INDEX
 from analytics_kit.study.groups import bimodality_coefficient, digraph_latencies
-from analytics_kit.study.reading import read_events
 from analytics_kit.study.store import MANIFEST, Store
+from analytics_kit.study.stored import Stored
 
 _GROUPS = ("participant", "task", "factor")
 
@@ -32,8 +29,7 @@ class StudyResult:
     """
 
     def __init__(self, store: Store, manifest: dict[str, Any]) -> None:
-        self._store = store
-        self._manifest = manifest
+        self._stored = Stored(store, manifest)
 
     @classmethod
     def open(cls, store: Store, prefix: str) -> StudyResult:
@@ -53,40 +49,28 @@ class StudyResult:
             store.touch(f"{prefix}/{MANIFEST}")  # used now: see lifetime.py
         return cls(store, manifest)
 
-    @contextmanager
-    def _open(self, path: str) -> Iterator[IO[bytes]]:
-        try:
-            with self._store.open(path) as file:
-                yield file
-        except FileNotFoundError:
-            raise ResultExpiredError(f"The result's file {path} is gone from the store.") from None
-
-    def _table(self, name: str) -> pd.DataFrame:
-        with self._open(self._manifest["tables"][name]) as file:
-            return _frame(pq.read_table(file))
-
     @cached_property
     def trials(self) -> pd.DataFrame:
         """A row per trial: participant, session, task, factor (str), trial, trial_order (Int64), then the metrics.
 
         Counts are Int64, other metrics float64 in the unit their name ends in; NA where the log can't say.
         """
-        return self._table("trials")
+        return self._stored.table("trials")
 
     @cached_property
     def issues(self) -> pd.DataFrame:
         """What was lost or doubtful: member, line (of the first case), kind, message, rows_dropped."""
-        return self._table("issues")
+        return self._stored.table("issues")
 
     @cached_property
     def members(self) -> pd.DataFrame:
         """A row per file: member, role, trial_row (row of `trials`), raw_bytes, rows_in, rows_kept."""
-        return self._table("members")
+        return self._stored.table("members")
 
     @cached_property
     def surveys(self) -> pd.DataFrame:
         """A row per answer: participant, session, survey, member, row, question, answer."""
-        return self._table("surveys")
+        return self._stored.table("surveys")
 
     @property
     def participants(self) -> pd.DataFrame:
@@ -136,7 +120,7 @@ class StudyResult:
                 "Which keys were pressed is not known, only their classes.",
                 hint='Process the study with keys="full", which keeps what was typed.',
             )
-        keys = self._stored("keyboard", None, ["t_s", "key"])
+        keys = self._stored.events("keyboard", None, ["t_s", "key"])
         pairs = digraph_latencies(keys, TRIAL_INDEX)
         rows = pairs.pop(TRIAL_INDEX).to_numpy(np.int64)
         trials = self.trials[list(TRIAL_COLUMNS)].take(rows).reset_index(drop=True)
@@ -145,17 +129,17 @@ class StudyResult:
     @property
     def summary(self) -> dict[str, Any]:
         """Counts: participants, sessions, tasks, factors, trials, events per kind, rows in, kept and dropped, …"""
-        return dict(self._manifest["summary"])
+        return dict(self._stored.manifest["summary"])
 
     @property
     def provenance(self) -> dict[str, Any]:
         """How the result came to be: source, options with thresholds, versions, time."""
-        return dict(self._manifest["provenance"])
+        return dict(self._stored.manifest["provenance"])
 
     @property
     def kinds(self) -> list[str]:
         """The kinds of events there are."""
-        return list(self._manifest["summary"]["events"])
+        return list(self._stored.manifest["summary"]["events"])
 
     def events(
         self,
@@ -198,26 +182,7 @@ class StudyResult:
                 )
         chosen = self._rows_of({"participant": participant, "task": task, "factor": factor, "trial": trial})
         stored = [name for name in wanted if name in EVENT_COLUMNS[kind]]
-        return self._named(self._stored(kind, chosen, stored), wanted, stored)
-
-    def _stored(self, kind: str, chosen: list[int] | None, stored: Sequence[str]) -> pd.DataFrame:
-        """Columns of the events of the chosen rows of `trials` (None: all), with the number of that row."""
-        tables = []
-        for part in self._manifest["parts"]:
-            if part["kind"] != kind:
-                continue
-            inside = None
-            if chosen is not None:
-                inside = [i for i in chosen if part["first_trial"] <= i <= part["last_trial"]]
-                if not inside:
-                    continue
-            with self._open(part["path"]) as file:
-                tables.append(read_events(file, kind, inside, stored))
-        if tables:
-            return _frame(pa.concat_tables(tables))
-        numbers = {name: pa.float64() for name in stored if name.endswith(("_s", "_px"))}
-        types = {TRIAL_INDEX: pa.int32()} | {name: numbers.get(name, pa.string()) for name in stored}
-        return _frame(pa.table({name: pa.array([], kind) for name, kind in types.items()}))
+        return self._named(self._stored.events(kind, chosen, stored), wanted, stored)
 
     def _rows_of(self, choice: dict[str, object]) -> list[int] | None:
         """Rows of the trials chosen; None for all."""
@@ -245,31 +210,18 @@ class StudyResult:
         written.
         """
         target = require_new(path)
-        kept = Store(str(target.absolute()))
-
-        def copied(path: str, to: str) -> str:
-            with self._open(path) as source, kept.create(to) as copy:
-                while block := source.read(1 << 20):
-                    copy.write(block)
-            return to
-
-        tables = {name: copied(path, f"{name}.parquet") for name, path in self._manifest["tables"].items()}
-        parts = [
-            part | {"path": copied(part["path"], f"events/{part['path'].rpartition('/')[2]}")}
-            for part in self._manifest["parts"]
-        ]
-        kept.commit("", self._manifest | {"tables": tables, "parts": parts})
+        self._stored.copy_to(target)
         return target
 
     def __repr__(self) -> str:
-        s = self._manifest["summary"]
+        s = self._stored.manifest["summary"]
         return (
             f"StudyResult({s['participants']} participants, {s['trials']} trials, "
             f"{s['rows_kept']} events, {s['issues']} issues)"
         )
 
     def _repr_html_(self) -> str:
-        s = self._manifest["summary"]
+        s = self._stored.manifest["summary"]
         events = " · ".join(f"{html.escape(kind.replace('_', ' '))} {rows:,}" for kind, rows in s["events"].items())
         loss = (
             f"{s['issues']:,} issues, {s['rows_dropped']:,} of {s['rows_in']:,} rows dropped: see <code>issues</code>"
@@ -308,8 +260,3 @@ def _trial_number(value: object) -> int:
             f"trial can't be {value!r}.", hint="Trials are chosen by whole numbers, as in 1 or [1, 2]."
         )
     return int(str(value))
-
-
-def _frame(table: pa.Table) -> pd.DataFrame:
-    """pandas with nullable whole numbers and strings."""
-    return cast(pd.DataFrame, table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get))
