@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
@@ -58,8 +58,8 @@ class Stored:
             with self._open(part["path"]) as file:
                 yield read_events(file, kind, inside, columns)
 
-    def copy_to(self, folder: Path) -> None:
-        """Write all of it into a folder, as a result of its own."""
+    def copy_to(self, folder: Path, new: Mapping[str, pd.DataFrame]) -> None:
+        """Write all of it into a folder, as a result of its own, with `new` tables beside or in place of its own."""
         kept = Store(str(folder.absolute()))
 
         def copied(path: str, to: str) -> str:
@@ -68,7 +68,12 @@ class Stored:
                     copy.write(block)
             return to
 
-        tables = {name: copied(path, f"{name}.parquet") for name, path in self.manifest["tables"].items()}
+        old = {name: path for name, path in self.manifest["tables"].items() if name not in new}
+        tables = {name: copied(path, f"{name}.parquet") for name, path in old.items()}
+        for name, table in new.items():
+            tables[name] = f"{name}.parquet"
+            with kept.create(tables[name]) as file:
+                table.to_parquet(file)
         parts = [
             part | {"path": copied(part["path"], f"events/{part['path'].rpartition('/')[2]}")}
             for part in self.manifest["parts"]

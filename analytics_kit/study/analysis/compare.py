@@ -22,11 +22,11 @@ Correction = Literal["holm", "fdr_bh", "none"]
 MOST_LEVELS = 20
 """More make hundreds of pairs; a column of ages was probably meant to be cut into groups."""
 _TYPES = {
-    "metric": "str", "between": "str", "level_a": "str", "level_b": "str", "design": "str", "n": "Int64", "n_a": "Int64",
-    "n_b": "Int64", "left_out": "Int64", "mean_a": "float64", "mean_b": "float64", "difference": "float64",
-    "ci_low": "float64", "ci_high": "float64", "effect_size": "float64", "effect_size_name": "str",
-    "statistic": "float64", "df": "float64", "df_error": "float64", "p": "float64", "p_corrected": "float64",
-    "correction": "str", "test": "str", "why": "str",
+    "metric": "str", "between": "str", "level_a": "str", "level_b": "str", "design": "str",
+    "n": "Int64", "n_a": "Int64", "n_b": "Int64", "left_out": "Int64",
+    "mean_a": "float64", "mean_b": "float64", "difference": "float64", "ci_low": "float64", "ci_high": "float64",
+    "effect_size": "float64", "effect_size_name": "str", "statistic": "float64", "df": "float64",
+    "df_error": "float64", "p": "float64", "p_corrected": "float64", "correction": "str", "test": "str", "why": "str",
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The tests of means on arrays of one value per participant: two or more levels, the same people or different ones."""
+"""The tests of means, on one value per participant: of two or more levels, the same people or different ones."""
 
 from __future__ import annotations
 
@@ -81,12 +81,13 @@ def repeated_anova(values: Floats) -> dict[str, Any]:
     p = f.sf(statistic, epsilon * df, epsilon * df_error)
     return {
         "test": "repeated-measures ANOVA", "statistic": statistic, "df": epsilon * df, "df_error": epsilon * df_error,
-        "p": p, "effect_size": statistic * df / (statistic * df + df_error), "effect_size_name": "partial eta squared",
+        "p": p, "effect_size": statistic * df / (statistic * df + df_error),
+        "effect_size_name": "partial eta squared",
     }  # fmt: skip
 
 
 def sphericity(values: Floats) -> float:
-    """Greenhouse and Geisser's (1959) epsilon: 1 where all differences between levels vary alike, down to 1 / (k - 1).
+    """Greenhouse and Geisser's (1959) epsilon: 1 where all differences of levels vary alike, down to 1 / (k - 1).
 
     `values` has a row per participant and a column for each of k levels.
     """
