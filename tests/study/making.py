@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from analytics_kit.options import Options
 from analytics_kit.study import pipeline
@@ -120,3 +121,17 @@ def balance(result):
     """(rows in, rows kept, rows dropped) by the tables."""
     members = result.members
     return int(members.rows_in.sum()), int(members.rows_kept.sum()), int(result.issues.rows_dropped.sum())
+
+
+def trial_table(participant, factor, *, task="Search", trial_order=None, **metrics):
+    """A table of trials, as a result has it, from a value per trial or one for all; counts are whole numbers."""
+    n = len(participant)
+    table = pd.DataFrame(
+        {"participant": participant, "session": participant, "task": task, "factor": factor, "trial": 1},
+        index=range(n),
+    )
+    table["trial_order"] = range(1, n + 1) if trial_order is None else trial_order
+    counts = [name for name in metrics if name.endswith("_count")]
+    numbers = dict.fromkeys(["trial", "trial_order", *counts], "Int64")
+    names = dict.fromkeys(["participant", "session", "task", "factor"], "str")
+    return table.assign(**metrics).astype(names | numbers)

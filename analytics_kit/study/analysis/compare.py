@@ -44,9 +44,10 @@ def compare(
     named = trials[["participant", between, *metrics]].dropna(subset=["participant", between])
     levels = named[between].nunique()
     if levels < 2:
-        only = f"only {named[between].iloc[0]!r}" if levels else "none"
+        only = f"only {str(named[between].iloc[0])!r}" if levels else "none"
         raise SettingsError(
-            f"Two levels of {between} are needed to compare; there is {only}.", hint="result.describe() sums it up."
+            f"Comparing needs two levels of {between}, and participants with names; there is {only}.",
+            hint="result.describe() sums it up.",
         )
     if levels > MOST_LEVELS:
         raise SettingsError(
@@ -79,13 +80,14 @@ def compare(
 
 def _rows(means: pd.DataFrame, design: Design) -> list[dict[str, Any]]:
     """The test of all levels and, where they are three or more, of each pair, by a row per participant."""
-    levels = {level: means[level].dropna().to_numpy() for level in means.columns}
     about = {"design": design.kind, "people": len(means), "n": len(means)}
-    levels = {level: values for level, values in levels.items() if len(values)}
     if design.kind is None:
         return [about]
-    if len(levels) < 2:
-        return [about | {"why": f"Levels that have values: {', '.join(map(str, levels)) or 'none'}."}]
+    if means.shape[1] < 2:
+        return [about | {"why": f"Levels that have values: {', '.join(map(str, means.columns)) or 'none'}."}]
+    if not len(means):
+        return [about | {"why": "Nobody has a value at every level."}]
+    levels = {level: means[level].dropna().to_numpy() for level in means.columns}
     two = paired_t if design.kind == "within" else welch_t
     pairs = [
         about | {"level_a": str(a), "level_b": str(b), "mean_a": levels[a].mean(), "mean_b": levels[b].mean()}

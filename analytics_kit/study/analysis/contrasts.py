@@ -80,8 +80,8 @@ def repeated_anova(values: Floats) -> dict[str, Any]:
     epsilon = sphericity(values)
     p = f.sf(statistic, epsilon * df, epsilon * df_error)
     return {
-        "test": "repeated-measures ANOVA", "statistic": statistic, "df": epsilon * df, "df_error": epsilon * df_error,
-        "p": p, "effect_size": statistic * df / (statistic * df + df_error),
+        "test": "repeated-measures ANOVA, Greenhouse-Geisser", "statistic": statistic, "df": epsilon * df,
+        "df_error": epsilon * df_error, "p": p, "effect_size": statistic * df / (statistic * df + df_error),
         "effect_size_name": "partial eta squared",
     }  # fmt: skip
 

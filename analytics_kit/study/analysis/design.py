@@ -43,4 +43,4 @@ def comparable(means: pd.DataFrame, present: pd.DataFrame, kind: Kind | None) ->
     there = means.dropna(axis="columns", how="all")
     if kind == "within":
         return there.dropna()
-    return there[(present.sum(axis=1) == 1) & there.notna().any(axis=1)]
+    return there[present.sum(axis=1) == 1].dropna(how="all").dropna(axis="columns", how="all")
