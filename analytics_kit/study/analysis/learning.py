@@ -46,5 +46,5 @@ def _fit(points: pd.DataFrame, levels: int) -> dict[str, Any]:
     half = t.ppf(0.975, df) * line.stderr * np.sqrt((len(x) - 2) / df)
     return {
         "n": len(x), "a_s": np.exp(line.intercept), "b": -line.slope, "b_ci_low": -line.slope - half,
-        "b_ci_high": -line.slope + half, "r_squared": line.rvalue**2 if np.ptp(y) else np.nan,
+        "b_ci_high": -line.slope + half, "r_squared": line.rvalue**2,
     }  # fmt: skip

@@ -10,7 +10,7 @@ except ImportError as error:
     from analytics_kit.errors import SettingsError
 
     raise SettingsError(
-        f"Statistics need scipy and statsmodels, and {error.name} is not installed.",
+        f"Statistics need scipy and statsmodels, which can't be loaded ({error}).",
         hint="pip install 'analytics_kit[stats]'",
     ) from error
 
