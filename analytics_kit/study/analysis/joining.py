@@ -40,8 +40,7 @@ def by_participant(trials: pd.DataFrame, table: pd.DataFrame, on: str) -> pd.Dat
 
 def beside(frame: pd.DataFrame, joined: pd.DataFrame) -> pd.DataFrame:
     """A table that has a column `participant`, with the joined columns after its own."""
-    found = joined.reindex(frame["participant"])
-    return pd.concat([frame, found.set_axis(frame.index)], axis=1)
+    return pd.concat([frame, joined.reindex(frame["participant"]).reset_index(drop=True)], axis=1)
 
 
 def _ids(values: pd.Series) -> pd.Series:

@@ -108,6 +108,11 @@ def test_where_there_can_be_no_test(found, said):
     assert not {"p", "statistic", "ci_low", "effect_size"} & found.keys()
 
 
+def test_rounding_is_no_spread_whatever_the_unit():
+    assert "same for all" in paired_t(A * 1e9, (A - 0.1) * 1e9)["why"]
+    assert "p" in paired_t(A * 1e-12, B * 1e-12)
+
+
 def test_one_level_that_does_not_vary_is_enough_for_welch():
     found, same = welch_t(A, np.full(4, 3.0)), stats.ttest_1samp(A, 3.0)
     assert (found["statistic"], found["p"]) == pytest.approx((same.statistic, same.pvalue))
