@@ -59,6 +59,8 @@ def test_all_together_and_several_groups(trials):
     found = describe(trials, ["task", "factor"], ["click_count"], "trial")
     assert found[["task", "factor", "n"]].to_numpy().tolist() == [["Search", "a", 4], ["Search", "b", 2]]
     assert len(describe(trials, "participant", "click_count", "participant")) == 3
+    twice = describe(trials, ["factor", "factor"], ["click_count", "click_count"], "trial")
+    assert twice.equals(describe(trials, "factor", "click_count", "trial"))
 
 
 def test_groups_without_a_name_are_kept(trials):
