@@ -11,8 +11,6 @@ from analytics_kit.study.analysis.choice import metrics_of
 from analytics_kit.study.analysis.library import linregress, t
 
 METRIC = "completion_time_s"
-LEAST = 3
-"""Trials at different places below which a line has no interval."""
 _NUMBERS = ("a_s", "b", "b_ci_low", "b_ci_high", "r_squared")
 
 
@@ -40,7 +38,7 @@ def _fit(points: pd.DataFrame, levels: int) -> dict[str, Any]:
     """The least-squares line of log time on log place, of data that had a level of its own for each of `levels`."""
     x, y = points["x"].to_numpy(), points["y"].to_numpy()
     df = len(x) - levels - 1
-    if len(x) < LEAST or df < 1 or np.ptp(x) == 0:
+    if df < 1 or np.ptp(x) == 0:
         return {"n": len(x)}
     line = linregress(x, y)
     half = t.ppf(0.975, df) * line.stderr * np.sqrt((len(x) - 2) / df)
