@@ -121,6 +121,12 @@ def test_naming_a_task_is_light(tmp_path):
     assert run.stdout.strip() == "[]"
 
 
+def test_statistics_are_loaded_by_those_who_ask_for_them():
+    code = "import sys, analytics_kit.study.result; print(sorted({'scipy', 'statsmodels'} & sys.modules.keys()))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
+
+
 def test_the_tree_of_errors_is_drawn_at_the_top_of_its_file():
     from analytics_kit import errors
 
@@ -142,7 +148,8 @@ def test_an_error_survives_the_way_to_another_process():
 
 def test_every_dependency_is_declared():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    declared = {line.split(">")[0].split("<")[0].strip().replace("-", "_") for line in project["dependencies"]}
+    lines = project["dependencies"] + project["optional-dependencies"]["stats"]
+    declared = {line.split(">")[0].split("<")[0].strip().replace("-", "_") for line in lines}
     known = {"pydantic": "pydantic_settings", "IPython": "ipywidgets", "traitlets": "anywidget"}  # these bring them
     used = {name.split(".")[0] for path in FILES for name in imported(path)}
     foreign = {known.get(name, name) for name in used if name not in sys.stdlib_module_names} - {"analytics_kit"}

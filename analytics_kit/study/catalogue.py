@@ -310,3 +310,5 @@ EVENT_COLUMNS = {
 """Columns of an event table of each kind, after the columns that name the trial."""
 TRIAL_INDEX = "trial_index"
 """The column of stored events that says which row of the trials table they belong to."""
+SCREEN_LIMIT_PX = 32767
+"""No screen has a coordinate beyond it; what is there is kept and said to be doubtful."""

@@ -1,4 +1,4 @@
-"""What can be said of many trials or many keys together: bimodality of a metric, latencies of pairs of keys."""
+"""What can be said of many trials or many keys together: sums, means, bimodality, latencies of pairs of keys."""
 
 from __future__ import annotations
 
@@ -6,8 +6,33 @@ from typing import cast
 
 import pandas as pd
 
+from analytics_kit.errors import SettingsError, nearest
+from analytics_kit.study.catalogue import BY_NAME
+
+GROUPS = ("participant", "task", "factor")
 LEAST = 4
 """With fewer values the coefficient's formula divides by 0."""
+
+
+def aggregate(trials: pd.DataFrame, by: str) -> pd.DataFrame:
+    """A row per value of `by`: trial_count, sums of counts, means of the other metrics; NA where none is known."""
+    groups = trials.groupby(by, dropna=False, sort=False)
+    columns = {"trial_count": groups.size().astype("Int64")}
+    for name in trials.columns:
+        if name in BY_NAME:
+            columns[name] = groups[name].sum(min_count=1) if BY_NAME[name].is_count else groups[name].mean()
+    return pd.DataFrame(columns).reset_index()
+
+
+def bimodality(trials: pd.DataFrame, by: str) -> pd.DataFrame:
+    """A row per value of `by`, a column per metric: its bimodality. Raises SettingsError for another `by`."""
+    if by not in GROUPS:
+        raise SettingsError(
+            f"Trials can't be grouped by {by!r}.{nearest(by, GROUPS)}", hint=f"Group by {', '.join(GROUPS)}."
+        )
+    metrics = [name for name in trials.columns if name in BY_NAME]
+    groups = trials.groupby(by, dropna=False, sort=False)
+    return groups[metrics].agg(bimodality_coefficient).astype("float64").reset_index()
 
 
 def bimodality_coefficient(values: pd.Series) -> float:

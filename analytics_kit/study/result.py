@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-import html
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from analytics_kit.errors import ResultExpiredError, SettingsError, StoreError, nearest
 from analytics_kit.model import KINDS, RESULT_TTL_S, SCHEMA_VERSION
-from analytics_kit.study.catalogue import BY_NAME, EVENT_COLUMNS, HEAD_COLUMNS, TRIAL_COLUMNS, TRIAL_INDEX
-from analytics_kit.study.groups import bimodality_coefficient, digraph_latencies
-from analytics_kit.study.reading import read_events
+from analytics_kit.study.analysis.description import Over, describe
+from analytics_kit.study.analysis.joining import beside, by_participant
+from analytics_kit.study.analysis.quality import quality
+from analytics_kit.study.catalogue import EVENT_COLUMNS, TRIAL_COLUMNS, TRIAL_INDEX
+from analytics_kit.study.groups import aggregate, bimodality, digraph_latencies
+from analytics_kit.study.shown import as_html
 from analytics_kit.study.store import MANIFEST, Store
+from analytics_kit.study.stored import Stored
 
-_GROUPS = ("participant", "task", "factor")
+if TYPE_CHECKING:  # it loads the libraries of statistics
+    from analytics_kit.study.analysis.compare import Correction
+
+_JOINED = "joined"
+"""The table of columns that `join` has added, by participant."""
 
 
 class StudyResult:
@@ -31,9 +35,10 @@ class StudyResult:
     it, `issues` tells what was lost or doubtful. A table is read once and kept: copy it before you change it.
     """
 
-    def __init__(self, store: Store, manifest: dict[str, Any]) -> None:
+    def __init__(self, store: Store, manifest: dict[str, Any], joined: pd.DataFrame | None = None) -> None:
         self._store = store
-        self._manifest = manifest
+        self._stored = Stored(store, manifest)
+        self._new = {} if joined is None else {_JOINED: joined}
 
     @classmethod
     def open(cls, store: Store, prefix: str) -> StudyResult:
@@ -53,76 +58,59 @@ class StudyResult:
             store.touch(f"{prefix}/{MANIFEST}")  # used now: see lifetime.py
         return cls(store, manifest)
 
-    @contextmanager
-    def _open(self, path: str) -> Iterator[IO[bytes]]:
-        try:
-            with self._store.open(path) as file:
-                yield file
-        except FileNotFoundError:
-            raise ResultExpiredError(f"The result's file {path} is gone from the store.") from None
-
-    def _table(self, name: str) -> pd.DataFrame:
-        with self._open(self._manifest["tables"][name]) as file:
-            return _frame(pq.read_table(file))
-
     @cached_property
     def trials(self) -> pd.DataFrame:
         """A row per trial: participant, session, task, factor (str), trial, trial_order (Int64), then the metrics.
 
         Counts are Int64, other metrics float64 in the unit their name ends in; NA where the log can't say.
+        What `join` has added comes last.
         """
-        return self._table("trials")
+        trials = self._stored.table("trials")
+        return trials if self._joined is None else beside(trials, self._joined)
+
+    @cached_property
+    def _joined(self) -> pd.DataFrame | None:
+        if _JOINED in self._new:
+            return self._new[_JOINED]
+        return self._stored.table(_JOINED) if _JOINED in self._stored.manifest["tables"] else None
 
     @cached_property
     def issues(self) -> pd.DataFrame:
         """What was lost or doubtful: member, line (of the first case), kind, message, rows_dropped."""
-        return self._table("issues")
+        return self._stored.table("issues")
 
     @cached_property
     def members(self) -> pd.DataFrame:
         """A row per file: member, role, trial_row (row of `trials`), raw_bytes, rows_in, rows_kept."""
-        return self._table("members")
+        return self._stored.table("members")
 
     @cached_property
     def surveys(self) -> pd.DataFrame:
         """A row per answer: participant, session, survey, member, row, question, answer."""
-        return self._table("surveys")
+        return self._stored.table("surveys")
 
     @property
     def participants(self) -> pd.DataFrame:
         """A row per participant: trial_count, sums of counts, means of the other metrics over its trials."""
-        return self._aggregate("participant")
+        table = aggregate(self.trials, "participant")
+        return table if self._joined is None else beside(table, self._joined)
 
     @property
     def tasks(self) -> pd.DataFrame:
         """A row per task, as `participants`."""
-        return self._aggregate("task")
+        return aggregate(self.trials, "task")
 
     @property
     def factors(self) -> pd.DataFrame:
         """A row per factor, as `participants`."""
-        return self._aggregate("factor")
-
-    def _aggregate(self, by: str) -> pd.DataFrame:
-        metrics = [name for name in self.trials.columns if name in BY_NAME]
-        groups = self.trials.groupby(by, dropna=False, sort=False)
-        columns = {"trial_count": groups.size().astype("Int64")}
-        for name in metrics:
-            columns[name] = groups[name].sum(min_count=1) if BY_NAME[name].is_count else groups[name].mean()
-        return pd.DataFrame(columns).reset_index()
+        return aggregate(self.trials, "factor")
 
     def bimodality(self, by: str = "factor") -> pd.DataFrame:
         """A row per participant, task or factor (`by`), a column per metric: its bimodality coefficient over trials.
 
         See `groups.bimodality_coefficient`. NaN below 4 trials with a value, and where all values are equal.
         """
-        if by not in _GROUPS:
-            raise SettingsError(
-                f"Trials can't be grouped by {by!r}.{nearest(by, _GROUPS)}", hint=f"Group by {', '.join(_GROUPS)}."
-            )
-        metrics = [name for name in self.trials.columns if name in BY_NAME]
-        groups = self.trials.groupby(by, dropna=False, sort=False)
-        return groups[metrics].agg(bimodality_coefficient).astype("float64").reset_index()
+        return bimodality(self.trials, by)
 
     @property
     def digraphs(self) -> pd.DataFrame:
@@ -136,26 +124,118 @@ class StudyResult:
                 "Which keys were pressed is not known, only their classes.",
                 hint='Process the study with keys="full", which keeps what was typed.',
             )
-        keys = self._stored("keyboard", None, ["t_s", "key", "action"])
+        keys = self._stored.events("keyboard", None, ["t_s", "key", "action"])
         pairs = digraph_latencies(keys[keys["action"] == "press"], TRIAL_INDEX)
         rows = pairs.pop(TRIAL_INDEX).to_numpy(np.int64)
         trials = self.trials[list(TRIAL_COLUMNS)].take(rows).reset_index(drop=True)
         return pd.concat([trials, pairs.astype({"count": "Int64"})], axis=1)
 
+    def join(self, table: pd.DataFrame, on: str = "participant") -> StudyResult:
+        """A result whose `trials` and `participants` also have the columns of a table with a row per participant.
+
+        `on` is the table's column of participants; 1, 1.0 and "1" are the same. A warning names the participants
+        without a row (they get NA) and the rows without trials (they are left out). Columns of whole numbers and of
+        truth values become Int64 and boolean. The columns can then be named in `compare` and `describe`; `save`
+        keeps them. Raises SettingsError for two rows of a participant, and for names that are taken.
+        """
+        new = by_participant(self.trials, table, on)
+        joined = new if self._joined is None else pd.concat([self._joined, new], axis=1)
+        return StudyResult(self._store, self._stored.manifest, joined)
+
+    def describe(
+        self,
+        by: str | Sequence[str] | None = "factor",
+        metrics: str | Sequence[str] | None = None,
+        *,
+        over: Over = "trial",
+    ) -> pd.DataFrame:
+        """A row per group and metric: the `by` columns, metric, unit, n, n_missing, mean, sd (n - 1), median.
+
+        `by` is factor, task, participant, session or a joined column, several of them, or None for all trials
+        together; `metrics` are names, None for all. `n` counts trials with a value and `n_missing` those without.
+        With `over="participant"` a participant's trials are averaged within the group first, n counts participants,
+        and trials without a participant are left out: these are the means that `compare` tests. sd is NaN below 2.
+        Raises SettingsError for unknown names.
+        """
+        return describe(self.trials, by, metrics, over)
+
+    def compare(
+        self, metric: str | Sequence[str], between: str = "factor", *, correction: Correction = "holm"
+    ) -> pd.DataFrame:
+        """Do means differ between factors, tasks or groups: a row per test, with estimate, interval, effect and p.
+
+        The unit is the participant: trials are averaged per participant and level first. Where participants have all
+        levels (`design` "within") a paired t test is done, where each has one ("between") Welch's; with three or more
+        levels a repeated-measures ANOVA with the correction of Greenhouse and Geisser or Welch's ANOVA, in a row
+        without level_a and level_b, and then the t tests of all pairs.
+
+        Parameters
+        ----------
+        metric
+            A name or several.
+        between
+            "factor", "task", or a column that `join` has added.
+        correction
+            "holm", "fdr_bh" (Benjamini and Hochberg) or "none": corrects p for all metrics, and apart from that p of
+            the pairs for all pairs of all metrics.
+
+        Returns
+        -------
+        metric, between, level_a, level_b, design; n, n_a, n_b (participants), left_out (participants who lack a value
+        or do not fit the design); mean_a, mean_b, difference (a - b) and its 95 % interval ci_low, ci_high, in the
+        metric's unit; effect_size, effect_size_name (Hedges g by the pooled SD, Hedges g_av by the average SD;
+        of ANOVAs partial eta squared, eta squared); statistic (t or F), df, df_error (of F), p (two-sided),
+        p_corrected, correction, test, why. Where no test can be done its numbers are NaN, and `why` says so.
+
+        Raises SettingsError for unknown names, fewer than 2 or more than 20 levels, and where statsmodels is missing.
+        """
+        from analytics_kit.study.analysis.compare import compare
+
+        return compare(self.trials, metric, between, correction)
+
+    def learning_curve(self, *, task: object = None, factor: object = None) -> pd.DataFrame:
+        """How completion_time_s falls with practice: a row per session, and a last one for all of them together.
+
+        The power law T = a * n ** -b of the n-th trial of a session (`trial_order`), a line fitted by least squares
+        to the logarithms: participant, session, n (trials used), a_s (s, of the first trial), b (0: no learning) with
+        its 95 % interval b_ci_low and b_ci_high, r_squared. In the last row, whose names are NA, all sessions share
+        b and each has its own level; a_s is that of their geometric mean, r_squared what b explains within them.
+        Trials without time or trial_order are left out; below 3 the numbers are NaN. Conditions of different length
+        hide learning: `task` and `factor` choose some, by a value or a list. Raises SettingsError where
+        completion_time_s was not computed, and where scipy is missing.
+        """
+        from analytics_kit.study.analysis.learning import learning_curve
+
+        chosen = self._rows_of({"task": task, "factor": factor})
+        return learning_curve(self.trials if chosen is None else self.trials.iloc[chosen])
+
+    def quality(self) -> pd.DataFrame:
+        """How good each participant's log is: a row per participant, in the order of `participants`.
+
+        participant, trial_count, rows kept of each kind (`mouse_movement_rows`, …), rows_dropped, artefact_rows (a
+        coordinate beyond any screen; kept); of the steps from one movement row to the next of a trial step_median_s,
+        step_95_s (95 % are shorter), gap_longest_s, gap_share (longer than the option idle_gap_s), step_median_px,
+        short_step_share (10 px or less: near 0 where the logger thins its rows as the platform's does; NaN without
+        steps); share of trials without a file of each kind (`mouse_movement_missing_share`, …). Files that belong to
+        no trial are in `issues` and `members` only.
+        """
+        idle_gap_s = self.provenance["options"]["idle_gap_s"]
+        return quality(self.trials, self.members, self.issues, self._stored, idle_gap_s)
+
     @property
     def summary(self) -> dict[str, Any]:
         """Counts: participants, sessions, tasks, factors, trials, events per kind, rows in, kept and dropped, …"""
-        return dict(self._manifest["summary"])
+        return dict(self._stored.manifest["summary"])
 
     @property
     def provenance(self) -> dict[str, Any]:
         """How the result came to be: source, options with thresholds, versions, time."""
-        return dict(self._manifest["provenance"])
+        return dict(self._stored.manifest["provenance"])
 
     @property
     def kinds(self) -> list[str]:
         """The kinds of events there are."""
-        return list(self._manifest["summary"]["events"])
+        return list(self._stored.manifest["summary"]["events"])
 
     def events(
         self,
@@ -198,26 +278,7 @@ class StudyResult:
                 )
         chosen = self._rows_of({"participant": participant, "task": task, "factor": factor, "trial": trial})
         stored = [name for name in wanted if name in EVENT_COLUMNS[kind]]
-        return self._named(self._stored(kind, chosen, stored), wanted, stored)
-
-    def _stored(self, kind: str, chosen: list[int] | None, stored: Sequence[str]) -> pd.DataFrame:
-        """Columns of the events of the chosen rows of `trials` (None: all), with the number of that row."""
-        tables = []
-        for part in self._manifest["parts"]:
-            if part["kind"] != kind:
-                continue
-            inside = None
-            if chosen is not None:
-                inside = [i for i in chosen if part["first_trial"] <= i <= part["last_trial"]]
-                if not inside:
-                    continue
-            with self._open(part["path"]) as file:
-                tables.append(read_events(file, kind, inside, stored))
-        if tables:
-            return _frame(pa.concat_tables(tables))
-        numbers = {name: pa.float64() for name in stored if name.endswith(("_s", "_px"))}
-        types = {TRIAL_INDEX: pa.int32()} | {name: numbers.get(name, pa.string()) for name in stored}
-        return _frame(pa.table({name: pa.array([], kind) for name, kind in types.items()}))
+        return self._named(self._stored.events(kind, chosen, stored), wanted, stored)
 
     def _rows_of(self, choice: dict[str, object]) -> list[int] | None:
         """Rows of the trials chosen; None for all."""
@@ -245,43 +306,18 @@ class StudyResult:
         written.
         """
         target = require_new(path)
-        kept = Store(str(target.absolute()))
-
-        def copied(path: str, to: str) -> str:
-            with self._open(path) as source, kept.create(to) as copy:
-                while block := source.read(1 << 20):
-                    copy.write(block)
-            return to
-
-        tables = {name: copied(path, f"{name}.parquet") for name, path in self._manifest["tables"].items()}
-        parts = [
-            part | {"path": copied(part["path"], f"events/{part['path'].rpartition('/')[2]}")}
-            for part in self._manifest["parts"]
-        ]
-        kept.commit("", self._manifest | {"tables": tables, "parts": parts})
+        self._stored.copy_to(target, self._new)
         return target
 
     def __repr__(self) -> str:
-        s = self._manifest["summary"]
+        s = self._stored.manifest["summary"]
         return (
             f"StudyResult({s['participants']} participants, {s['trials']} trials, "
             f"{s['rows_kept']} events, {s['issues']} issues)"
         )
 
     def _repr_html_(self) -> str:
-        s = self._manifest["summary"]
-        events = " · ".join(f"{html.escape(kind.replace('_', ' '))} {rows:,}" for kind, rows in s["events"].items())
-        loss = (
-            f"{s['issues']:,} issues, {s['rows_dropped']:,} of {s['rows_in']:,} rows dropped: see <code>issues</code>"
-        )
-        head = self.trials[[name for name in HEAD_COLUMNS if name in self.trials.columns]].head()
-        return (
-            f"<p><b>Study result</b>: {s['participants']:,} participants, {s['tasks']:,} tasks, "
-            f"{s['factors']:,} factors, {s['trials']:,} trials<br>{events or 'No events.'}<br>"
-            f"{loss if s['issues'] else 'No issues.'}</p>"
-            f"{head.to_html(index=False, border=0, float_format='{:,.1f}'.format)}"
-            f"<p>The first {len(head)} of {s['trials']:,} rows of <code>trials</code>, some of its columns</p>"
-        )
+        return as_html(self.summary, self.trials)
 
 
 def require_new(path: str | Path) -> Path:
@@ -308,8 +344,3 @@ def _trial_number(value: object) -> int:
             f"trial can't be {value!r}.", hint="Trials are chosen by whole numbers, as in 1 or [1, 2]."
         )
     return int(str(value))
-
-
-def _frame(table: pa.Table) -> pd.DataFrame:
-    """pandas with nullable whole numbers and strings."""
-    return cast(pd.DataFrame, table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get))

@@ -13,6 +13,7 @@ import numpy as np
 from analytics_kit.model import KINDS, Kind
 from analytics_kit.options import Options
 from analytics_kit.study.archive import Archive
+from analytics_kit.study.catalogue import SCREEN_LIMIT_PX
 from analytics_kit.study.events import EventTable, read_events
 from analytics_kit.study.formats.known import NATIVE, log_format
 from analytics_kit.study.formats.layout import LOG
@@ -131,7 +132,7 @@ def _note_doubts(table: EventTable, issues: Issues) -> None:
     """Say of each member what is doubtful in the rows that were kept."""
     offsets = np.cumsum([0, *(member.rows_kept for member in table.members)])
     found = np.zeros((len(table.members), len(check.DOUBTS), 2), np.int64)
-    check.doubts(table.t, table.x, table.y, offsets, float(check.SCREEN_LIMIT_PX), found)
+    check.doubts(table.t, table.x, table.y, offsets, float(SCREEN_LIMIT_PX), found)
     for i, d in zip(*np.nonzero(found[:, :, 0]), strict=True):
         member = table.members[i]
         name, message = check.DOUBTS[d]

@@ -9,6 +9,7 @@ import numpy as np
 from analytics_kit.model import KINDS, Kind
 from analytics_kit.options import Options
 from analytics_kit.study.archive import without_gc
+from analytics_kit.study.catalogue import SCREEN_LIMIT_PX
 from analytics_kit.study.columns import Columns
 from analytics_kit.study.decode import decode
 from analytics_kit.study.events import EventTable, MemberRows
@@ -41,7 +42,7 @@ def _warm() -> None:
         table = EventTable(kind, [rows], t.copy(), place, place.copy(), codes, None)
         table.key_number = codes.astype(np.int64)
         offsets = np.array([0, len(t)])
-        check.doubts(table.t, table.x, table.y, offsets, float(check.SCREEN_LIMIT_PX), np.zeros((1, 3, 2), np.int64))
+        check.doubts(table.t, table.x, table.y, offsets, float(SCREEN_LIMIT_PX), np.zeros((1, 3, 2), np.int64))
         groups[kind] = Grouped(table, 1)
         groups[kind].sort_by_time()
         write_events(io.BytesIO(), groups[kind], 0)  # pyarrow looks for pandas when it is first given an array

@@ -130,3 +130,17 @@ def named(result):
     """The names of each trial; None where they are NA."""
     rows = result.trials[NAMES].astype(object).itertuples(index=False, name=None)
     return [tuple(None if pd.isna(value) else value for value in row) for row in rows]
+
+
+def trial_table(participant, factor, *, task="Search", trial_order=None, **metrics):
+    """A table of trials, as a result has it, from a value per trial or one for all; counts are whole numbers."""
+    n = len(participant)
+    table = pd.DataFrame(
+        {"participant": participant, "session": participant, "task": task, "factor": factor, "trial": 1},
+        index=range(n),
+    )
+    table["trial_order"] = range(1, n + 1) if trial_order is None else trial_order
+    counts = [name for name in metrics if name.endswith("_count")]
+    numbers = dict.fromkeys(["trial", "trial_order", *counts], "Int64")
+    names = dict.fromkeys(["participant", "session", "task", "factor"], "str")
+    return table.assign(**metrics).astype(names | numbers)

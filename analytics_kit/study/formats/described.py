@@ -199,7 +199,7 @@ class Described(LogFormat):
 
 def _utf8(raw: bytes, path: str, issues: Issues) -> bytes:
     """The text in UTF-8, with line feeds at the ends of lines."""
-    if not raw.isascii():
+    if not raw.isascii() or b"\0" in raw[:2]:  # UTF-16 without a mark has zeros
         raw = decode_text(raw, path, issues).encode()
     return raw.replace(b"\r\n", b"\n") if b"\r\n" in raw else raw
 

@@ -11,7 +11,6 @@ DOUBTS = (
     ("negative_time", "running time(s) below zero; kept"),
     ("artefact", "coordinate(s) outside any screen; kept"),
 )
-SCREEN_LIMIT_PX = 32767
 
 
 @kernel

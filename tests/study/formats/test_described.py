@@ -71,7 +71,13 @@ def test_delimiters(process):
 
 
 @pytest.mark.parametrize(
-    "text", [b"\xef\xbb\xbf" + ROWS.encode(), ROWS.replace("\n", "\r\n").encode(), ROWS.encode("utf-16")]
+    "text",
+    [
+        b"\xef\xbb\xbf" + ROWS.encode(),
+        ROWS.replace("\n", "\r\n").encode(),
+        ROWS.encode("utf-16"),
+        ROWS.encode("utf-16-le"),
+    ],
 )
 def test_encodings_and_line_ends(process, text):
     assert rows(process({"a.csv": text}, format=MOVES)) == [(0.0, 1.0, 2.0), (0.25, 1.5, -2.0)]

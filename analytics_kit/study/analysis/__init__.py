@@ -1,0 +1,1 @@
+"""What a table of trials says: comparisons, descriptions, learning, quality; and tables joined to it."""

@@ -1,0 +1,112 @@
+"""The tests of means, on one value per participant: of two or more levels, the same people or different ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from analytics_kit.study.analysis.library import AnovaRM, CompareMeans, DescrStatsW, anova_oneway, f
+
+Floats = npt.NDArray[np.float64]
+LEAST_SPREAD = 1e-9
+"""Of the values' size: what varies less is taken to be rounding."""
+
+
+def _flat(deviations: Floats, values: Floats) -> bool:
+    return bool(np.ptp(deviations) <= LEAST_SPREAD * np.abs(values).max())
+
+
+def paired_t(a: Floats, b: Floats) -> dict[str, Any]:
+    """The paired t test of two columns of the same participants; a sentence in `why` where there can be none."""
+    difference = a - b
+    found: dict[str, Any] = {"n_a": len(a), "n_b": len(b), "difference": difference.mean()}
+    if len(a) < 2:
+        return found | {"why": "A test needs 2 participants."}
+    if _flat(difference, np.concatenate([a, b])):
+        return found | {"why": "The difference is the same for all, so there is nothing to test it by."}
+    sample = DescrStatsW(difference)
+    statistic, p, df = sample.ttest_mean()
+    spread = np.sqrt((a.var(ddof=1) + b.var(ddof=1)) / 2)
+    effect = difference.mean() / spread * _small_sample(len(a) + len(b)) if spread else np.nan
+    return found | _t_row("paired t", sample.tconfint_mean(), statistic, df, p, effect, "Hedges g_av")
+
+
+def welch_t(a: Floats, b: Floats) -> dict[str, Any]:
+    """Welch's t test of two samples of different participants; a sentence in `why` where there can be none."""
+    found: dict[str, Any] = {"n_a": len(a), "n_b": len(b), "difference": a.mean() - b.mean()}
+    if min(len(a), len(b)) < 2:
+        return found | {"why": "A test needs 2 participants at each level."}
+    if _flat(a, a) and _flat(b, b):
+        return found | {"why": "All values of a level are equal, so there is nothing to test by."}
+    samples = CompareMeans.from_data(a, b)
+    statistic, p, df = samples.ttest_ind(usevar="unequal")
+    interval = samples.tconfint_diff(usevar="unequal")
+    both = len(a) + len(b)
+    spread = np.sqrt(((len(a) - 1) * a.var(ddof=1) + (len(b) - 1) * b.var(ddof=1)) / (both - 2))
+    effect = found["difference"] / spread * _small_sample(both)
+    return found | _t_row("Welch t", interval, statistic, df, p, effect, "Hedges g")
+
+
+def _small_sample(n: int) -> float:
+    """Hedges' correction of a standardised difference (Hedges 1981, the usual approximation)."""
+    return 1 - 3 / (4 * n - 9)
+
+
+def _t_row(
+    test: str, interval: tuple[float, float], statistic: float, df: float, p: float, effect: float, name: str
+) -> dict[str, Any]:
+    return {
+        "test": test, "ci_low": interval[0], "ci_high": interval[1], "statistic": statistic, "df": df, "p": p,
+        "effect_size": effect, "effect_size_name": name,
+    }  # fmt: skip
+
+
+def repeated_anova(values: Floats) -> dict[str, Any]:
+    """The ANOVA of a row per participant and a column per level, degrees of freedom after Greenhouse and Geisser."""
+    n, k = values.shape
+    if n < 2:
+        return {"why": "A test needs 2 participants."}
+    if _flat(values - values.mean(axis=1, keepdims=True) - values.mean(axis=0), values):
+        return {"why": "The levels differ by the same for all, so there is nothing to test it by."}
+    long = pd.DataFrame(
+        {"value": values.ravel(), "who": np.repeat(np.arange(n), k), "level": np.tile(np.arange(k), n)}
+    )
+    table = AnovaRM(long, "value", "who", within=["level"]).fit().anova_table
+    statistic, df, df_error = (float(table[name].iloc[0]) for name in ("F Value", "Num DF", "Den DF"))
+    epsilon = sphericity(values)
+    p = f.sf(statistic, epsilon * df, epsilon * df_error)
+    return {
+        "test": "repeated-measures ANOVA, Greenhouse-Geisser", "statistic": statistic, "df": epsilon * df,
+        "df_error": epsilon * df_error, "p": p, "effect_size": statistic * df / (statistic * df + df_error),
+        "effect_size_name": "partial eta squared",
+    }  # fmt: skip
+
+
+def sphericity(values: Floats) -> float:
+    """Greenhouse and Geisser's (1959) epsilon: 1 where all differences of levels vary alike, down to 1 / (k - 1).
+
+    `values` has a row per participant and a column for each of k levels.
+    """
+    covariance = np.cov(values, rowvar=False)
+    centred = covariance - covariance.mean(axis=0) - covariance.mean(axis=1, keepdims=True) + covariance.mean()
+    return float(np.trace(centred) ** 2 / ((values.shape[1] - 1) * (centred**2).sum()))
+
+
+def welch_anova(groups: Sequence[Floats]) -> dict[str, Any]:
+    """Welch's ANOVA of samples of different participants; a sentence in `why` where there can be none."""
+    if min(map(len, groups)) < 2:
+        return {"why": "A test needs 2 participants at each level."}
+    if any(_flat(group, group) for group in groups):
+        return {"why": "All values of a level are equal, so there is nothing to test by."}
+    found = anova_oneway(groups, use_var="unequal", welch_correction=True)
+    values = np.concatenate(groups)
+    explained = sum(len(group) * (group.mean() - values.mean()) ** 2 for group in groups)
+    return {
+        "test": "Welch ANOVA", "statistic": found.statistic, "df": found.df_num, "df_error": found.df_denom,
+        "p": found.pvalue, "effect_size": explained / ((values - values.mean()) ** 2).sum(),
+        "effect_size_name": "eta squared",
+    }  # fmt: skip

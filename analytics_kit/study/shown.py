@@ -1,0 +1,26 @@
+"""What a notebook shows of a result: counts, losses, the first trials."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from analytics_kit.study.catalogue import HEAD_COLUMNS
+
+
+def as_html(summary: Mapping[str, Any], trials: pd.DataFrame) -> str:
+    """A few lines and a table."""
+    s = summary
+    events = " · ".join(f"{html.escape(kind.replace('_', ' '))} {rows:,}" for kind, rows in s["events"].items())
+    loss = f"{s['issues']:,} issues, {s['rows_dropped']:,} of {s['rows_in']:,} rows dropped: see <code>issues</code>"
+    head = trials[[name for name in HEAD_COLUMNS if name in trials.columns]].head()
+    return (
+        f"<p><b>Study result</b>: {s['participants']:,} participants, {s['tasks']:,} tasks, "
+        f"{s['factors']:,} factors, {s['trials']:,} trials<br>{events or 'No events.'}<br>"
+        f"{loss if s['issues'] else 'No issues.'}</p>"
+        f"{head.to_html(index=False, border=0, float_format='{:,.1f}'.format)}"
+        f"<p>The first {len(head)} of {s['trials']:,} rows of <code>trials</code>, some of its columns</p>"
+    )

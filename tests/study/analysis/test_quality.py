@@ -1,0 +1,116 @@
+"""Does the table of quality tell each participant's rows, losses, artefacts, gaps, thinning and missing files?"""
+
+import numpy as np
+import pytest
+from making import folder, mouse, typed
+
+KINDS = ["mouse_movement", "mouse_clicks", "mouse_scrolls", "keyboard"]
+STEPS = ["step_median_s", "step_95_s", "gap_longest_s", "gap_share", "step_median_px", "short_step_share"]
+
+
+def study():
+    """Participant 1 has two trials with steps of 5, 5, 20, 65,515 px; participant 2 has keys only."""
+    first, second = folder(1), folder(1, trial=2)
+    return {
+        f"{first}/Mouse Movement.csv": mouse((0, 0, 0), (0.02, 3, 4), (0.04, 6, 8), (3, 6, 8)) + "10:00:00,x,1,1\n",
+        f"{first}/Mouse Clicks.csv": mouse((1, 5, 5), (1.1, 5, 5)),
+        f"{second}/Mouse Movement.csv": mouse((0, 0, 20), (0.1, 20, 20), (0.3, 65535, 20)),
+        f"{second}/Mouse Scrolls.csv": mouse((1, 5, 65535)),
+        f"{folder(2)}/Keyboard Inputs.csv": typed((0.1, "a")) + "10:00:00,0.2\n",
+    }
+
+
+@pytest.fixture
+def quality(process):
+    return process(study()).quality().set_index("participant")
+
+
+def test_rows_and_losses(quality):
+    assert quality.index.tolist() == ["1", "2"]
+    assert quality.trial_count.tolist() == [2, 1]
+    rows = [f"{kind}_rows" for kind in [*KINDS, "mouse_unknown"]]
+    assert quality.loc["1", rows].tolist() == [7, 2, 1, 0, 0]
+    assert quality.loc["2", rows].tolist() == [0, 0, 0, 1, 0]
+    assert quality.rows_dropped.tolist() == [1, 1]
+    assert quality.artefact_rows.tolist() == [2, 0]
+
+
+def test_steps_by_hand(quality):
+    """Times 0.02, 0.02, 2.96, 0.1, 0.2; lengths 5, 5, 0, 20, 65515. None from trial to trial."""
+    found = quality.loc["1"]
+    assert found.step_median_s == pytest.approx(0.1)
+    assert found.step_95_s == pytest.approx(np.quantile([0.02, 0.02, 2.96, 0.1, 0.2], 0.95))
+    assert found.gap_longest_s == pytest.approx(2.96)
+    assert found.gap_share == 0.4
+    assert found.step_median_px == 5
+    assert found.short_step_share == 0.6
+    assert quality.loc["2", STEPS].isna().all()
+
+
+def test_missing_files(quality):
+    missing = [f"{kind}_missing_share" for kind in KINDS]
+    assert quality.loc["1", missing].tolist() == [0, 0.5, 0.5, 1]
+    assert quality.loc["2", missing].tolist() == [1, 1, 1, 0]
+
+
+def test_an_empty_file_is_not_missing(process):
+    found = process({f"{folder()}/Mouse Movement.csv": mouse((0, 0, 0)), f"{folder()}/Keyboard Inputs.csv": typed()})
+    table = found.quality().iloc[0]
+    assert (table.keyboard_rows, table.keyboard_missing_share) == (0, 0)
+    assert np.isnan(table.step_median_s)
+
+
+def test_the_option_says_what_a_gap_is(process):
+    assert process(study(), idle_gap_s=0.25).quality().gap_share[0] == 0.2
+
+
+def test_types(quality):
+    kinds = quality.dtypes.astype(str)
+    counts = ["trial_count", "rows_dropped", "artefact_rows", *(n for n in quality.columns if n.endswith("_rows"))]
+    assert set(kinds[counts]) == {"Int64"}
+    assert set(kinds.drop(counts)) == {"float64"}
+
+
+def test_the_cut_into_parts_changes_nothing(studies):
+    """Participants' trials lie in several parts, and parts hold several participants."""
+    members = {
+        f"{folder(p, trial=k)}/Mouse Movement.csv": mouse(*((i * k / 10, p * i * i, k * i) for i in range(9)))
+        for p in range(1, 6) for k in range(1, 4)
+    }  # fmt: skip
+    whole = studies.process(members).quality()
+    for shard_bytes in (1, 500):
+        assert studies.process(members, shard_bytes=shard_bytes).quality().equals(whole)
+    alone = studies.process(members, participants=["4"]).quality()
+    assert alone.iloc[0].equals(whole.iloc[3].rename(0))
+
+
+def test_participants_without_a_name_have_a_row(process):
+    nobody = "UnknownSession_participant_session/Search_A_trial_1/Mouse Movement.csv"
+    found = process({f"{folder(1)}/Mouse Movement.csv": mouse((0, 0, 0)), nobody: mouse((0, 0, 0), (1, 0, 11))})
+    table = found.quality()
+    assert table.participant.isna().tolist() == [False, True]
+    assert table.mouse_movement_rows.tolist() == [1, 2]
+    assert table.short_step_share.tolist()[1] == 0
+
+
+def test_no_more_is_read_at_once_than_a_part(process, studies, monkeypatch):
+    """A participant is summed up before the next part is read, once its last trial was in the one before."""
+    from analytics_kit.study.stored import Stored
+
+    members = {f"{folder(p)}/Mouse Movement.csv": mouse((0, 0, 0), (1, p, 0)) for p in range(1, 5)}
+    result = studies.process(members, shard_bytes=1)
+    happened = []
+    parts = Stored.events_by_part
+
+    def watched(self, kind, columns):
+        for part in parts(self, kind, columns):
+            happened.append("read")
+            yield part
+
+    import analytics_kit.study.analysis.quality as module
+
+    about = module._about
+    monkeypatch.setattr(Stored, "events_by_part", watched)
+    monkeypatch.setattr(module, "_about", lambda *given: happened.append("summed up") or about(*given))
+    result.quality()
+    assert happened[-8:] == ["read", "summed up"] * 4
