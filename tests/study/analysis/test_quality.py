@@ -60,6 +60,22 @@ def test_an_empty_file_is_not_missing(process):
     assert np.isnan(table.step_median_s)
 
 
+def test_files_that_are_there_twice(process):
+    """Of two with the same name the later counts; two files of a kind are no more than one."""
+    first, second = folder(1), folder(1, trial=2)
+    found = process([
+        (f"{first}/Mouse Movement.csv", mouse((0, 0, 0), (1, 1, 1))),
+        (f"{first}/Mouse Movement.csv", mouse((0, 0, 0))),
+        (f"{first}/Keyboard Inputs.csv", typed((0.1, "a"))),
+        (f"{first}/Keyboard Input.csv", typed((0.2, "a"))),
+        (f"{second}/Mouse Movement.csv", mouse((0, 0, 0))),
+    ])  # fmt: skip
+    table = found.quality().iloc[0]
+    assert table.mouse_movement_rows + table.rows_dropped == 4
+    assert table.rows_dropped == found.issues.rows_dropped.sum() == 2
+    assert (table.mouse_movement_missing_share, table.keyboard_missing_share) == (0, 0.5)
+
+
 def test_the_option_says_what_a_gap_is(process):
     assert process(study(), idle_gap_s=0.25).quality().gap_share[0] == 0.2
 
