@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+from analytics_kit.model import Kind
 from analytics_kit.study.keys import KEY_CLASSES
 
 Exactness = Literal["exact", "estimate", "unavailable"]
@@ -312,3 +313,10 @@ TRIAL_INDEX = "trial_index"
 """The column of stored events that says which row of the trials table they belong to."""
 SCREEN_LIMIT_PX = 32767
 """No screen has a coordinate beyond it; what is there is kept and said to be doubtful."""
+COUNTS: dict[Kind, str] = {
+    "mouse_movement": "movement_count",
+    "mouse_clicks": "click_event_count",
+    "mouse_scrolls": "scroll_event_count",
+    "keyboard": "keystroke_count",
+}
+"""The metric that is NA where a trial has no file of a kind, 0 where the file is empty."""

@@ -17,14 +17,13 @@ from analytics_kit.study.archive import Archive, Member, MemberUnreadableError
 from analytics_kit.study.events import EventTable, MemberRows, classes_of
 from analytics_kit.study.formats.arranging import batches, heads, label
 from analytics_kit.study.formats.described import TROUBLES
-from analytics_kit.study.formats.log_format import EMPTY, LogFormat
+from analytics_kit.study.formats.log_format import LogFormat, no_records
 from analytics_kit.study.issues import Issues
 from analytics_kit.study.metrics import check
 from analytics_kit.study.metrics.kernel import Floats
 from analytics_kit.study.metrics.pairs import PRESS, RELEASE
 
 PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
-_NOTHING = EMPTY.select("file", "line", "kind", "t").with_columns(pl.lit(0, pl.Int64).alias("slot"))
 Slots = Mapping[str, int]
 """The place in the shard of each trial of a file, by its label."""
 
@@ -69,7 +68,8 @@ def read_logs(
             issues.add(work[number][0].name, trouble.kind, str(trouble), rows_dropped=lost, lost=True)
             read[number] = Read(lost, 0, readable=False)
     holds = [[*log.kinds(member.name)] if read[n].readable else [] for n, (member, _) in enumerate(work)]
-    events = pl.concat([_NOTHING, *frames], how="diagonal")
+    nothing = no_records().select("file", "line", "kind", "t").with_columns(pl.lit(0, pl.Int64).alias("slot"))
+    events = pl.concat([nothing, *frames], how="diagonal")
     starts = np.full(trials, np.nan)
     per_second = PER_SECOND[log.time_unit]
     if log.time_origin == "trial":

@@ -10,11 +10,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from analytics_kit.model import KINDS
-from analytics_kit.study.catalogue import SCREEN_LIMIT_PX, TRIAL_INDEX
+from analytics_kit.study.catalogue import COUNTS, SCREEN_LIMIT_PX, TRIAL_INDEX
 from analytics_kit.study.stored import Stored
 
-LOGGED = KINDS[:4]
-"""The kinds that a trial is expected to have a file of."""
 POINTER = tuple(kind for kind in KINDS if kind != "keyboard")
 THINNED_PX = 10.0
 """The platform's logger writes a movement row after more than so much travel."""
@@ -31,9 +29,8 @@ def quality(
     table["trial_count"] = pd.Series(codes).value_counts().reindex(places).astype("Int64")
     files = members[members["trial_row"].notna()]
     files = files.assign(who=codes[files["trial_row"].to_numpy(np.int64)])
-    rows = files.pivot_table(index="who", columns="role", values="rows_kept", aggfunc="sum", observed=True)
     for kind in KINDS:
-        table[f"{kind}_rows"] = rows[kind].reindex(places).fillna(0).astype("Int64") if kind in rows else 0
+        table[f"{kind}_rows"] = _rows(stored, kind, codes, len(people))
     whose = files.drop_duplicates("member").set_index("member")["who"]
     dropped = issues["rows_dropped"].groupby(issues["member"].map(whose)).sum()
     table["rows_dropped"] = dropped.reindex(places).fillna(0)
@@ -41,11 +38,19 @@ def quality(
     steps = {who: _about(found, idle_gap_s) for who, found in _steps(stored, codes)}
     for place, name in enumerate(_STEPS):
         table[name] = [steps[who][place] if who in steps else np.nan for who in places]
-    for kind in LOGGED:
-        with_file = files[files["role"] == kind].groupby("who")["trial_row"].nunique().reindex(places).fillna(0)
-        table[f"{kind}_missing_share"] = 1 - with_file.astype("float64") / table["trial_count"].astype("float64")
+    for kind, count in COUNTS.items():
+        lacking = trials[count].isna() if count in trials else pd.Series(np.nan, trials.index)
+        table[f"{kind}_missing_share"] = lacking.astype("float64").groupby(codes).mean()
     counts = [name for name in table.columns if name.endswith("_rows") or name == "rows_dropped"]
     return table.astype({"participant": "str"} | dict.fromkeys(counts, "Int64"))
+
+
+def _rows(stored: Stored, kind: str, codes: npt.NDArray[np.int64], people: int) -> npt.NDArray[np.int64]:
+    """Events of a kind, by participant."""
+    found = np.zeros(people, np.int64)
+    for part in stored.events_by_part(kind, []):
+        found += np.bincount(codes[part[TRIAL_INDEX].to_numpy(np.int64)], minlength=people)
+    return found
 
 
 def _artefacts(stored: Stored, codes: npt.NDArray[np.int64], people: int) -> npt.NDArray[np.int64]:

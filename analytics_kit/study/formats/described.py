@@ -13,7 +13,7 @@ from analytics_kit.event_format import NAMES, EventFormat, Role
 from analytics_kit.model import Kind
 from analytics_kit.study.archive import MemberUnreadableError
 from analytics_kit.study.formats.cells import FIRST_LINE, odd_cells, regular_cells
-from analytics_kit.study.formats.log_format import EMPTY, RECORD, LogFormat, Names, Table, shaped
+from analytics_kit.study.formats.log_format import RECORD, LogFormat, Names, Table, no_records, shaped
 from analytics_kit.study.issues import Issues
 from analytics_kit.study.keys import key_name
 from analytics_kit.study.rows import DELIMITERS, decode_text
@@ -98,7 +98,7 @@ class Described(LogFormat):
             for header, numbers in alike.items()
             for frame in self._alike(header, numbers, [bodies[n] for n in numbers], files, names_only)
         ]
-        return Table(pl.concat(frames, how="diagonal") if frames else EMPTY, broken)
+        return Table(pl.concat(frames, how="diagonal") if frames else no_records(), broken)
 
     def _alike(
         self,
@@ -204,7 +204,7 @@ def _utf8(raw: bytes, path: str, issues: Issues) -> bytes:
     return raw.replace(b"\r\n", b"\n") if b"\r\n" in raw else raw
 
 
-def _meaning(column: str, values: Mapping[str, str], kind: pl.DataType | type[pl.DataType]) -> pl.Expr:
+def _meaning(column: str, values: Mapping[str, str], kind: type[pl.DataType]) -> pl.Expr:
     return pl.col(column).str.strip_chars().replace_strict(values, default=None, return_dtype=kind).alias(column)
 
 

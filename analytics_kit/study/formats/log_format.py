@@ -9,15 +9,15 @@ from typing import NamedTuple
 import polars as pl
 
 from analytics_kit.event_format import NAMES
-from analytics_kit.model import KINDS, Kind
+from analytics_kit.model import Kind
 from analytics_kit.study.archive import MemberUnreadableError
 from analytics_kit.study.issues import Issues
 
 Names = tuple[str | None, ...]
 """Participant, session, task, factor and trial, as they stand in the log."""
-RECORD: dict[str, pl.DataType | type[pl.DataType]] = {
-    "line": pl.Int64, "problem": pl.String, "kind": pl.Enum(KINDS), "t": pl.Float64, "x": pl.Float64, "y": pl.Float64,
-    "dx": pl.Float64, "dy": pl.Float64, "key": pl.String, "action": pl.Enum(["press", "release"]),
+RECORD: dict[str, type[pl.DataType]] = {
+    "line": pl.Int64, "problem": pl.String, "kind": pl.Categorical, "t": pl.Float64, "x": pl.Float64, "y": pl.Float64,
+    "dx": pl.Float64, "dy": pl.Float64, "key": pl.String, "action": pl.Categorical,
     "release": pl.Float64,
 }  # fmt: skip
 """The columns that are read of a record, besides the names; a log that has no such thing leaves a column out."""
@@ -81,11 +81,15 @@ class LogFormat(ABC):
                 broken[number] = error
             else:
                 frames.append(shaped(read).with_columns(pl.lit(number, pl.Int64).alias("file")))
-        return Table(pl.concat(frames, how="diagonal") if frames else EMPTY, broken)
+        return Table(pl.concat(frames, how="diagonal") if frames else no_records(), broken)
 
 
-_COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {"file": pl.Int64, **RECORD, **dict.fromkeys(NAMES, pl.String)}
-EMPTY = pl.DataFrame(schema=_COLUMNS)
+_COLUMNS: dict[str, type[pl.DataType]] = {"file": pl.Int64, **RECORD, **dict.fromkeys(NAMES, pl.String)}
+
+
+def no_records() -> pl.DataFrame:
+    """Not made once and for all: a parent process that has run polars deadlocks its children."""
+    return pl.DataFrame(schema=_COLUMNS)
 
 
 def shaped(table: pl.DataFrame) -> pl.DataFrame:

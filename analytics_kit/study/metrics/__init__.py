@@ -9,7 +9,7 @@ import numpy as np
 
 from analytics_kit.model import KINDS, Kind
 from analytics_kit.options import Options
-from analytics_kit.study.catalogue import NAMES
+from analytics_kit.study.catalogue import COUNTS, NAMES
 from analytics_kit.study.metrics import (
     aiming,
     check,
@@ -29,12 +29,6 @@ if TYPE_CHECKING:
 
 ENTROPY = "sample_entropy"
 """The metric that is settled at the merge, from `Measured.steps`."""
-_COUNTS: dict[Kind, str] = {
-    "mouse_movement": "movement_count",
-    "mouse_clicks": "click_event_count",
-    "mouse_scrolls": "scroll_event_count",
-    "keyboard": "keystroke_count",
-}
 _RATE, _RATE_OF = "click_rate_per_min", ("click_count", "completion_time_s")
 _PERMUTED = ("t", "x", "y", "key_class", "action", "key_number", "dx", "dy")
 
@@ -117,7 +111,7 @@ class Measured:
 def evaluate(groups: Mapping[Kind, Grouped], trials: int, options: Options) -> Measured:
     """Every metric that the options ask for. Tables are sorted by time within trials."""
     measured = Measured(trials, options.metrics)
-    for kind, name in _COUNTS.items():
+    for kind, name in COUNTS.items():
         if (group := groups.get(kind)) and name in measured.needed:
             counts = _presses(group) if kind == "keyboard" else group.ends - group.starts
             measured.values[name] = np.where(group.present == 1, counts, np.nan)
