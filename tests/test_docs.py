@@ -3,6 +3,7 @@
 import itertools
 import math
 import re
+import zipfile
 from xml.etree import ElementTree
 
 import example
@@ -11,7 +12,8 @@ import pytest
 from drawings import DRAWINGS
 from metrics_page import DOCS, DRAWN, files
 
-from analytics_kit.options import Options
+import analytics_kit
+from analytics_kit.options import FORMATS, Options
 from analytics_kit.study.catalogue import CATALOGUE, FAMILIES, NAMES
 
 ROOT = DOCS.parent
@@ -101,3 +103,25 @@ def test_the_measured_page_names_metrics_that_there_are():
     named = set(re.findall(r"^\| `(\w+)`", (DOCS / "logger.md").read_text(), re.MULTILINE))
     assert named <= set(NAMES)
     assert named >= {metric.name for metric in CATALOGUE if "mouse_movement" in metric.needs}
+
+
+def test_the_described_log_of_the_page_about_formats_can_be_read(tmp_path, monkeypatch):
+    code = re.search(r"```python\n(.*?)```", (DOCS / "formats.md").read_text(), re.DOTALL)[1]
+    rows = [
+        "1000,1,1,,mousemove,4", "1100,30,1,,mousemove,4", "1200,30,1,,mousedown,4", "1300,30,1,,mouseup,4",
+        "1400,,,ArrowLeft,keydown,4", "1500,,,ArrowLeft,keyup,4",
+    ]  # fmt: skip
+    with zipfile.ZipFile(tmp_path / "logs.zip", "w") as archive:
+        archive.writestr("logs/ann.csv", "\n".join(["ms,pageX,pageY,key,type,item", *rows]))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ANALYTICS_KIT_HOME", str(tmp_path / "home"))
+    names: dict[str, object] = {"ak": analytics_kit}
+    exec(code, names)  # noqa: S102  the page's own code
+    trial = names["result"].trials.iloc[0]
+    assert (trial.participant, trial.trial, trial.path_length_px, trial.click_count) == ("ann", 4, 29, 1)
+    assert trial.click_hold_mean_s == trial.dwell_time_mean_s == pytest.approx(0.1)
+
+
+def test_the_page_about_formats_lists_all():
+    page = (DOCS / "formats.md").read_text()
+    assert all(f"| `{name}` |" in page for name in FORMATS[1:])

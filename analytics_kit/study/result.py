@@ -216,8 +216,8 @@ class StudyResult:
         coordinate beyond any screen; kept); of the steps from one movement row to the next of a trial step_median_s,
         step_95_s (95 % are shorter), gap_longest_s, gap_share (longer than the option idle_gap_s), step_median_px,
         short_step_share (10 px or less: near 0 where the logger thins its rows as the platform's does; NaN without
-        steps); share of trials without a file of each kind (`mouse_movement_missing_share`, …; NaN where its count is not
-        among the metrics). Files that belong to no trial, or to several, are in `issues` and `members` only.
+        steps); share of trials without a file of each kind (`mouse_movement_missing_share`, …; NaN where its
+        count is not among the metrics). Files of no trial, or of several, are in `issues` and `members` only.
         """
         idle_gap_s = self.provenance["options"]["idle_gap_s"]
         return quality(self.trials, self.members, self.issues, self._stored, idle_gap_s)
@@ -317,7 +317,7 @@ class StudyResult:
         )
 
     def _repr_html_(self) -> str:
-        return as_html(self.summary, self.trials)
+        return as_html(self.summary, self.provenance, self.trials)
 
 
 def require_new(path: str | Path) -> Path:

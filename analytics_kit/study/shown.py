@@ -11,15 +11,17 @@ import pandas as pd
 from analytics_kit.study.catalogue import HEAD_COLUMNS
 
 
-def as_html(summary: Mapping[str, Any], trials: pd.DataFrame) -> str:
-    """A few lines and a table."""
+def as_html(summary: Mapping[str, Any], provenance: Mapping[str, Any], trials: pd.DataFrame) -> str:
+    """A few lines and a table; of a log that is not the platform's own also its format."""
     s = summary
+    name, why = provenance["format"], provenance.get("format_chosen", "")
+    log = "" if name == "fulcrum" else f"Log format {html.escape(name)}, {html.escape(why)}.<br>"
     events = " · ".join(f"{html.escape(kind.replace('_', ' '))} {rows:,}" for kind, rows in s["events"].items())
     loss = f"{s['issues']:,} issues, {s['rows_dropped']:,} of {s['rows_in']:,} rows dropped: see <code>issues</code>"
     head = trials[[name for name in HEAD_COLUMNS if name in trials.columns]].head()
     return (
         f"<p><b>Study result</b>: {s['participants']:,} participants, {s['tasks']:,} tasks, "
-        f"{s['factors']:,} factors, {s['trials']:,} trials<br>{events or 'No events.'}<br>"
+        f"{s['factors']:,} factors, {s['trials']:,} trials<br>{log}{events or 'No events.'}<br>"
         f"{loss if s['issues'] else 'No issues.'}</p>"
         f"{head.to_html(index=False, border=0, float_format='{:,.1f}'.format)}"
         f"<p>The first {len(head)} of {s['trials']:,} rows of <code>trials</code>, some of its columns</p>"

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from making import folder, mouse, typed
 
+from analytics_kit import EventFormat
+
 KINDS = ["mouse_movement", "mouse_clicks", "mouse_scrolls", "keyboard"]
 STEPS = ["step_median_s", "step_95_s", "gap_longest_s", "gap_share", "step_median_px", "short_step_share"]
 
@@ -130,3 +132,23 @@ def test_no_more_is_read_at_once_than_a_part(process, studies, monkeypatch):
     monkeypatch.setattr(module, "_about", lambda *given: happened.append("summed up") or about(*given))
     result.quality()
     assert happened[-8:] == ["read", "summed up"] * 4
+
+
+def test_a_log_that_holds_several_kinds_and_trials(process):
+    described = EventFormat(
+        columns={"t": "t", "x": "x", "y": "y", "kind": "k", "participant": "who", "trial": "n"},
+        kinds={"m": "mouse_movement", "c": "mouse_clicks"},
+    )
+    text = "t,x,y,k,who,n\n0,0,0,m,a,1\n1,3,4,m,a,1\n2,3,4,c,a,1\n0,0,0,m,a,2\nx,0,0,m,b,1\n0,1,1,m,b,1\n"
+    quality = process({"all.csv": text}, format=described).quality().set_index("participant")
+    assert quality.mouse_movement_rows.tolist() == [3, 1]
+    assert quality.mouse_clicks_rows.tolist() == [1, 0]
+    assert quality.step_median_px.tolist()[0] == 5
+    assert quality.mouse_clicks_missing_share.tolist() == [0, 0]
+    assert quality.keyboard_missing_share.tolist() == [1, 1]
+
+
+def test_missing_kinds_are_unknown_without_their_counts(process):
+    quality = process(study(), metrics=["movement_count"]).quality()
+    assert quality.mouse_movement_missing_share.tolist() == [0, 1]
+    assert quality.keyboard_missing_share.isna().all()

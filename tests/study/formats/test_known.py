@@ -62,6 +62,7 @@ def test_balabit(process, name):
     assert (trial.scroll_reversal_count, trial.scroll_burst_count) == (1, 1)
     assert result.events("mouse_clicks").action.tolist() == ["press", "release", "press"]
     assert issues_of(result) == [(name, 10, "artefact", 0)]
+    assert "Log format balabit, by names and headers of files: 1 of the 1 looked at." in result._repr_html_()
     assert balance(result) == (9, 9, 0)
 
 
@@ -153,6 +154,7 @@ def test_the_platforms_own_is_known_by_names(process):
     result = process(native())
     assert result.provenance["format"] == "fulcrum"
     assert result.provenance["format_chosen"] == "by names of files: 3 of the 3 looked at"
+    assert "Log format" not in result._repr_html_()
     assert process(native(), format="fulcrum").provenance["format_chosen"] == "asked for"
 
 
