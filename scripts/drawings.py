@@ -146,7 +146,7 @@ def area(canvas: Canvas, values: Values) -> None:
     canvas.area(shape, BLUE if strayed[-2] > 0 else RED, 0.3)
     _straight(canvas)
     _trial(canvas)
-    canvas.text((14, 24), f"blue less red {values['area_under_curve_px2']:,.0f} px²")
+    canvas.text((14, 24), f"above less below {values['area_under_curve_px2']:,.0f} px²")
 
 
 def turning(canvas: Canvas, values: Values) -> None:
@@ -221,7 +221,7 @@ def ways(canvas: Canvas, values: Values) -> None:
     canvas.dots(AIMED, INK)
     canvas.line([START, TARGET], RED, 2, DASH)
     _presses(canvas)
-    canvas.text((14, 24), f"red / blue {values['inter_click_path_efficiency']:.2f}, mean over segments")
+    canvas.text((14, 24), f"dashed / solid {values['inter_click_path_efficiency']:.2f}, mean over segments")
 
 
 def presses(canvas: Canvas, values: Values) -> None:
