@@ -8,12 +8,15 @@ from flask import g
 
 from analytics_kit.client import Client
 from analytics_kit.errors import SettingsError
-from analytics_kit.job import Job
+from analytics_kit.job import Job, deadline_of, left_until
 from analytics_kit.model import JobInfo
 from analytics_kit.settings import Settings
 from analytics_kit.web.auth import Keys
 from analytics_kit.web.settings import ServerSettings
 from analytics_kit.web.studies import Catalogue
+
+LOOK_S = 1.0
+"""Who waits for a job looks this often whether the server is about to end."""
 
 
 class Service:
@@ -32,6 +35,7 @@ class Service:
             )
         self._clients: dict[str, Client] = {}
         self._lock = threading.Lock()
+        self._stopping = threading.Event()
         self._waiting = threading.BoundedSemaphore(settings.waiting_limit)
 
     def namespace_of(self, header: str | None) -> str | None:
@@ -58,12 +62,18 @@ class Service:
         info = job.info()
         if info.status.final or not self._waiting.acquire(blocking=False):
             return info
+        deadline = deadline_of(self.settings.answer_limit_s)
         try:
-            for info in job.follow(self.settings.answer_limit_s):  # noqa: B007  the last one counts
-                pass
+            while not (info.status.final or self._stopping.is_set() or left_until(deadline) == 0):
+                for info in job.follow(left_until(deadline, LOOK_S)):  # noqa: B007  the last one counts
+                    pass
         finally:
             self._waiting.release()
         return info
+
+    def stop(self) -> None:
+        """Answer those who wait."""
+        self._stopping.set()
 
     def close(self) -> None:
         """Let go of connections; jobs on a queue go on."""
