@@ -7,14 +7,13 @@ and that before a tree `<study_id>_study_id/` beside it, as the platform stores 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import IO, Any, Literal, cast
+from typing import IO, Any, Literal
 
 import fsspec
 
@@ -99,13 +98,14 @@ class Catalogue:
         """
         upload = self._client.receive(f"{study_id}.zip", size_bytes)
         try:
-            reader = io.BufferedReader(cast(io.RawIOBase, stream), PIECE_BYTES)  # short reads are put together
-            while piece := reader.read(PIECE_BYTES):
-                if not upload.written_bytes and not piece.startswith(ZIP_BEGINS):
-                    raise BadArchiveError("What was sent is no ZIP.", hint="Send the bytes of the ZIP as the body.")
+            begin = b""
+            while piece := stream.read(PIECE_BYTES):
+                begin += piece[: max(0, 4 - len(begin))]
+                if len(begin) == 4 and begin not in ZIP_BEGINS:
+                    break
                 upload.write(upload.written_bytes, piece)
-            if not upload.written_bytes:
-                raise BadArchiveError("Nothing was sent.", hint="Send the bytes of the ZIP as the body.")
+            if begin not in ZIP_BEGINS:
+                raise BadArchiveError("What was sent is no ZIP.", hint="Send the bytes of the ZIP as the body.")
             source = upload.finish()
             open_archive(source).close()
         except BaseException:
