@@ -76,7 +76,7 @@ def create_blueprint(service: Service) -> Blueprint:
             raise Unauthorized("A token is needed.", www_authenticate=WWWAuthenticate("bearer", {"realm": NAME}))
         if not service.settings.require_token and _is_of_another_page(service.settings.origins):
             raise Forbidden("Pages of other origins may not ask here.")
-        g.namespace = namespace
+        g.analytics_kit_namespace = namespace
 
     book.register_error_handler(AnalyticsKitError, of_ours)
     book.register_error_handler(HTTPException, of_http)
@@ -119,13 +119,16 @@ def _add_server_routes(book: APIBlueprint, service: Service) -> None:
         """Tell that the server answers."""
         return told(LiveAnswer())
 
+    def schema() -> dict[str, Any]:
+        return schema_of(book, url_for(".openapi").rpartition("/")[0], OPEN)
+
     @book.get("/openapi.json", doc_ui=False)
     def openapi() -> Response:
-        return jsonify(schema_of(book, url_for(".openapi").rpartition("/")[0]))
+        return jsonify(schema())
 
     @book.get("/docs", doc_ui=False)
     def docs() -> str:
-        return page_of(schema_of(book, url_for(".openapi").rpartition("/")[0]))
+        return page_of(schema())
 
 
 def _public(found: dict[str, Any]) -> dict[str, Any]:

@@ -72,10 +72,8 @@ class UnusableError(AnalyticsKitError):
 def told(answer: BaseModel, code: int = 200, **headers: str) -> Response:
     """The answer as JSON; NaN is null. `_` in a header's name stands for `-`."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    omit = isinstance(answer, ErrorAnswer)
-    return Response(
-        answer.model_dump_json(by_alias=True, exclude_none=omit), code, named, mimetype="application/json"
-    )
+    text = answer.model_dump_json(exclude_unset=isinstance(answer, ErrorAnswer))
+    return Response(text, code, named, mimetype="application/json")
 
 
 def of_ours(error: AnalyticsKitError) -> Response:
@@ -117,9 +115,10 @@ def of_parameters(error: ValidationError) -> Response:
     """The answer for the first parameter that can't be used."""
     found = error.errors(include_url=False, include_context=False, include_input=False)[0]
     parameter = str(found["loc"][0]) if found["loc"] else ""
+    why = "there is no such parameter" if found["type"] == "extra_forbidden" else found["msg"]
     answer = ErrorAnswer(
         error="ParameterError",
-        message=f"{parameter} can't be used: {found['msg']}.",
+        message=f"{parameter} can't be used: {why}.",
         hint=UnusableError.default_hint,
         parameter=parameter,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from flask import render_template
@@ -18,8 +19,8 @@ ABOUT = "Submit studies of mouse, scroll and keyboard logs, ask for their jobs, 
 METHODS = ("get", "post", "delete")
 
 
-def schema_of(book: APIBlueprint, server_url: str) -> dict[str, Any]:
-    """OpenAPI 3.1 of the routes of `book`, which are below `server_url`."""
+def schema_of(book: APIBlueprint, server_url: str, open_views: Collection[str]) -> dict[str, Any]:
+    """OpenAPI 3.1 of the routes of `book`, which are below `server_url`; `open_views` need no token."""
     spec = OpenAPI(
         __name__,
         info=Info(title=TITLE, version=__version__, description=ABOUT),
@@ -30,11 +31,19 @@ def schema_of(book: APIBlueprint, server_url: str) -> dict[str, Any]:
     )
     spec.paths.update(book.paths)
     for model in ANSWERS:
-        schema = model.model_json_schema(mode="serialization", ref_template="#/components/schemas/{model}")
+        schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
         inner = schema.pop("$defs", {})
         for name, found in (inner | {model.__name__: schema}).items():
             spec.components_schemas[name] = Schema(**found)
-    return dict(spec.api_doc) | {"servers": [{"url": server_url}]}
+    schema = dict(spec.api_doc) | {"servers": [{"url": server_url}]}
+    for item in schema["paths"].values():
+        for operation in item.values():
+            if "description" in operation:
+                operation["description"] = operation["description"].replace("<br/>", " ").strip()
+            if operation["operationId"] in open_views:
+                operation["security"] = []
+                del operation["responses"]["422"]  # they have no parameters; the library adds it to all
+    return schema
 
 
 def page_of(schema: dict[str, Any]) -> str:

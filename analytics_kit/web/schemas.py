@@ -104,8 +104,8 @@ class ErrorAnswer(_Told):
     message: str
     hint: str
     """What to do."""
-    parameter: str | None = Field(None, json_schema_extra={"type": "string"})
-    """The parameter that can't be used, where it is one."""
+    parameter: str = ""
+    """The parameter that can't be used; left out where it is none."""
 
 
 class ProgressAnswer(_Told):

@@ -45,7 +45,7 @@ class Service:
     @property
     def client(self) -> Client:
         """The client of who asks."""
-        namespace: str = g.namespace
+        namespace: str = g.analytics_kit_namespace
         with self._lock:
             if namespace not in self._clients:
                 known = {name: getattr(self.settings, name) for name in Settings.model_fields}
