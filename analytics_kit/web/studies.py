@@ -19,9 +19,9 @@ import fsspec
 
 from analytics_kit.client import Client
 from analytics_kit.errors import BadArchiveError, SourceNotFoundError, StoreError
+from analytics_kit.options import Options
 from analytics_kit.study.source import fingerprint, open_archive
 from analytics_kit.study.store import Store
-from analytics_kit.study.uploads import discard
 
 STUDY_ID = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$"
 RESERVED = ("docs", "health", "jobs", "openapi.json", "queue-status", "studies")
@@ -107,13 +107,13 @@ class Catalogue:
             if begin not in ZIP_BEGINS:
                 raise BadArchiveError("What was sent is no ZIP.", hint="Send the bytes of the ZIP as the body.")
             source = upload.finish()
-            open_archive(source).close()
+            open_archive(source, Options.of()).close()
         except BaseException:
             upload.abandon()
             raise
         before = self._uploaded(study_id)
         if before is not None and fingerprint(before.source) == fingerprint(source):
-            discard(source)
+            upload.abandon()
             return before.source
         path = source.removeprefix(f"{self._client.settings.store_url().rstrip('/')}/")
         with self._store.create(f"{self._notes}/{study_id}.json") as file:
