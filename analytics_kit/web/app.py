@@ -11,9 +11,9 @@ from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import Forbidden, HTTPException, Unauthorized
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from analytics_kit.errors import AnalyticsKitError
+from analytics_kit.errors import AnalyticsKitError, BrokerUnavailableError
 from analytics_kit.web.answers import answers, ok
-from analytics_kit.web.errors import of_http, of_ours, of_parameters, told, unexpected, without_places
+from analytics_kit.web.errors import AWAY, of_http, of_ours, of_parameters, told, unexpected, without_places
 from analytics_kit.web.jobs import add_job_routes
 from analytics_kit.web.reference import page_of, schema_of
 from analytics_kit.web.schemas import HealthAnswer, LiveAnswer, QueueAnswer
@@ -111,7 +111,10 @@ def _add_server_routes(book: APIBlueprint, service: Service) -> None:
     )
     def health() -> Response:
         """Tell whether work can be done, and why not."""
-        found = _public(service.client.health())
+        try:
+            found = _public(service.client.health())
+        except BrokerUnavailableError as error:
+            found = _away(service.settings.backend, AWAY[type(error)])
         return told(HealthAnswer(**found), 200 if found["ready"] else 503)
 
     @book.get("/health/live", responses=answers(ok(LiveAnswer, "The server answers."), always=()))
@@ -129,6 +132,12 @@ def _add_server_routes(book: APIBlueprint, service: Service) -> None:
     @book.get("/docs", doc_ui=False)
     def docs() -> str:
         return page_of(schema())
+
+
+def _away(backend: str, reason: str) -> dict[str, Any]:
+    """Health of a queue that was named and was never reached."""
+    known = {"status": "down", "live": True, "ready": False, "backend": backend, "workers": 0, "reason": reason}
+    return known | {"broker": None, "store": {}}
 
 
 def _public(found: dict[str, Any]) -> dict[str, Any]:
