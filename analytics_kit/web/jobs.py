@@ -37,14 +37,17 @@ RETRY_AFTER = "1"
 MIME = {"csv": "text/csv; charset=utf-8", "parquet": "application/vnd.apache.parquet"}
 
 
-def described(info: JobInfo) -> dict[str, Any]:
-    """The job as it is told: no path, host or stack trace."""
+def described(info: JobInfo, study_id: str | None = None) -> dict[str, Any]:
+    """The job as it is told: no path, host or stack trace. `study_id` is what was asked for, if it was a study.
+
+    A study joins the job of an equal one, so its name need not be the job's.
+    """
     error = info.error
     completed = info.status is JobStatus.COMPLETED
     return {
         "job_id": info.job_id,
         "status": info.status,
-        "study_id": study_id_of(info.source),
+        "study_id": study_id or study_id_of(info.source),
         "source": PurePath(info.source).name,
         "size_bytes": info.size_bytes,
         "created_at": info.created_at,
@@ -68,16 +71,16 @@ def described(info: JobInfo) -> dict[str, Any]:
     }
 
 
-def accepted(info: JobInfo, jobs: str) -> Response:
+def accepted(info: JobInfo, jobs: str, study_id: str | None = None) -> Response:
     """The answer that the job was begun, and where to ask for it: below `jobs`, as seen from where this was asked."""
     location = f"{jobs}/{info.job_id}"
-    return told(ZipDataAnswer(**described(info)), 202, Location=location, Retry_After=RETRY_AFTER)
+    return told(ZipDataAnswer(**described(info, study_id)), 202, Location=location, Retry_After=RETRY_AFTER)
 
 
-def with_result(job: Job, info: JobInfo, participant: str | None) -> Response:
+def with_result(job: Job, info: JobInfo, participant: str | None, study_id: str | None = None) -> Response:
     """The answer that tells the job and, once it is completed, its trials."""
     require_result(info)
-    answer = ZipDataAnswer(**described(info))
+    answer = ZipDataAnswer(**described(info, study_id))
     if info.status is JobStatus.COMPLETED:
         result = job.fetch(0)
         table = table_of(result, "trials", participant)

@@ -20,11 +20,11 @@ ENDED = ok(ZipDataAnswer, "The job that was asked for or waited for, with its re
 def add_study_routes(book: APIBlueprint, service: Service) -> None:
     """Add the routes of studies."""
 
-    def answered(job: Job, is_async: bool, participant: str | None) -> Response:
-        info = job.known if is_async else service.waited(job)
-        if is_async or not info.status.final:
-            return accepted(info, "../jobs")
-        return with_result(job, info, participant)
+    def answered(job: Job, study_id: str, query: ZipDataQuery | UploadQuery) -> Response:
+        info = job.known if query.is_async else service.waited(job)
+        if query.is_async or not info.status.final:
+            return accepted(info, "../jobs", study_id)
+        return with_result(job, info, query.participant_id, study_id)
 
     @book.get("/studies", responses=answers(ok(StudiesAnswer, "The studies, by id.")))
     def studies() -> Response:
@@ -52,7 +52,7 @@ def add_study_routes(book: APIBlueprint, service: Service) -> None:
             job = service.client.get_job(query.job_id)
             return with_result(job, job.info() if query.is_async else service.waited(job), query.participant_id)
         job = service.client.join(service.studies.find(path.study_id))
-        return answered(job, query.is_async, query.participant_id)
+        return answered(job, path.study_id, query)
 
     body = {"requestBody": {"required": True, "content": {kind: {"schema": _BYTES} for kind in ZIP_TYPES}}}
 
@@ -67,7 +67,7 @@ def add_study_routes(book: APIBlueprint, service: Service) -> None:
         if request.content_length > limit_gb * 1e9:
             raise too_large(limit_gb)
         source = service.studies.receive(path.study_id, request.stream, request.content_length)
-        return answered(service.client.join(source), query.is_async, query.participant_id)
+        return answered(service.client.join(source), path.study_id, query)
 
 
 _BYTES = {"type": "string", "format": "binary"}

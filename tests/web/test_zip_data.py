@@ -112,6 +112,15 @@ def test_an_uploaded_study_is_processed(ann, bob):
     bob.get("/mine/zip-data", 404)
 
 
+def test_an_equal_study_joins_the_job_under_its_own_name(ann, data):
+    first = ann.done("ok")
+    job = ann.post("/mine/zip-data", 202, body=(data / "ok.zip").read_bytes()).json
+    assert (job["job_id"], job["study_id"], job["source"]) == (first["job_id"], "mine", "ok.zip")
+    assert ann.done("mine")["study_id"] == "mine"
+    ann.delete(f"/jobs/{first['job_id']}", 204)
+    assert ann.done("mine")["source"] == "mine.zip"
+
+
 def test_an_upload_with_other_content_is_another_job(ann):
     first = ann.post("/mine/zip-data", 202, body=zipped(seed=7)).json["job_id"]
     assert ann.post("/mine/zip-data", 202, body=zipped(seed=7)).json["job_id"] == first
