@@ -1,9 +1,10 @@
-"""A task that stands in for the processing of studies."""
+"""A task that stands in for the processing of studies, which it begins when it may."""
 
 import time
 from pathlib import Path
 
 from analytics_kit.model import Progress
+from analytics_kit.tasks import process_study
 
 
 def wait(task):
@@ -12,4 +13,4 @@ def wait(task):
     ends = time.monotonic() + 60
     while not Path(f"{task.arguments['source']}.gate").exists() and time.monotonic() < ends:
         time.sleep(0.01)
-    return {}
+    return process_study(task)

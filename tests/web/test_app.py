@@ -57,6 +57,7 @@ class TestWithoutTokens:
 
     def test_a_page_of_another_origin_is_refused(self, open_one):
         open_one.post("/jobs/x/retry", 403, headers={"Origin": "https://evil.example.org"})
+        open_one.get("/ok/zip-data", 403, headers={"Sec-Fetch-Site": "cross-site"})
         open_one.post("/jobs/x/retry", 404, headers={"Origin": "http://localhost"})
 
 

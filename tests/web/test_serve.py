@@ -9,6 +9,8 @@ import socket
 import subprocess
 import sys
 import threading
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,6 +20,7 @@ from processes import end, until
 from test_studies import zipped
 
 from analytics_kit.cli import main
+from analytics_kit.client import CODE
 from analytics_kit.errors import SettingsError
 from analytics_kit.web.serve import configured
 
@@ -36,6 +39,7 @@ class Served:
         self.host, self.port = found[1], int(found[2])
         made = re.search(r"Token: (\S+)", self.said())
         self.token = made[1] if made else TOKEN
+        self.known = {"Authorization": f"Bearer {self.token}"}
 
     def said(self):
         assert self.process.poll() is None or self.process.returncode == 0, (self._folder / "err").read_text()
@@ -47,7 +51,7 @@ class Served:
     def ask(self, path, method="GET", body=None, **headers):
         """Status, headers and JSON of an answer."""
         connection = http.client.HTTPConnection(self.host, self.port, timeout=60)
-        known = {"Authorization": f"Bearer {self.token}"} | {name.replace("_", "-"): v for name, v in headers.items()}
+        known = self.known | {name.replace("_", "-"): value for name, value in headers.items()}
         connection.request(method, f"{PREFIX}{path}", body=body, headers=known)
         answer = connection.getresponse()
         text = answer.read()
@@ -138,6 +142,52 @@ def test_who_waits_holds_nobody_up_and_is_answered_when_the_server_ends(serving)
         thread.join(30)
     assert [(answer.status, answer.json["status"]) for answer in answers] == [(202, "running")] * 4
     assert server.process.wait(30) == 0
+
+
+def test_many_who_poll_many_jobs_are_all_answered(serving, tmp_path):
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(100):
+        with zipfile.ZipFile(folder / f"s{number}.zip", "w") as archive:
+            archive.writestr("1_participant_session/A_B_trial_1/Keyboard Inputs.csv", f"{number}")
+    server = serving("--data", str(folder), program=WAITING)
+    jobs = [server.ask(f"/s{number}/zip-data").json["job_id"] for number in range(100)]
+    assert len(set(jobs)) == 100
+
+    def poll(first):
+        connection = http.client.HTTPConnection(server.host, server.port, timeout=60)
+        told = []
+        for number in range(first, first + 25):
+            connection.request("GET", f"{PREFIX}/jobs/{jobs[number % 100]}", headers=server.known)
+            answer = connection.getresponse()
+            told.append((answer.status, json.loads(answer.read())["job_id"] == jobs[number % 100]))
+        connection.close()
+        return told
+
+    with ThreadPoolExecutor(64) as clients:
+        answers = [answer for told in clients.map(poll, range(64)) for answer in told]
+    assert answers == [(200, True)] * 64 * 25
+
+
+def test_a_job_outlives_the_server_that_began_it(serving, redis_url, workers, tmp_path):
+    folder = tmp_path / "studies"
+    folder.mkdir()
+    (folder / "s.zip").write_bytes(zipped(seed=7))
+    words = ["--data", str(folder)]
+    known = {"ANALYTICS_KIT_BACKEND": "redis", "REDIS_URL": redis_url, "ANALYTICS_KIT_TOKEN": f"web: {TOKEN}"}
+    paths = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1])])
+    with workers(redis_url, CODE, PYTHONPATH=paths, ANALYTICS_KIT_HOME=str(tmp_path / "home")):
+        first = serving(*words, program=WAITING, **known)
+        job_id = first.ask("/s/zip-data").json["job_id"]
+        until(lambda: first.ask(f"/jobs/{job_id}").json["status"] == "running", "it runs")
+        first.process.kill()
+        second = serving(*words, program=WAITING, **known)
+        assert second.ask(f"/jobs/{job_id}").json["status"] == "running"
+        assert second.ask("/s/zip-data").json["job_id"] == job_id
+        (folder / "s.zip.gate").touch()
+        job = second.ask("/s/zip-data?async=false").json
+        assert (job["job_id"], job["status"]) == (job_id, "completed")
+        assert second.ask("/health").json["status"] == "ok"
 
 
 def test_it_ends_on_ctrl_c(serving):
