@@ -49,7 +49,7 @@ class Service:
         with self._lock:
             if namespace not in self._clients:
                 known = {name: getattr(self.settings, name) for name in Settings.model_fields}
-                self._clients[namespace] = Client(**(known | {"namespace": namespace}))
+                self._clients[namespace] = Client(**(known | {"namespace": namespace, "token": None}))
             return self._clients[namespace]
 
     @property

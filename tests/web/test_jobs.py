@@ -105,7 +105,8 @@ def test_only_what_failed_or_was_cancelled_is_retried(ann, done):
 def test_a_result_that_is_gone_is_410_and_made_anew(ann, done, tmp_path):
     shutil.rmtree(tmp_path / "home" / "store" / "results")
     for path in (f"/jobs/{done}", RESULT.format(done), f"/ok/zip-data?job_id={done}"):
-        assert ann.get(path, 410).json["error"] == "ResultExpiredError"
+        answer = ann.get(path, 410).json
+        assert (answer["error"], answer["message"]) == ("ResultExpiredError", f"The result of job {done} is gone.")
     assert ann.done("ok")["job_id"] != done
 
 

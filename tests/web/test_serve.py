@@ -174,7 +174,11 @@ def test_a_job_outlives_the_server_that_began_it(serving, redis_url, workers, tm
     folder.mkdir()
     (folder / "s.zip").write_bytes(zipped(seed=7))
     words = ["--data", str(folder)]
-    known = {"ANALYTICS_KIT_BACKEND": "redis", "REDIS_URL": redis_url, "ANALYTICS_KIT_TOKEN": f"web: {TOKEN}"}
+    known = {
+        "ANALYTICS_KIT_BACKEND": "redis",
+        "REDIS_URL": redis_url,
+        "ANALYTICS_KIT_TOKEN": f"web: {TOKEN}\nelse: {TOKEN}2",
+    }
     paths = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1])])
     with workers(redis_url, CODE, PYTHONPATH=paths, ANALYTICS_KIT_HOME=str(tmp_path / "home")):
         first = serving(*words, program=WAITING, **known)
@@ -188,6 +192,10 @@ def test_a_job_outlives_the_server_that_began_it(serving, redis_url, workers, tm
         job = second.ask("/s/zip-data?async=false").json
         assert (job["job_id"], job["status"]) == (job_id, "completed")
         assert second.ask("/health").json["status"] == "ok"
+        other = f"Bearer {TOKEN}2"
+        assert second.ask("/jobs", Authorization=other).json["jobs"] == []
+        for path in (f"/jobs/{job_id}", f"/jobs/{job_id}/result"):
+            assert second.ask(path, Authorization=other).status == 404, "it is of another namespace"
 
 
 def test_it_ends_on_ctrl_c(serving):
@@ -213,8 +221,8 @@ def test_a_prefix_is_taken_from_a_proxy_that_is_known(serving):
 
 def test_others_can_not_choose_the_prefix(serving):
     server = serving()
-    answer = server.ask("/ok/zip-data", Script_Name="/evil", X_Forwarded_Prefix="/evil")
-    assert answer.json["status_url"].startswith("/api/analytics/jobs/")
+    server.known |= {"SCRIPT_NAME": "/evil", "X-Forwarded-Prefix": "/evil"}
+    assert server.ask("/ok/zip-data").json["status_url"].startswith("/api/analytics/jobs/")
 
 
 class TestConfigured:
