@@ -18,7 +18,7 @@ from rich.table import Table
 
 import analytics_kit as ak
 from analytics_kit.backends import embedded
-from benchmarks import figures, jobs, measures, panels, recovery, studies
+from benchmarks import figures, jobs, measures, panels, recovery, server, studies
 from benchmarks.jobs import Row
 
 ROUNDS = 5
@@ -145,6 +145,7 @@ PARTS = {
     "panels": panels.rows,
     "figures": figures.rows,
     "measures": measures.rows,
+    "server": server.rows,
 }
 
 

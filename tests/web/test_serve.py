@@ -128,6 +128,19 @@ def test_what_is_refused_is_answered_before_it_has_come(serving):
             assert wire.recv(100).split()[1] == str(status).encode()
 
 
+def test_an_upload_that_breaks_off_leaves_nothing(serving, tmp_path):
+    server = serving()
+    store = tmp_path / "home" / "store"
+    with socket.create_connection((server.host, server.port), timeout=30) as wire:
+        lines = [f"POST {PREFIX}/mine/zip-data HTTP/1.1", "Host: x", "Content-Type: application/zip"]
+        lines += ["Content-Length: 9000000", f"Authorization: Bearer {server.token}"]
+        wire.sendall(("\r\n".join(lines) + "\r\n\r\n").encode() + zipped(seed=7) * 400)
+        until(lambda: list(store.glob("uploads/*/*")), "it is written as it comes")
+        assert server.ask("/studies").json["studies"][0]["study_id"] == "broken"
+        assert server.ask("/mine/zip-data").status == 404
+    until(lambda: not list(store.glob("uploads/*/*")), "nothing of it is left")
+
+
 def test_who_waits_holds_nobody_up_and_is_answered_when_the_server_ends(serving):
     server = serving(program=WAITING)
     answers = []
