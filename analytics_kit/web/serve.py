@@ -8,10 +8,12 @@ import signal
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import fsspec
 from flask import Flask
 from gunicorn.app.base import BaseApplication
+from gunicorn.glogging import Logger
 from pydantic import SecretStr
 
 from analytics_kit.errors import SettingsError
@@ -63,6 +65,14 @@ def serve(settings: ServerSettings, host: str, port: int, show_token: bool) -> N
     _Server(app, f"[{host}]:{port}" if ":" in host else f"{host}:{port}", token).run()
 
 
+class _Log(Logger):  # type: ignore[misc]  # it has no types
+    """A log in which a line is one request, whatever signs its path has."""
+
+    def atoms(self, *of_a_request: Any) -> dict[str, Any]:
+        found: dict[str, Any] = super().atoms(*of_a_request)
+        return found | {"U": quote(found["U"] or "")}
+
+
 class _Server(BaseApplication):  # type: ignore[misc]  # it has no types
     """One process that serves by threads, since jobs of the local backend live in it; another one looks after it."""
 
@@ -81,6 +91,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # it has no types
             "keepalive": 15,
             "accesslog": "-",
             "access_log_format": ACCESS,
+            "logger_class": _Log,
             "loglevel": "warning",
             "forwarded_allow_ips": "",  # ProxyFix reads what proxies say, where there are some
             "control_socket_disable": True,

@@ -109,6 +109,14 @@ def test_a_token_is_made_and_said_once_and_kept_out_of_the_log(serving):
         assert secret not in log
 
 
+def test_a_line_of_the_log_is_a_request_whatever_it_asks_for(serving):
+    server = serving()
+    assert server.ask("/x%0AFAKE%1b%C3%A9").status == 404
+    log = until(server.logged, "it is logged")
+    assert log.count("\n") == 1
+    assert "%0AFAKE%1B" in log
+
+
 def test_a_token_that_is_set_is_not_said(serving, tmp_path):
     (tmp_path / "tokens").write_text(f"ann: {TOKEN}\n")
     for server in (serving(ANALYTICS_KIT_TOKEN=TOKEN), serving("--token-file", str(tmp_path / "tokens"))):
