@@ -90,7 +90,7 @@ def of_ours(error: AnalyticsKitError) -> Response:
     if code == 500:
         return unexpected(error)
     if code == 503:
-        logger.warning("%s %s: %s", request.method, request.path, error)
+        logger.warning("%s %r: %s", request.method, request.path, error)
         message = next(words for kind, words in AWAY.items() if isinstance(error, kind))
         answer = ErrorAnswer(error=name, message=message, hint="Try again later.")
         return told(answer, code, Retry_After=str(RETRY_AFTER_S))
@@ -127,7 +127,7 @@ def of_parameters(error: ValidationError) -> Response:
 
 def unexpected(error: Exception) -> Response:
     """The answer for what should not happen: nothing of it, which is in the log."""
-    logger.error("%s %s failed.", request.method, request.path, exc_info=error)
+    logger.error("%s %r failed.", request.method, request.path, exc_info=error)
     answer = ErrorAnswer(
         error="InternalError",
         message="The server failed at this request.",

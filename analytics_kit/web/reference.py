@@ -12,6 +12,7 @@ from flask_openapi3.models.schema import Schema
 from flask_openapi3.openapi import OpenAPI
 
 from analytics_kit import __version__
+from analytics_kit.web.answers import ALWAYS, WORDS
 from analytics_kit.web.schemas import ANSWERS, ErrorAnswer
 
 TITLE = "analytics_kit"
@@ -51,4 +52,6 @@ def page_of(schema: dict[str, Any]) -> str:
     routes = [
         (method, path, item[method]) for path, item in schema["paths"].items() for method in METHODS if method in item
     ]
-    return render_template("analytics_kit/docs.html", schema=schema, routes=routes)
+    return render_template(
+        "analytics_kit/docs.html", schema=schema, routes=routes, errors={code: WORDS[code] for code in ALWAYS}
+    )

@@ -34,14 +34,14 @@ class StudyPath(_Asked):
         Field(pattern=STUDY_ID, json_schema_extra={"not": {"enum": list(RESERVED)}}),
         AfterValidator(_not_reserved),
     ]
-    """The study: the name of its ZIP without `.zip`."""
+    """The study: the name of its ZIP without .zip at its end."""
 
 
 class JobPath(_Asked):
     """A job in the path."""
 
     job_id: Annotated[str, Field(pattern=JOB_ID)]
-    """The job, as `zip-data` named it."""
+    """The job, as zip-data named it."""
 
 
 class ZipDataQuery(_Asked):
