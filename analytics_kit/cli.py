@@ -111,6 +111,23 @@ def start_worker(
 
 
 @app.command()
+def serve(
+    data: Annotated[str | None, typer.Option(help="Folder or URL of studies: <id>.zip, <id>_study_id/.")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8765,
+    token_file: Annotated[Path | None, typer.Option(help="Lines TOKEN or NAMESPACE: TOKEN.")] = None,
+    no_token: Annotated[bool, typer.Option("--no-token", help="Ask for none; this machine only.")] = False,
+) -> None:
+    """Serve the HTTP API, until Ctrl-C or SIGTERM."""
+    try:
+        from analytics_kit.web import serve as server  # needs more than the rest
+    except ImportError as error:
+        raise SettingsError(f"{error.name} is missing.", hint="pip install 'analytics_kit[server]'") from error
+    settings, made = server.configured(data, token_file, no_token, host)
+    server.serve(settings, host, port, show_token=made)
+
+
+@app.command()
 def down() -> None:
     """End the embedded broker and its workers; jobs and results are kept."""
     ended = embedded.stop(Settings.of())

@@ -98,11 +98,25 @@ class Client:
             SettingsError also for a memory limit on the local backend, where work can't be killed. A study that
             can't be read is no error here but a job that fails.
         """
-        chosen = _checked(options)
         limits = _limit("time_limit_s", time_limit_s), _limit("memory_limit_mb", memory_limit_mb)
+        request = self._request(source, tags, options)
+        return self._job(replace(request, refresh=refresh, time_limit_s=limits[0], memory_limit_mb=limits[1]))
+
+    def join(self, source: str | os.PathLike[str], *, tags: Sequence[str] | None = None, **options: Any) -> Job:
+        """The last job for this study and these options, whatever became of it; a new one only where there is none.
+
+        Unlike `submit` it does not try again what failed or was cancelled: `job.retry()` does. A result that is gone
+        is made anew. Takes and raises what `submit` does, without refresh and limits.
+        """
+        return self._job(replace(self._request(source, tags, options), rejoin=True))
+
+    def _request(
+        self, source: str | os.PathLike[str], tags: Sequence[str] | None, options: dict[str, Any]
+    ) -> JobRequest:
+        chosen = _checked(options)
         path = locate(source)
         content, size_bytes = fingerprint(path, chosen)
-        request = JobRequest(
+        return JobRequest(
             task=PROCESS_STUDY,
             arguments={
                 "source": path,
@@ -117,13 +131,12 @@ class Client:
             size_bytes=size_bytes,
             tags=_tags(tags),
             owner=self.settings.namespace,
-            refresh=refresh,
-            time_limit_s=limits[0],
-            memory_limit_mb=limits[1],
             retries=self.settings.retries,
         )
+
+    def _job(self, request: JobRequest) -> Job:
         watcher, info = self._send(request)
-        if info.status is JobStatus.COMPLETED and not self._is_stored(info):
+        if info.status is JobStatus.COMPLETED and not is_stored(info):
             watcher, info = self._send(replace(request, refresh=True))
         return Job(watcher, info)
 
@@ -243,8 +256,10 @@ class Client:
             return Store.of(self.settings).id(create=True)
         return None
 
-    def _is_stored(self, info: JobInfo) -> bool:
-        return info.result is not None and Store(info.result["store"]).manifest(info.result["prefix"]) is not None
+
+def is_stored(info: JobInfo) -> bool:
+    """Whether the job's result can be read."""
+    return info.result is not None and Store(info.result["store"]).manifest(info.result["prefix"]) is not None
 
 
 def _checked(options: dict[str, Any]) -> Options:

@@ -97,6 +97,8 @@ class JobRequest:
     retries: int = 2
     """How often a step is done again after a cause that can pass, such as a killed worker."""
     retry_of: str | None = None
+    rejoin: bool = False
+    """The last job for the same result serves it, also one that failed or was cancelled."""
 
 
 @dataclass(frozen=True, slots=True)

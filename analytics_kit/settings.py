@@ -7,7 +7,7 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import quote, urlsplit
 
 from platformdirs import user_data_path
@@ -99,7 +99,7 @@ class Settings(BaseSettings):
         return values
 
     @classmethod
-    def of(cls, url: str | None = None, **settings: Any) -> Settings:
+    def of(cls, url: str | None = None, **settings: Any) -> Self:
         """Settings for `connect(url, **settings)`. Raises SettingsError that names what is wrong, never its value."""
         for name in settings:
             if name not in cls.model_fields:

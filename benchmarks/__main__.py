@@ -18,7 +18,7 @@ from rich.table import Table
 
 import analytics_kit as ak
 from analytics_kit.backends import embedded
-from benchmarks import agreement, figures, jobs, measures, panels, recovery, studies, thinning
+from benchmarks import agreement, figures, jobs, measures, panels, recovery, server, studies, thinning
 from benchmarks.jobs import Row
 
 ROUNDS = 5
@@ -146,6 +146,7 @@ PARTS = {
     "figures": figures.rows,
     "measures": measures.rows,
     "agreement": agreement.rows,
+    "server": server.rows,
 }
 VERDICTS = {True: "reached", False: "MISSED", None: "not measured"}
 

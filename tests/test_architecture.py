@@ -148,9 +148,15 @@ def test_an_error_survives_the_way_to_another_process():
 
 def test_every_dependency_is_declared():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    lines = project["dependencies"] + project["optional-dependencies"]["stats"]
-    declared = {line.split(">")[0].split("<")[0].strip().replace("-", "_") for line in lines}
-    known = {"pydantic": "pydantic_settings", "IPython": "ipywidgets", "traitlets": "anywidget"}  # these bring them
-    used = {name.split(".")[0] for path in FILES for name in imported(path)}
-    foreign = {known.get(name, name) for name in used if name not in sys.stdlib_module_names} - {"analytics_kit"}
-    assert foreign <= declared
+    known = {"pydantic": "pydantic_settings", "IPython": "ipywidgets", "traitlets": "anywidget", "werkzeug": "flask"}
+
+    def declared(lines):
+        return {line.split(">")[0].split("<")[0].strip().replace("-", "_") for line in lines}
+
+    def foreign(files):
+        used = {name.split(".")[0] for path in files for name in imported(path)}
+        return {known.get(name, name) for name in used if name not in sys.stdlib_module_names} - {"analytics_kit"}
+
+    always, extras = declared(project["dependencies"]), project["optional-dependencies"]
+    assert foreign(path for path in FILES if place(path) != "web") <= always | declared(extras["stats"])
+    assert foreign(path for path in FILES if place(path) == "web") <= always | declared(extras["server"])

@@ -106,6 +106,18 @@ def test_a_bad_archive_is_a_job_that_fails(client, tmp_path):
     assert (row["error_type"], row["job_id"]) == ("BadArchiveError", job.id)
 
 
+def test_who_joins_is_given_the_job_that_failed(client, tmp_path):
+    path = tmp_path / "bad.zip"
+    path.write_bytes(b"PK and nothing of a ZIP" * 4)
+    failed = client.join(path)
+    assert isinstance(failed.exception(LIMIT_S), ak.BadArchiveError)
+    assert client.join(path) == failed
+    again = client.submit(path)
+    assert again != failed
+    assert client.join(path) == again
+    again.wait(LIMIT_S)
+
+
 def test_a_file_that_vanishes_after_submit(client, study, tmp_path):
     path = tmp_path / "soon_gone.zip"
     path.write_bytes(study.read_bytes())

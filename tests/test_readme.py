@@ -1,11 +1,15 @@
 """The README's example gives the output that the README shows."""
 
+import json
 import os
 import re
+import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from analytics_kit.backends import embedded
@@ -13,6 +17,8 @@ from analytics_kit.settings import Settings
 
 README = Path(__file__).parents[1] / "README.md"
 EXAMPLE = re.compile(r"<!-- example -->\n```python\n(.*?)```\n<!-- output -->\n```text\n(.*?)```", re.DOTALL)
+
+CURL = re.compile(r"<!-- curl -->\n```sh\n(.*?)```", re.DOTALL)
 
 
 @pytest.fixture
@@ -40,6 +46,27 @@ def test_the_pictures_are_there_and_small():
         picture = (README.parent / path).read_bytes()
         assert picture.startswith(b"\x89PNG")
         assert len(picture) < 60_000
+
+
+def test_the_walk_through_with_curl(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    script = CURL.search(README.read_text())[1].replace("8765", port)
+    script = script.replace(
+        "serve --data studies &", f"serve --data studies --port {port} >log 2>&1 &\ntrap 'kill $!' EXIT"
+    )
+    known = {"ANALYTICS_KIT_HOME": str(tmp_path / "home"), "ANALYTICS_KIT_BACKEND": "local"}
+    known["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    run = subprocess.run(
+        [shutil.which("bash"), "-euo", "pipefail", "-c", script],
+        cwd=tmp_path, env=os.environ | known, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr + run.stdout + (tmp_path / "log").read_text()
+    assert json.loads((tmp_path / "study-7.json").read_text())["status"] == "completed"
+    assert len(pd.read_parquet(tmp_path / "movement.parquet")) > 1000
+    assert "Baseline,48," in run.stdout
+    assert '"study_id":"mine"' in run.stdout
+    assert "127.0.0.1" in (tmp_path / "log").read_text()
 
 
 def test_example(tmp_path, home):

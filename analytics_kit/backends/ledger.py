@@ -56,7 +56,7 @@ class Ledger:
         names = ("MOVE", "CLAIM", "TELL", "SPLIT", "FINISH", "AGAIN", "DUE", "LEAVE", "DELETE")
         self._scripts = {name: connection.register_script(getattr(scripts, name)) for name in names}
 
-    def submit(self, record: Record, refresh: bool) -> Record:
+    def submit(self, record: Record, refresh: bool, rejoin: bool = False) -> Record:
         """The job that serves the request: an earlier one, or this record, queued.
 
         Record and rq task are written in one MULTI, so neither is ever without the other; WATCH makes two clients
@@ -71,7 +71,7 @@ class Ledger:
                     earlier = self._earlier(pipe, pointer)
                     if earlier and (
                         # Our own: an attempt to submit whose answer was lost.
-                        earlier.job_id == record.job_id or (not refresh and joinable(earlier, record))
+                        earlier.job_id == record.job_id or (not refresh and joinable(earlier, record, rejoin))
                     ):
                         joined = tagged(earlier, record.tags)
                         if joined != earlier:

@@ -88,7 +88,7 @@ class LocalBackend:
         with self._changed:
             earlier = self._records.get(self._newest.get(request.result_key, ""))
             record = Record.of(request, secrets.token_hex(8), now)
-            if earlier and not request.refresh and joinable(earlier, record):
+            if earlier and not request.refresh and joinable(earlier, record, request.rejoin):
                 earlier = tagged(earlier, request.tags)
                 self._put(earlier)
                 return earlier.info(self.name)

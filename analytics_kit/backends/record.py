@@ -219,12 +219,16 @@ def tagged(record: Record, tags: tuple[str, ...]) -> Record:
     return replace(record, tags=(*record.tags, *(tag for tag in tags if tag not in record.tags)))
 
 
-def joinable(earlier: Record, asked: Record) -> bool:
-    """Whether a request is served by an earlier job for the same result; not if it may yet fail by other limits."""
+def joinable(earlier: Record, asked: Record, rejoin: bool = False) -> bool:
+    """Whether a request is served by an earlier job for the same result; not if it may yet fail by other limits.
+
+    One that failed or was cancelled serves only who asks to `rejoin`.
+    """
     if earlier.state is State.COMPLETED:
         return earlier.ended_at is not None and asked.created_at - earlier.ended_at < RESULT_TTL_S
-    same = (earlier.time_limit_s, earlier.memory_limit_mb) == (asked.time_limit_s, asked.memory_limit_mb)
-    return not earlier.state.shown.final and same
+    if earlier.state.shown.final:
+        return rejoin
+    return (earlier.time_limit_s, earlier.memory_limit_mb) == (asked.time_limit_s, asked.memory_limit_mb)
 
 
 def finished(progress: Progress) -> Progress:

@@ -142,7 +142,7 @@ class RedisBackend:
         job_id = secrets.token_hex(8)
 
         def act(book: Ledger) -> Record:
-            return book.submit(Record.of(request, job_id, book.now_s()), request.refresh)
+            return book.submit(Record.of(request, job_id, book.now_s()), request.refresh, request.rejoin)
 
         return self._call(act).info(self.name)
 

@@ -1,6 +1,7 @@
 """What every backend holds: here in this process, on a Redis that was named, on one of our own."""
 
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -172,6 +173,23 @@ def test_a_failed_job_is_not_joined(backend, asked):
     second = backend.submit(asked("refuse", key="bad"))
     assert second.job_id != first.job_id
     ended(backend, second.job_id)
+
+
+@pytest.mark.parametrize("end", ["refuse", "cancelled"])
+def test_who_asks_for_it_is_given_the_last_job_whatever_became_of_it(backend, asked, gate, end):
+    blocker = backend.submit(asked("gated", gate=gate)).job_id
+    request = asked("echo" if end == "cancelled" else end)
+    first = backend.submit(replace(request, rejoin=True)).job_id
+    if end == "cancelled":
+        backend.cancel(first)
+    gate.touch()
+    ended(backend, blocker)
+    info = ended(backend, first)
+    assert backend.submit(replace(request, rejoin=True)) == info
+    again = backend.retry(first)
+    assert backend.submit(replace(request, rejoin=True)).job_id == again.job_id, "the newest one is the last"
+    ended(backend, again.job_id)
+    assert backend.submit(replace(request, rejoin=True, refresh=True)).job_id != again.job_id
 
 
 def test_threads_that_submit_the_same_at_once_get_one_job(backend, asked):

@@ -1,0 +1,4 @@
+"""The HTTP API: how do web front ends submit studies, ask for jobs and read results?
+
+`app.create_app(settings)` is a Flask application, `app.create_blueprint(service)` what an existing one mounts.
+"""

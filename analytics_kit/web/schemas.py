@@ -1,0 +1,263 @@
+"""What may be asked, and what is answered: the words of the HTTP API, from which its schema is made."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from analytics_kit.model import JobStatus
+from analytics_kit.web.studies import RESERVED, STUDY_ID, Kind
+from analytics_kit.web.tables import TableName
+
+PAGE_ROWS, MOST_ROWS = 1000, 10_000
+PAGE_JOBS, MOST_JOBS = 100, 1000
+JOB_ID = r"^[A-Za-z0-9_-]{1,64}$"
+
+
+def _not_reserved(study_id: str) -> str:
+    if study_id in RESERVED:
+        raise ValueError("this word is reserved")
+    return study_id
+
+
+class _Asked(BaseModel):
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+
+class StudyPath(_Asked):
+    """A study in the path."""
+
+    study_id: Annotated[
+        str,
+        Field(pattern=STUDY_ID, json_schema_extra={"not": {"enum": list(RESERVED)}}),
+        AfterValidator(_not_reserved),
+    ]
+    """The study: the name of its ZIP without .zip at its end."""
+
+
+class JobPath(_Asked):
+    """A job in the path."""
+
+    job_id: Annotated[str, Field(pattern=JOB_ID)]
+    """The job, as zip-data named it."""
+
+
+class ZipDataQuery(_Asked):
+    """What to do with a study."""
+
+    is_async: bool = Field(True, alias="async")
+    """false: wait for the end, as long as the server allows, and answer with the result."""
+    job_id: Annotated[str, Field(pattern=JOB_ID)] | None = None
+    """Ask for this job in place of the last one of the study."""
+    participant_id: Annotated[str, Field(min_length=1, max_length=500)] | None = None
+    """Only the trials of this participant; all are processed."""
+
+
+class UploadQuery(_Asked):
+    """What to do with a study that is uploaded."""
+
+    is_async: bool = Field(True, alias="async")
+    """false: wait for the end, as long as the server allows, and answer with the result."""
+    participant_id: Annotated[str, Field(min_length=1, max_length=500)] | None = None
+    """Only the trials of this participant; all are processed."""
+
+
+class JobsQuery(_Asked):
+    """Which jobs to list."""
+
+    status: JobStatus | None = None
+    """Only jobs of this status."""
+    offset: int = Field(0, ge=0, le=10**9)
+    """Leave out so many."""
+    limit: int = Field(PAGE_JOBS, ge=1, le=MOST_JOBS)
+    """At most so many."""
+
+
+class ResultQuery(_Asked):
+    """Which table of a result, and how."""
+
+    table: TableName = "trials"
+    """The table; those of events are named by their kind."""
+    format: Literal["json", "csv", "parquet"] = "json"
+    """JSON comes in pages, CSV and Parquet hold the whole table."""
+    orient: Literal["records", "split"] = "records"
+    """Of JSON: an object for each row, or the columns once and a list for each row."""
+    participant_id: Annotated[str, Field(min_length=1, max_length=500)] | None = None
+    """Only rows of this participant."""
+    offset: int = Field(0, ge=0, le=10**9)
+    """Of JSON: leave out so many rows."""
+    limit: int = Field(PAGE_ROWS, ge=1, le=MOST_ROWS)
+    """Of JSON: at most so many rows."""
+
+
+class _Told(BaseModel):
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
+class ErrorAnswer(_Told):
+    """Why a request was not served."""
+
+    error: str
+    """One word for the kind of trouble."""
+    message: str
+    hint: str
+    """What to do."""
+    parameter: str = ""
+    """The parameter that can't be used; left out where it is none."""
+
+
+class ProgressAnswer(_Told):
+    """How far a job is."""
+
+    phase: str
+    done: int
+    total: int | None
+    unit: str
+    fraction: float
+    """From 0 to 1; never falls."""
+    rate_per_s: float | None
+    eta_s: float | None
+    rows: int | None
+    files: int | None
+
+
+class FailureAnswer(_Told):
+    """Why a job failed."""
+
+    error: str
+    message: str
+    hint: str
+
+
+class JobAnswer(_Told):
+    """A job as it is now."""
+
+    job_id: str
+    status: JobStatus
+    study_id: str | None
+    """None for a job that was not submitted for a study of the catalogue."""
+    source: str
+    """The name of the study's file or folder."""
+    size_bytes: int | None
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    progress: ProgressAnswer
+    queue_position: int | None
+    """1 for the job that is next; None for one that does not wait."""
+    notice: str
+    """What has to be said of a job that waits; else empty."""
+    backend: str
+    tags: list[str]
+    retry_of: str | None
+    error: FailureAnswer | None
+    status_url: str
+    result_url: str | None
+    """Where the tables are, once the job is completed."""
+
+
+class ResultAnswer(_Told):
+    """What came out of a study."""
+
+    summary: dict[str, Any]
+    trials: list[dict[str, Any]]
+    """A row per trial; what the log can't tell is null."""
+
+
+class ZipDataAnswer(JobAnswer):
+    """A job and, once it is completed and was asked for or waited for, what came out."""
+
+    result: ResultAnswer | None = None
+
+
+class JobsAnswer(_Told):
+    """Jobs, newest first."""
+
+    jobs: list[JobAnswer]
+    total: int
+    offset: int
+    limit: int
+
+
+class RecordsAnswer(_Told):
+    """Rows of a table, each an object."""
+
+    table: str
+    total: int
+    offset: int
+    limit: int
+    records: list[dict[str, Any]]
+    next_url: str | None
+
+
+class SplitAnswer(_Told):
+    """Rows of a table, each a list."""
+
+    table: str
+    total: int
+    offset: int
+    limit: int
+    columns: list[str]
+    data: list[list[Any]]
+    next_url: str | None
+
+
+class StudyAnswer(_Told):
+    """A study of the catalogue."""
+
+    study_id: str
+    kind: Kind
+    size_bytes: int | None
+    changed_at: datetime | None
+    zip_data_url: str
+
+
+class StudiesAnswer(_Told):
+    """The catalogue, by id."""
+
+    studies: list[StudyAnswer]
+
+
+class QueueAnswer(_Told):
+    """Jobs by status, and workers."""
+
+    model_config = ConfigDict(extra="allow")
+
+    backend: str
+    queue: str
+    queued: int
+    running: int
+    completed: int
+    failed: int
+    cancelled: int
+    workers: int
+    workers_busy: int
+
+
+class HealthAnswer(_Told):
+    """Whether work can be done."""
+
+    model_config = ConfigDict(extra="allow")
+
+    status: Literal["ok", "degraded", "down"]
+    live: bool
+    ready: bool
+    backend: str
+    workers: int
+    reason: str
+    broker: dict[str, Any] | None
+    store: dict[str, Any]
+
+
+class LiveAnswer(_Told):
+    """That the server answers."""
+
+    live: Literal[True] = True
+
+
+ANSWERS = (
+    ErrorAnswer, JobAnswer, ZipDataAnswer, JobsAnswer, RecordsAnswer, SplitAnswer, StudiesAnswer, QueueAnswer,
+    HealthAnswer, LiveAnswer,
+)  # fmt: skip

@@ -1,0 +1,146 @@
+"""How fast is the HTTP API, over the embedded broker: polls of 100 jobs, a known study, an upload?"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+
+from analytics_kit.backends import embedded
+from analytics_kit.settings import Settings
+from benchmarks.jobs import Row, p95
+
+JOBS, CLIENTS, POLLS = 100, 64, 50
+UPLOAD_BYTES = 1_000_000_000
+PIECE_BYTES = 1 << 20
+
+
+class Asker:
+    """One connection to the server."""
+
+    def __init__(self, port: int, token: str) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+        self._known = {"Authorization": f"Bearer {token}"}
+
+    def ask(self, path: str) -> bytes:
+        """The body of an answer."""
+        self._connection.request("GET", f"/api/analytics{path}", headers=self._known)
+        answer = self._connection.getresponse()
+        body = answer.read()
+        assert answer.status in (200, 202), (path, answer.status, body)
+        return body
+
+    def upload(self, path: Path) -> None:
+        """Upload a study."""
+        told = {"Content-Type": "application/zip", "Content-Length": str(path.stat().st_size)}
+        with path.open("rb") as file:
+            self._connection.request("POST", "/api/analytics/upload/zip-data", file, self._known | told)
+            answer = self._connection.getresponse()
+            assert answer.status == 202, answer.read()
+            answer.read()
+
+    def seconds(self, path: str) -> float:
+        """How long an answer takes."""
+        start = time.perf_counter()
+        self.ask(path)
+        return time.perf_counter() - start
+
+
+@contextmanager
+def server(data: Path, home: Path) -> Iterator[tuple[int, str]]:
+    """Port and token of a server with an embedded broker; both are gone afterwards."""
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("REDIS", "ANALYTICS_KIT"))
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "analytics_kit.cli", "serve", "--data", str(data), "--port", "0"],
+        env=environment | {"ANALYTICS_KIT_HOME": str(home)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    try:
+        said = process.stderr.readline() + process.stderr.readline()
+        found = re.search(r":(\d+)/.*Token: (\S+)", said, re.DOTALL)
+        assert found is not None, said
+        yield int(found[1]), found[2]
+    finally:
+        process.terminate()
+        process.wait(60)
+        process.stderr.close()
+        embedded.stop(Settings.of(home=home))
+
+
+def written_mb_per_s(folder: Path) -> float:
+    """The disk's speed: as many bytes written and synced."""
+    piece = os.urandom(PIECE_BYTES)
+    start = time.perf_counter()
+    with (folder / "probe").open("wb") as file:
+        for _ in range(UPLOAD_BYTES // PIECE_BYTES):
+            file.write(piece)
+        file.flush()
+        os.fsync(file.fileno())
+    took = time.perf_counter() - start
+    (folder / "probe").unlink()
+    return UPLOAD_BYTES / 1e6 / took
+
+
+def rows(folder: Path) -> Iterator[Row]:
+    """All that is measured of the server."""
+    data = folder / "served"
+    data.mkdir()
+    for number in range(JOBS):
+        with zipfile.ZipFile(data / f"s{number}.zip", "w") as archive:
+            lines = "".join(f"10:00:00,{t / 100},{number},{t}\n" for t in range(1, 100))
+            archive.writestr(
+                "1_participant_session/A_B_trial_1/Mouse Movement.csv", f"Time,running_time,x,y\n{lines}"
+            )
+    with server(data, folder / "server") as (port, token):
+        one = Asker(port, token)
+        jobs = [json.loads(one.ask(f"/s{number}/zip-data"))["job_id"] for number in range(JOBS)]
+        while (status := json.loads(one.ask("/queue-status")))["queued"] + status["running"]:
+            time.sleep(0.2)
+        polls = [one.seconds(f"/jobs/{job}") for _ in range(10) for job in jobs]
+        yield "poll of one of 100 jobs, p95", _ms(polls), "< 10 ms", p95(polls) < 0.01
+        known = [one.seconds(f"/s{number}/zip-data") for _ in range(3) for number in range(JOBS)]
+        yield "GET zip-data of a known study, p95", _ms(known), "< 50 ms", p95(known) < 0.05
+        start = time.perf_counter()
+        with ThreadPoolExecutor(CLIENTS) as clients:
+            list(clients.map(lambda first: _poll(Asker(port, token), jobs, first), range(CLIENTS)))
+        rate = CLIENTS * POLLS / (time.perf_counter() - start)
+        yield f"polls a second, {CLIENTS} clients", f"{rate:.0f}", "≥ 200", rate >= 200
+        big = folder / "big.zip"
+        with zipfile.ZipFile(big, "w") as archive, archive.open("recording.mp4", "w", force_zip64=True) as member:
+            for _ in range(UPLOAD_BYTES // PIECE_BYTES):
+                member.write(os.urandom(PIECE_BYTES))
+        disk = written_mb_per_s(folder)
+        start = time.perf_counter()
+        one.upload(big)
+        speed = big.stat().st_size / 1e6 / (time.perf_counter() - start)
+        goal = min(200.0, disk)
+        yield (
+            "upload of 1 GB",
+            f"{speed:.0f} MB/s, the disk {disk:.0f}",
+            "≥ 200 MB/s or the disk",
+            speed >= 0.9 * goal,
+        )
+
+
+def _poll(asker: Asker, jobs: list[str], first: int) -> None:
+    for number in range(first, first + POLLS):
+        asker.ask(f"/jobs/{jobs[number % len(jobs)]}")
+
+
+def _ms(values: list[float]) -> str:
+    return f"{1000 * p95(values):.1f} ms (median {1000 * median(values):.1f})"

@@ -1,0 +1,57 @@
+"""What is told of trouble: its status, and no place of the machine."""
+
+import pytest
+from werkzeug.exceptions import NotFound
+
+from analytics_kit import errors
+from analytics_kit.web.errors import CODES, of_http, of_ours, without_places
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("There is no study at /data/my/s1.zip.", "There is no study at s1.zip."),
+        ("'/data/s1.zip' has changed", "'s1.zip' has changed"),
+        ("/data/ is gone", "… is gone"),
+        ("Redis at redis://:secret@10.0.0.1:6379/0 is away", "Redis at 0 is away"),
+        ("Redis at unix:///run/user/1000/ak/s is away", "Redis at s is away"),
+        ("Redis at redis://10.0.0.1:6379 is away", "Redis at … is away"),
+        ("s3://bucket/a/s1.zip can't be read", "s1.zip can't be read"),
+        ("C:\\Users\\ann\\s1.zip is open", "s1.zip is open"),
+        ("where a worker on lab7.example.org looked for it", "where a worker looked for it"),
+        ("1_participant_session/A_B_trial_1/Keyboard Inputs.csv, line 3", None),
+        ("11,000 px/s is fast; 3/4 of them", None),
+        ("Upgrade: pip install -U analytics_kit.", None),
+    ],
+)
+def test_places_go_and_words_stay(text, told):
+    assert without_places(text) == (text if told is None else told)
+
+
+def test_a_source_with_spaces_is_its_name():
+    assert without_places("/my data/a b/s 1.zip is bad", "/my data/a b/s 1.zip") == "s 1.zip is bad"
+
+
+@pytest.mark.parametrize(("kind", "code"), CODES)
+def test_an_error_has_its_status(app, kind, code):
+    with app.test_request_context("/api/analytics/jobs"):
+        answer = of_ours(kind("It is at /data/x/y.", hint="Look at /data/x/z."))
+    assert answer.status_code == code
+    assert "/data" not in answer.get_data(as_text=True)
+    assert ("Retry-After" in answer.headers) == (code == 503)
+
+
+def test_one_that_no_request_should_meet_is_500(app, caplog):
+    with app.test_request_context("/api/analytics/jobs"):
+        answer = of_ours(errors.WorkerLostError("gone"))
+    assert (answer.status_code, answer.json["error"]) == (500, "InternalError")
+    assert "gone" in caplog.text
+
+
+def test_what_http_says_of_itself_is_told_alike():
+    answer = of_http(NotFound("No such page.\nmore"))
+    assert answer.json == {
+        "error": "NotFoundError",
+        "message": "No such page.",
+        "hint": "The page `docs` lists the routes.",
+    }

@@ -1,0 +1,107 @@
+"""The schema: it is OpenAPI 3.1, and whatever is asked within or beyond it is answered as it says."""
+
+import re
+from contextlib import suppress
+
+import pytest
+import schemathesis
+from asking import TOKENS, Asker
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.errors import Unsatisfiable
+from openapi_spec_validator import OpenAPIV31SpecValidator
+from schemathesis import GenerationMode
+from schemathesis.checks import positive_data_acceptance
+from test_studies import zipped
+
+import analytics_kit as ak
+from analytics_kit.web.app import NAME, create_app
+from analytics_kit.web.reference import METHODS
+from analytics_kit.web.settings import ServerSettings
+
+ROUTES = [
+    ("GET", "/health"), ("GET", "/health/live"), ("GET", "/jobs"), ("GET", "/jobs/{job_id}"),
+    ("DELETE", "/jobs/{job_id}"), ("GET", "/jobs/{job_id}/result"), ("POST", "/jobs/{job_id}/retry"),
+    ("GET", "/queue-status"), ("GET", "/studies"), ("GET", "/{study_id}/zip-data"), ("POST", "/{study_id}/zip-data"),
+]  # fmt: skip
+BODIES = st.builds(zipped, st.integers(1, 3)) | st.binary(max_size=200)
+BOUNDED = settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    """An application with one study, which all requests share."""
+    folder = tmp_path_factory.mktemp("served")
+    (folder / "data").mkdir()
+    ak.sample_study(folder / "data" / "0.zip", participants=1, trials=1)
+    app = create_app(
+        ServerSettings.of("local", home=folder / "home", data=str(folder / "data"), token=f"ann: {TOKENS['ann']}")
+    )
+    yield app
+    app.extensions[NAME].close()
+
+
+@pytest.fixture(scope="module")
+def described(served):
+    for kind in ("application/zip", "application/x-zip-compressed", "application/octet-stream"):
+        schemathesis.openapi.media_type(kind, BODIES)
+    return schemathesis.openapi.from_wsgi("/api/analytics/openapi.json", served)
+
+
+@pytest.fixture(scope="module")
+def done(served):
+    """The id of a completed job."""
+    return Asker(served, "ann").done("0")["job_id"]
+
+
+@pytest.mark.parametrize("mode", list(GenerationMode))
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+def test_every_answer_is_one_that_was_promised(described, done, method, path, mode):
+    """What a schema can't say may be refused: that bytes are no ZIP, or that a table is of no participant."""
+    excluded = [positive_data_acceptance] if method == "POST" or path.endswith("/result") else []
+
+    @given(case=described[path][method].as_strategy(generation_mode=mode), known=st.booleans())
+    @BOUNDED
+    def ask(case, known):
+        if known and method == "GET" and mode is GenerationMode.POSITIVE:  # else nearly all are 404
+            case.path_parameters.update({"study_id": "0", "job_id": done} if case.path_parameters else {})
+        case.call_and_validate(headers={"Authorization": f"Bearer {TOKENS['ann']}"}, excluded_checks=excluded)
+
+    with suppress(Unsatisfiable):  # nothing can be asked of it in a wrong way
+        ask()
+
+
+def test_it_is_openapi_3_1_and_names_every_route(served):
+    found = served.test_client().get("/api/analytics/openapi.json").json
+    OpenAPIV31SpecValidator(found).validate()
+    assert found["openapi"].startswith("3.1")
+    routes = {
+        (method.lower(), re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule).removeprefix("/api/analytics"))
+        for rule in served.url_map.iter_rules()
+        for method in rule.methods - {"HEAD", "OPTIONS"}
+    }
+    named = {(method, path) for path, item in found["paths"].items() for method in item}
+    assert routes - named == {("get", "/openapi.json"), ("get", "/docs")}
+    assert named <= routes
+    assert named == {(method.lower(), path) for method, path in ROUTES}
+    assert {method for method, _ in named} == set(METHODS)
+
+
+def test_all_but_liveness_need_the_token(served):
+    found = served.test_client().get("/api/analytics/openapi.json").json
+    for path, item in found["paths"].items():
+        for operation in item.values():
+            assert operation["security"] == ([] if path == "/health/live" else [{"token": []}])
+    assert found["components"]["securitySchemes"]["token"] == {"type": "http", "scheme": "bearer"}
+
+
+def test_the_page_names_every_route_and_asks_no_other_host(served):
+    page = served.test_client().get("/api/analytics/docs").get_data(as_text=True)
+    found = served.test_client().get("/api/analytics/openapi.json").json
+    for path, item in found["paths"].items():
+        for method in item:
+            assert f"{method.upper()} {path}" in page
+    assert "http://" not in page
+    assert "https://" not in page
+    assert "<script" not in page
+    assert "participant_id" in page
