@@ -107,6 +107,19 @@ def test_a_study_is_uploaded_processed_and_read(serving):
     assert server.ask("/health").json["status"] == "degraded"
 
 
+def test_the_sixty_real_studies(serving, shared_data):
+    server = serving("--data", str(shared_data / "kh2017_fulcrum" / "zips"))
+    names = [study["study_id"] for study in server.ask("/studies").json["studies"]]
+    assert len(names) == 60
+    jobs = [server.ask(f"/{name}/zip-data").json["job_id"] for name in names]
+    until(lambda: _active(server) == 0, "all are done")
+    assert server.ask("/queue-status").json["completed"] == 60
+    for name, job_id in zip(names, jobs, strict=True):
+        job = server.ask(f"/{name}/zip-data?job_id={job_id}").json
+        assert (job["status"], len(job["result"]["trials"])) == ("completed", 19), name
+    assert server.ask("/health").json["ready"]
+
+
 def test_a_token_is_made_and_said_once_and_kept_out_of_the_log(serving):
     server = serving()
     assert len(server.token) >= 32
