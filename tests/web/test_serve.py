@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -84,6 +83,17 @@ def serving(tmp_path, data):
         end(process)
 
 
+@pytest.fixture
+def many(tmp_path):
+    """A folder with 100 studies, `s0` and so on."""
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(100):
+        with zipfile.ZipFile(folder / f"s{number}.zip", "w") as archive:
+            archive.writestr("1_participant_session/A_B_trial_1/Keyboard Inputs.csv", f"{number}")
+    return folder
+
+
 def test_a_study_is_uploaded_processed_and_read(serving):
     server = serving()
     body = zipped(seed=7)
@@ -95,6 +105,19 @@ def test_a_study_is_uploaded_processed_and_read(serving):
     csv = server.ask(f"{job['result_url'].removeprefix(PREFIX)}?format=csv")
     assert csv.json.startswith(b"participant,")
     assert server.ask("/health").json["status"] == "degraded"
+
+
+def test_the_sixty_real_studies(serving, shared_data):
+    server = serving("--data", str(shared_data / "kh2017_fulcrum" / "zips"))
+    names = [study["study_id"] for study in server.ask("/studies").json["studies"]]
+    assert len(names) == 60
+    jobs = [server.ask(f"/{name}/zip-data").json["job_id"] for name in names]
+    until(lambda: _active(server) == 0, "all are done")
+    assert server.ask("/queue-status").json["completed"] == 60
+    for name, job_id in zip(names, jobs, strict=True):
+        job = server.ask(f"/{name}/zip-data?job_id={job_id}").json
+        assert (job["status"], len(job["result"]["trials"])) == ("completed", 19), name
+    assert server.ask("/health").json["ready"]
 
 
 def test_a_token_is_made_and_said_once_and_kept_out_of_the_log(serving):
@@ -149,29 +172,25 @@ def test_an_upload_that_breaks_off_leaves_nothing(serving, tmp_path):
     until(lambda: not list(store.glob("uploads/*/*")), "nothing of it is left")
 
 
-def test_who_waits_holds_nobody_up_and_is_answered_when_the_server_ends(serving):
-    server = serving(program=WAITING)
-    answers = []
-    threads = [
-        threading.Thread(target=lambda: answers.append(server.ask("/ok/zip-data?async=false"))) for _ in range(4)
-    ]
-    for thread in threads:
-        thread.start()
-    until(lambda: server.ask("/queue-status").json["running"] == 1, "the job runs")
-    server.process.send_signal(signal.SIGTERM)
-    for thread in threads:
-        thread.join(30)
-    assert [(answer.status, answer.json["status"]) for answer in answers] == [(202, "running")] * 4
+def test_who_waits_holds_nobody_up_and_is_answered_when_the_server_ends(serving, many):
+    server = serving("--data", str(many), program=WAITING)
+    with ThreadPoolExecutor(4) as clients:
+        asked = [clients.submit(server.ask, f"/s{number}/zip-data?async=false") for number in range(4)]
+        until(lambda: _active(server) == 4, "all have come")
+        server.process.send_signal(signal.SIGTERM)
+        answers = [answer.result(60) for answer in asked]
+    assert [answer.status for answer in answers] == [202] * 4
+    assert {answer.json["status"] for answer in answers} <= {"queued", "running"}
     assert server.process.wait(30) == 0
 
 
-def test_many_who_poll_many_jobs_are_all_answered(serving, tmp_path):
-    folder = tmp_path / "many"
-    folder.mkdir()
-    for number in range(100):
-        with zipfile.ZipFile(folder / f"s{number}.zip", "w") as archive:
-            archive.writestr("1_participant_session/A_B_trial_1/Keyboard Inputs.csv", f"{number}")
-    server = serving("--data", str(folder), program=WAITING)
+def _active(server):
+    status = server.ask("/queue-status").json
+    return status["queued"] + status["running"]
+
+
+def test_many_who_poll_many_jobs_are_all_answered(serving, many):
+    server = serving("--data", str(many), program=WAITING)
     jobs = [server.ask(f"/s{number}/zip-data").json["job_id"] for number in range(100)]
     assert len(set(jobs)) == 100
 
