@@ -52,6 +52,20 @@ def test_dates(process):
     assert rows(process({"a.csv": text}, format=described)) == [(0.0, 1.0, 2.0), (0.625, 3.0, 4.0)]
 
 
+@pytest.mark.parametrize("end", ["", "Z", "z", "+02:00", "-0330"])
+@pytest.mark.parametrize("fraction", [".25", ",25", ".250000000"])
+def test_dates_with_zones_and_fractions(process, end, fraction):
+    described = moves(time_unit="datetime", time_origin="trial")
+    text = f"ms;xpos;ypos\n2024-05-01T10:00:00{end};1;2\n2024-05-01 10:00:01{fraction}{end};3;4\n"
+    assert [row[0] for row in rows(process({"a.csv": text}, format=described))] == [0.0, 1.25]
+
+
+def test_dates_of_different_zones(process):
+    described = moves(time_unit="datetime", time_origin="trial")
+    text = "ms,xpos,ypos\n2024-05-01T10:00:00+02:00,1,2\n2024-05-01T08:00:01Z,3,4\n"
+    assert [row[0] for row in rows(process({"a.csv": text}, format=described))] == [0.0, 1.0]
+
+
 def test_times_that_go_on_from_trial_to_trial(process):
     """Differences of milliseconds since 1970 are exact, and the order of trials is known."""
     described = moves(time_origin="trial", columns=COLUMNS | {"participant": "who", "trial": "trial"})
@@ -77,10 +91,25 @@ def test_delimiters(process):
         ROWS.replace("\n", "\r\n").encode(),
         ROWS.encode("utf-16"),
         ROWS.encode("utf-16-le"),
+        ROWS.replace("\n", "\r").encode(),
+        f"\r\n\n{ROWS}".encode(),
     ],
 )
 def test_encodings_and_line_ends(process, text):
     assert rows(process({"a.csv": text}, format=MOVES)) == [(0.0, 1.0, 2.0), (0.25, 1.5, -2.0)]
+
+
+def test_lines_are_counted_from_the_start_of_the_file(process):
+    result = process({"a.csv": f"\n\n{ROWS}x,1,2\n"}, format=MOVES)
+    assert issues_of(result) == [("a.csv", 6, "not_a_number", 1)]
+
+
+def test_a_delimiter_in_a_quoted_cell_of_the_header(process):
+    result = process({"a.csv": '"how, and why",ms,"xpos",ypos\n"so, so",5,1,2\n'}, format=MOVES)
+    assert rows(result) == [(0.005, 1.0, 2.0)]
+    described = moves(quoted=False, delimiter="\t")
+    result = process({"a.csv": 'ms\t"xpos\typos\n5\t1\t2\n'}, format=described)
+    assert rows(result) == [(0.005, 1.0, 2.0)]
 
 
 def test_names_from_the_path(process):
@@ -110,6 +139,48 @@ def test_trials_without_numbers_are_numbered(process):
     result = process({"a.csv": "ms,xpos,ypos,id\n0,1,2,left\n0,3,4,back\n"}, format=described)
     assert result.events("mouse_movement", columns=["trial", "x_px"]).values.tolist() == [[2, 3.0], [1, 1.0]]
     assert [issue[2] for issue in issues_of(result)] == ["trial_names"]
+
+
+def test_names_that_hold_slashes_are_kept_apart(process):
+    described = moves(columns=COLUMNS | {"participant": "who", "session": "when"})
+    result = process({"a.csv": "ms,xpos,ypos,who,when\n0,1,2,a/b,c\n0,3,4,a,b/c\n"}, format=described)
+    assert {name[:2] for name in named(result)} == {("a/b", "c"), ("a", "b/c")}
+    assert result.trials.movement_count.tolist() == [1, 1]
+
+
+def test_blanks_around_names_do_not_count(process):
+    described = moves(columns=COLUMNS | {"participant": "who"})
+    result = process({"a.csv": "ms, xpos, ypos, who\n0, 1, 2, p 1\n10, 3, 4, p 1 \n"}, format=described)
+    assert named(result) == [("p 1", "p 1", None, None, None)]
+
+
+def test_what_is_no_record_names_no_trial(process):
+    """A line that is cut off may begin with anything typed; it counts with the trial that it stands in."""
+    described = moves(columns={"participant": "who"} | COLUMNS)
+    members = {"a.csv": "who,ms,xpos,ypos\nsecret\n1,0,1,2\nsecret,secret\n2,0,1,2\nsecret"}
+    result = process(members, format=described)
+    assert [name[0] for name in named(result)] == ["1", "2"]
+    assert balance(result) == (5, 2, 3)
+    assert issues_of(result) == [("a.csv", 2, "missing_fields", 3)]
+    assert balance(process(members, format=described, participants="1")) == (3, 1, 2)
+
+
+def test_a_column_of_names_that_is_not_there(process):
+    result = process({"a.csv": ROWS}, format=moves(columns=COLUMNS | {"participant": "who"}))
+    assert named(result) == [(None, None, None, None, None)]
+    assert result.trials.movement_count.tolist() == [2]
+
+
+def test_a_file_whose_path_does_not_tell_the_kind(process):
+    described = EventFormat(
+        columns=COLUMNS, path=r"((?P<kind>moves)_)?(?P<participant>\w+?)\.csv", kinds={"moves": "mouse_movement"}
+    )
+    result = process({"moves_a.csv": ROWS, "b.csv": ROWS}, format=described)
+    assert [name[0] for name in named(result)] == ["a", "b"]
+    assert issues_of(result) == [("b.csv", 2, "unknown_kind", 2)]
+    assert balance(result) == (4, 2, 2)
+    with pytest.raises(BadMemberError, match="unknown_kind"):
+        process({"b.csv": ROWS}, format=described, on_error="raise")
 
 
 def test_kinds_from_the_path_belong_to_one_trial(process):

@@ -146,6 +146,15 @@ def test_mousetracking_with_participants_and_conditions_as_r_writes_them(process
     assert process({"data.csv": text}, participants=2, factors="far").trials.trial.tolist() == [2]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_header_is_known_in_any_encoding(process, encoding, end):
+    text = end + MOUSETRACKING + "1,1,0,5,é\n1,2,10,5,6\n"
+    result = process({"a.csv": text.replace("\n", end).encode(encoding)})
+    assert result.provenance["format"] == "mousetracking"
+    assert balance(result) == (2, 1, 1)
+
+
 def native(trials=3):
     return {f"{folder(trial=n)}/Mouse Movement.csv": mouse((0.1, 1, 1), (0.2, 20, 2)) for n in range(1, trials + 1)}
 
