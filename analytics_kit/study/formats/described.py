@@ -53,7 +53,7 @@ class Described(LogFormat):
         """See LogFormat."""
         if "kind" not in self._groups:
             return self.described.all_kinds
-        told = self._of_path(path).get("kind")
+        told = self._of_path(path).get("kind", "")
         return [self.described.kinds[told]] if told in self.described.kinds else []
 
     def group(self, path: str) -> str:
