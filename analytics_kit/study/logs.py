@@ -17,13 +17,12 @@ from analytics_kit.study.archive import Archive, Member, MemberUnreadableError
 from analytics_kit.study.events import EventTable, MemberRows, classes_of
 from analytics_kit.study.formats.arranging import batches, heads, label
 from analytics_kit.study.formats.described import TROUBLES
-from analytics_kit.study.formats.log_format import LogFormat, no_records
+from analytics_kit.study.formats.log_format import PER_SECOND, LogFormat, no_records
 from analytics_kit.study.issues import Issues
 from analytics_kit.study.metrics import check
 from analytics_kit.study.metrics.kernel import Floats
 from analytics_kit.study.metrics.pairs import PRESS, RELEASE
 
-PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 Slots = Mapping[str, int]
 """The place in the shard of each trial of a file, by its label."""
 
