@@ -22,8 +22,11 @@ from analytics_kit.study.rows import read_member
 
 SHARD_BYTES = 64 << 20
 _EVENTS = (*KINDS, LOG)
-_LOST = ("unreadable_zip", "unreadable", "link", "device", "crc_mismatch", "encrypted")
+_LOST = ("unreadable_zip", "unreadable", "link", "device", "crc_mismatch", "encrypted", "unsupported_method")
 """Issues of planning by which data is lost."""
+
+
+_ENCRYPTED_HINT = "Make the ZIP again without a password."
 
 
 class Work(NamedTuple):
@@ -171,10 +174,13 @@ def _require_events(
     if not archive.members:
         raise NoEventsError(f"{archive.name} is empty.")
     found = [place for place in arrangement.places if place.role in _EVENTS]
+    if all(member.encrypted for member in archive.members):
+        raise BadArchiveError(f"{archive.name} is encrypted.", hint=_ENCRYPTED_HINT)
     if not found:
         names = ", ".join(member.name for member in archive.members[:3])
+        amiss = next((f" {member}: {message}." for member, _, message in arrangement.notes), "")
         raise NoEventsError(
-            f"{archive.name} holds {len(archive.members)} files, none of them a log of events: {names} …",
+            f"{archive.name} holds {len(archive.members)} files, none of them a log of events: {names} …{amiss}",
             hint=f"Formats known here: {', '.join(format_names()[1:])}. Describe another by format=EventFormat(…).",
         )
     if not events:
@@ -188,7 +194,7 @@ def _require_events(
             f"Tasks and factors here: {', '.join(folders[:20]) or 'unknown'}.",
         )
     if all(archive.members[place.member].encrypted for place in events):
-        raise BadArchiveError(f"{archive.name} is encrypted.", hint="Make the ZIP again without a password.")
+        raise BadArchiveError(f"{archive.name} is encrypted.", hint=_ENCRYPTED_HINT)
 
 
 def _name_twins(trials: Sequence[Trial], issues: Issues) -> None:

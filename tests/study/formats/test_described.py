@@ -2,10 +2,10 @@
 
 import pandas as pd
 import pytest
-from making import balance, issues_of, named
+from making import balance, issues_of, named, patched, zip_bytes
 
 from analytics_kit import EventFormat
-from analytics_kit.errors import BadMemberError, NoEventsError
+from analytics_kit.errors import BadArchiveError, BadMemberError, NoEventsError
 
 COLUMNS = {"t": "ms", "x": "xpos", "y": "ypos"}
 MOVES = EventFormat(columns=COLUMNS, kind="mouse_movement", time_unit="ms")
@@ -288,6 +288,32 @@ def test_files_that_lack_columns_are_left_out(process):
     described = moves(columns=COLUMNS | {"trial": "n"})
     result = process({"a.csv": "ms,xpos,ypos,n\n0,1,2,1\n", "b.csv": ROWS, "c.csv": ""}, format=described)
     assert [issue[::2] for issue in issues_of(result)] == [("b.csv", "unknown_file"), ("c.csv", "unknown_file")]
+
+
+def test_why_none_of_the_files_is_a_log(process):
+    described = moves(columns=COLUMNS | {"x": "xpoz", "trial": "n"})
+    with pytest.raises(NoEventsError, match=r"none of them a log of events: a\.csv … a\.csv: no column xpoz in the"):
+        process({"a.csv": "ms,xpos,ypos,n\n0,1,2,1\n"}, format=described)
+
+
+def test_trials_in_columns_of_files_that_are_packed_in_a_way_that_can_not_be_read(studies):
+    """Such files have to be read to be planned."""
+    described = moves(columns=COLUMNS | {"trial": "n"})
+    members = dict.fromkeys(("a.csv", "b.csv"), "ms,xpos,ypos,n\n0,1,2,1\n")
+    with pytest.raises(BadArchiveError, match=r"study\.zip is encrypted"):
+        studies.process(patched(zip_bytes(members), *members, flag=1), format=described)
+    strange = patched(zip_bytes(members), "a.csv", method=97)
+    assert issues_of(studies.process(strange, format=described))[0][::2] == ("a.csv", "unsupported_method")
+    with pytest.raises(BadMemberError, match="unsupported_method"):
+        studies.process(strange, format=described, on_error="raise")
+
+
+def test_the_order_of_trials_is_each_participants_own(process):
+    """Sessions of two participants may have the same number."""
+    names = {"participant": "who", "session": "when", "trial": "n"}
+    text = "ms,xpos,ypos,who,when,n\n0,1,2,a,1,1\n50,1,2,b,1,1\n100,1,2,a,1,2\n150,1,2,b,1,2\n"
+    result = process({"a.csv": text}, format=moves(columns=COLUMNS | names, time_origin="trial"))
+    assert result.trials[["participant", "trial_order"]].values.tolist() == [["a", 1], ["a", 2], ["b", 1], ["b", 2]]
 
 
 def test_nothing_that_can_be_read(process):
