@@ -186,7 +186,8 @@ def _require_events(
     if not events:
         here = trials.values() if options.participants else arrangement.trials
         known = sorted({trial.participant for trial in here if trial.participant}, key=natural_key)
-        folders = sorted({trial.name for trial in arrangement.trials if trial.name}, key=natural_key)
+        told = {name for trial in arrangement.trials for name in (trial.name, trial.task, trial.factor) if name}
+        folders = sorted(told, key=natural_key)
         near = nearest(options.participants[0], known) if options.participants else ""
         raise NoEventsError(
             f"None of the trials of {archive.name} is chosen by participants, tasks and factors.{near}",

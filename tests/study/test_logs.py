@@ -8,7 +8,7 @@ from making import Studies, balance, issues_of, named, patched, zip_bytes
 from steps import Queue, assert_same
 
 from analytics_kit import EventFormat
-from analytics_kit.errors import BadMemberError
+from analytics_kit.errors import BadMemberError, NoEventsError
 from analytics_kit.study.catalogue import NAMES
 from analytics_kit.study.sample import sample_study
 
@@ -116,6 +116,13 @@ def test_what_only_some_files_tell_does_not_depend_on_the_cut(studies, kind, lac
     told = whole.trials.loc[whole.trials.participant == "a", names].astype(float).values.tolist()[0]
     expected = [0, 1.5, None, None] if kind == "keyboard" else [None, None, None, 1]
     assert told == pytest.approx([float("nan") if value is None else value for value in expected], nan_ok=True)
+
+
+def test_tasks_that_are_not_there(process):
+    described = EventFormat(columns={"t": "t", "x": "x", "y": "y", "task": "do"}, kind="mouse_movement")
+    with pytest.raises(NoEventsError) as caught:
+        process({"a.csv": "t,x,y,do\n0,1,1,find\n"}, format=described, tasks="fetch")
+    assert "Tasks and factors here: find." in caught.value.hint
 
 
 RECORDS = EventFormat(columns={"t": "down", "release": "up", "key": "key"}, kind="keyboard", time_unit="ms")

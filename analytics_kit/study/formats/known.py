@@ -29,7 +29,7 @@ _POINTER: dict[str, Kind] = {
 }  # fmt: skip
 BALABIT = EventFormat(
     name="balabit",
-    path=r"(?:.*/)?(?P<participant>[^/]+)[/_]session_(?P<session>\d+)(?:\.csv)?",
+    path=r"(?:.*/)?(?P<participant>[^/]+?)(?:\.zip)?[/_]session_(?P<session>\d+)(?:\.csv)?",
     columns={"t": "client timestamp", "x": "x", "y": "y", "kind": "state", "action": "state", "wheel": "state"},
     kinds=_POINTER,
     actions={"Pressed": "press", "Released": "release"},

@@ -6,7 +6,7 @@ import zipfile
 
 import pandas as pd
 import pytest
-from making import balance, folder, issues_of, mouse, named
+from making import balance, folder, issues_of, mouse, named, zip_bytes
 
 from analytics_kit import EventFormat
 from analytics_kit.errors import NoEventsError, SettingsError
@@ -47,9 +47,12 @@ def test_the_list_of_formats():
     assert all(name == described.name for name, described in BUILT_IN.items())
 
 
-@pytest.mark.parametrize("name", ["t/user12/session_0041", "user12/session_0041.csv", "user12_session_0041.csv"])
+@pytest.mark.parametrize(
+    "name", ["t/user12/session_0041", "user12.zip/session_0041", "user12/session_0041.csv", "user12_session_0041.csv"]
+)
 def test_balabit(process, name):
-    result = process({name: SESSION})
+    outer, _, inner = name.partition(".zip/")
+    result = process({f"{outer}.zip": zip_bytes({inner: SESSION})} if inner else {name: SESSION})
     assert result.provenance["format"] == "balabit"
     assert result.provenance["format_chosen"] == "by names and headers of files: 1 of the 1 looked at"
     assert named(result) == [("user12", "0041", None, None, None)]
