@@ -50,17 +50,17 @@ class EventFormat(BaseModel):
         `(?P<participant>…)`, `session`, `task`, `factor`, `trial` and `kind` say what columns do not. Files with
         other paths are left out, which is said in `result.issues`.
     time_unit
-        Of `t` and `release`: "s", "ms", "us", "ns", or "datetime" for dates with times (ISO 8601).
+        Of `t` and `release`: "s", "ms", "us", "ns", or "datetime" for dates with times in seconds (ISO 8601).
     time_origin
         "log": times are counted from the start of the trial. "trial": they go on through the session, or are dates,
-        and the first event of each trial becomes 0 s; `trial_order` is known then.
+        and the first event of each trial becomes 0 s; `trial_order` is known then. Dates need "trial".
     actions
         "press" or "release" for each value of the column `action`; without it a record is a press, and clicks are
         pairs of rows.
     wheel
         For each value of the column `wheel` how the wheel turned: 1 is down, -1 up.
     delimiter
-        Between cells; None takes what the header is best cut by: comma, semicolon or tab.
+        Between cells, one character of ASCII; None takes what the header is best cut by: comma, semicolon or tab.
     quoted
         Whether a cell may stand in double quotes.
     name
@@ -80,7 +80,7 @@ class EventFormat(BaseModel):
     time_origin: Literal["log", "trial"] = "log"
     actions: Mapping[str, Literal["press", "release"]] = {}
     wheel: Mapping[str, Literal[-1, 1]] = {}
-    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+    delimiter: str | None = None
     quoted: bool = True
     name: Annotated[str, Field(pattern=r"^[A-Za-z][\w-]{0,63}$")] = "described"
 
@@ -103,6 +103,13 @@ class EventFormat(BaseModel):
                     raise ValueError(f"a group can't be called {group!r}.{nearest(group, _PATH_GROUPS)}")
         return path
 
+    @field_validator("delimiter")
+    @classmethod
+    def _delimiter_is_one_sign(cls, delimiter: str | None) -> str | None:
+        if delimiter is not None and (len(delimiter.encode()) != 1 or delimiter in '"\r\n'):
+            raise ValueError("it must be one character of ASCII, and neither a quote nor a line break")
+        return delimiter
+
     @model_validator(mode="after")
     def _can_work(self) -> EventFormat:
         if "t" not in self.columns:
@@ -110,6 +117,8 @@ class EventFormat(BaseModel):
         told = ("kind" in self.columns) + ("kind" in self.path_groups) + (self.kind is not None)
         if told != 1:
             raise ValueError("exactly one of kind, the column kind, and the path's group kind must tell the kind")
+        if self.time_unit == "datetime" and self.time_origin == "log":
+            raise ValueError('dates are not counted from the start of the trial: say time_origin="trial"')
         if self.kind is None and not self.kinds:
             raise ValueError("kinds must say which kind each value stands for")
         pointers = any(kind != "keyboard" for kind in self.all_kinds)

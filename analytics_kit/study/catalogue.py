@@ -67,7 +67,7 @@ _NO_AXIS = "NA without two presses in a row at different places"
 _NO_ROW = f"{_NO_AXIS} and a row between them"
 _ODD = "NA without clicks and for an odd file"
 _NO_RELEASE = "NA where the log has no releases, and where no key has one"
-_NO_WHEEL = "NA where the log has no dx and dy"
+_NO_WHEEL = "NA where the log has no dx and dy, and without scrolls"
 _NO_INTERVAL, _NO_KEYS = "NA below 2 keys", "NA without keys"
 
 FAMILIES: tuple[Family, ...] = (

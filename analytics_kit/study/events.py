@@ -74,7 +74,8 @@ class EventTable:
     """Rows of one kind, grouped by trial slot in the order of `members`. A column that the log lacks is empty.
 
     `action` is 0 for a press and 1 for a release, `key_number` says which key it was and means nothing outside this
-    table, `dx` and `dy` are the wheel's steps in pixels.
+    table, `press_number` is the same for a press and its release where the log itself tells, `dx` and `dy` are the
+    wheel's steps in pixels.
     """
 
     kind: Kind
@@ -86,6 +87,7 @@ class EventTable:
     key: pl.Series | None
     action: Bytes = field(default_factory=lambda: np.empty(0, np.int8))
     key_number: Ints = field(default_factory=lambda: np.empty(0, np.int64))
+    press_number: Ints = field(default_factory=lambda: np.empty(0, np.int64))
     dx: Floats = field(default_factory=lambda: np.empty(0))
     dy: Floats = field(default_factory=lambda: np.empty(0))
 

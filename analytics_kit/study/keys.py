@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import unicodedata
 
+from analytics_kit.study.formats.layout import whole_number
+
 KEY_CLASSES = (
     "letter", "digit", "punctuation", "space", "enter", "backspace", "delete", "navigation", "modifier", "function",
     "other",
@@ -73,6 +75,6 @@ def key_name(key: str, code: str = "") -> str:
     if name in NAMED or name in ("tab", "esc"):
         return f"Key.{name}"
     for number in (code.strip(), name):
-        if number.isdecimal() and int(number) in _BY_CODE:
-            return _BY_CODE[int(number)]
+        if named := _BY_CODE.get(whole_number(number) or 0):
+            return named
     return key

@@ -17,13 +17,12 @@ from analytics_kit.study.archive import Archive, Member, MemberUnreadableError
 from analytics_kit.study.events import EventTable, MemberRows, classes_of
 from analytics_kit.study.formats.arranging import batches, heads, label
 from analytics_kit.study.formats.described import TROUBLES
-from analytics_kit.study.formats.log_format import LogFormat, no_records
+from analytics_kit.study.formats.log_format import PER_SECOND, LogFormat, no_records
 from analytics_kit.study.issues import Issues
 from analytics_kit.study.metrics import check
 from analytics_kit.study.metrics.kernel import Floats
 from analytics_kit.study.metrics.pairs import PRESS, RELEASE
 
-PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 Slots = Mapping[str, int]
 """The place in the shard of each trial of a file, by its label."""
 
@@ -127,6 +126,8 @@ def _table(
         table = EventTable(kind, members, t, np.empty(0), np.empty(0), classes_of(keys), keys if keep_keys else None)
         if keep_keys or "action" in here:
             table.key_number = keys.rank("dense").fill_null(0).cast(pl.Int64).to_numpy(writable=True)
+        if "index" in here:
+            table.press_number = rows["index"].cast(pl.Int64).to_numpy(writable=True)
     else:
         table = EventTable(kind, members, t, numbers("x"), numbers("y"), np.empty(0, np.int8), None)
     if "action" in here and kind in ("mouse_clicks", "keyboard"):
@@ -137,11 +138,18 @@ def _table(
 
 
 def _released(rows: pl.DataFrame, work: Sequence[tuple[Member, Slots]], issues: Issues) -> pl.DataFrame:
-    """A row for each press and, where it is known, for its release, in the order of time."""
+    """A row for each press and, where it is known, for its release, in the order of time; `index` pairs them."""
     back = rows.filter(pl.col("t").diff().over("slot", "file") < 0).group_by("file", maintain_order=True)
     for number, line, count in back.agg(pl.col("line").first(), pl.len()).iter_rows():
         name, message = check.DOUBTS[0]
         issues.add(work[number][0].name, name, f"{count} {message}", line=line)
+    early = pl.col("release") < pl.col("t")
+    for number, line, count in (
+        rows.filter(early).group_by("file", maintain_order=True).agg(pl.col("line").first(), pl.len()).iter_rows()
+    ):
+        message = f"{count} release(s) earlier than the press; taken for unknown"
+        issues.add(work[number][0].name, "early_release", message, line=line)
+    rows = rows.with_columns(pl.when(~early).then(pl.col("release")).alias("release"))
     press = rows.with_columns(pl.lit("press").alias("action")).with_row_index()
     known = press.drop_nulls("release")
     release = known.with_columns(pl.col("release").alias("t"), pl.lit("release").alias("action"))

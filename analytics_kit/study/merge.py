@@ -6,7 +6,7 @@ import csv
 import io
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -78,7 +78,7 @@ def merge(
     return {"summary": summary, "preview": _preview(trials, tables["issues"]), "tables": paths, "parts": parts}
 
 
-def trial_order(sessions: Sequence[str | None], clocks: Floats, dated: bool = False) -> list[int | None]:
+def trial_order(sessions: Sequence[Hashable], clocks: Floats, dated: bool = False) -> list[int | None]:
     """Place of each trial in its session by the wall clock of its first event; NA when tied or unknown.
 
     A log without dates has times of day: a session that seems to span more than half a day is taken to pass
@@ -111,7 +111,7 @@ def _trials(plan: Plan, results: Sequence[ShardResult]) -> pa.Table:
         for name in ("participant", "session", "task", "factor")
     }
     columns["trial"] = pa.array([trial.trial for trial in plan.trials], pa.int64())
-    order = trial_order([trial.session for trial in plan.trials], clocks, dated=plan.format.name != NATIVE)
+    order = trial_order([(t.participant, t.session) for t in plan.trials], clocks, dated=plan.format.name != NATIVE)
     columns["trial_order"] = pa.array(order, pa.int64())
     for name, values in _values(results).items():
         if BY_NAME[name].is_count:

@@ -22,8 +22,11 @@ from analytics_kit.study.rows import read_member
 
 SHARD_BYTES = 64 << 20
 _EVENTS = (*KINDS, LOG)
-_LOST = ("unreadable_zip", "unreadable", "link", "device", "crc_mismatch", "encrypted")
+_LOST = ("unreadable_zip", "unreadable", "link", "device", "crc_mismatch", "encrypted", "unsupported_method")
 """Issues of planning by which data is lost."""
+
+
+_ENCRYPTED_HINT = "Make the ZIP again without a password."
 
 
 class Work(NamedTuple):
@@ -171,16 +174,20 @@ def _require_events(
     if not archive.members:
         raise NoEventsError(f"{archive.name} is empty.")
     found = [place for place in arrangement.places if place.role in _EVENTS]
+    if all(member.encrypted for member in archive.members):
+        raise BadArchiveError(f"{archive.name} is encrypted.", hint=_ENCRYPTED_HINT)
     if not found:
         names = ", ".join(member.name for member in archive.members[:3])
+        amiss = next((f" {member}: {message}." for member, _, message in arrangement.notes), "")
         raise NoEventsError(
-            f"{archive.name} holds {len(archive.members)} files, none of them a log of events: {names} …",
+            f"{archive.name} holds {len(archive.members)} files, none of them a log of events: {names} …{amiss}",
             hint=f"Formats known here: {', '.join(format_names()[1:])}. Describe another by format=EventFormat(…).",
         )
     if not events:
         here = trials.values() if options.participants else arrangement.trials
         known = sorted({trial.participant for trial in here if trial.participant}, key=natural_key)
-        folders = sorted({trial.name for trial in arrangement.trials if trial.name}, key=natural_key)
+        told = {name for trial in arrangement.trials for name in (trial.name, trial.task, trial.factor) if name}
+        folders = sorted(told, key=natural_key)
         near = nearest(options.participants[0], known) if options.participants else ""
         raise NoEventsError(
             f"None of the trials of {archive.name} is chosen by participants, tasks and factors.{near}",
@@ -188,7 +195,7 @@ def _require_events(
             f"Tasks and factors here: {', '.join(folders[:20]) or 'unknown'}.",
         )
     if all(archive.members[place.member].encrypted for place in events):
-        raise BadArchiveError(f"{archive.name} is encrypted.", hint="Make the ZIP again without a password.")
+        raise BadArchiveError(f"{archive.name} is encrypted.", hint=_ENCRYPTED_HINT)
 
 
 def _name_twins(trials: Sequence[Trial], issues: Issues) -> None:

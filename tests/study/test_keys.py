@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from making import KEYS, MOUSE, folder, mouse, patched, typed, zip_bytes
 
 from analytics_kit.errors import BadMemberError
-from analytics_kit.study.keys import KEY_CLASSES, key_class
+from analytics_kit.study.keys import KEY_CLASSES, key_class, key_name
 
 
 @pytest.mark.parametrize(
@@ -121,6 +121,11 @@ def test_classes_are_the_same_with_and_without_keys(process):
     assert with_keys.trials.auto_repeat_share.tolist() == [0]
     assert without.trials.auto_repeat_share.isna().all()
     assert with_keys.trials.drop(columns="auto_repeat_share").equals(without.trials.drop(columns="auto_repeat_share"))
+
+
+def test_a_code_of_any_length_is_no_trouble():
+    assert key_name("", "9" * 5000) == ""
+    assert key_name("", "65 ") == "a"
 
 
 def test_pointer_cells_may_be_quoted_in_messages(process):

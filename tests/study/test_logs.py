@@ -8,7 +8,7 @@ from making import Studies, balance, issues_of, named, patched, zip_bytes
 from steps import Queue, assert_same
 
 from analytics_kit import EventFormat
-from analytics_kit.errors import BadMemberError
+from analytics_kit.errors import BadMemberError, NoEventsError
 from analytics_kit.study.catalogue import NAMES
 from analytics_kit.study.sample import sample_study
 
@@ -94,6 +94,57 @@ def test_files_that_share_trials_are_in_one_shard(studies):
     assert result.trials[["movement_count", "click_event_count"]].values.tolist() == [[2, 2]] * 6
     assert result.events("mouse_clicks").t_s.tolist() == [0.0, 1.0] * 6
     assert_same(result, studies.process(path, format=described))
+
+
+@pytest.mark.parametrize("lacking", ["", "0,1,1,,,7,\n5,1,1,,,7,\n", None])
+@pytest.mark.parametrize("kind", ["mouse_scrolls", "keyboard"])
+def test_what_only_some_files_tell_does_not_depend_on_the_cut(studies, kind, lacking):
+    """In one shard with files that tell more, a trial has what it has alone."""
+    described = EventFormat(
+        columns={"t": "t", "x": "x", "y": "y", "dx": "dx", "dy": "dy", "key": "key", "release": "up"}, kind=kind,
+        path=r"(?P<participant>\w)\.csv",
+    )  # fmt: skip
+    head = "t,x,y,dx,dy,key,up\n"
+    members = {"a.csv": f"{head}0,1,1,3,4,7,1\n1,1,1,0,-4,7,3\n2,1,1,,,7,\n", "b.csv": f"{head}{lacking}"}
+    if lacking is None:
+        members["b.csv"] = "t,x,y,key\n0,1,1,7\n5,1,1,7\n"
+    path = studies.zip(members)
+    whole = studies.process(path, format=described)
+    assert_same(studies.process(path, format=described, shard_bytes=1), whole)
+    names = ["auto_repeat_share", "dwell_time_mean_s", "scroll_distance_px", "scroll_reversal_count"]
+    assert whole.trials.loc[whole.trials.participant == "b", names].isna().all(axis=None)
+    told = whole.trials.loc[whole.trials.participant == "a", names].astype(float).values.tolist()[0]
+    expected = [0, 1.5, None, None] if kind == "keyboard" else [None, None, None, 1]
+    assert told == pytest.approx([float("nan") if value is None else value for value in expected], nan_ok=True)
+
+
+def test_tasks_that_are_not_there(process):
+    described = EventFormat(columns={"t": "t", "x": "x", "y": "y", "task": "do"}, kind="mouse_movement")
+    with pytest.raises(NoEventsError) as caught:
+        process({"a.csv": "t,x,y,do\n0,1,1,find\n"}, format=described, tasks="fetch")
+    assert "Tasks and factors here: find." in caught.value.hint
+
+
+RECORDS = EventFormat(columns={"t": "down", "release": "up", "key": "key"}, kind="keyboard", time_unit="ms")
+
+
+def test_a_press_has_the_release_of_its_own_record(process):
+    """Two keys of the same name, such as left and right shift, may be down at once."""
+    trial = process({"a.csv": "down,up,key\n0,400,SHIFT\n100,250,SHIFT\n500,600,a\n"}, format=RECORDS).trials.iloc[0]
+    assert trial.dwell_time_mean_s == pytest.approx((0.4 + 0.15 + 0.1) / 3)
+    assert trial.flight_time_mean_s == pytest.approx((-0.3 + 0.25) / 2)
+    assert trial.rollover_ratio == 0.5
+
+
+def test_a_release_before_its_press_is_unknown(process):
+    """Some logs write 0 for a release that they missed."""
+    result = process({"a.csv": "down,up,key\n5000,0,a\n5200,5300,a\n5400,5100,a\n"}, format=RECORDS)
+    assert issues_of(result) == [("a.csv", 2, "early_release", 0)]
+    assert result.issues.message.tolist() == ["2 release(s) earlier than the press; taken for unknown"]
+    assert result.events("keyboard").action.tolist() == ["press", "press", "release", "press"]
+    trial = result.trials.iloc[0]
+    assert (trial.time_to_first_event_s, trial.completion_time_s) == (5.0, 5.4)
+    assert trial.dwell_time_mean_s == pytest.approx(0.1)
 
 
 def test_trials_can_be_chosen(both, process):

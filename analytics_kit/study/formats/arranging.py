@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,7 @@ from analytics_kit.study.formats.layout import LOG, Arrangement, Place, Trial, a
 from analytics_kit.study.formats.log_format import LogFormat, Names
 from analytics_kit.study.issues import Issues
 from analytics_kit.study.metrics.kernel import Ints
+from analytics_kit.study.rows import decode_text
 
 START_BYTES = 4096
 BATCH_BYTES = 8 << 20
@@ -26,7 +28,7 @@ _MEDIA = (".mp4", ".png")
 
 def label(group: str, names: Names) -> str:
     """A trial's identity: the files that belong together, and its names as they stand in the log."""
-    return "/".join((group, *("" if name is None else name for name in names)))
+    return json.dumps((group, *names))  # names may hold any sign that could stand between them
 
 
 def _shown(group: str, names: Names) -> str:
@@ -45,12 +47,12 @@ def heads(records: pl.DataFrame) -> tuple[list[tuple[int, Names]], Ints]:
 
 
 def start_of(archive: Archive, member: Member) -> str:
-    """The first lines of a file; empty where it can't be read."""
+    """The first lines of a file, with line feeds at their ends; empty where it can't be read."""
     try:
         raw = next(iter(archive.chunks(member)), b"")[:START_BYTES]
     except MemberUnreadableError:
         return ""
-    return raw.decode("utf-8-sig", errors="replace").lstrip("\r\n")
+    return decode_text(raw, member.name, Issues()).replace("\r", "\n").lstrip("\n")
 
 
 def arrange(archive: Archive, log: LogFormat) -> Arrangement:

@@ -28,7 +28,8 @@ def regular_cells(
     quotes = quoted and b'"' in body
     if not quotes and body.count(delimiter.encode()) != lines * (width - 1):
         return None
-    for as_numbers in ({*numeric}, set[str]()):
+    texts = {place for name, place in places.items() if name not in numeric}  # a cell may be wanted as both
+    for as_numbers in ({name for name in numeric if places.get(name) not in texts}, set[str]()):
         kinds: dict[str, type[pl.DataType]] = {str(place): pl.String for place in range(width)}
         kinds |= {str(places[name]): pl.Float64 for name in as_numbers if name in places}
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,7 @@ from analytics_kit.study.formats.cells import FIRST_LINE, odd_cells, regular_cel
 from analytics_kit.study.formats.log_format import RECORD, LogFormat, Names, Table, no_records, shaped
 from analytics_kit.study.issues import Issues
 from analytics_kit.study.keys import key_name
-from analytics_kit.study.rows import DELIMITERS, decode_text
+from analytics_kit.study.rows import DELIMITERS, MOST_HEADER, decode_text
 
 TROUBLES = {
     "missing_fields": "fewer fields than the header has",
@@ -42,6 +43,7 @@ class Described(LogFormat):
         self.time_unit = "us" if described.time_unit == "datetime" else described.time_unit
         self.time_origin = described.time_origin
         self._path = re.compile(described.path) if described.path else None
+        self._groups = described.path_groups
 
     def takes(self, path: str, start: str) -> bool:
         """See LogFormat."""
@@ -49,18 +51,16 @@ class Described(LogFormat):
 
     def kinds(self, path: str) -> Sequence[Kind]:
         """See LogFormat."""
-        told = self._of_path(path).get("kind")
-        if told is None:
+        if "kind" not in self._groups:
             return self.described.all_kinds
+        told = self._of_path(path).get("kind", "")
         return [self.described.kinds[told]] if told in self.described.kinds else []
 
     def group(self, path: str) -> str:
         """See LogFormat."""
-        found = self._path.fullmatch(path) if self._path and "kind" in self._path.groupindex else None
-        if not found:
-            return path
-        start, end = found.span("kind")
-        return f"{path[:start]}*{path[end:]}"
+        found = self._path.fullmatch(path) if self._path and "kind" in self._groups else None
+        start, end = found.span("kind") if found else (-1, -1)
+        return path if start < 0 else f"{path[:start]}*{path[end:]}"
 
     def names(self, path: str) -> Names | None:
         """See LogFormat."""
@@ -85,13 +85,14 @@ class Described(LogFormat):
         broken: dict[int, MemberUnreadableError] = {}
         for number, (path, raw) in enumerate(files):
             text = _utf8(raw, path, issues)
-            header, _, body = text.partition(b"\n")
+            blank = len(text) - len(text.lstrip(b"\n"))
+            header, _, body = text[blank:].partition(b"\n")
             head = header.decode()
             if missing := self._missing(self._header(head)[1]):
                 message = f"no column {', '.join(missing)} in the header"
                 broken[number] = MemberUnreadableError("missing_column", message, raw)
             else:
-                bodies[number] = body
+                bodies[number] = text[:blank] + body  # so that each record keeps the number of its line
                 alike[head].append(number)
         frames = [
             frame
@@ -120,16 +121,18 @@ class Described(LogFormat):
         if cells is not None:
             counts = [body.count(b"\n") + more for body, more in zip(bodies, open_ended, strict=True)]
             lines = np.concatenate([np.arange(FIRST_LINE, FIRST_LINE + count) for count in counts])
-            cells = cells.with_columns(pl.lit(None, pl.String).alias("problem"), pl.Series("line", lines))
+            none = pl.lit(None, pl.String)
+            cells = pl.DataFrame({"line": lines}).with_columns(none.alias("problem"), *cells.get_columns())
         elif len(bodies) > 1:
             half = len(bodies) // 2
             parts = ((numbers[:half], bodies[:half]), (numbers[half:], bodies[half:]))
             return [frame for part in parts for frame in self._alike(header, *part, files, names_only)]
         else:
-            cells = odd_cells(text, *shape)
+            cells = odd_cells(text, *shape).with_columns(_of_whole(name) for name in NAMES if name in places)
             counts = [len(cells)]
         of = np.repeat(np.arange(len(numbers)), counts)
-        for name in {name for names in told.values() for name in names} - places.keys():
+        cells = cells.with_columns(pl.col(name).str.strip_chars() for name in NAMES if name in places)
+        for name in self._groups - places.keys():
             values = pl.Series(name, [told[n].get(name) for n in numbers], pl.String)
             cells = cells.with_columns(values.gather(of))
         cells = cells.with_columns(pl.Series("file", np.array(numbers, np.int64)[of]))
@@ -146,9 +149,12 @@ class Described(LogFormat):
 
     def _header(self, line: str) -> tuple[str, list[str]]:
         """The delimiter, and the columns' names in lower case."""
+        line = line[:MOST_HEADER]
 
         def cut(delimiter: str) -> list[str]:
-            return [cell.strip().strip('"').lower() for cell in line.strip("\r").split(delimiter)]
+            quoted = self.described.quoted and '"' in line
+            cells = next(csv.reader([line], delimiter=delimiter), []) if quoted else line.split(delimiter)
+            return [cell.strip().strip('"').lower() for cell in cells]
 
         known = {name.lower() for names in self.described.columns.values() for name in names}
         best = self.described.delimiter or max(DELIMITERS, key=lambda sign: len(known.intersection(cut(sign))))
@@ -201,7 +207,13 @@ def _utf8(raw: bytes, path: str, issues: Issues) -> bytes:
     """The text in UTF-8, with line feeds at the ends of lines."""
     if not raw.isascii() or b"\0" in raw[:2]:  # UTF-16 without a mark has zeros
         raw = decode_text(raw, path, issues).encode()
-    return raw.replace(b"\r\n", b"\n") if b"\r\n" in raw else raw
+    return raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in raw else raw
+
+
+def _of_whole(name: str) -> pl.Expr:
+    """The name in each record; what is none has that of the one before it, for it may hold anything typed."""
+    whole = pl.when(pl.col("problem").is_null()).then(pl.col(name))
+    return whole.forward_fill().backward_fill().fill_null("").alias(name)
 
 
 def _meaning(column: str, values: Mapping[str, str], kind: type[pl.DataType]) -> pl.Expr:
@@ -217,9 +229,11 @@ def _number(column: str, kind: pl.DataType) -> pl.Expr:
 
 
 def _moment(column: str) -> pl.Expr:
-    """Microseconds since 1970 of a date with a time."""
-    text = pl.col(column).str.strip_chars().str.replace("T", " ", literal=True).str.replace("Z$", "")
-    return text.str.to_datetime("%Y-%m-%d %H:%M:%S%.f", time_unit="us", strict=False).dt.epoch("us").cast(pl.Float64)
+    """Microseconds since 1970 of a date with a time; one that does not say its zone is taken for UTC."""
+    text = pl.col(column).str.strip_chars().str.replace("[Tt]", " ").str.replace(",", ".", literal=True)
+    zoned = pl.when(text.str.contains(r"[+-]\d\d:?\d\d$")).then(text).otherwise(text.str.replace("[Zz]?$", "+0000"))
+    moment = zoned.str.to_datetime("%Y-%m-%d %H:%M:%S%.f%z", time_unit="us", time_zone="UTC", strict=False)
+    return moment.dt.epoch("us").cast(pl.Float64).alias(column)
 
 
 def _with_keys(table: pl.DataFrame) -> pl.DataFrame:

@@ -15,7 +15,7 @@ from analytics_kit.study.formats import fulcrum
 from analytics_kit.study.formats.arranging import start_of
 from analytics_kit.study.formats.described import Described
 from analytics_kit.study.formats.layout import apart
-from analytics_kit.study.formats.log_format import LogFormat
+from analytics_kit.study.formats.log_format import PER_SECOND, LogFormat
 
 NATIVE = "fulcrum"
 LOOKED_AT = 40
@@ -29,7 +29,7 @@ _POINTER: dict[str, Kind] = {
 }  # fmt: skip
 BALABIT = EventFormat(
     name="balabit",
-    path=r"(?:.*/)?(?P<participant>[^/]+)[/_]session_(?P<session>\d+)(?:\.csv)?",
+    path=r"(?:.*/)?(?P<participant>[^/]+?)(?:\.zip)?[/_]session_(?P<session>\d+)(?:\.csv)?",
     columns={"t": "client timestamp", "x": "x", "y": "y", "kind": "state", "action": "state", "wheel": "state"},
     kinds=_POINTER,
     actions={"Pressed": "press", "Released": "release"},
@@ -92,14 +92,19 @@ def _installed(name: str) -> LogFormat:
     for point in entry_points(group=PLUG_INS, name=name):
         try:
             loaded = point.load()
+            made = loaded() if isinstance(loaded, type) else loaded
         except Exception as error:
             raise SettingsError(
                 f"The format {name!r}, which {point.value} offers, can't be loaded: {type(error).__name__}: {error}.",
                 hint="Mend or reinstall the package that brings it.",
             ) from error
-        if isinstance(loaded, EventFormat):
-            return Described(loaded)
-        made: LogFormat = loaded() if isinstance(loaded, type) else loaded
+        if isinstance(made, EventFormat):
+            return Described(made)
+        if not isinstance(made, LogFormat) or made.time_unit not in PER_SECOND:
+            raise SettingsError(
+                f"The format {name!r}, which {point.value} offers, is neither an EventFormat nor a LogFormat with "
+                f"times in {', '.join(PER_SECOND)}.", hint="Mend or reinstall the package that brings it.",
+            )  # fmt: skip
         return made
     raise SettingsError(
         f"The format {name!r} is not installed here.", hint="Install the package that brings it, for workers too."
@@ -122,10 +127,11 @@ def choose(archive: Archive, options: Options) -> Choice:
                 continue
             try:
                 log = log_format(name, options)
+                taken[name] = sum(log.takes(path, start) for path, start in starts.items())
             except SettingsError as error:
                 broken += f"; {error.message}"
-            else:
-                taken[name] = sum(log.takes(path, start) for path, start in starts.items())
+            except Exception as error:
+                broken += f"; The format {name!r} can't tell its files: {type(error).__name__}."
     first, *others = sorted(taken, key=lambda name: -taken[name])
     if others and taken[others[0]] * CLEARLY > taken[first]:
         candidates = [name for name in (first, *others) if taken[name] * CLEARLY > taken[first]]

@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 import polars as pl
 
+from analytics_kit.errors import AnalyticsKitError, SettingsError
 from analytics_kit.event_format import NAMES
-from analytics_kit.model import Kind
+from analytics_kit.model import KINDS, Kind
 from analytics_kit.study.archive import MemberUnreadableError
 from analytics_kit.study.issues import Issues
 
@@ -21,6 +22,8 @@ RECORD: dict[str, type[pl.DataType]] = {
     "release": pl.Float64,
 }  # fmt: skip
 """The columns that are read of a record, besides the names; a log that has no such thing leaves a column out."""
+PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
+"""The units that times may have."""
 
 
 class Table(NamedTuple):
@@ -72,18 +75,55 @@ class LogFormat(ABC):
         return path
 
     def read_all(self, files: Sequence[tuple[str, bytes]], issues: Issues, names_only: bool = False) -> Table:
-        """`read` of many files, pairs of path and bytes."""
+        """`read` of many files, pairs of path and bytes. Raises SettingsError for what is against its own rules."""
         frames, broken = [], {}
         for number, (path, raw) in enumerate(files):
             try:
-                read = self.read(path, raw, issues, names_only)
+                read = shaped(self.read(path, raw, issues, names_only))
+                frames.append(read if names_only else self._checked(path, read))
             except MemberUnreadableError as error:
                 broken[number] = error
+            except AnalyticsKitError:
+                raise
+            except Exception as error:  # its words may quote what was typed
+                raise SettingsError(
+                    f"The format {self.name!r} can't read {path}: {type(error).__name__}.", hint=_NOT_OURS
+                ) from error
             else:
-                frames.append(shaped(read).with_columns(pl.lit(number, pl.Int64).alias("file")))
+                frames[-1] = frames[-1].with_columns(pl.lit(number, pl.Int64).alias("file"))
         return Table(pl.concat(frames, how="diagonal") if frames else no_records(), broken)
 
+    def _checked(self, path: str, table: pl.DataFrame) -> pl.DataFrame:
+        """The records; those that lack what an event needs, or are of another kind than such a file's, are bad."""
+        kinds = [*self.kinds(path)]
+        if strange := [kind for kind in kinds if kind not in KINDS]:
+            raise SettingsError(f"The format {self.name!r} has kinds that do not exist: {strange}.", hint=_NOT_OURS)
+        pointers = any(kind != "keyboard" for kind in kinds)
+        needed = [
+            "line",
+            "problem",
+            "kind",
+            "t",
+            *("xy" if pointers else ()),
+            *(["key"] if "keyboard" in kinds else ()),
+        ]
+        if missing := [name for name in needed if name not in table.columns]:
+            message = f"The format {self.name!r} gave no column {', '.join(missing)} for {path}."
+            raise SettingsError(message, hint=_NOT_OURS)
+        kind, known = (
+            pl.col("kind").cast(pl.String),
+            {name: pl.col(name).is_finite().fill_null(False) for name in "txy"},
+        )
+        place = (known["x"] & known["y"]) | (kind == "keyboard") if pointers else pl.lit(True)
+        problems = [
+            pl.col("problem"),
+            pl.when(~kind.is_in(kinds).fill_null(False)).then(pl.lit("unknown_kind")),
+            pl.when(~(known["t"] & place)).then(pl.lit("not_a_number")),
+        ]
+        return table.with_columns(pl.coalesce(problems).alias("problem"))
 
+
+_NOT_OURS = "Tell those who made the format, or describe the log by an EventFormat."
 _COLUMNS: dict[str, type[pl.DataType]] = {"file": pl.Int64, **RECORD, **dict.fromkeys(NAMES, pl.String)}
 
 

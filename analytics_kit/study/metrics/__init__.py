@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 ENTROPY = "sample_entropy"
 """The metric that is settled at the merge, from `Measured.steps`."""
 _RATE, _RATE_OF = "click_rate_per_min", ("click_count", "completion_time_s")
-_PERMUTED = ("t", "x", "y", "key_class", "action", "key_number", "dx", "dy")
+_PERMUTED = ("t", "x", "y", "key_class", "action", "key_number", "press_number", "dx", "dy")
 
 
 class Grouped:
@@ -165,11 +165,15 @@ def _pointer(
 def _keys(measured: Measured, options: Options, group: Grouped) -> None:
     table = group.table
     t, code, number, starts, ends = table.t, table.key_class, table.key_number, group.starts, group.ends
+    told = group.present  # without keys only where the log has releases: a shard can ask that of each trial alone
+    if len(table.action) and table.key is None:
+        told = np.asarray(group.ends - group.starts > _presses(group), np.int64)
     if len(table.action):
         released = np.full(len(t), np.nan)
         rows = np.flatnonzero(table.action != pairs.RELEASE)
         if len(number):
-            rows, released, starts, ends = pairs.keys(t, number, table.action, starts, ends)
+            which = table.press_number if len(table.press_number) else number
+            rows, released, starts, ends = pairs.keys(t, which, table.action, starts, ends)
         else:
             starts, ends = np.searchsorted(rows, starts), np.searchsorted(rows, ends)
         t, code, number = t[rows], code[rows], number[rows] if len(number) else number
@@ -178,7 +182,7 @@ def _keys(measured: Measured, options: Options, group: Grouped) -> None:
         t, code, starts, ends, options.typing_pause_s, out
     ))  # fmt: skip
     if len(number):
-        measured.take(strokes.REPEAT_NAMES, group.present, lambda out: strokes.measure_repeats(
+        measured.take(strokes.REPEAT_NAMES, told, lambda out: strokes.measure_repeats(
             t, number, starts, ends, options.auto_repeat_s, out
         ))  # fmt: skip
 

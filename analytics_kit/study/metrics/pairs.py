@@ -53,8 +53,8 @@ def clicks(
 def keys(t: Floats, number: Ints, action: Bytes, starts: Ints, ends: Ints) -> tuple[Ints, Floats, Ints, Ints]:
     """The presses' rows, the time of release of each, and where each trial starts and ends in them.
 
-    `number` says which key it was. A key that is pressed again while it is down (auto-repeat) is released once, and
-    its last press has the release.
+    `number` says which key it was, or which press. A key that is pressed again while it is down (auto-repeat) is
+    released once, and its last press has the release.
     """
     rows, released = np.empty(len(t), np.int64), np.full(len(t), np.nan)
     new_starts, new_ends = np.empty_like(starts), np.empty_like(ends)

@@ -5,6 +5,8 @@ Rows of a trial ascend in time.
 
 from __future__ import annotations
 
+import numpy as np
+
 from analytics_kit.study.metrics.kernel import Floats, Ints, distance, kernel
 from analytics_kit.study.metrics.line import visit
 from analytics_kit.study.metrics.movement import gaps
@@ -16,11 +18,12 @@ NAMES = (
 
 @kernel
 def reversals(d: Floats) -> int:
-    """How often the wheel turned back; steps of 0 are none."""
+    """How often the wheel turned back; steps of 0, and unknown ones, are none."""
     way, at = (0.0, 0.0, 0.0, 0), 0.0
     for step in d:
-        at += step
-        way = visit(way, at, 0.0)
+        if not np.isnan(step):
+            at += step
+            way = visit(way, at, 0.0)
     return way[3]
 
 
@@ -28,7 +31,8 @@ def reversals(d: Floats) -> int:
 def measure(t: Floats, dx: Floats, dy: Floats, starts: Ints, ends: Ints, scroll_gap_s: float, out: Floats) -> None:
     """Fill a row of `out` (NAMES) for each trial. No rows: no burst, 0 s, rate NA.
 
-    dx and dy may be empty arrays; dy alone tells only the way that the wheel turned, and no distance.
+    dx and dy may be empty arrays or hold NaN; dy alone tells only the way that the wheel turned, and no distance.
+    What they tell is NA without rows, since a shard does not know what the log tells of other trials.
     """
     for i in range(len(starts)):
         start, end = starts[i], ends[i]
@@ -39,10 +43,13 @@ def measure(t: Floats, dx: Floats, dy: Floats, starts: Ints, ends: Ints, scroll_
         out[i, 1] = time_s
         if time_s > 0:
             out[i, 2] = n / time_s
-        if len(dx):
+        if len(dx) and n:
             total = 0.0
             for row in range(start, end):
                 total += distance(0.0, 0.0, dx[row], dy[row])
             out[i, 3] = total
-        if len(dy):
+        told = 0
+        for step in dy[start:end]:
+            told += not np.isnan(step)
+        if told:
             out[i, 4] = reversals(dx[start:end]) + reversals(dy[start:end])

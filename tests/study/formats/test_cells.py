@@ -89,6 +89,11 @@ def test_numbers_are_as_python_reads_them(values):
         assert read["number"].to_list() == [None if value == "" else float(value) for value in values]
 
 
+def test_a_cell_that_is_wanted_as_a_number_and_as_text():
+    read = regular_cells(b"1.0,a\n", ",", True, 2, {"number": 0, "text": 0}, numeric=["number"])
+    assert read.to_dict(as_series=False) == {"number": ["1.0"], "text": ["1.0"]}
+
+
 def test_one_that_is_no_plain_number_makes_all_text():
     for odd in ("1,5", "x", "1_0"):
         read = regular_cells(f"2;{odd}\n3;4\n".encode(), ";", True, 2, {"a": 0, "b": 1}, numeric=["a", "b"])

@@ -2,10 +2,10 @@
 
 import pandas as pd
 import pytest
-from making import balance, issues_of, named
+from making import balance, issues_of, named, patched, zip_bytes
 
 from analytics_kit import EventFormat
-from analytics_kit.errors import BadMemberError, NoEventsError
+from analytics_kit.errors import BadArchiveError, BadMemberError, NoEventsError
 
 COLUMNS = {"t": "ms", "x": "xpos", "y": "ypos"}
 MOVES = EventFormat(columns=COLUMNS, kind="mouse_movement", time_unit="ms")
@@ -52,6 +52,20 @@ def test_dates(process):
     assert rows(process({"a.csv": text}, format=described)) == [(0.0, 1.0, 2.0), (0.625, 3.0, 4.0)]
 
 
+@pytest.mark.parametrize("end", ["", "Z", "z", "+02:00", "-0330"])
+@pytest.mark.parametrize("fraction", [".25", ",25", ".250000000"])
+def test_dates_with_zones_and_fractions(process, end, fraction):
+    described = moves(time_unit="datetime", time_origin="trial")
+    text = f"ms;xpos;ypos\n2024-05-01T10:00:00{end};1;2\n2024-05-01 10:00:01{fraction}{end};3;4\n"
+    assert [row[0] for row in rows(process({"a.csv": text}, format=described))] == [0.0, 1.25]
+
+
+def test_dates_of_different_zones(process):
+    described = moves(time_unit="datetime", time_origin="trial")
+    text = "ms,xpos,ypos\n2024-05-01T10:00:00+02:00,1,2\n2024-05-01T08:00:01Z,3,4\n"
+    assert [row[0] for row in rows(process({"a.csv": text}, format=described))] == [0.0, 1.0]
+
+
 def test_times_that_go_on_from_trial_to_trial(process):
     """Differences of milliseconds since 1970 are exact, and the order of trials is known."""
     described = moves(time_origin="trial", columns=COLUMNS | {"participant": "who", "trial": "trial"})
@@ -77,10 +91,25 @@ def test_delimiters(process):
         ROWS.replace("\n", "\r\n").encode(),
         ROWS.encode("utf-16"),
         ROWS.encode("utf-16-le"),
+        ROWS.replace("\n", "\r").encode(),
+        f"\r\n\n{ROWS}".encode(),
     ],
 )
 def test_encodings_and_line_ends(process, text):
     assert rows(process({"a.csv": text}, format=MOVES)) == [(0.0, 1.0, 2.0), (0.25, 1.5, -2.0)]
+
+
+def test_lines_are_counted_from_the_start_of_the_file(process):
+    result = process({"a.csv": f"\n\n{ROWS}x,1,2\n"}, format=MOVES)
+    assert issues_of(result) == [("a.csv", 6, "not_a_number", 1)]
+
+
+def test_a_delimiter_in_a_quoted_cell_of_the_header(process):
+    result = process({"a.csv": '"how, and why",ms,"xpos",ypos\n"so, so",5,1,2\n'}, format=MOVES)
+    assert rows(result) == [(0.005, 1.0, 2.0)]
+    described = moves(quoted=False, delimiter="\t")
+    result = process({"a.csv": 'ms\t"xpos\typos\n5\t1\t2\n'}, format=described)
+    assert rows(result) == [(0.005, 1.0, 2.0)]
 
 
 def test_names_from_the_path(process):
@@ -110,6 +139,48 @@ def test_trials_without_numbers_are_numbered(process):
     result = process({"a.csv": "ms,xpos,ypos,id\n0,1,2,left\n0,3,4,back\n"}, format=described)
     assert result.events("mouse_movement", columns=["trial", "x_px"]).values.tolist() == [[2, 3.0], [1, 1.0]]
     assert [issue[2] for issue in issues_of(result)] == ["trial_names"]
+
+
+def test_names_that_hold_slashes_are_kept_apart(process):
+    described = moves(columns=COLUMNS | {"participant": "who", "session": "when"})
+    result = process({"a.csv": "ms,xpos,ypos,who,when\n0,1,2,a/b,c\n0,3,4,a,b/c\n"}, format=described)
+    assert {name[:2] for name in named(result)} == {("a/b", "c"), ("a", "b/c")}
+    assert result.trials.movement_count.tolist() == [1, 1]
+
+
+def test_blanks_around_names_do_not_count(process):
+    described = moves(columns=COLUMNS | {"participant": "who"})
+    result = process({"a.csv": "ms, xpos, ypos, who\n0, 1, 2, p 1\n10, 3, 4, p 1 \n"}, format=described)
+    assert named(result) == [("p 1", "p 1", None, None, None)]
+
+
+def test_what_is_no_record_names_no_trial(process):
+    """A line that is cut off may begin with anything typed; it counts with the trial that it stands in."""
+    described = moves(columns={"participant": "who"} | COLUMNS)
+    members = {"a.csv": "who,ms,xpos,ypos\nsecret\n1,0,1,2\nsecret,secret\n2,0,1,2\nsecret"}
+    result = process(members, format=described)
+    assert [name[0] for name in named(result)] == ["1", "2"]
+    assert balance(result) == (5, 2, 3)
+    assert issues_of(result) == [("a.csv", 2, "missing_fields", 3)]
+    assert balance(process(members, format=described, participants="1")) == (3, 1, 2)
+
+
+def test_a_column_of_names_that_is_not_there(process):
+    result = process({"a.csv": ROWS}, format=moves(columns=COLUMNS | {"participant": "who"}))
+    assert named(result) == [(None, None, None, None, None)]
+    assert result.trials.movement_count.tolist() == [2]
+
+
+def test_a_file_whose_path_does_not_tell_the_kind(process):
+    described = EventFormat(
+        columns=COLUMNS, path=r"((?P<kind>moves)_)?(?P<participant>\w+?)\.csv", kinds={"moves": "mouse_movement"}
+    )
+    result = process({"moves_a.csv": ROWS, "b.csv": ROWS}, format=described)
+    assert [name[0] for name in named(result)] == ["a", "b"]
+    assert issues_of(result) == [("b.csv", 2, "unknown_kind", 2)]
+    assert balance(result) == (4, 2, 2)
+    with pytest.raises(BadMemberError, match="unknown_kind"):
+        process({"b.csv": ROWS}, format=described, on_error="raise")
 
 
 def test_kinds_from_the_path_belong_to_one_trial(process):
@@ -217,6 +288,32 @@ def test_files_that_lack_columns_are_left_out(process):
     described = moves(columns=COLUMNS | {"trial": "n"})
     result = process({"a.csv": "ms,xpos,ypos,n\n0,1,2,1\n", "b.csv": ROWS, "c.csv": ""}, format=described)
     assert [issue[::2] for issue in issues_of(result)] == [("b.csv", "unknown_file"), ("c.csv", "unknown_file")]
+
+
+def test_why_none_of_the_files_is_a_log(process):
+    described = moves(columns=COLUMNS | {"x": "xpoz", "trial": "n"})
+    with pytest.raises(NoEventsError, match=r"none of them a log of events: a\.csv … a\.csv: no column xpoz in the"):
+        process({"a.csv": "ms,xpos,ypos,n\n0,1,2,1\n"}, format=described)
+
+
+def test_trials_in_columns_of_files_that_are_packed_in_a_way_that_can_not_be_read(studies):
+    """Such files have to be read to be planned."""
+    described = moves(columns=COLUMNS | {"trial": "n"})
+    members = dict.fromkeys(("a.csv", "b.csv"), "ms,xpos,ypos,n\n0,1,2,1\n")
+    with pytest.raises(BadArchiveError, match=r"study\.zip is encrypted"):
+        studies.process(patched(zip_bytes(members), *members, flag=1), format=described)
+    strange = patched(zip_bytes(members), "a.csv", method=97)
+    assert issues_of(studies.process(strange, format=described))[0][::2] == ("a.csv", "unsupported_method")
+    with pytest.raises(BadMemberError, match="unsupported_method"):
+        studies.process(strange, format=described, on_error="raise")
+
+
+def test_the_order_of_trials_is_each_participants_own(process):
+    """Sessions of two participants may have the same number."""
+    names = {"participant": "who", "session": "when", "trial": "n"}
+    text = "ms,xpos,ypos,who,when,n\n0,1,2,a,1,1\n50,1,2,b,1,1\n100,1,2,a,1,2\n150,1,2,b,1,2\n"
+    result = process({"a.csv": text}, format=moves(columns=COLUMNS | names, time_origin="trial"))
+    assert result.trials[["participant", "trial_order"]].values.tolist() == [["a", 1], ["a", 2], ["b", 1], ["b", 2]]
 
 
 def test_nothing_that_can_be_read(process):

@@ -6,7 +6,7 @@ import zipfile
 
 import pandas as pd
 import pytest
-from making import balance, folder, issues_of, mouse, named
+from making import balance, folder, issues_of, mouse, named, zip_bytes
 
 from analytics_kit import EventFormat
 from analytics_kit.errors import NoEventsError, SettingsError
@@ -47,9 +47,12 @@ def test_the_list_of_formats():
     assert all(name == described.name for name, described in BUILT_IN.items())
 
 
-@pytest.mark.parametrize("name", ["t/user12/session_0041", "user12/session_0041.csv", "user12_session_0041.csv"])
+@pytest.mark.parametrize(
+    "name", ["t/user12/session_0041", "user12.zip/session_0041", "user12/session_0041.csv", "user12_session_0041.csv"]
+)
 def test_balabit(process, name):
-    result = process({name: SESSION})
+    outer, _, inner = name.partition(".zip/")
+    result = process({f"{outer}.zip": zip_bytes({inner: SESSION})} if inner else {name: SESSION})
     assert result.provenance["format"] == "balabit"
     assert result.provenance["format_chosen"] == "by names and headers of files: 1 of the 1 looked at"
     assert named(result) == [("user12", "0041", None, None, None)]
@@ -144,6 +147,15 @@ def test_mousetracking_with_participants_and_conditions_as_r_writes_them(process
         ("2", "2", None, "far", 2), ("2", "2", None, "near", 1),
     ]  # fmt: skip
     assert process({"data.csv": text}, participants=2, factors="far").trials.trial.tolist() == [2]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_header_is_known_in_any_encoding(process, encoding, end):
+    text = end + MOUSETRACKING + "1,1,0,5,é\n1,2,10,5,6\n"
+    result = process({"a.csv": text.replace("\n", end).encode(encoding)})
+    assert result.provenance["format"] == "mousetracking"
+    assert balance(result) == (2, 1, 1)
 
 
 def native(trials=3):
