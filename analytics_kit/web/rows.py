@@ -76,7 +76,8 @@ def _work(info: JobInfo) -> list[str]:
 
 def _time(info: JobInfo, now: datetime) -> str:
     if info.ended_at is not None:
-        return "" if info.started_at is None else f"in {_between(info.started_at, info.ended_at)}"
+        word = "in" if info.status is JobStatus.COMPLETED else "after"
+        return "" if info.started_at is None else f"{word} {_between(info.started_at, info.ended_at)}"
     if info.started_at is not None:
         return f"{_between(info.started_at, now)} so far"
     return f"waiting for {_between(info.created_at, now)}"

@@ -174,5 +174,6 @@ document.addEventListener("visibilitychange", () => {
 file.addEventListener("change", pick);
 for (const kind of ["dragover", "dragleave", "drop"]) upload.addEventListener(kind, drop);
 upload.hidden = false;
+by("without-script").hidden = true;
 remember(document);
 waiting = setTimeout(look, pause_ms);
