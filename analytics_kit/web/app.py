@@ -12,6 +12,7 @@ from werkzeug.exceptions import Forbidden, HTTPException, Unauthorized
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from analytics_kit.errors import AnalyticsKitError, BrokerUnavailableError
+from analytics_kit.web import PREFIX
 from analytics_kit.web.answers import answers, ok
 from analytics_kit.web.errors import AWAY, of_http, of_ours, of_parameters, told, unexpected, without_places
 from analytics_kit.web.jobs import add_job_routes
@@ -24,7 +25,6 @@ from analytics_kit.web.settings import ServerSettings
 from analytics_kit.web.zip_data import add_study_routes
 
 NAME = "analytics_kit"
-PREFIX = "/api/analytics"
 OPEN = ("docs", "live", "openapi", "static")
 """Views that need no token: they tell nothing of anybody's studies."""
 LINKED = ("job_result",)

@@ -17,7 +17,8 @@ from gunicorn.glogging import Logger
 from pydantic import SecretStr
 
 from analytics_kit.errors import SettingsError
-from analytics_kit.web.app import NAME, PREFIX, create_app
+from analytics_kit.web import PREFIX
+from analytics_kit.web.app import NAME, create_app
 from analytics_kit.web.service import Service
 from analytics_kit.web.settings import ServerSettings
 
@@ -114,7 +115,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # it has no types
     def _say_ready(self, server: Any) -> None:
         host, port = server.LISTENERS[0].sock.getsockname()[:2]
         url = f"http://{f'[{host}]' if ':' in host else host}:{port}{PREFIX}"
-        print(f"Serving {url}/docs", file=sys.stderr)
+        print(f"Serving {url}/", file=sys.stderr)
         if self._token is not None:
             print(f"Token: {self._token}\n(made for this run; ANALYTICS_KIT_TOKEN sets one)", file=sys.stderr)
         sys.stderr.flush()

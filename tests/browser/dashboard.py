@@ -42,7 +42,7 @@ class Server:
                 [sys.executable, "-c", PROGRAM, *words], env=own | known, stdout=log, stderr=log, cwd=self.folder
             )
         try:
-            found = until(lambda: re.search(r"Serving (http://\S+/)docs", self.words()), "it says where it is")
+            found = until(lambda: re.search(r"Serving (http://\S+/)", self.words()), "it says where it is")
         except BaseException as error:
             error.add_note(self.words())
             self.__exit__()
@@ -97,6 +97,11 @@ class Dashboard:
     def say(self, words: str) -> None:
         """Wait until the page says this."""
         expect(self.page.locator("#note")).to_contain_text(words)
+
+    def throttle(self, upload_bytes_per_s: float) -> None:
+        """Have uploads go no faster."""
+        line = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": upload_bytes_per_s}
+        self.page.context.new_cdp_session(self.page).send("Network.emulateNetworkConditions", line)
 
     def look(self, name: str) -> None:
         """A picture in each theme and width: nothing is cut off, and axe-core objects to nothing."""

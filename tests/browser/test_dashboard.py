@@ -104,6 +104,7 @@ def test_a_study_is_uploaded_watched_and_its_trials_are_read(board, stages, tmp_
     board.page.get_by_role("button", name="Upload").click()
     expect(board.page.locator("#sending")).to_be_hidden()
     board.page.get_by_label("Study id").fill("mine")
+    board.throttle(20e6)
     board.page.evaluate(
         """() => {
           const bar = document.querySelector("#sending progress");
