@@ -98,7 +98,7 @@ def test_a_study_is_uploaded_watched_and_its_trials_are_read(board, stages, tmp_
     study = ak.sample_study(tmp_path / "Meine Studie (3).zip", participants=2, trials=1, seed=310)
     with zipfile.ZipFile(study, "a") as archive:
         archive.writestr("1_participant_session/Fill_Form_Baseline_trial_1/Recording.mp4", os.urandom(FILLER_BYTES))
-    board.page.get_by_label("ZIP").set_input_files(study)
+    board.page.get_by_label("ZIP: choose it").set_input_files(study)
     expect(board.page.get_by_label("Study id")).to_have_value("Meine-Studie-3-")
     board.page.get_by_label("Study id").fill("jobs")
     board.page.get_by_role("button", name="Upload").click()
@@ -164,7 +164,7 @@ def test_an_upload_is_stopped(board, tmp_path):
     with big.open("wb") as file:
         file.write(b"PK\x03\x04")
         file.truncate(3_000_000_000)
-    board.page.get_by_label("ZIP").set_input_files(big)
+    board.page.get_by_label("ZIP: choose it").set_input_files(big)
     board.page.get_by_role("button", name="Upload").click()
     expect(board.page.get_by_role("button", name="Stop")).to_be_focused()
     board.page.keyboard.press("Enter")

@@ -59,7 +59,7 @@ def test_the_page_opens_from_the_launcher_and_processes_a_study_beside_the_noteb
         job.get_by_role("button", name="Download").click()
     assert download.value.path().read_bytes().startswith(b"participant,")
     upload = ak.sample_study(lab.folder / "sent.zip", participants=1, trials=1, seed=321)
-    board.get_by_label("ZIP").set_input_files(upload)
+    board.get_by_label("ZIP: choose it").set_input_files(upload)
     board.get_by_role("button", name="Upload").click()
     expect(board.locator("#note")).to_have_text("sent.zip was uploaded as sent.")
     expect(board.locator("#jobs > li[data-status=completed]", has_text="sent.zip")).to_be_visible(timeout=60_000)
