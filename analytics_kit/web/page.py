@@ -25,6 +25,8 @@ from analytics_kit.web.studies import RESERVED, STUDY_ID
 VIEWS = ("page", "act")
 """Views of the page. They see for themselves who asks."""
 FORM_BYTES = 20_000
+IS_POLL = "part=live"
+"""In the query of those who ask for what changes."""
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
@@ -51,7 +53,7 @@ def add_page_routes(book: APIBlueprint, service: Service) -> None:
     @book.get("/", doc_ui=False)
     def page() -> Response:
         asker: Asker | None = g.analytics_kit_asker
-        is_part = request.args.get("part") == "live"
+        is_part = IS_POLL in request.query_string.decode("latin-1")
         if asker is None:
             return _sign_in(OVER, 401) if is_part else _sign_in()
         if is_part:

@@ -132,7 +132,7 @@ def test_a_study_is_uploaded_watched_and_its_trials_are_read(board, stages, tmp_
         rows = list(csv.DictReader(file))
     assert len(rows) == 8
     assert {row["participant"] for row in rows} == {"1", "2"}
-    job.get_by_label("Table").select_option("mouse_clicks")
+    job.get_by_label("Table", exact=True).select_option("mouse_clicks")
     job.get_by_label("Format").select_option("parquet")
     with board.page.expect_download() as download:
         job.get_by_role("button", name="Download").click()

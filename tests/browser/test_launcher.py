@@ -39,7 +39,9 @@ def test_the_page_opens_from_the_launcher_and_processes_a_study_beside_the_noteb
     page.goto(f"{lab.url}lab?reset&token={lab.token}")
     card = page.locator(".jp-LauncherCard", has_text=TITLE)
     expect(card).to_be_visible(timeout=30_000)
-    card.scroll_into_view_if_needed()
+    icon = card.locator("img")
+    expect(icon).to_have_js_property("complete", True)
+    assert icon.evaluate("picture => picture.naturalWidth") > 0
     page.screenshot(path=shots / "launcher.png")
     with page.context.expect_page() as opened:
         card.click()
