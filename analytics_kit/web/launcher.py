@@ -39,7 +39,7 @@ def server() -> dict[str, Any]:
             "title": "Studies and jobs",
             "icon_path": str(Path(__file__).parent / "static" / "icon.svg"),
             "path_info": f"{NAME}{PREFIX}/",
-            "category": "Other",
+            "category": "Notebook",  # in others JupyterLab shows no icon that comes by its URL
         },
     }
 

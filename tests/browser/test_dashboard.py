@@ -217,6 +217,7 @@ def test_what_was_known_stays_while_the_server_is_away(board, stage):
     stage("one", 0.5)
     board.start("one")
     job = board.job("one.zip", "running")
+    expect(job.locator(".percent")).to_have_text("50%")
     board.page.context.set_offline(True)
     board.say("can't be reached now")
     expect(job.locator(".percent")).to_have_text("50%")
