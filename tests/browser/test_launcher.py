@@ -3,10 +3,12 @@
 import psutil
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from dashboard import Server
 from lab import Lab
 from playwright.sync_api import expect
 from processes import command_line, until
 from sheet import WINDOW
+from staged import GO, Stage
 
 import analytics_kit as ak
 
@@ -22,11 +24,11 @@ def servers():
     }
 
 
-@pytest.fixture
-def lab(tmp_path):
-    """A JupyterLab of this test's own; with it ends what it started."""
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """A JupyterLab of these tests' own; with it ends what it started."""
     before = servers()
-    with Lab(tmp_path) as lab:
+    with Lab(tmp_path_factory.mktemp("lab")) as lab:
         yield lab
         begun = servers() - before
     assert begun
@@ -78,3 +80,29 @@ def test_who_is_not_signed_in_to_jupyter_is_not_let_in(lab, browser):
     stranger = browser.new_context().new_page()
     stranger.goto(f"{lab.url}analytics-kit/api/analytics/")
     expect(stranger).to_have_url(f"{lab.url}login?next=%2Fanalytics-kit%2Fapi%2Fanalytics%2F")
+
+
+def test_somebody_signs_in_behind_a_proxy_that_strips_a_prefix(lab, browser, tmp_path):
+    """Jupyter's proxy for any port: the server is told nothing that it believes."""
+    folder = tmp_path / "server"
+    folder.mkdir()
+    with Server(folder) as server:
+        ak.sample_study(server.data / "study.zip", participants=1, trials=1, seed=322)
+        Stage(server.data / "study.zip").say(GO)
+        page = browser.new_context(viewport=WINDOW).new_page()
+        page.goto(f"{lab.url}lab?token={lab.token}")
+        page.goto(f"{lab.url}proxy/{server.origin.rpartition(':')[2]}/")
+        prefix = f"/proxy/{server.origin.rpartition(':')[2]}/api/analytics"
+        expect(page).to_have_url(f"{lab.url.removesuffix('/')}{prefix}/")
+        page.get_by_label("Token").fill(server.token)
+        page.keyboard.press("Enter")
+        page.get_by_role("button", name="Process").click()
+        job = page.locator("#jobs > li[data-status=completed]")
+        expect(job).to_contain_text("study.zip", timeout=30_000)
+        with page.expect_download() as download:
+            job.get_by_role("button", name="Download").click()
+        assert download.value.path().read_bytes().startswith(b"participant,")
+        assert {each["path"] for each in page.context.cookies() if each["name"].startswith("analytics")} == {prefix}
+        page.get_by_role("button", name="Sign out").click()
+        expect(page.get_by_label("Token")).to_be_visible()
+        assert not [each for each in page.context.cookies() if each["name"].startswith("analytics")]
