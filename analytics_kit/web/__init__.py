@@ -2,3 +2,6 @@
 
 `app.create_app(settings)` is a Flask application, `app.create_blueprint(service)` what an existing one mounts.
 """
+
+PREFIX = "/api/analytics"
+"""The page and the routes are below it, unless a platform mounts them elsewhere."""

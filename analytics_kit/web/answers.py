@@ -10,7 +10,7 @@ from analytics_kit.web.schemas import ErrorAnswer, RecordsAnswer, SplitAnswer, Z
 
 WORDS = {
     401: "No token, or one that is not known.",
-    403: "The request comes from a page of another origin.",
+    403: "The request comes from a page of another origin, or by a cookie without the page's proof.",
     404: "It is not known.",
     409: "The job is in no state for it.",
     410: "The job is known, its result is gone.",

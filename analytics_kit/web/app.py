@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, Flask, Response, g, jsonify, request, url_for
+from flask import Blueprint, Flask, Response, g, jsonify, redirect, request, url_for
 from flask_cors import CORS
 from flask_openapi3.blueprint import APIBlueprint
 from werkzeug.datastructures import WWWAuthenticate
@@ -12,19 +12,23 @@ from werkzeug.exceptions import Forbidden, HTTPException, Unauthorized
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from analytics_kit.errors import AnalyticsKitError, BrokerUnavailableError
+from analytics_kit.web import PREFIX
 from analytics_kit.web.answers import answers, ok
 from analytics_kit.web.errors import AWAY, of_http, of_ours, of_parameters, told, unexpected, without_places
 from analytics_kit.web.jobs import add_job_routes
+from analytics_kit.web.page import VIEWS, add_page_routes
 from analytics_kit.web.reference import page_of, schema_of
 from analytics_kit.web.schemas import HealthAnswer, LiveAnswer, QueueAnswer
 from analytics_kit.web.service import Service
+from analytics_kit.web.session import HEADER
 from analytics_kit.web.settings import ServerSettings
 from analytics_kit.web.zip_data import add_study_routes
 
 NAME = "analytics_kit"
-PREFIX = "/api/analytics"
-OPEN = ("docs", "live", "openapi")
+OPEN = ("docs", "live", "openapi", "static")
 """Views that need no token: they tell nothing of anybody's studies."""
+LINKED = ("job_result",)
+"""Views that the page links to. They only read, so whoever is signed in needs no proof."""
 LOOPBACK = ["localhost", "127.0.0.1", "[::1]"]
 HEADERS = {
     "Cache-Control": "no-store",
@@ -38,7 +42,7 @@ HEADERS = {
 
 
 def create_app(settings: ServerSettings | None = None, prefix: str = PREFIX) -> Flask:
-    """A Flask application with the API below `prefix`. Without settings it reads those of the environment.
+    """A Flask application with the page and the API below `prefix`. Without settings, the environment's count.
 
     Raises SettingsError where no token is set and `require_token` is not turned off.
     """
@@ -46,6 +50,8 @@ def create_app(settings: ServerSettings | None = None, prefix: str = PREFIX) -> 
     app = Flask(NAME, static_folder=None, template_folder=None)
     service = Service(settings)
     app.register_blueprint(create_blueprint(service), url_prefix=prefix)
+    if prefix.strip("/"):
+        app.add_url_rule("/", "begin", lambda: redirect(f"{prefix.strip('/')}/"))
     app.extensions[NAME] = service
     app.register_error_handler(HTTPException, of_http)
     app.register_error_handler(Exception, unexpected)
@@ -59,24 +65,34 @@ def create_app(settings: ServerSettings | None = None, prefix: str = PREFIX) -> 
 
 
 def create_blueprint(service: Service) -> Blueprint:
-    """The routes, for a Flask application that mounts them with `register_blueprint(…, url_prefix=…)`."""
+    """Page and routes, for a Flask application that mounts them with `register_blueprint(…, url_prefix=…)`."""
     book = APIBlueprint(
-        NAME, __name__, template_folder="templates", abp_security=[{"token": []}], operation_id_callback=_operation_id
+        NAME,
+        __name__,
+        template_folder="templates",
+        static_folder="static",
+        abp_security=[{"token": []}],
+        operation_id_callback=_operation_id,
     )
     add_job_routes(book, service)
     add_study_routes(book, service)
     _add_server_routes(book, service)
+    add_page_routes(book, service)
 
     @book.before_request
     def _know_who_asks() -> None:
-        if request.method == "OPTIONS" or (request.endpoint or "").rpartition(".")[2] in OPEN:
+        view = (request.endpoint or "").rpartition(".")[2]
+        if request.method == "OPTIONS" or view in OPEN:
             return
-        namespace = service.namespace_of(request.headers.get("Authorization"))
-        if namespace is None:
-            raise Unauthorized("A token is needed.", www_authenticate=WWWAuthenticate("bearer", {"realm": NAME}))
+        g.analytics_kit_asker = asker = service.asker()
         if not service.settings.require_token and _is_of_another_page(service.settings.origins):
             raise Forbidden("Pages of other origins may not ask here.")
-        g.analytics_kit_namespace = namespace
+        if view in VIEWS:
+            return
+        if asker is None:
+            raise Unauthorized("A token is needed.", www_authenticate=WWWAuthenticate("bearer", {"realm": NAME}))
+        if asker.by_cookie and view not in LINKED and not asker.proves(request.headers.get(HEADER)):
+            raise Forbidden("A cookie alone opens nothing here.")
 
     book.register_error_handler(AnalyticsKitError, of_ours)
     book.register_error_handler(HTTPException, of_http)

@@ -6,6 +6,7 @@ import ipaddress
 import secrets
 import signal
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -17,7 +18,9 @@ from gunicorn.glogging import Logger
 from pydantic import SecretStr
 
 from analytics_kit.errors import SettingsError
-from analytics_kit.web.app import NAME, PREFIX, create_app
+from analytics_kit.web import PREFIX
+from analytics_kit.web.app import NAME, create_app
+from analytics_kit.web.page import IS_POLL
 from analytics_kit.web.service import Service
 from analytics_kit.web.settings import ServerSettings
 
@@ -66,7 +69,11 @@ def serve(settings: ServerSettings, host: str, port: int, show_token: bool) -> N
 
 
 class _Log(Logger):  # type: ignore[misc]  # it has no types
-    """A log in which a line is one request, whatever signs its path has."""
+    """A log in which a line is one request, whatever signs its path has. Pages that look for news are left out."""
+
+    def access(self, response: Any, request: Any, environ: dict[str, str], took: timedelta) -> None:
+        if not (response.status_code == 200 and IS_POLL in environ["QUERY_STRING"]):
+            super().access(response, request, environ, took)
 
     def atoms(self, *of_a_request: Any) -> dict[str, Any]:
         found: dict[str, Any] = super().atoms(*of_a_request)
@@ -114,7 +121,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # it has no types
     def _say_ready(self, server: Any) -> None:
         host, port = server.LISTENERS[0].sock.getsockname()[:2]
         url = f"http://{f'[{host}]' if ':' in host else host}:{port}{PREFIX}"
-        print(f"Serving {url}/docs", file=sys.stderr)
+        print(f"Serving {url}/", file=sys.stderr)
         if self._token is not None:
             print(f"Token: {self._token}\n(made for this run; ANALYTICS_KIT_TOKEN sets one)", file=sys.stderr)
         sys.stderr.flush()

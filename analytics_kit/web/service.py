@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from flask import g
+from flask import g, request
 
 from analytics_kit.client import Client
 from analytics_kit.errors import SettingsError
@@ -12,6 +12,7 @@ from analytics_kit.job import Job, deadline_of, left_until
 from analytics_kit.model import JobInfo
 from analytics_kit.settings import Settings
 from analytics_kit.web.auth import Keys
+from analytics_kit.web.session import Asker, Sessions
 from analytics_kit.web.settings import ServerSettings
 from analytics_kit.web.studies import Catalogue
 
@@ -33,19 +34,23 @@ class Service:
                 "The HTTP API needs a token.",
                 hint="Set ANALYTICS_KIT_TOKEN; `analytics-kit serve` makes one where none is set.",
             )
+        self.sessions = Sessions(self.keys)
         self._clients: dict[str, Client] = {}
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._waiting = threading.BoundedSemaphore(settings.waiting_limit)
 
-    def namespace_of(self, header: str | None) -> str | None:
-        """The namespace of who asks; None for nobody."""
-        return self.keys.namespace_of(header) if self.settings.require_token else self.settings.namespace
+    def asker(self) -> Asker | None:
+        """Who asks; None for nobody."""
+        if not self.settings.require_token:
+            return self.sessions.by_token(self.settings.namespace)
+        namespace = self.keys.namespace_of(request.headers.get("Authorization"))
+        return self.sessions.by_cookie() if namespace is None else self.sessions.by_token(namespace)
 
     @property
     def client(self) -> Client:
         """The client of who asks."""
-        namespace: str = g.analytics_kit_namespace
+        namespace: str = g.analytics_kit_asker.namespace
         with self._lock:
             if namespace not in self._clients:
                 known = {name: getattr(self.settings, name) for name in Settings.model_fields}

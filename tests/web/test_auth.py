@@ -39,3 +39,10 @@ def test_a_line_that_can_not_be_read_is_named_and_not_quoted(line):
 
 def test_tokens_are_not_kept():
     assert ONE not in repr(vars(Keys(ONE, "ann")))
+
+
+def test_who_knows_the_same_tokens_signs_alike():
+    one = Keys(f"ann: {ONE}\nbob: {TWO}", "x").derived()
+    assert Keys(f"bob: {TWO}\nann: {ONE}", "x").derived() == one
+    for other in (f"ann: {ONE}", f"bob: {ONE}\nann: {TWO}", f"ann: {ONE}x\nbob: {TWO}"):
+        assert Keys(other, "x").derived() != one

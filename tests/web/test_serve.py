@@ -140,6 +140,16 @@ def test_a_line_of_the_log_is_a_request_whatever_it_asks_for(serving):
     assert "%0AFAKE%1B" in log
 
 
+def test_pages_that_look_for_news_do_not_fill_the_log(serving):
+    server = serving()
+    for path in ("/?part=live", "/?part=live&page=1", "/health/live"):
+        assert server.ask(path).status == 200
+    log = until(server.logged, "it is logged")
+    assert [line.split('"')[1] for line in log.splitlines()] == ["GET /api/analytics/health/live"]
+    assert server.ask("/?part=live", Authorization="Bearer nonsense").status == 401
+    until(lambda: '"GET /api/analytics/" 401' in server.logged(), "who is refused is logged")
+
+
 def test_a_token_that_is_set_is_not_said(serving, tmp_path):
     (tmp_path / "tokens").write_text(f"ann: {TOKEN}\n")
     for server in (serving(ANALYTICS_KIT_TOKEN=TOKEN), serving("--token-file", str(tmp_path / "tokens"))):
