@@ -7,6 +7,7 @@ import zipfile
 import pytest
 from dashboard import Dashboard, Server
 from playwright.sync_api import expect
+from processes import until
 from staged import FAIL, GO
 
 import analytics_kit as ak
@@ -244,13 +245,13 @@ def test_who_does_not_look_is_told_less_often(new_page):
     )
     board.sign_in()
     board.page.evaluate("turn(true)")
-    board.page.wait_for_function("pauses.length > 6")
+    until(lambda: len(board.page.evaluate("pauses")) > 6, "it has looked so often")
     pauses = board.page.evaluate("pauses")
     rising = pauses[pauses.index(2000) :]
     assert rising[:5] == [2000, 4000, 8000, 16_000, 30_000]
     assert set(rising[5:]) == {30_000}
     board.page.evaluate("turn(false)")
-    board.page.wait_for_function("pauses.length > 2")
+    until(lambda: len(board.page.evaluate("pauses")) > 2, "it looks often again")
     assert set(board.page.evaluate("pauses")) == {1000}
 
 
