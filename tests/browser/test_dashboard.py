@@ -7,6 +7,7 @@ import zipfile
 import pytest
 from dashboard import Dashboard, Server
 from playwright.sync_api import expect
+from processes import until
 from staged import FAIL, GO
 
 import analytics_kit as ak
@@ -226,6 +227,32 @@ def test_what_was_known_stays_while_the_server_is_away(board, stage):
     board.page.context.set_offline(False)
     board.job("one.zip", "completed")
     expect(board.page.locator("#note")).to_have_text("")
+
+
+def test_who_does_not_look_is_told_less_often(new_page):
+    board = new_page()
+    board.page.add_init_script(
+        """
+        const real = window.setTimeout;
+        window.pauses = [];
+        window.setTimeout = (then, ms) => { pauses.push(ms); return real(then, ms / 100); };
+        window.turn = (hidden) => {
+          Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+          pauses.length = 0;
+          document.dispatchEvent(new Event("visibilitychange"));
+        };
+        """
+    )
+    board.sign_in()
+    board.page.evaluate("turn(true)")
+    until(lambda: len(board.page.evaluate("pauses")) > 6, "it has looked so often")
+    pauses = board.page.evaluate("pauses")
+    rising = pauses[pauses.index(2000) :]
+    assert rising[:5] == [2000, 4000, 8000, 16_000, 30_000]
+    assert set(rising[5:]) == {30_000}
+    board.page.evaluate("turn(false)")
+    until(lambda: len(board.page.evaluate("pauses")) > 2, "it looks often again")
+    assert set(board.page.evaluate("pauses")) == {1000}
 
 
 def test_a_session_that_has_ended_leads_to_the_form(board):

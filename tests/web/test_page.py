@@ -1,227 +1,26 @@
-"""The page: who is let in, what a form has to prove, what is shown and how, and what a hostile name can do."""
+"""The page: what its buttons do, what is shown and how, and what a hostile name can do."""
 
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import flask
 import pytest
-from asking import TOKENS, Asker
+from asking import TOKENS
+from browsing import Browser, Page
 from processes import until
-from werkzeug.http import parse_cookie
 
 from analytics_kit.errors import BrokerUnavailableError
 from analytics_kit.model import JobStatus
 from analytics_kit.notebook.card import COLOURS
-from analytics_kit.web import session
-from analytics_kit.web.app import NAME, PREFIX, create_app, create_blueprint
+from analytics_kit.web.app import create_blueprint
 from analytics_kit.web.page import ID_PATTERN
 from analytics_kit.web.service import Service
 from analytics_kit.web.studies import RESERVED, is_study_id
-
-HTTPS = {"base_url": "https://lab.example.org"}
-
-
-class Page(HTMLParser):
-    """A page as a browser reads it: its text, and all elements with their attributes."""
-
-    def __init__(self, answer):
-        super().__init__()
-        self.elements, self.text = [], ""
-        self.html = answer.get_data(as_text=True)
-        self.feed(self.html)
-
-    def handle_starttag(self, tag, attributes):
-        self.elements.append((tag, dict(attributes)))
-
-    def handle_data(self, text):
-        self.text += f"{text} "
-
-    def all(self, tag):
-        return [attributes for found, attributes in self.elements if found == tag]
-
-    @property
-    def proof(self):
-        """What forms of the page send along."""
-        (found,) = {each["value"] for each in self.all("input") if each.get("name") == "csrf"}
-        return found
-
-
-class Browser(Asker):
-    """A browser at the page."""
-
-    def __init__(self, app, name=None):
-        super().__init__(app)
-        self.app = app
-        if name is not None:
-            self.sign_in(TOKENS[name], 303)
-
-    def see(self, path="/", code=200, **how):
-        return Page(self.get(path, code, **how))
-
-    def send(self, code, headers=None, **form):
-        """Send a form of the page."""
-        return self.ask("POST", "/", code, data=form, headers=headers)
-
-    def sign_in(self, token, code, **how):
-        return self.ask("POST", "/", code, data={"do": "sign-in", "token": token}, **how)
-
-    def press(self, do, code=303, **form):
-        """Press a button; what the page says then."""
-        answer = self.send(code, do=do, csrf=self.see().proof, **form)
-        if code == 303:
-            assert answer.headers["Location"].startswith("./?note="), "seen from the page, wherever it is"
-            return self.see(answer.headers["Location"].removeprefix(".")).text
-        return Page(answer).text
 
 
 @pytest.fixture
 def browser(app):
     return Browser(app, "ann")
-
-
-def cookie_of(answer):
-    """The cookie that an answer sets, in lower case and by part."""
-    (line,) = answer.headers.getlist("Set-Cookie")
-    return {key.lower(): value for key, _, value in (part.strip().partition("=") for part in line.split(";"))}
-
-
-class TestSigningIn:
-    def test_nobody_sees_the_form_and_nothing_else(self, app):
-        page = Browser(app).see()
-        assert [each["name"] for each in page.all("input")] == ["token"]
-        assert "ok" not in page.text.split()
-        assert "part" not in page.html
-
-    def test_a_token_opens_the_page_of_its_namespace(self, browser):
-        assert " ann " in browser.see().text
-        assert " bob " in Browser(browser.app, "bob").see().text
-
-    @pytest.mark.parametrize("token", ["", "wrong-0123456789abcdef", "é", TOKENS["ann"][:-1]])
-    def test_a_wrong_token_is_said_and_opens_nothing(self, app, token):
-        browser = Browser(app)
-        answer = browser.sign_in(token, 401)
-        assert "not known" in Page(answer).text
-        assert answer.headers["WWW-Authenticate"] == "Bearer"
-        assert "Set-Cookie" not in answer.headers
-        assert browser.see().all("input")[0]["name"] == "token"
-
-    def test_the_cookie_is_for_this_page_only_and_holds_no_token(self, app):
-        answer = Browser(app).sign_in(TOKENS["ann"], 303)
-        cookie = cookie_of(answer)
-        assert {"httponly", "max-age"} <= cookie.keys()
-        assert (cookie["samesite"], cookie["max-age"]) == ("Strict", "43200")
-        assert "secure" not in cookie
-        assert "path" not in cookie, "browsers take the folder that they see, behind whatever proxy"
-        assert TOKENS["ann"] not in str(answer.headers)
-
-    def test_it_is_for_https_only_where_that_is_spoken(self, app):
-        assert "secure" in cookie_of(Browser(app).sign_in(TOKENS["ann"], 303, **HTTPS))
-
-    def test_another_port_has_another_cookie(self, app):
-        names = [
-            next(iter(cookie_of(Browser(app).sign_in(TOKENS["ann"], 303, base_url=f"http://localhost:{port}"))))
-            for port in (8765, 8766)
-        ]
-        assert names == ["analytics_kit_8765", "analytics_kit_8766"]
-
-    def test_another_page_can_not_sign_anybody_in(self, app):
-        Browser(app).sign_in(TOKENS["bob"], 403, headers={"Sec-Fetch-Site": "cross-site"})
-
-    def test_a_form_that_is_too_large_is_refused(self, app):
-        Browser(app).sign_in("x" * 30_000, 413)
-
-    def test_signing_out_ends_it(self, browser):
-        answer = browser.send(303, do="sign-out", csrf=browser.see().proof)
-        assert answer.headers["Location"] == "./"
-        assert cookie_of(answer)["max-age"] == "0"
-        assert browser.see().all("input")[0]["name"] == "token"
-
-    def test_a_session_ends_with_its_time(self, browser, monkeypatch):
-        monkeypatch.setattr(session, "SESSION_S", -1)
-        assert browser.see().all("input")[0]["name"] == "token"
-        assert "session has ended" in browser.see("/?part=live", 401).text
-        assert "session has ended" in Page(browser.send(401, do="start", study="ok")).text
-
-    def test_a_cookie_that_was_changed_opens_nothing(self, browser):
-        (cookie,) = parse_cookie(browser.client.get(f"{PREFIX}/").request.headers["Cookie"]).items()
-        for value in ("", "ann", cookie[1][:-1], f"x{cookie[1]}"):
-            nobody = Browser(browser.app)
-            nobody.client.set_cookie(cookie[0], value, path=f"{PREFIX}/")
-            assert nobody.see().all("input")[0]["name"] == "token"
-
-    def test_a_session_outlives_the_server_unless_tokens_change(self, browser, settings):
-        (cookie,) = parse_cookie(browser.client.get(f"{PREFIX}/").request.headers["Cookie"]).items()
-        for token, names in ((None, "csrf"), ("ann: new-0123456789abcdef", "token")):
-            again = create_app(settings() if token is None else settings(token=token))
-            other = Browser(again)
-            other.client.set_cookie(*cookie, path=f"{PREFIX}/")
-            assert other.see().all("input")[0]["name"] == names
-            again.extensions[NAME].close()
-
-
-class TestProof:
-    @pytest.mark.parametrize("do", ["start", "cancel", "retry", "delete", "sign-out"])
-    @pytest.mark.parametrize("proof", [None, "", "0" * 64])
-    def test_a_form_without_it_does_nothing(self, browser, do, proof):
-        form = {"study": "ok", "job": "x"} | ({} if proof is None else {"csrf": proof})
-        page = Page(browser.send(403, do=do, **form))
-        assert "nothing was done" in page.text
-        assert "No jobs yet" in page.text
-        assert browser.see().proof, "still signed in"
-
-    def test_that_of_another_session_is_none(self, browser):
-        theirs, again = Browser(browser.app, "bob").see().proof, Browser(browser.app, "ann")
-        again.send(403, do="start", study="ok", csrf=theirs)
-
-    @pytest.mark.parametrize(
-        ("method", "path"),
-        [("GET", "/ok/zip-data"), ("POST", "/mine/zip-data"), ("GET", "/jobs"), ("GET", "/jobs/x"),
-         ("DELETE", "/jobs/x"), ("POST", "/jobs/x/retry"), ("GET", "/queue-status"), ("GET", "/studies")],
-    )  # fmt: skip
-    def test_a_cookie_alone_does_not_open_the_api(self, browser, method, path):
-        assert browser.ask(method, path, 403).json["error"] == "ForbiddenError"
-        browser.ask(method, path, 403, headers={"X-CSRF-Token": "0" * 64})
-        proof = {"X-CSRF-Token": browser.see().proof}
-        assert browser.ask(method, path, headers=proof).status_code not in (401, 403)
-
-    def test_a_proof_without_a_cookie_opens_nothing(self, browser):
-        proof = {"X-CSRF-Token": browser.see().proof}
-        Browser(browser.app).get("/jobs", 401, headers=proof)
-
-    def test_programs_with_a_token_need_none(self, ann):
-        ann.delete("/jobs/x", 404)
-
-    def test_a_page_that_a_proxy_signs_in_needs_it_too(self, app):
-        known = {"Authorization": f"Bearer {TOKENS['ann']}"}
-        browser = Browser(app)
-        page = browser.see(headers=known)
-        assert "Sign out" not in page.text
-        browser.send(403, known, do="start", study="ok")
-        assert browser.send(303, known, do="start", study="ok", csrf=page.proof)
-        assert "ok.zip" in browser.see(headers=known).text
-
-
-class TestWithoutTokens:
-    @pytest.fixture
-    def browser(self, settings):
-        app = create_app(settings(token=None, require_token=False))
-        yield Browser(app)
-        app.extensions[NAME].close()
-
-    def test_nobody_signs_in(self, browser):
-        assert "Sign" not in browser.see().text
-        assert "being processed" in browser.press("start", study="ok")
-
-    def test_a_form_has_to_be_of_this_page(self, browser):
-        browser.send(403, do="start", study="ok")
-        proof = browser.see().proof
-        browser.send(403, {"Origin": "https://evil.example.org"}, do="start", study="ok", csrf=proof)
-
-    def test_the_proof_is_of_this_server_only(self, browser, settings):
-        other = create_app(settings(token=None, require_token=False))
-        Browser(other).send(403, do="start", study="ok", csrf=browser.see().proof)
-        other.extensions[NAME].close()
 
 
 class TestDeeds:
