@@ -99,8 +99,8 @@ class Client:
             can't be read is no error here but a job that fails.
         """
         limits = _limit("time_limit_s", time_limit_s), _limit("memory_limit_mb", memory_limit_mb)
-        request = self._request(source, tags, options)
-        return self._job(replace(request, refresh=refresh, time_limit_s=limits[0], memory_limit_mb=limits[1]))
+        request = self.request(source, tags, options)
+        return self.begin(replace(request, refresh=refresh, time_limit_s=limits[0], memory_limit_mb=limits[1]))
 
     def join(self, source: str | os.PathLike[str], *, tags: Sequence[str] | None = None, **options: Any) -> Job:
         """The last job for this study and these options, whatever became of it; a new one only where there is none.
@@ -108,11 +108,12 @@ class Client:
         Unlike `submit` it does not try again what failed or was cancelled: `job.retry()` does. A result that is gone
         is made anew. Takes and raises what `submit` does, without refresh and limits.
         """
-        return self._job(replace(self._request(source, tags, options), rejoin=True))
+        return self.begin(replace(self.request(source, tags, options), rejoin=True))
 
-    def _request(
+    def request(
         self, source: str | os.PathLike[str], tags: Sequence[str] | None, options: dict[str, Any]
     ) -> JobRequest:
+        """What `submit` asks of the backend. Raises SettingsError, SourceNotFoundError."""
         chosen = _checked(options)
         path = locate(source)
         content, size_bytes = fingerprint(path, chosen)
@@ -124,7 +125,7 @@ class Client:
                 "store": self.settings.store_url(),
                 "store_id": self._store_id(),
                 "content": content,
-                "result_key": (key := self._result_key(content, chosen)),
+                "result_key": (key := self.result_key(content, chosen)),
             },
             result_key=key,
             source=without_secrets(path),
@@ -134,7 +135,8 @@ class Client:
             retries=self.settings.retries,
         )
 
-    def _job(self, request: JobRequest) -> Job:
+    def begin(self, request: JobRequest) -> Job:
+        """The job that serves the request; one whose result is gone serves nobody."""
         watcher, info = self._send(request)
         if info.status is JobStatus.COMPLETED and not is_stored(info):
             watcher, info = self._send(replace(request, refresh=True))
@@ -152,7 +154,7 @@ class Client:
         path = locate(source)
         store = Store.of(self.settings)
         with open_archive(path, chosen) as archive:
-            prefix = f"results/{self._result_key(archive.fingerprint(), chosen)}/{secrets.token_hex(8)}"
+            prefix = f"results/{self.result_key(archive.fingerprint(), chosen)}/{secrets.token_hex(8)}"
             with Bar(archive.name) if progress else nullcontext() as bar:
                 report = bar.show if bar else lambda progress: None
                 pipeline.run(archive, chosen, store, prefix, report=report, threads=pool_size())
@@ -245,7 +247,7 @@ class Client:
                 self._opened = None
         return (chosen := self._watcher), chosen.backend.submit(request)
 
-    def _result_key(self, content: str, options: Options) -> str:
+    def result_key(self, content: str, options: Options) -> str:
         """What is shared by all who ask for the same: content, options, namespace, schema."""
         parts = [content, options.to_json(), self.settings.namespace, SCHEMA_VERSION]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -248,7 +248,7 @@ class Job:
                     self.known = heard
                 return self.known
         if isinstance(heard, BrokerUnavailableError):
-            return replace(self.known, notice=f"Reconnecting to Redis …: {heard.message}")
+            return replace(self.known, notice=f"Reconnecting …: {heard.message}")
         raise heard
 
     def __eq__(self, other: object) -> bool:

@@ -13,6 +13,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from analytics_kit.errors import AnalyticsKitError, BrokerUnavailableError
 from analytics_kit.web.answers import answers, ok
+from analytics_kit.web.clients import add_client_routes
 from analytics_kit.web.errors import AWAY, of_http, of_ours, of_parameters, told, unexpected, without_places
 from analytics_kit.web.jobs import add_job_routes
 from analytics_kit.web.reference import page_of, schema_of
@@ -25,6 +26,8 @@ NAME = "analytics_kit"
 PREFIX = "/api/analytics"
 OPEN = ("docs", "live", "openapi")
 """Views that need no token: they tell nothing of anybody's studies."""
+JSON_BYTES = 1 << 20
+"""What is asked in JSON may be so long."""
 LOOPBACK = ["localhost", "127.0.0.1", "[::1]"]
 HEADERS = {
     "Cache-Control": "no-store",
@@ -64,6 +67,7 @@ def create_blueprint(service: Service) -> Blueprint:
         NAME, __name__, template_folder="templates", abp_security=[{"token": []}], operation_id_callback=_operation_id
     )
     add_job_routes(book, service)
+    add_client_routes(book, service)
     add_study_routes(book, service)
     _add_server_routes(book, service)
 
@@ -77,6 +81,8 @@ def create_blueprint(service: Service) -> Blueprint:
         if not service.settings.require_token and _is_of_another_page(service.settings.origins):
             raise Forbidden("Pages of other origins may not ask here.")
         g.analytics_kit_namespace = namespace
+        if request.is_json:
+            request.max_content_length = JSON_BYTES
 
     book.register_error_handler(AnalyticsKitError, of_ours)
     book.register_error_handler(HTTPException, of_http)
@@ -99,7 +105,9 @@ def _add_server_routes(book: APIBlueprint, service: Service) -> None:
     @book.get("/queue-status", responses=answers(ok(QueueAnswer, "Jobs by status, and workers.")))
     def queue_status() -> Response:
         """Count jobs and workers."""
-        return told(QueueAnswer(**service.client.queue_status()))
+        backend = service.client.backend
+        able = {"survives_process": backend.survives_process, "kills_running": backend.kills_running}
+        return told(QueueAnswer(**service.client.queue_status(), **able))
 
     @book.get(
         "/health",

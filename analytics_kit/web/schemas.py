@@ -5,15 +5,19 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from analytics_kit.model import JobStatus
+from analytics_kit.options import Options
 from analytics_kit.web.studies import RESERVED, STUDY_ID, Kind
 from analytics_kit.web.tables import TableName
 
 PAGE_ROWS, MOST_ROWS = 1000, 10_000
 PAGE_JOBS, MOST_JOBS = 100, 1000
+MOST_IDS = 100
 JOB_ID = r"^[A-Za-z0-9_-]{1,64}$"
+NEW_JOB_ID = r"^[0-9a-f]{16}$"
+CONTENT = r"^[0-9a-f]{64}$"
 
 
 def _not_reserved(study_id: str) -> str:
@@ -44,6 +48,56 @@ class JobPath(_Asked):
     """The job, as zip-data named it."""
 
 
+class ContentPath(_Asked):
+    """A study by what is in it."""
+
+    content: Annotated[str, Field(pattern=CONTENT)]
+    """The fingerprint of the study: SHA-256, in hex, of the names, sizes and CRCs in its ZIP."""
+
+
+class ContentQuery(_Asked):
+    """What is uploaded."""
+
+    name: Annotated[str, Field(min_length=1, max_length=500)] = "study.zip"
+    """What its file is called, for people."""
+
+
+class SubmitBody(_Asked):
+    """A study to be processed: one of the catalogue, or one that was uploaded."""
+
+    study_id: Annotated[str, Field(pattern=STUDY_ID)] | None = None
+    """A study of the catalogue."""
+    content: Annotated[str, Field(pattern=CONTENT)] | None = None
+    """A study that was uploaded, by its fingerprint."""
+    options: Options = Field(default_factory=Options)
+    """What to do with it."""
+    refresh: bool = False
+    """Work again even if the same was done before."""
+    rejoin: bool = False
+    """Be given the last job for the same, also one that failed or was cancelled."""
+    tags: Annotated[list[Annotated[str, Field(max_length=500)]], Field(max_length=100)] = []
+    """Words to find the job by."""
+    time_limit_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """The job fails when it has run longer."""
+    memory_limit_mb: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """The job fails when one of its processes needs more. Only on a queue."""
+    job_id: Annotated[str, Field(pattern=NEW_JOB_ID)] | None = None
+    """The id of the job if a new one is begun, so that a request can be repeated whose answer was lost."""
+
+    @model_validator(mode="after")
+    def _is_of_one_study(self) -> SubmitBody:
+        if (self.study_id is None) == (self.content is None):
+            raise ValueError("one of study_id and content has to be given")
+        return self
+
+
+class FileQuery(_Asked):
+    """A file of a result."""
+
+    path: Annotated[str, Field(min_length=1, max_length=1000)]
+    """As the result's manifest names it."""
+
+
 class ZipDataQuery(_Asked):
     """What to do with a study."""
 
@@ -69,6 +123,8 @@ class JobsQuery(_Asked):
 
     status: JobStatus | None = None
     """Only jobs of this status."""
+    job_id: Annotated[list[Annotated[str, Field(pattern=JOB_ID)]], Field(max_length=MOST_IDS)] = []
+    """Only these jobs; may be given several times."""
     offset: int = Field(0, ge=0, le=10**9)
     """Leave out so many."""
     limit: int = Field(PAGE_JOBS, ge=1, le=MOST_JOBS)
@@ -131,6 +187,14 @@ class FailureAnswer(_Told):
     hint: str
 
 
+class OutcomeAnswer(_Told):
+    """What came out of a job, in short."""
+
+    summary: dict[str, Any] | None
+    preview: dict[str, Any] | None
+    """The first trials and issues."""
+
+
 class JobAnswer(_Told):
     """A job as it is now."""
 
@@ -156,6 +220,10 @@ class JobAnswer(_Told):
     status_url: str
     result_url: str | None
     """Where the tables are, once the job is completed."""
+    result_key: str
+    """The same for all jobs for the same content and options."""
+    outcome: OutcomeAnswer | None
+    """Once the job is completed."""
 
 
 class ResultAnswer(_Told):
@@ -204,6 +272,34 @@ class SplitAnswer(_Told):
     next_url: str | None
 
 
+class LogAnswer(_Told):
+    """What happened to a job."""
+
+    lines: list[str]
+    """Each with its time in UTC, then the end of what a failed task said."""
+
+
+class UploadAnswer(_Told):
+    """A study that was uploaded."""
+
+    content: str
+    size_bytes: int
+
+
+class ManifestAnswer(_Told):
+    """What a result consists of."""
+
+    model_config = ConfigDict(extra="allow")
+
+    schema_version: int
+    provenance: dict[str, Any]
+    summary: dict[str, Any]
+    tables: dict[str, str]
+    """The files of tables, by name."""
+    parts: list[dict[str, Any]]
+    """The files of events."""
+
+
 class StudyAnswer(_Told):
     """A study of the catalogue."""
 
@@ -234,6 +330,10 @@ class QueueAnswer(_Told):
     cancelled: int
     workers: int
     workers_busy: int
+    survives_process: bool
+    """Whether jobs outlive the server."""
+    kills_running: bool
+    """Whether work can be killed, and its memory limited."""
 
 
 class HealthAnswer(_Told):
@@ -259,5 +359,5 @@ class LiveAnswer(_Told):
 
 ANSWERS = (
     ErrorAnswer, JobAnswer, ZipDataAnswer, JobsAnswer, RecordsAnswer, SplitAnswer, StudiesAnswer, QueueAnswer,
-    HealthAnswer, LiveAnswer,
+    HealthAnswer, LiveAnswer, LogAnswer, UploadAnswer, ManifestAnswer,
 )  # fmt: skip
