@@ -19,16 +19,17 @@ from analytics_kit.backends.choice import open_backend
 from analytics_kit.backends.machine import pool_size
 from analytics_kit.errors import BrokerUnavailableError, SettingsError, StoreError, nearest
 from analytics_kit.job import Job
-from analytics_kit.model import SCHEMA_VERSION, Backend, JobInfo, JobRequest, JobStatus
+from analytics_kit.model import SCHEMA_VERSION, Backend, JobInfo, JobRequest, JobStatus, Remote
 from analytics_kit.notebook.bar import Bar
 from analytics_kit.notebook.board import Board
 from analytics_kit.options import Options
+from analytics_kit.remote import remote_request
 from analytics_kit.settings import Settings, without_secrets
 from analytics_kit.study.catalogue import NAMES
 from analytics_kit.study.result import StudyResult
 from analytics_kit.study.source import fingerprint, locate, open_archive
 from analytics_kit.study.store import Store
-from analytics_kit.study.uploads import Upload
+from analytics_kit.study.uploads import Upload, discard, is_upload
 from analytics_kit.together import as_completed, gather
 from analytics_kit.watcher import HearAll, Watcher
 
@@ -77,7 +78,8 @@ class Client:
         Parameters
         ----------
         source
-            Path or fsspec URL of a ZIP, a folder with the same tree, or one CSV.
+            Path or fsspec URL of a ZIP, a folder with the same tree, or one CSV. To a server (`https://`) a ZIP is
+            uploaded, unless it is there already; `"study:ID"` is a study of the server's.
         refresh
             Work again even if the same content was processed with the same options.
         tags
@@ -115,6 +117,8 @@ class Client:
     ) -> JobRequest:
         """What `submit` asks of the backend. Raises SettingsError, SourceNotFoundError."""
         chosen = _checked(options)
+        if self.settings.backend == "http":
+            return remote_request(source, chosen, _tags(tags), self.settings.namespace)
         path = locate(source)
         content, size_bytes = fingerprint(path, chosen)
         return JobRequest(
@@ -138,9 +142,22 @@ class Client:
     def begin(self, request: JobRequest) -> Job:
         """The job that serves the request; one whose result is gone serves nobody."""
         watcher, info = self._send(request)
+        if isinstance(watcher.backend, Remote):
+            return self._with_copy_removed(Job(watcher, info), request.arguments["source"])
         if info.status is JobStatus.COMPLETED and not is_stored(info):
             watcher, info = self._send(replace(request, refresh=True))
         return Job(watcher, info)
+
+    def _with_copy_removed(self, job: Job, source: str) -> Job:
+        """The job; a copy that a board took in for the server goes once it is completed."""
+        if is_upload(self.settings.store_url(), source):
+
+            def remove() -> None:
+                if job.known.status is JobStatus.COMPLETED:
+                    discard(source)
+
+            job.on_end(remove)
+        return job
 
     def process(self, source: str | os.PathLike[str], *, progress: bool = False, **options: Any) -> StudyResult:
         """The result of a study, worked out here and now without a queue; `progress=True` shows a bar.
@@ -209,6 +226,8 @@ class Client:
     def health(self) -> dict[str, Any]:
         """Whether work can be done: status ok, degraded or down, with a reason; broker, workers, store."""
         found, url = self.backend.health(), self.settings.store_url()
+        if isinstance(self.backend, Remote):
+            return found
         try:
             Store.of(self.settings).check()
             found["store"] = {"url": without_secrets(url), "writable": True}
@@ -219,6 +238,8 @@ class Client:
 
     def __repr__(self) -> str:
         where = "not connected yet" if self._opened is None else self._opened.backend.name
+        if self.settings.backend == "http":
+            return f"<Client: {where}, server {without_secrets(self.settings.server_url or '')}>"
         return f"<Client: {where}, store {without_secrets(self.settings.store_url())}>"
 
     def close(self) -> None:

@@ -215,7 +215,7 @@ class Backend(Protocol):
 
     @property
     def name(self) -> str:
-        """`"redis"`, `"embedded"` or `"local"`."""
+        """`"redis"`, `"embedded"`, `"local"` or `"http"`."""
 
     @property
     def notice(self) -> str:

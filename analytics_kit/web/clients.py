@@ -12,23 +12,22 @@ from flask import Response, request, stream_with_context
 from flask_openapi3.blueprint import APIBlueprint
 from werkzeug.exceptions import Conflict, NotFound
 
-from analytics_kit.errors import ResultExpiredError, SourceNotFoundError
+from analytics_kit.errors import BadArchiveError, ResultExpiredError, SourceNotFoundError
 from analytics_kit.model import JobStatus
 from analytics_kit.study.store import MANIFEST, Store
 from analytics_kit.web.answers import ACCEPTED, FILE, PARQUET, answers, ok
-from analytics_kit.web.errors import NotNowError, UnusableError, told, without_places
-from analytics_kit.web.jobs import accepted, cancelled
-from analytics_kit.web.schemas import (
+from analytics_kit.web.client_schemas import (
     ContentPath,
     ContentQuery,
     FileQuery,
-    JobAnswer,
-    JobPath,
     LogAnswer,
     ManifestAnswer,
     SubmitBody,
     UploadAnswer,
 )
+from analytics_kit.web.errors import NotNowError, told, without_places
+from analytics_kit.web.jobs import accepted, cancelled
+from analytics_kit.web.schemas import JobAnswer, JobPath
 from analytics_kit.web.service import Service
 from analytics_kit.web.tables import BLOCK_BYTES
 from analytics_kit.web.zip_data import ZIP_BODY, zip_bytes
@@ -62,7 +61,9 @@ def add_client_routes(book: APIBlueprint, service: Service) -> None:
         asked = client.request(source, body.tags, body.options.to_json())
         if body.content not in (None, asked.arguments["content"]):
             service.studies.forget(str(body.content))
-            raise UnusableError("content", "The study is not the one of this content.", hint="Upload it again.")
+            raise BadArchiveError(
+                "The study has changed while it was uploaded.", hint="Submit it again as it is now."
+            )
         if body.job_id is not None:
             known = client.backend.get_many([body.job_id]).get(body.job_id)
             if known is not None and known.result_key == asked.result_key:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from analytics_kit.model import JobStatus
-from analytics_kit.options import Options
 from analytics_kit.web.studies import RESERVED, STUDY_ID, Kind
 from analytics_kit.web.tables import TableName
 
@@ -16,8 +15,6 @@ PAGE_ROWS, MOST_ROWS = 1000, 10_000
 PAGE_JOBS, MOST_JOBS = 100, 1000
 MOST_IDS = 100
 JOB_ID = r"^[A-Za-z0-9_-]{1,64}$"
-NEW_JOB_ID = r"^[0-9a-f]{16}$"
-CONTENT = r"^[0-9a-f]{64}$"
 
 
 def _not_reserved(study_id: str) -> str:
@@ -26,11 +23,13 @@ def _not_reserved(study_id: str) -> str:
     return study_id
 
 
-class _Asked(BaseModel):
+class Asked(BaseModel):
+    """Nothing but what it names may be asked."""
+
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 
-class StudyPath(_Asked):
+class StudyPath(Asked):
     """A study in the path."""
 
     study_id: Annotated[
@@ -41,64 +40,14 @@ class StudyPath(_Asked):
     """The study: the name of its ZIP without .zip at its end."""
 
 
-class JobPath(_Asked):
+class JobPath(Asked):
     """A job in the path."""
 
     job_id: Annotated[str, Field(pattern=JOB_ID)]
     """The job, as zip-data named it."""
 
 
-class ContentPath(_Asked):
-    """A study by what is in it."""
-
-    content: Annotated[str, Field(pattern=CONTENT)]
-    """The fingerprint of the study: SHA-256, in hex, of the names, sizes and CRCs in its ZIP."""
-
-
-class ContentQuery(_Asked):
-    """What is uploaded."""
-
-    name: Annotated[str, Field(min_length=1, max_length=500)] = "study.zip"
-    """What its file is called, for people."""
-
-
-class SubmitBody(_Asked):
-    """A study to be processed: one of the catalogue, or one that was uploaded."""
-
-    study_id: Annotated[str, Field(pattern=STUDY_ID)] | None = None
-    """A study of the catalogue."""
-    content: Annotated[str, Field(pattern=CONTENT)] | None = None
-    """A study that was uploaded, by its fingerprint."""
-    options: Options = Field(default_factory=Options)
-    """What to do with it."""
-    refresh: bool = False
-    """Work again even if the same was done before."""
-    rejoin: bool = False
-    """Be given the last job for the same, also one that failed or was cancelled."""
-    tags: Annotated[list[Annotated[str, Field(max_length=500)]], Field(max_length=100)] = []
-    """Words to find the job by."""
-    time_limit_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    """The job fails when it has run longer."""
-    memory_limit_mb: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    """The job fails when one of its processes needs more. Only on a queue."""
-    job_id: Annotated[str, Field(pattern=NEW_JOB_ID)] | None = None
-    """The id of the job if a new one is begun, so that a request can be repeated whose answer was lost."""
-
-    @model_validator(mode="after")
-    def _is_of_one_study(self) -> SubmitBody:
-        if (self.study_id is None) == (self.content is None):
-            raise ValueError("one of study_id and content has to be given")
-        return self
-
-
-class FileQuery(_Asked):
-    """A file of a result."""
-
-    path: Annotated[str, Field(min_length=1, max_length=1000)]
-    """As the result's manifest names it."""
-
-
-class ZipDataQuery(_Asked):
+class ZipDataQuery(Asked):
     """What to do with a study."""
 
     is_async: bool = Field(True, alias="async")
@@ -109,7 +58,7 @@ class ZipDataQuery(_Asked):
     """Only the trials of this participant; all are processed."""
 
 
-class UploadQuery(_Asked):
+class UploadQuery(Asked):
     """What to do with a study that is uploaded."""
 
     is_async: bool = Field(True, alias="async")
@@ -118,7 +67,7 @@ class UploadQuery(_Asked):
     """Only the trials of this participant; all are processed."""
 
 
-class JobsQuery(_Asked):
+class JobsQuery(Asked):
     """Which jobs to list."""
 
     status: JobStatus | None = None
@@ -131,7 +80,7 @@ class JobsQuery(_Asked):
     """At most so many."""
 
 
-class ResultQuery(_Asked):
+class ResultQuery(Asked):
     """Which table of a result, and how."""
 
     table: TableName = "trials"
@@ -148,11 +97,13 @@ class ResultQuery(_Asked):
     """Of JSON: at most so many rows."""
 
 
-class _Told(BaseModel):
+class Told(BaseModel):
+    """An answer, or a part of one."""
+
     model_config = ConfigDict(use_attribute_docstrings=True)
 
 
-class ErrorAnswer(_Told):
+class ErrorAnswer(Told):
     """Why a request was not served."""
 
     error: str
@@ -164,7 +115,7 @@ class ErrorAnswer(_Told):
     """The parameter that can't be used; left out where it is none."""
 
 
-class ProgressAnswer(_Told):
+class ProgressAnswer(Told):
     """How far a job is."""
 
     phase: str
@@ -179,7 +130,7 @@ class ProgressAnswer(_Told):
     files: int | None
 
 
-class FailureAnswer(_Told):
+class FailureAnswer(Told):
     """Why a job failed."""
 
     error: str
@@ -187,7 +138,7 @@ class FailureAnswer(_Told):
     hint: str
 
 
-class OutcomeAnswer(_Told):
+class OutcomeAnswer(Told):
     """What came out of a job, in short."""
 
     summary: dict[str, Any] | None
@@ -195,7 +146,7 @@ class OutcomeAnswer(_Told):
     """The first trials and issues."""
 
 
-class JobAnswer(_Told):
+class JobAnswer(Told):
     """A job as it is now."""
 
     job_id: str
@@ -226,7 +177,7 @@ class JobAnswer(_Told):
     """Once the job is completed."""
 
 
-class ResultAnswer(_Told):
+class ResultAnswer(Told):
     """What came out of a study."""
 
     summary: dict[str, Any]
@@ -240,7 +191,7 @@ class ZipDataAnswer(JobAnswer):
     result: ResultAnswer | None = None
 
 
-class JobsAnswer(_Told):
+class JobsAnswer(Told):
     """Jobs, newest first."""
 
     jobs: list[JobAnswer]
@@ -249,7 +200,7 @@ class JobsAnswer(_Told):
     limit: int
 
 
-class RecordsAnswer(_Told):
+class RecordsAnswer(Told):
     """Rows of a table, each an object."""
 
     table: str
@@ -260,7 +211,7 @@ class RecordsAnswer(_Told):
     next_url: str | None
 
 
-class SplitAnswer(_Told):
+class SplitAnswer(Told):
     """Rows of a table, each a list."""
 
     table: str
@@ -272,35 +223,7 @@ class SplitAnswer(_Told):
     next_url: str | None
 
 
-class LogAnswer(_Told):
-    """What happened to a job."""
-
-    lines: list[str]
-    """Each with its time in UTC, then the end of what a failed task said."""
-
-
-class UploadAnswer(_Told):
-    """A study that was uploaded."""
-
-    content: str
-    size_bytes: int
-
-
-class ManifestAnswer(_Told):
-    """What a result consists of."""
-
-    model_config = ConfigDict(extra="allow")
-
-    schema_version: int
-    provenance: dict[str, Any]
-    summary: dict[str, Any]
-    tables: dict[str, str]
-    """The files of tables, by name."""
-    parts: list[dict[str, Any]]
-    """The files of events."""
-
-
-class StudyAnswer(_Told):
+class StudyAnswer(Told):
     """A study of the catalogue."""
 
     study_id: str
@@ -310,13 +233,13 @@ class StudyAnswer(_Told):
     zip_data_url: str
 
 
-class StudiesAnswer(_Told):
+class StudiesAnswer(Told):
     """The catalogue, by id."""
 
     studies: list[StudyAnswer]
 
 
-class QueueAnswer(_Told):
+class QueueAnswer(Told):
     """Jobs by status, and workers."""
 
     model_config = ConfigDict(extra="allow")
@@ -336,7 +259,7 @@ class QueueAnswer(_Told):
     """Whether work can be killed, and its memory limited."""
 
 
-class HealthAnswer(_Told):
+class HealthAnswer(Told):
     """Whether work can be done."""
 
     model_config = ConfigDict(extra="allow")
@@ -351,7 +274,7 @@ class HealthAnswer(_Told):
     store: dict[str, Any]
 
 
-class LiveAnswer(_Told):
+class LiveAnswer(Told):
     """That the server answers."""
 
     live: Literal[True] = True
@@ -359,5 +282,5 @@ class LiveAnswer(_Told):
 
 ANSWERS = (
     ErrorAnswer, JobAnswer, ZipDataAnswer, JobsAnswer, RecordsAnswer, SplitAnswer, StudiesAnswer, QueueAnswer,
-    HealthAnswer, LiveAnswer, LogAnswer, UploadAnswer, ManifestAnswer,
+    HealthAnswer, LiveAnswer,
 )  # fmt: skip
