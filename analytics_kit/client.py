@@ -217,6 +217,8 @@ class Client:
 
     def receive(self, name: str, size_bytes: int) -> Upload:
         """A place in the store for a study that comes in pieces. Raises SettingsError when it is too large."""
+        if self.settings.backend == "http":
+            self._store_id()  # a copy is only removed from what is known to be a store
         return Upload(self.settings, name, size_bytes)
 
     def queue_status(self) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 
+import psutil
 from processes import end, until
 
 TOKENS = {"ann": "ann-0123456789abcdef", "bob": "bob-0123456789abcdef"}
@@ -45,8 +46,10 @@ class ApiServer:
 
     def kill(self):
         """End it without a warning, and the process that serves for it."""
-        self.process.kill()
-        self.process.wait()
+        (serving,) = psutil.Process(self.process.pid).children()
+        for process in (self.process, serving):
+            process.kill()
+            process.wait()
         until(self._is_free, "its address is free")
 
     def _serves(self, said_before):
@@ -66,5 +69,3 @@ class ApiServer:
     def __exit__(self, *_):
         if self.process is not None:
             end(self.process)
-
-

@@ -76,14 +76,16 @@ class Outbox:
         return {}
 
     def _submit(self, task: Task) -> None:
-        # Asked for anew, so that the job has this id; whoever could be joined was joined before the upload.
-        body = task.arguments["body"] | {"job_id": task.job_id, "refresh": True, "rejoin": False}
-        body["tags"] = list(self.jobs.get(task.job_id).tags)
         try:
-            self._line.ask("POST", "/jobs", body=body)
+            self._ask(task)
         except SourceNotFoundError:
-            self._upload(task, body["content"])
-            self._line.ask("POST", "/jobs", body=body)
+            self._upload(task, task.arguments["body"]["content"])
+            self._ask(task)
+
+    def _ask(self, task: Task) -> None:
+        # Asked for anew, so that the job has this id; whoever could be joined was joined before the upload.
+        how = {"job_id": task.job_id, "refresh": True, "rejoin": False, "tags": list(self.jobs.get(task.job_id).tags)}
+        self._line.ask("POST", "/jobs", body=task.arguments["body"] | how)
 
     def _upload(self, task: Task, content: str) -> None:
         source, size_bytes = task.arguments["source"], task.arguments["size_bytes"]
