@@ -21,11 +21,10 @@ from urllib3.util import Retry, Timeout
 from analytics_kit.errors import BrokerUnavailableError, JobFailedError, SettingsError, rebuild
 
 PREFIX = "/api/analytics"
-QUICK = Retry(total=1, connect=0, read=1, redirect=0, status=0, raise_on_redirect=False)
+QUICK = Retry(total=1, connect=0, read=1, redirect=0, status=0, other=0, respect_retry_after_header=False)
 """Once more, for a connection that went stale in the pool; never what must not be done twice."""
 PATIENT = Retry(
-    total=8, redirect=0, backoff_factor=0.5, backoff_max=8, status_forcelist=(502, 503, 504),
-    raise_on_redirect=False, raise_on_status=False,
+    total=8, redirect=0, backoff_factor=0.5, backoff_max=8, status_forcelist=(502, 503, 504), raise_on_status=False,
 )  # fmt: skip
 """For who would wait anyway: half a minute of a server that is away, or as long as it says in Retry-After."""
 LIMITS = Timeout(connect=5, read=60)

@@ -1,4 +1,4 @@
-"""The backend over HTTP for the contract: its server also takes tasks of the tests' own, at a route that is no API's."""
+"""The backend over HTTP for the contract: its server also takes tasks of the tests' own, at a route of theirs."""
 
 from dataclasses import asdict
 
