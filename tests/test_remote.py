@@ -1,8 +1,10 @@
 """A client of a server over HTTP: it is the same client, and studies and results come and go over the line."""
 
 import asyncio
+import os
 import shutil
 import threading
+import warnings
 import zipfile
 from contextlib import contextmanager
 from html import escape
@@ -15,6 +17,7 @@ from processes import until
 
 import analytics_kit as ak
 from analytics_kit.backends import outbox
+from analytics_kit.cli import main
 from analytics_kit.client import CODE
 from analytics_kit.model import JobStatus
 from analytics_kit.notebook.intake import Intake
@@ -404,3 +407,41 @@ class TestRestart:
             with pytest.raises(ak.JobFailedError, match=r"could not be uploaded\. .*connection refused"):
                 job.result(LIMIT_S)
             client.close()
+
+
+def test_a_forked_process_asks_on_a_line_of_its_own(client):
+    client.queue_status()
+    parent, child = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # there are threads; that is what is tried
+        pid = os.fork()
+    if pid == 0:
+        client.backend._line.ask("GET", "/queue-status")
+        os.write(child, b"1" if client.backend._line._pid == os.getpid() else b"0")
+        os._exit(0)
+    assert os.read(parent, 1) == b"1"
+    os.waitpid(pid, 0)
+    os.close(parent)
+    os.close(child)
+
+
+def test_the_command_line_asks_the_server_too(server, study, monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    known = {"BACKEND": "http", "SERVER_URL": server.url, "TOKEN": TOKENS["ann"], "HOME": str(tmp_path / "mine")}
+    for name, value in known.items():
+        monkeypatch.setenv(f"ANALYTICS_KIT_{name}", value)
+    monkeypatch.setattr("analytics_kit.verbs._default", None)
+    assert main_code(["submit", str(study()), "--wait", "--json"]) == 0
+    assert main_code(["jobs", "--json"]) == 0
+    assert "mine.zip" in capsys.readouterr().out
+    assert main_code(["doctor"]) == 0
+    said = capsys.readouterr().out
+    assert f"{server.url}, degraded, by local" in " ".join(said.split())
+    assert TOKENS["ann"] not in said
+
+
+def main_code(words):
+    """The exit code of `analytics-kit` with these words."""
+    with pytest.raises(SystemExit) as left:
+        main(words)
+    return left.value.code or 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import os
 import re
 import tempfile
 import time
@@ -63,7 +64,7 @@ class Line:
         self.name = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
         self._base = self.name
         self._known = {} if token is None else {"Authorization": f"Bearer {token}"}
-        self._pool = urllib3.PoolManager(maxsize=8, blocksize=BLOCK_BYTES, timeout=LIMITS, retries=QUICK)
+        self._open()
         self._away: tuple[float, str] = (0.0, "")
         if token is not None and parts.scheme == "http" and not _is_loopback(parts.hostname):
             warnings.warn(
@@ -71,6 +72,16 @@ class Line:
                 RuntimeWarning,
                 stacklevel=2,
             )
+
+    def _open(self) -> None:
+        self._pid = os.getpid()
+        self._connections = urllib3.PoolManager(maxsize=8, blocksize=BLOCK_BYTES, timeout=LIMITS, retries=QUICK)
+
+    @property
+    def _pool(self) -> urllib3.PoolManager:
+        if self._pid != os.getpid():  # in a forked process: the connections are the parent's
+            self._open()
+        return self._connections
 
     def find(self) -> None:
         """Look where on the server the API is. The token is sent to nobody who does not say that it is one."""
