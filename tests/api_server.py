@@ -38,7 +38,11 @@ class ApiServer:
                 [*command, "--port", str(self.port)],
                 env=self._environment, stdout=log, stderr=log, cwd=self.folder,
             )  # fmt: skip
-        until(lambda: self._serves(said_before), "it serves")
+        try:
+            until(lambda: self._serves(said_before), "it serves")
+        except BaseException:
+            end(self.process)
+            raise
         return self
 
     def said(self):

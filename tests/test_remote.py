@@ -1,6 +1,7 @@
 """A client of a server over HTTP: it is the same client, and studies and results come and go over the line."""
 
 import asyncio
+import itertools
 import os
 import shutil
 import threading
@@ -25,6 +26,7 @@ from analytics_kit.notebook.intake import Intake
 LIMIT_S = 60
 WAITING = f"import analytics_kit.client as c; c.PROCESS_STUDY = 'deeds_that_wait.wait'; {SERVE}"
 HERE = Path(__file__).parent
+_seeds = itertools.count(1000)
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +61,7 @@ def client(connect):
 @pytest.fixture
 def study(tmp_path):
     """study(seed) → a ZIP that nobody has seen."""
-    seeds = iter(range(hash(tmp_path) % 10**6, 10**9))
-    return lambda name="mine.zip": ak.sample_study(tmp_path / name, participants=2, trials=1, seed=next(seeds))
+    return lambda name="mine.zip": ak.sample_study(tmp_path / name, participants=2, trials=1, seed=next(_seeds))
 
 
 @contextmanager
@@ -237,6 +238,14 @@ class TestUploadsThatFail:
         path.write_bytes(path.read_bytes()[:-100])
         with pytest.raises(ak.BadArchiveError, match="not a readable ZIP"):
             client.submit(path).result(LIMIT_S)
+
+    def test_one_that_is_too_large_for_the_server(self, tmp_path, study):
+        with ApiServer(tmp_path / "server", ANALYTICS_KIT_UPLOAD_LIMIT_GB="1e-6") as server:
+            client = ak.connect(server.url, token=TOKENS["ann"], home=tmp_path / "mine")
+            error = client.submit(study()).exception(LIMIT_S)
+            client.close()
+        assert isinstance(error, ak.SettingsError)
+        assert "At most 1e-06 GB" in error.message
 
     def test_a_file_that_is_gone_before_it_is_sent(self, client, study, monkeypatch):
         with held_upload(monkeypatch) as go:
