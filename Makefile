@@ -58,7 +58,7 @@ clean: ## remove the environment, caches and compiled kernels
 	@touch $@
 
 .venv/lab: pyproject.toml | .venv/bin/python
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[lab]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[lab,server]'
 	@touch $@
 
 .venv/dev: pyproject.toml | .venv/bin/python

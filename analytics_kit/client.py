@@ -19,16 +19,17 @@ from analytics_kit.backends.choice import open_backend
 from analytics_kit.backends.machine import pool_size
 from analytics_kit.errors import BrokerUnavailableError, SettingsError, StoreError, nearest
 from analytics_kit.job import Job
-from analytics_kit.model import SCHEMA_VERSION, Backend, JobInfo, JobRequest, JobStatus
+from analytics_kit.model import SCHEMA_VERSION, Backend, JobInfo, JobRequest, JobStatus, Remote
 from analytics_kit.notebook.bar import Bar
 from analytics_kit.notebook.board import Board
 from analytics_kit.options import Options
+from analytics_kit.remote import remote_request
 from analytics_kit.settings import Settings, without_secrets
 from analytics_kit.study.catalogue import NAMES
 from analytics_kit.study.result import StudyResult
 from analytics_kit.study.source import fingerprint, locate, open_archive
 from analytics_kit.study.store import Store
-from analytics_kit.study.uploads import Upload
+from analytics_kit.study.uploads import Upload, discard, is_upload
 from analytics_kit.together import as_completed, gather
 from analytics_kit.watcher import HearAll, Watcher
 
@@ -77,7 +78,8 @@ class Client:
         Parameters
         ----------
         source
-            Path or fsspec URL of a ZIP, a folder with the same tree, or one CSV.
+            Path or fsspec URL of a ZIP, a folder with the same tree, or one CSV. To a server (`https://`) a ZIP is
+            uploaded, unless it is there already; `"study:ID"` is a study of the server's.
         refresh
             Work again even if the same content was processed with the same options.
         tags
@@ -99,8 +101,8 @@ class Client:
             can't be read is no error here but a job that fails.
         """
         limits = _limit("time_limit_s", time_limit_s), _limit("memory_limit_mb", memory_limit_mb)
-        request = self._request(source, tags, options)
-        return self._job(replace(request, refresh=refresh, time_limit_s=limits[0], memory_limit_mb=limits[1]))
+        request = self.request(source, tags, options)
+        return self.begin(replace(request, refresh=refresh, time_limit_s=limits[0], memory_limit_mb=limits[1]))
 
     def join(self, source: str | os.PathLike[str], *, tags: Sequence[str] | None = None, **options: Any) -> Job:
         """The last job for this study and these options, whatever became of it; a new one only where there is none.
@@ -108,12 +110,15 @@ class Client:
         Unlike `submit` it does not try again what failed or was cancelled: `job.retry()` does. A result that is gone
         is made anew. Takes and raises what `submit` does, without refresh and limits.
         """
-        return self._job(replace(self._request(source, tags, options), rejoin=True))
+        return self.begin(replace(self.request(source, tags, options), rejoin=True))
 
-    def _request(
+    def request(
         self, source: str | os.PathLike[str], tags: Sequence[str] | None, options: dict[str, Any]
     ) -> JobRequest:
+        """What `submit` asks of the backend. Raises SettingsError, SourceNotFoundError."""
         chosen = _checked(options)
+        if self.settings.backend == "http":
+            return remote_request(source, chosen, _tags(tags), self.settings.namespace)
         path = locate(source)
         content, size_bytes = fingerprint(path, chosen)
         return JobRequest(
@@ -124,7 +129,7 @@ class Client:
                 "store": self.settings.store_url(),
                 "store_id": self._store_id(),
                 "content": content,
-                "result_key": (key := self._result_key(content, chosen)),
+                "result_key": (key := self.result_key(content, chosen)),
             },
             result_key=key,
             source=without_secrets(path),
@@ -134,11 +139,25 @@ class Client:
             retries=self.settings.retries,
         )
 
-    def _job(self, request: JobRequest) -> Job:
+    def begin(self, request: JobRequest) -> Job:
+        """The job that serves the request; one whose result is gone serves nobody."""
         watcher, info = self._send(request)
+        if isinstance(watcher.backend, Remote):
+            return self._with_copy_removed(Job(watcher, info), request.arguments["source"])
         if info.status is JobStatus.COMPLETED and not is_stored(info):
             watcher, info = self._send(replace(request, refresh=True))
         return Job(watcher, info)
+
+    def _with_copy_removed(self, job: Job, source: str) -> Job:
+        """The job; a copy that a board took in for the server goes once it is completed."""
+        if is_upload(self.settings.store_url(), source):
+
+            def remove() -> None:
+                if job.known.status is JobStatus.COMPLETED:
+                    discard(source)
+
+            job.on_end(remove)
+        return job
 
     def process(self, source: str | os.PathLike[str], *, progress: bool = False, **options: Any) -> StudyResult:
         """The result of a study, worked out here and now without a queue; `progress=True` shows a bar.
@@ -152,7 +171,7 @@ class Client:
         path = locate(source)
         store = Store.of(self.settings)
         with open_archive(path, chosen) as archive:
-            prefix = f"results/{self._result_key(archive.fingerprint(), chosen)}/{secrets.token_hex(8)}"
+            prefix = f"results/{self.result_key(archive.fingerprint(), chosen)}/{secrets.token_hex(8)}"
             with Bar(archive.name) if progress else nullcontext() as bar:
                 report = bar.show if bar else lambda progress: None
                 pipeline.run(archive, chosen, store, prefix, report=report, threads=pool_size())
@@ -198,6 +217,8 @@ class Client:
 
     def receive(self, name: str, size_bytes: int) -> Upload:
         """A place in the store for a study that comes in pieces. Raises SettingsError when it is too large."""
+        if self.settings.backend == "http":
+            self._store_id()  # a copy is only removed from what is known to be a store
         return Upload(self.settings, name, size_bytes)
 
     def queue_status(self) -> dict[str, Any]:
@@ -207,6 +228,8 @@ class Client:
     def health(self) -> dict[str, Any]:
         """Whether work can be done: status ok, degraded or down, with a reason; broker, workers, store."""
         found, url = self.backend.health(), self.settings.store_url()
+        if isinstance(self.backend, Remote):
+            return found
         try:
             Store.of(self.settings).check()
             found["store"] = {"url": without_secrets(url), "writable": True}
@@ -217,6 +240,8 @@ class Client:
 
     def __repr__(self) -> str:
         where = "not connected yet" if self._opened is None else self._opened.backend.name
+        if self.settings.backend == "http":
+            return f"<Client: {where}, server {without_secrets(self.settings.server_url or '')}>"
         return f"<Client: {where}, store {without_secrets(self.settings.store_url())}>"
 
     def close(self) -> None:
@@ -245,7 +270,7 @@ class Client:
                 self._opened = None
         return (chosen := self._watcher), chosen.backend.submit(request)
 
-    def _result_key(self, content: str, options: Options) -> str:
+    def result_key(self, content: str, options: Options) -> str:
         """What is shared by all who ask for the same: content, options, namespace, schema."""
         parts = [content, options.to_json(), self.settings.namespace, SCHEMA_VERSION]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

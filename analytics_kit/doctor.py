@@ -87,7 +87,13 @@ def _broker(client: Client) -> Iterator[Finding]:
     except AnalyticsKitError as error:
         yield Finding("broker", error.message, False, error.hint)
         return
+    counts = ", ".join(f"{queue[name]} {name}" for name in ("queued", "running", "completed", "failed"))
     broker = health["broker"]
+    if client.settings.backend == "http":
+        found = f"{health['server']}, {health['status']}, by {health['behind']}"
+        yield Finding("server", f"{found} ({health['reason']})" if health["reason"] else found, health["ready"])
+        yield Finding("jobs", counts)
+        return
     if broker is None:
         named = client.settings.backend == "local"
         yield Finding(
@@ -101,5 +107,4 @@ def _broker(client: Client) -> Iterator[Finding]:
         "workers", f"{queue['workers']} on queue {queue['queue']}, {queue['workers_busy']} busy",
         queue["workers"] > 0 or health["backend"] == "embedded", "Start one: analytics-kit worker",
     )  # fmt: skip
-    counts = ", ".join(f"{queue[name]} {name}" for name in ("queued", "running", "completed", "failed"))
     yield Finding("jobs", counts)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from analytics_kit.errors import AnalyticsKitError, BrokerUnavailableError, JobCancelledError, JobNotFoundError
-from analytics_kit.model import Failure, JobInfo, JobStatus, Progress
+from analytics_kit.model import Failure, JobInfo, JobStatus, Progress, Remote
 from analytics_kit.notebook import cell, words
 from analytics_kit.notebook.panel import JobPanel, shown_while_waiting
 from analytics_kit.study import uploads
@@ -67,7 +67,7 @@ class Job:
 
     @property
     def backend(self) -> str:
-        """Where the job runs: "redis", "embedded" or "local"."""
+        """Where the job runs: "redis", "embedded", "local" or "http"."""
         return self.watcher.backend.name
 
     def done(self) -> bool:
@@ -133,6 +133,9 @@ class Job:
         if info.error is not None:
             raise _error(info.error)
         assert info.result is not None  # noqa: S101  a completed job has one
+        backend = self.watcher.backend
+        if isinstance(backend, Remote):
+            return StudyResult.open(backend.files(self.id), "")
         return StudyResult.open(Store(info.result["store"]), info.result["prefix"])
 
     def exception(self, timeout: float | None = None) -> AnalyticsKitError | None:
@@ -183,7 +186,7 @@ class Job:
             backend.cancel(self.id)
             self._wait()  # in vain only when it was committing
         found = self.info().result
-        if found is not None:
+        if found is not None and not isinstance(backend, Remote):
             Store(found["store"]).delete(found.get("folder") or found["prefix"])
         uploads.discard(self.known.source)
         backend.delete(self.id)
@@ -248,7 +251,7 @@ class Job:
                     self.known = heard
                 return self.known
         if isinstance(heard, BrokerUnavailableError):
-            return replace(self.known, notice=f"Reconnecting to Redis …: {heard.message}")
+            return replace(self.known, notice=f"Reconnecting …: {heard.message}")
         raise heard
 
     def __eq__(self, other: object) -> bool:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from types import TracebackType
-from typing import Any, Literal, Protocol, Self
+from typing import IO, Any, Literal, Protocol, Self, runtime_checkable
 
 from analytics_kit.errors import AnalyticsKitError, rebuild
 
@@ -99,6 +100,8 @@ class JobRequest:
     retry_of: str | None = None
     rejoin: bool = False
     """The last job for the same result serves it, also one that failed or was cancelled."""
+    job_id: str | None = None
+    """The id that a new job gets, where it is known before it is submitted; else one is made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +215,7 @@ class Backend(Protocol):
 
     @property
     def name(self) -> str:
-        """`"redis"`, `"embedded"` or `"local"`."""
+        """`"redis"`, `"embedded"`, `"local"` or `"http"`."""
 
     @property
     def notice(self) -> str:
@@ -261,3 +264,28 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Let go of connections and threads; jobs are not touched."""
+
+
+class Files(Protocol):
+    """The files of results, wherever they are."""
+
+    @property
+    def name(self) -> str:
+        """The place as it may be shown."""
+
+    def manifest(self, prefix: str) -> dict[str, Any] | None:
+        """What is kept below `prefix`; None where it is gone."""
+
+    def open(self, path: str) -> AbstractContextManager[IO[bytes]]:
+        """A file to read from. Raises FileNotFoundError."""
+
+    def touch(self, path: str) -> None:
+        """Note that a file was used, where that is of use; never fails."""
+
+
+@runtime_checkable
+class Remote(Protocol):
+    """A backend that keeps studies and results itself, so that its clients need no part in a store."""
+
+    def files(self, job_id: str) -> Files:
+        """The files of the job's result."""

@@ -18,6 +18,7 @@ from analytics_kit.errors import SettingsError, nearest
 
 HINT = "The README lists the settings, under “Your own Redis”."
 URL_SCHEMES = ("redis", "rediss", "unix")
+SERVER_SCHEMES = ("http", "https")
 
 
 def _roots(value: object) -> object:
@@ -58,8 +59,10 @@ class Settings(BaseSettings):
     """Database number."""
     redis_password: SecretStr | None = Field(None, validation_alias=AliasChoices("redis_password", "REDIS_PASSWORD"))
     """Password of a Redis server."""
-    backend: Literal["auto", "redis", "embedded", "local"] = "auto"
-    """Which backend; `auto` chooses."""
+    backend: Literal["auto", "redis", "embedded", "local", "http"] = "auto"
+    """Which backend; `auto` chooses one that is not `http`."""
+    server_url: str | None = None
+    """`https://` URL of a server of ours, for `backend="http"`."""
     home: Path = Field(default_factory=_default_home)
     """Folder of everything that is kept."""
     store: str | None = None
@@ -84,7 +87,7 @@ class Settings(BaseSettings):
     static: bool | None = None
     """Show settled records in place of live panels; None finds out."""
     token: SecretStr | None = None
-    """Token of the HTTP API."""
+    """Token of the HTTP API, to ask it or to serve it."""
 
     @model_validator(mode="before")
     @classmethod
@@ -108,12 +111,13 @@ class Settings(BaseSettings):
             settings["backend"] = url
         elif url is not None:
             scheme = urlsplit(url).scheme
-            if scheme not in URL_SCHEMES:
+            if scheme not in (*URL_SCHEMES, *SERVER_SCHEMES):
                 raise SettingsError(  # what was given may hold a password
                     "What was given is no broker that can be connected to.",
-                    hint='Use a redis://, rediss:// or unix:// URL, "embedded" or "local".',
+                    hint='Use a redis://, rediss://, unix:// or https:// URL, "embedded" or "local".',
                 )
-            settings |= {"backend": "redis", "redis_url": url}
+            named = ("http", "server_url") if scheme in SERVER_SCHEMES else ("redis", "redis_url")
+            settings |= {"backend": named[0], named[1]: url}
         try:
             return cls(**settings)
         except ValidationError as error:

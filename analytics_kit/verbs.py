@@ -31,6 +31,7 @@ def default_client() -> Client:
 def connect(url: str | None = None, **settings: Any) -> Client:
     """A client of its own: `redis://`, `rediss://`, `unix://`, "embedded", "local", or None for what settings say.
 
+    `https://HOST` is a server (`analytics-kit serve`), which takes `token=`, else ANALYTICS_KIT_TOKEN.
     Raises SettingsError for unknown settings and BrokerUnavailableError where a broker asked for can't be used.
     """
     client = Client(url, **settings)

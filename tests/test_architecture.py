@@ -17,7 +17,7 @@ FLOORS = {
     "errors": 0, "model": 0, "event_format": 0, "options": 0, "settings": 0,
     "study": 1, "backends": 1, "plot": 1,
     "notebook": 2,
-    "watcher": 3, "job": 3, "together": 3, "client": 3, "verbs": 3, "tasks": 3,
+    "watcher": 3, "job": 3, "remote": 3, "together": 3, "client": 3, "verbs": 3, "tasks": 3,
     "doctor": 4, "terminal": 4, "cli": 4, "cli_jobs": 4, "cli_watch": 4, "web": 4, "__init__": 4,
 }  # fmt: skip
 ROOMS = ("study", "backends", "plot")

@@ -32,11 +32,11 @@ def read(path):
 
 
 @pytest.mark.parametrize("path", ENVIRONMENTS, ids=lambda path: path.parent.name)
-def test_pip_installs_this_project_with_the_lab_and_nothing_is_said_twice(path):
+def test_pip_installs_this_project_with_lab_and_server_and_nothing_is_said_twice(path):
     """Names and ranges of all dependencies are pyproject's own, because pip reads them there."""
     environment = read(path)
-    assert environment["pip"] == [("-e", ROOT, "lab")]
-    assert "lab" in PROJECT["optional-dependencies"]
+    assert environment["pip"] == [("-e", ROOT, "lab,server")]
+    assert {"lab", "server"} <= PROJECT["optional-dependencies"].keys()
     python, *others = environment["dependencies"]
     assert others == ["pip"]
     assert SpecifierSet(PROJECT["requires-python"]).contains(python.removeprefix("python="))

@@ -326,7 +326,7 @@ class TestABrokerThatIsAway:
         assert job.progress.fraction == 0.5
         fake.away = "Redis at redis://h:1/0 can't be used: refused."
         assert (job.status, job.progress.fraction, job.done(), job.running()) == ("running", 0.5, False, True)
-        notice = "Reconnecting to Redis …: Redis at redis://h:1/0 can't be used: refused."
+        notice = "Reconnecting …: Redis at redis://h:1/0 can't be used: refused."
         assert job.info().notice == notice
         assert notice in repr(job)
         assert not job.wait(0.05)
@@ -346,7 +346,7 @@ class TestABrokerThatIsAway:
                 fake.away = None
             elif not info.status.final:
                 fake.end(job, result=table())
-        assert notices == ["Reconnecting to Redis …: down", "", ""]
+        assert notices == ["Reconnecting …: down", "", ""]
         assert job.result().summary == {"trials": 1}
 
     def test_everything_that_waits_goes_on(self, watcher, fake, table):
@@ -367,7 +367,7 @@ class TestABrokerThatIsAway:
 
     def test_a_time_out_says_that_it_is_away(self, job, fake):
         fake.away = "down"
-        with pytest.raises(TimeoutError, match="Reconnecting to Redis …: down"):
+        with pytest.raises(TimeoutError, match="Reconnecting …: down"):
             job.result(0.05)
 
 

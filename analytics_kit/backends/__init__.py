@@ -11,5 +11,7 @@ redis.py      on a Redis that was named: what clients ask
                 watch.py whether that is still wanted and within limits
   pool.py       a number of workers kept up; crew.py does that for `analytics-kit worker`
 embedded.py   on a Redis of our own; place.py says where it lives and who holds it, supervisor.py owns it
+http.py       on a server of ours: what clients ask
+  line.py       the way to it, with the token and with patience; outbox.py brings studies there
 choice.py     which of them is used
 """

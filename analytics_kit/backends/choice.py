@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 
 from analytics_kit.backends.embedded import EmbeddedBackend
+from analytics_kit.backends.http import HttpBackend
 from analytics_kit.backends.local import LocalBackend
 from analytics_kit.backends.redis import RedisBackend, unreachable
 from analytics_kit.errors import BrokerUnavailableError
@@ -31,6 +32,14 @@ def open_backend(settings: Settings, code: str) -> Backend:
     """
     if settings.backend == "local":
         return LocalBackend(settings)
+    if settings.backend == "http":
+        server = HttpBackend(settings)
+        try:
+            server.connect()
+        except BaseException:
+            server.close()
+            raise
+        return server
     url = settings.broker_url()
     if settings.backend == "embedded" or (settings.backend == "auto" and url is None):
         try:

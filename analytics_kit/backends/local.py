@@ -16,7 +16,7 @@ from typing import Any, Self
 from analytics_kit.backends.record import Record, RefusedError, State, Ticket, joinable, moved, tagged
 from analytics_kit.backends.running import run
 from analytics_kit.errors import JobNotFoundError, JobTimeoutError, SettingsError
-from analytics_kit.model import ANY, Failure, JobInfo, JobRequest, JobStatus, Progress
+from analytics_kit.model import ANY, Failure, JobInfo, JobRequest, JobStatus, Progress, Task
 from analytics_kit.settings import Settings
 
 LOG_LINES = 500
@@ -59,14 +59,16 @@ class LocalBackend:
     ----------
     settings : only to be made like the other backends.
     notice : why this backend was chosen, where that needs saying.
+    act : does the work of all jobs, in place of the tasks that they name.
     """
 
     name = "local"
     survives_process = False
     kills_running = False
 
-    def __init__(self, settings: Settings, notice: str = "") -> None:
+    def __init__(self, settings: Settings, notice: str = "", act: Callable[[Task], object] | None = None) -> None:
         self.notice = notice
+        self._act = act
         self._records: dict[str, Record] = {}
         self._work: dict[str, _Work] = {}
         self._newest: dict[str, str] = {}
@@ -87,7 +89,7 @@ class LocalBackend:
         now = time.time()
         with self._changed:
             earlier = self._records.get(self._newest.get(request.result_key, ""))
-            record = Record.of(request, secrets.token_hex(8), now)
+            record = Record.of(request, request.job_id or secrets.token_hex(8), now)
             if earlier and not request.refresh and joinable(earlier, record, request.rejoin):
                 earlier = tagged(earlier, request.tags)
                 self._put(earlier)
@@ -241,7 +243,7 @@ class LocalBackend:
             record = self._records.get(job_id)
             if record is not None and not record.state.shown.final:
                 self._busy = True
-                run(self, record, Ticket(job_id))
+                run(self, record, Ticket(job_id), act=self._act)
                 self._busy = False
 
 

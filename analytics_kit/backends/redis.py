@@ -139,7 +139,7 @@ class RedisBackend:
 
     def submit(self, request: JobRequest) -> JobInfo:
         """Queue the work, or join the job that already does it."""
-        job_id = secrets.token_hex(8)
+        job_id = request.job_id or secrets.token_hex(8)
 
         def act(book: Ledger) -> Record:
             return book.submit(Record.of(request, job_id, book.now_s()), request.refresh, request.rejoin)

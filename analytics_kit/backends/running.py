@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 from analytics_kit.backends.record import BEGIN, Record, RefusedError, State, Ticket, as_json, finished
 from analytics_kit.backends.reporting import Reporter
 from analytics_kit.errors import BrokerUnavailableError, JobFailedError, OutOfMemoryError
-from analytics_kit.model import Failure, HandBack, Progress, Split
+from analytics_kit.model import Failure, HandBack, Progress, Split, Task
 
 LOG_CHARACTERS = 8000
 HAND_BACK_S = 1.0
@@ -122,13 +122,22 @@ def resolve(dotted: str) -> Callable[..., Any]:
     return found  # type: ignore[no-any-return]  # getattr knows no types
 
 
-def run(book: Book, record: Record, ticket: Ticket, winners: Mapping[int, int] | None = None) -> None:
-    """Do one step of a job and write down what became of it. An attempt that is not wanted ends without a trace."""
+def run(
+    book: Book,
+    record: Record,
+    ticket: Ticket,
+    winners: Mapping[int, int] | None = None,
+    act: Callable[[Task], object] | None = None,
+) -> None:
+    """Do one step of a job and write down what became of it. An attempt that is not wanted ends without a trace.
+
+    `act` does it in place of the task that the record names.
+    """
     task = RunningTask(book, record, ticket, winners)
     try:
         if not isinstance(book, SplittingBook):
             task.start()  # there is nobody to hand it back to
-        answer = resolve(record.task_of(ticket.step))(task)
+        answer = (act or resolve(record.task_of(ticket.step)))(task)
         task.start()
         task.reporter.flush()
         if isinstance(answer, Split) and isinstance(book, SplittingBook):

@@ -55,7 +55,7 @@ class Place:
         """One line."""
         if not self.backend:
             return ""
-        where = "in this process" if self.backend == "local" else f"{self.backend} queue"
+        where = {"local": "in this process", "http": "on the server"}.get(self.backend, f"{self.backend} queue")
         return f"{where}, {words.count(self.workers, 'worker')}, {self.busy:,} busy"
 
 

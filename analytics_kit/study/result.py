@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from analytics_kit.errors import ResultExpiredError, SettingsError, StoreError, nearest
-from analytics_kit.model import KINDS, RESULT_TTL_S, SCHEMA_VERSION
+from analytics_kit.model import KINDS, RESULT_TTL_S, SCHEMA_VERSION, Files
 from analytics_kit.study.analysis.description import Over, describe
 from analytics_kit.study.analysis.joining import beside, by_participant
 from analytics_kit.study.analysis.quality import quality
@@ -35,13 +35,13 @@ class StudyResult:
     it, `issues` tells what was lost or doubtful. A table is read once and kept: copy it before you change it.
     """
 
-    def __init__(self, store: Store, manifest: dict[str, Any], joined: pd.DataFrame | None = None) -> None:
+    def __init__(self, store: Files, manifest: dict[str, Any], joined: pd.DataFrame | None = None) -> None:
         self._store = store
         self._stored = Stored(store, manifest)
         self._new = {} if joined is None else {_JOINED: joined}
 
     @classmethod
-    def open(cls, store: Store, prefix: str) -> StudyResult:
+    def open(cls, store: Files, prefix: str) -> StudyResult:
         """The result committed below `prefix`. Raises ResultExpiredError where there is none."""
         manifest = store.manifest(prefix)
         if manifest is None:

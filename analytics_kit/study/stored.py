@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from analytics_kit.errors import ResultExpiredError
+from analytics_kit.model import Files
 from analytics_kit.study.catalogue import TRIAL_INDEX
 from analytics_kit.study.reading import read_events
 from analytics_kit.study.store import Store
@@ -20,7 +21,7 @@ from analytics_kit.study.store import Store
 class Stored:
     """The files of a result that its manifest names. Raises ResultExpiredError where one of them is gone."""
 
-    def __init__(self, store: Store, manifest: dict[str, Any]) -> None:
+    def __init__(self, store: Files, manifest: dict[str, Any]) -> None:
         self._store = store
         self.manifest = manifest
 

@@ -21,6 +21,7 @@ WORDS = {
     500: "The server failed.",
     503: "Queue or store can't be reached now.",
 }
+PARQUET = "application/vnd.apache.parquet"
 ALWAYS = (401, 403, 422, 500, 503)
 
 
@@ -64,8 +65,15 @@ TABLE = Promise(
         "content": _json(RecordsAnswer, SplitAnswer)
         | {
             "text/csv": {"schema": {"type": "string"}},
-            "application/vnd.apache.parquet": {"schema": {"type": "string", "format": "binary"}},
+            PARQUET: {"schema": {"type": "string", "format": "binary"}},
         },
+    },
+)
+FILE = Promise(
+    200,
+    {
+        "description": "The file as it is kept.",
+        "content": {PARQUET: {"schema": {"type": "string", "format": "binary"}}},
     },
 )
 

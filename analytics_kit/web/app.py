@@ -14,6 +14,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from analytics_kit.errors import AnalyticsKitError, BrokerUnavailableError
 from analytics_kit.web import PREFIX
 from analytics_kit.web.answers import answers, ok
+from analytics_kit.web.clients import add_client_routes
 from analytics_kit.web.errors import AWAY, of_http, of_ours, of_parameters, told, unexpected, without_places
 from analytics_kit.web.jobs import add_job_routes
 from analytics_kit.web.page import VIEWS, add_page_routes
@@ -29,6 +30,8 @@ OPEN = ("docs", "live", "openapi", "static")
 """Views that need no token: they tell nothing of anybody's studies."""
 LINKED = ("job_result",)
 """Views that the page links to. They only read, so whoever is signed in needs no proof."""
+JSON_BYTES = 1 << 20
+"""What is asked in JSON may be so long."""
 LOOPBACK = ["localhost", "127.0.0.1", "[::1]"]
 HEADERS = {
     "Cache-Control": "no-store",
@@ -75,6 +78,7 @@ def create_blueprint(service: Service) -> Blueprint:
         operation_id_callback=_operation_id,
     )
     add_job_routes(book, service)
+    add_client_routes(book, service)
     add_study_routes(book, service)
     _add_server_routes(book, service)
     add_page_routes(book, service)
@@ -93,6 +97,8 @@ def create_blueprint(service: Service) -> Blueprint:
             raise Unauthorized("A token is needed.", www_authenticate=WWWAuthenticate("bearer", {"realm": NAME}))
         if asker.by_cookie and view not in LINKED and not asker.proves(request.headers.get(HEADER)):
             raise Forbidden("A cookie alone opens nothing here.")
+        if request.is_json:
+            request.max_content_length = JSON_BYTES
 
     book.register_error_handler(AnalyticsKitError, of_ours)
     book.register_error_handler(HTTPException, of_http)
@@ -115,7 +121,9 @@ def _add_server_routes(book: APIBlueprint, service: Service) -> None:
     @book.get("/queue-status", responses=answers(ok(QueueAnswer, "Jobs by status, and workers.")))
     def queue_status() -> Response:
         """Count jobs and workers."""
-        return told(QueueAnswer(**service.client.queue_status()))
+        backend = service.client.backend
+        able = {"survives_process": backend.survives_process, "kills_running": backend.kills_running}
+        return told(QueueAnswer(**service.client.queue_status(), **able))
 
     @book.get(
         "/health",

@@ -114,7 +114,7 @@ def of_http(error: HTTPException) -> Response:
 def of_parameters(error: ValidationError) -> Response:
     """The answer for the first parameter that can't be used."""
     found = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    parameter = str(found["loc"][0]) if found["loc"] else ""
+    parameter = ".".join(name for name in found["loc"] if isinstance(name, str)) or "The body"
     why = "there is no such parameter" if found["type"] == "extra_forbidden" else found["msg"]
     answer = ErrorAnswer(
         error="ParameterError",

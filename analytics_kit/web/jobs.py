@@ -14,7 +14,7 @@ from analytics_kit.client import is_stored
 from analytics_kit.errors import ResultExpiredError, SettingsError
 from analytics_kit.job import Job
 from analytics_kit.model import JobInfo, JobStatus
-from analytics_kit.web.answers import ACCEPTED, NO_CONTENT, TABLE, answers, ok
+from analytics_kit.web.answers import ACCEPTED, NO_CONTENT, PARQUET, TABLE, answers, ok
 from analytics_kit.web.errors import NotNowError, UnusableError, told, without_places
 from analytics_kit.web.schemas import (
     FailureAnswer,
@@ -22,6 +22,7 @@ from analytics_kit.web.schemas import (
     JobPath,
     JobsAnswer,
     JobsQuery,
+    OutcomeAnswer,
     ProgressAnswer,
     RecordsAnswer,
     ResultAnswer,
@@ -34,7 +35,7 @@ from analytics_kit.web.studies import study_id_of
 from analytics_kit.web.tables import csv_of, parquet_of, rows_of, table_of
 
 RETRY_AFTER = "1"
-MIME = {"csv": "text/csv; charset=utf-8", "parquet": "application/vnd.apache.parquet"}
+MIME = {"csv": "text/csv; charset=utf-8", "parquet": PARQUET}
 
 
 def described(info: JobInfo, study_id: str | None = None) -> dict[str, Any]:
@@ -43,7 +44,7 @@ def described(info: JobInfo, study_id: str | None = None) -> dict[str, Any]:
     A study joins the job of an equal one, so its name need not be the job's.
     """
     error = info.error
-    completed = info.status is JobStatus.COMPLETED
+    completed, result = info.status is JobStatus.COMPLETED, info.result or {}
     return {
         "job_id": info.job_id,
         "status": info.status,
@@ -68,6 +69,8 @@ def described(info: JobInfo, study_id: str | None = None) -> dict[str, Any]:
         ),
         "status_url": url_for(".job_status", job_id=info.job_id),
         "result_url": url_for(".job_result", job_id=info.job_id) if completed else None,
+        "result_key": info.result_key,
+        "outcome": OutcomeAnswer(summary=result.get("summary"), preview=result.get("preview")) if completed else None,
     }
 
 
@@ -98,13 +101,27 @@ def require_result(info: JobInfo) -> None:
         )
 
 
+def cancelled(job: Job) -> Response:
+    """The answer that tells the job, which is cancelled now. Raises NotNowError where it is too late."""
+    if not job.cancel():
+        raise NotNowError(
+            f"Job {job.id} can't be cancelled any more.", hint="Wait for its end; then it can be deleted."
+        )
+    return told(JobAnswer(**described(job.info())))
+
+
 def add_job_routes(book: APIBlueprint, service: Service) -> None:
     """Add the routes below `/jobs`."""
 
     @book.get("/jobs", responses=answers(ok(JobsAnswer, "Jobs, newest first.")))
     def jobs(query: JobsQuery) -> Response:
         """List jobs, newest first."""
-        infos = service.client.backend.list(query.status)
+        backend = service.client.backend
+        if query.job_id:
+            found = backend.get_many(list(dict.fromkeys(query.job_id)))
+            infos = [info for info in found.values() if query.status in (None, info.status)]
+        else:
+            infos = backend.list(query.status)
         page = infos[query.offset : query.offset + query.limit]
         shown = [JobAnswer(**described(info)) for info in page]
         return told(JobsAnswer(jobs=shown, total=len(infos), offset=query.offset, limit=query.limit))
@@ -125,11 +142,7 @@ def add_job_routes(book: APIBlueprint, service: Service) -> None:
             gone = Response(status=204)
             gone.headers.pop("Content-Type")
             return gone
-        if not job.cancel():
-            raise NotNowError(
-                f"Job {job.id} can't be cancelled any more.", hint="Wait for its end; then it can be deleted."
-            )
-        return told(JobAnswer(**described(job.info())))
+        return cancelled(job)
 
     @book.post("/jobs/<job_id>/retry", responses=answers(ACCEPTED, 404, 409))
     def job_retry(path: JobPath) -> Response:

@@ -13,6 +13,7 @@ from flask_openapi3.openapi import OpenAPI
 
 from analytics_kit import __version__
 from analytics_kit.web.answers import ALWAYS, WORDS
+from analytics_kit.web.client_schemas import CLIENT_ANSWERS
 from analytics_kit.web.schemas import ANSWERS, ErrorAnswer
 
 TITLE = "analytics_kit"
@@ -31,7 +32,7 @@ def schema_of(book: APIBlueprint, server_url: str, open_views: Collection[str]) 
         static_folder=None,
     )
     spec.paths.update(book.paths)
-    for model in ANSWERS:
+    for model in (*ANSWERS, *CLIENT_ANSWERS):
         schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
         inner = schema.pop("$defs", {})
         for name, found in (inner | {model.__name__: schema}).items():

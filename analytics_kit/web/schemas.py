@@ -13,6 +13,7 @@ from analytics_kit.web.tables import TableName
 
 PAGE_ROWS, MOST_ROWS = 1000, 10_000
 PAGE_JOBS, MOST_JOBS = 100, 1000
+MOST_IDS = 100
 JOB_ID = r"^[A-Za-z0-9_-]{1,64}$"
 
 
@@ -22,11 +23,13 @@ def _not_reserved(study_id: str) -> str:
     return study_id
 
 
-class _Asked(BaseModel):
+class Asked(BaseModel):
+    """Nothing but what it names may be asked."""
+
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 
-class StudyPath(_Asked):
+class StudyPath(Asked):
     """A study in the path."""
 
     study_id: Annotated[
@@ -37,14 +40,14 @@ class StudyPath(_Asked):
     """The study: the name of its ZIP without .zip at its end."""
 
 
-class JobPath(_Asked):
+class JobPath(Asked):
     """A job in the path."""
 
     job_id: Annotated[str, Field(pattern=JOB_ID)]
     """The job, as zip-data named it."""
 
 
-class ZipDataQuery(_Asked):
+class ZipDataQuery(Asked):
     """What to do with a study."""
 
     is_async: bool = Field(True, alias="async")
@@ -55,7 +58,7 @@ class ZipDataQuery(_Asked):
     """Only the trials of this participant; all are processed."""
 
 
-class UploadQuery(_Asked):
+class UploadQuery(Asked):
     """What to do with a study that is uploaded."""
 
     is_async: bool = Field(True, alias="async")
@@ -64,18 +67,20 @@ class UploadQuery(_Asked):
     """Only the trials of this participant; all are processed."""
 
 
-class JobsQuery(_Asked):
+class JobsQuery(Asked):
     """Which jobs to list."""
 
     status: JobStatus | None = None
     """Only jobs of this status."""
+    job_id: Annotated[list[Annotated[str, Field(pattern=JOB_ID)]], Field(max_length=MOST_IDS)] = []
+    """Only these jobs; may be given several times."""
     offset: int = Field(0, ge=0, le=10**9)
     """Leave out so many."""
     limit: int = Field(PAGE_JOBS, ge=1, le=MOST_JOBS)
     """At most so many."""
 
 
-class ResultQuery(_Asked):
+class ResultQuery(Asked):
     """Which table of a result, and how."""
 
     table: TableName = "trials"
@@ -92,11 +97,13 @@ class ResultQuery(_Asked):
     """Of JSON: at most so many rows."""
 
 
-class _Told(BaseModel):
+class Told(BaseModel):
+    """An answer, or a part of one."""
+
     model_config = ConfigDict(use_attribute_docstrings=True)
 
 
-class ErrorAnswer(_Told):
+class ErrorAnswer(Told):
     """Why a request was not served."""
 
     error: str
@@ -108,7 +115,7 @@ class ErrorAnswer(_Told):
     """The parameter that can't be used; left out where it is none."""
 
 
-class ProgressAnswer(_Told):
+class ProgressAnswer(Told):
     """How far a job is."""
 
     phase: str
@@ -123,7 +130,7 @@ class ProgressAnswer(_Told):
     files: int | None
 
 
-class FailureAnswer(_Told):
+class FailureAnswer(Told):
     """Why a job failed."""
 
     error: str
@@ -131,7 +138,15 @@ class FailureAnswer(_Told):
     hint: str
 
 
-class JobAnswer(_Told):
+class OutcomeAnswer(Told):
+    """What came out of a job, in short."""
+
+    summary: dict[str, Any] | None
+    preview: dict[str, Any] | None
+    """The first trials and issues."""
+
+
+class JobAnswer(Told):
     """A job as it is now."""
 
     job_id: str
@@ -156,9 +171,13 @@ class JobAnswer(_Told):
     status_url: str
     result_url: str | None
     """Where the tables are, once the job is completed."""
+    result_key: str
+    """The same for all jobs for the same content and options."""
+    outcome: OutcomeAnswer | None
+    """Once the job is completed."""
 
 
-class ResultAnswer(_Told):
+class ResultAnswer(Told):
     """What came out of a study."""
 
     summary: dict[str, Any]
@@ -172,7 +191,7 @@ class ZipDataAnswer(JobAnswer):
     result: ResultAnswer | None = None
 
 
-class JobsAnswer(_Told):
+class JobsAnswer(Told):
     """Jobs, newest first."""
 
     jobs: list[JobAnswer]
@@ -181,7 +200,7 @@ class JobsAnswer(_Told):
     limit: int
 
 
-class RecordsAnswer(_Told):
+class RecordsAnswer(Told):
     """Rows of a table, each an object."""
 
     table: str
@@ -192,7 +211,7 @@ class RecordsAnswer(_Told):
     next_url: str | None
 
 
-class SplitAnswer(_Told):
+class SplitAnswer(Told):
     """Rows of a table, each a list."""
 
     table: str
@@ -204,7 +223,7 @@ class SplitAnswer(_Told):
     next_url: str | None
 
 
-class StudyAnswer(_Told):
+class StudyAnswer(Told):
     """A study of the catalogue."""
 
     study_id: str
@@ -214,13 +233,13 @@ class StudyAnswer(_Told):
     zip_data_url: str
 
 
-class StudiesAnswer(_Told):
+class StudiesAnswer(Told):
     """The catalogue, by id."""
 
     studies: list[StudyAnswer]
 
 
-class QueueAnswer(_Told):
+class QueueAnswer(Told):
     """Jobs by status, and workers."""
 
     model_config = ConfigDict(extra="allow")
@@ -234,9 +253,13 @@ class QueueAnswer(_Told):
     cancelled: int
     workers: int
     workers_busy: int
+    survives_process: bool
+    """Whether jobs outlive the server."""
+    kills_running: bool
+    """Whether work can be killed, and its memory limited."""
 
 
-class HealthAnswer(_Told):
+class HealthAnswer(Told):
     """Whether work can be done."""
 
     model_config = ConfigDict(extra="allow")
@@ -251,7 +274,7 @@ class HealthAnswer(_Told):
     store: dict[str, Any]
 
 
-class LiveAnswer(_Told):
+class LiveAnswer(Told):
     """That the server answers."""
 
     live: Literal[True] = True

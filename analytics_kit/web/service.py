@@ -23,10 +23,14 @@ LOOK_S = 1.0
 class Service:
     """Safe to use from threads. Nothing is connected before the first request that needs it.
 
-    Raises SettingsError where a token is required and none is set.
+    Raises SettingsError where a token is required and none is set, and for settings that name a server.
     """
 
     def __init__(self, settings: ServerSettings) -> None:
+        if settings.backend == "http":
+            raise SettingsError(
+                "A server can't hand its work to another one.", hint="Unset ANALYTICS_KIT_BACKEND for the server."
+            )
         self.settings = settings
         self.keys = Keys("" if settings.token is None else settings.token.get_secret_value(), settings.namespace)
         if settings.require_token and not len(self.keys):

@@ -22,9 +22,10 @@ from analytics_kit.errors import BadArchiveError, SourceNotFoundError, StoreErro
 from analytics_kit.options import Options
 from analytics_kit.study.source import fingerprint, open_archive
 from analytics_kit.study.store import Store
+from analytics_kit.study.uploads import Upload
 
 STUDY_ID = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$"
-RESERVED = ("docs", "health", "jobs", "openapi.json", "queue-status", "studies")
+RESERVED = ("docs", "health", "jobs", "openapi.json", "queue-status", "studies", "uploads")
 """Words that stand in a study's place in other routes."""
 TREE = "_study_id"
 PIECE_BYTES = 1 << 20
@@ -66,6 +67,7 @@ class Catalogue:
         self._store = Store.of(client.settings)
         who = hashlib.sha256(client.settings.namespace.encode()).hexdigest()[:32]
         self._notes = f"studies/{who}"
+        self._contents = f"contents/{who}"
 
     def all(self) -> list[Study]:
         """All studies, by id. Raises StoreError where they can't be listed."""
@@ -96,7 +98,40 @@ class Catalogue:
         Nobody sees it before it has come completely and its directory was read. The same content as before changes
         nothing. Raises SettingsError when it is too large, BadArchiveError, UnsafeArchiveError and StoreError.
         """
-        upload = self._client.receive(f"{study_id}.zip", size_bytes)
+        upload = self._taken(f"{study_id}.zip", stream, size_bytes)
+        source = upload.source
+        try:
+            open_archive(source, Options.of()).close()
+        except BaseException:
+            upload.abandon()
+            raise
+        before = self._uploaded(study_id)
+        if before is not None and fingerprint(before.source) == fingerprint(source):
+            upload.abandon()
+            return before.source
+        self._note(f"{self._notes}/{study_id}.json", upload)
+        return source
+
+    def keep(self, content: str, name: str, stream: IO[bytes], size_bytes: int) -> None:
+        """Take in the ZIP that comes from `stream` for who then asks for it by its content. Raises as `receive`.
+
+        Whether it can be read is for its job to say.
+        """
+        self._note(f"{self._contents}/{content}.json", self._taken(name, stream, size_bytes))
+
+    def kept(self, content: str) -> str:
+        """What to submit for the content that was uploaded. Raises SourceNotFoundError where it is not there."""
+        if study := self._noted(f"{self._contents}/{content}.json", content):
+            return study.source
+        raise SourceNotFoundError("The study was not uploaded, or is gone again.", hint="Upload it.")
+
+    def forget(self, content: str) -> None:
+        """Offer what was uploaded as this content no more."""
+        self._store.remove(f"{self._contents}/{content}.json")
+
+    def _taken(self, name: str, stream: IO[bytes], size_bytes: int) -> Upload:
+        """A copy of what comes, which is complete and begins as a ZIP does."""
+        upload = self._client.receive(name if name.lower().endswith(".zip") else f"{name}.zip", size_bytes)
         try:
             begin = b""
             while piece := stream.read(PIECE_BYTES):
@@ -106,26 +141,24 @@ class Catalogue:
                 upload.write(upload.written_bytes, piece)
             if begin not in ZIP_BEGINS:
                 raise BadArchiveError("What was sent is no ZIP.", hint="Send the bytes of the ZIP as the body.")
-            source = upload.finish()
-            open_archive(source, Options.of()).close()
+            upload.finish()
         except BaseException:
             upload.abandon()
             raise
-        before = self._uploaded(study_id)
-        if before is not None and fingerprint(before.source) == fingerprint(source):
-            upload.abandon()
-            return before.source
-        path = source.removeprefix(f"{self._client.settings.store_url().rstrip('/')}/")
-        with self._store.create(f"{self._notes}/{study_id}.json") as file:
-            file.write(json.dumps({"path": path, "size_bytes": size_bytes}).encode())
-        return source
+        return upload
+
+    def _note(self, place: str, upload: Upload) -> None:
+        path = upload.source.removeprefix(f"{self._client.settings.store_url().rstrip('/')}/")
+        with self._store.create(place) as file:
+            file.write(json.dumps({"path": path, "size_bytes": upload.size_bytes}).encode())
 
     def _uploaded(self, study_id: str) -> Study | None:
         """The study as it was uploaded last, as long as that copy is there."""
-        if not is_study_id(study_id):
-            return None
+        return self._noted(f"{self._notes}/{study_id}.json", study_id) if is_study_id(study_id) else None
+
+    def _noted(self, place: str, study_id: str) -> Study | None:
         try:
-            with self._store.open(f"{self._notes}/{study_id}.json") as file:
+            with self._store.open(place) as file:
                 note: dict[str, Any] = json.loads(file.read())
         except FileNotFoundError:
             return None

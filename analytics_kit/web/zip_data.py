@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import Response, request, url_for
 from flask_openapi3.blueprint import APIBlueprint
 from werkzeug.exceptions import LengthRequired, UnsupportedMediaType
@@ -14,6 +16,12 @@ from analytics_kit.web.schemas import StudiesAnswer, StudyAnswer, StudyPath, Upl
 from analytics_kit.web.service import Service
 
 ZIP_TYPES = ("application/zip", "application/x-zip-compressed", "application/octet-stream")
+ZIP_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in ZIP_TYPES},
+    }
+}
 ENDED = ok(ZipDataAnswer, "The job that was asked for or waited for, with its result once it is completed.")
 
 
@@ -54,20 +62,19 @@ def add_study_routes(book: APIBlueprint, service: Service) -> None:
         job = service.client.join(service.studies.find(path.study_id))
         return answered(job, path.study_id, query)
 
-    body = {"requestBody": {"required": True, "content": {kind: {"schema": _BYTES} for kind in ZIP_TYPES}}}
-
-    @book.post("/<study_id>/zip-data", responses=answers(ENDED, ACCEPTED, 411, 413, 415), openapi_extensions=body)
+    @book.post("/<study_id>/zip-data", responses=answers(ENDED, ACCEPTED, 411, 413, 415), openapi_extensions=ZIP_BODY)
     def zip_data_upload(path: StudyPath, query: UploadQuery) -> Response:
         """Upload the ZIP of a study, which others don't see, and process it. It takes the place of an earlier one."""
-        if request.mimetype not in ZIP_TYPES:
-            raise UnsupportedMediaType("The body has to be a ZIP.")
-        if request.content_length is None:
-            raise LengthRequired("The length of the ZIP has to be said.")
-        limit_gb = service.settings.upload_limit_gb
-        if request.content_length > limit_gb * 1e9:
-            raise too_large(limit_gb)
-        source = service.studies.receive(path.study_id, request.stream, request.content_length)
+        source = service.studies.receive(path.study_id, request.stream, zip_bytes(service.settings.upload_limit_gb))
         return answered(service.client.join(source), path.study_id, query)
 
 
-_BYTES = {"type": "string", "format": "binary"}
+def zip_bytes(limit_gb: float) -> int:
+    """The size of the ZIP that the request brings; refuses what is none by its type, and what is too large."""
+    if request.mimetype not in ZIP_TYPES:
+        raise UnsupportedMediaType("The body has to be a ZIP.")
+    if request.content_length is None:
+        raise LengthRequired("The length of the ZIP has to be said.")
+    if request.content_length > limit_gb * 1e9:
+        raise too_large(limit_gb)
+    return request.content_length

@@ -1,13 +1,16 @@
-"""The three backends, with tasks of the tests' own (deeds.py)."""
+"""The four backends, with tasks of the tests' own (deeds.py)."""
 
 import itertools
 import os
 from pathlib import Path
 
 import pytest
+from api_server import ApiServer
+from far import PROGRAM, connected
 
 from analytics_kit.backends import embedded
 from analytics_kit.backends.embedded import EmbeddedBackend
+from analytics_kit.backends.ledger import Ledger
 from analytics_kit.backends.local import LocalBackend
 from analytics_kit.backends.redis import RedisBackend, connect
 from analytics_kit.backends.steps import Steps
@@ -21,7 +24,7 @@ _keys = itertools.count()
 def _deeds_can_be_imported():
     """Also by workers, which inherit the environment."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(Path(__file__).parent))
+        patch.setenv("PYTHONPATH", os.pathsep.join(map(str, Path(__file__).parents[:2])))
         yield
 
 
@@ -52,7 +55,21 @@ def here():
     backend.close()
 
 
-@pytest.fixture(params=["here", "named", "own"])
+@pytest.fixture(scope="module")
+def far(tmp_path_factory, redis_server, workers):
+    """The backend of a server that is asked over HTTP, which has a Redis and one worker."""
+    folder = tmp_path_factory.mktemp("far")
+    with redis_server() as broker, workers(broker.url):
+        known = {"ANALYTICS_KIT_BACKEND": "redis", "REDIS_URL": broker.url}
+        with ApiServer(folder, PROGRAM, **known) as server:
+            backend = connected(server.url, folder / "mine")
+            backend._ledger = Ledger(connect(broker.url), "ann")
+            yield backend
+            backend._ledger.connection.close()
+            backend.close()
+
+
+@pytest.fixture(params=["here", "named", "own", "far"])
 def backend(request):
     """Each backend in turn."""
     return request.getfixturevalue(request.param)

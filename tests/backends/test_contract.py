@@ -1,4 +1,4 @@
-"""What every backend holds: here in this process, on a Redis that was named, on one of our own."""
+"""What every backend holds: here in this process, on a Redis that was named, on one of our own, over HTTP."""
 
 import threading
 from dataclasses import replace
@@ -19,6 +19,11 @@ def ended(backend, job_id):
     return info
 
 
+def tells_all(backend):
+    """Whether jobs are told as they are recorded. Over HTTP a result is told in short, and no folder or trace."""
+    return backend.name != "http"
+
+
 def at(backend, job_id, fraction):
     """The job once it runs and is that far."""
     return until(lambda: (info := backend.get(job_id)).progress.fraction >= fraction and info, f"{fraction} is done")
@@ -30,10 +35,12 @@ def test_a_job_runs_and_its_result_is_told(backend, asked):
     assert queued.status in (JobStatus.QUEUED, JobStatus.RUNNING)
     info = ended(backend, queued.job_id)
     assert info.status is JobStatus.COMPLETED
-    assert info.result == {"heard": {"text": "<b>\u2028", "number": 1.5}}
+    if tells_all(backend):
+        assert info.result == {"heard": {"text": "<b>\u2028", "number": 1.5}}
+        assert (info.source, info.owner) == ("/data/study.zip", "ann")
     assert (info.progress.phase, info.progress.fraction) == ("completed", 1.0)
     assert before <= info.created_at <= info.started_at <= info.ended_at
-    assert (info.source, info.size_bytes, info.tags, info.owner) == ("/data/study.zip", 12, ("a", "ü"), "ann")
+    assert (info.source.rpartition("/")[2], info.size_bytes, info.tags) == ("study.zip", 12, ("a", "ü"))
     assert (info.backend, info.error, info.notice) == (backend.name, None, "")
 
 
@@ -99,10 +106,11 @@ def test_a_failure_is_data(backend, asked):
     assert (info.error.type, info.error.message, info.error.hint) == (
         "BadArchiveError", "the ZIP is torn: ünïcode <b>", "mend it",
     )  # fmt: skip
-    assert "deeds.py" in info.error.log
-    assert "deeds.py" in info.error.traceback
-    assert info.error.traceback.endswith("BadArchiveError: the ZIP is torn: ünïcode <b>\nHint: mend it\n")
     assert type(info.error.error()) is BadArchiveError
+    if tells_all(backend):
+        assert "deeds.py" in info.error.log
+        assert "deeds.py" in info.error.traceback
+        assert info.error.traceback.endswith("BadArchiveError: the ZIP is torn: ünïcode <b>\nHint: mend it\n")
 
 
 @pytest.mark.parametrize(

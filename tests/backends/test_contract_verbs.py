@@ -8,7 +8,7 @@ import time
 
 import pytest
 from processes import until
-from test_contract import at, ended
+from test_contract import at, ended, tells_all
 
 from analytics_kit.errors import JobNotFoundError, JobTimeoutError, SettingsError
 from analytics_kit.model import JobStatus
@@ -122,7 +122,9 @@ class TestRetry:
         gate.touch()
         queued = backend.retry(first.job_id)
         second = ended(backend, queued.job_id)
-        assert (second.status, second.result) == (JobStatus.COMPLETED, {"done": True})
+        assert second.status is JobStatus.COMPLETED
+        if tells_all(backend):
+            assert second.result == {"done": True}
         assert second.job_id != first.job_id
         assert queued.retry_of == second.retry_of == first.job_id
         assert (second.result_key, second.source, second.size_bytes, second.tags, second.owner) == (
@@ -330,6 +332,13 @@ from analytics_kit.backends.redis import RedisBackend
 from analytics_kit.model import JobRequest
 from analytics_kit.settings import Settings
 backend = RedisBackend({backend._url!r}, Settings.of(namespace="contract"), "deeds")
+print(backend.submit(JobRequest("deeds.echo", {{}}, "survives", "/data/study.zip")).job_id)
+"""
+    elif backend.name == "http":
+        code = f"""
+from far import connected
+from analytics_kit.model import JobRequest
+backend = connected({backend._line.name!r}, {str(backend._home)!r})
 print(backend.submit(JobRequest("deeds.echo", {{}}, "survives", "/data/study.zip")).job_id)
 """
     else:

@@ -245,7 +245,7 @@ class TestTrouble:
     def test_a_broker_that_is_away_is_a_notice_that_goes_again(self, kernel):
         kernel.run("job = made(**RUNNING); job", "a")
         kernel.do("fake.away = 'no answer'; fake.knock()")
-        ended(kernel, "(Reconnecting to Redis …: no answer)")
+        ended(kernel, "(Reconnecting …: no answer)")
         kernel.do("fake.away = None; end(job)")
         ended(kernel, "completed")
         assert "Reconnecting" not in records(kernel.heard)[-1]

@@ -14,6 +14,7 @@ from test_studies import zipped
 
 import analytics_kit as ak
 from analytics_kit.errors import BrokerUnavailableError
+from analytics_kit.study.source import fingerprint
 from analytics_kit.web.answers import WORDS
 from analytics_kit.web.app import NAME, PREFIX, create_app
 from analytics_kit.web.settings import ServerSettings
@@ -23,7 +24,11 @@ PAIR = re.compile(
     r"(?:<!-- (?P<before>.+?) -->\n)?```http\n(?P<asked>[A-Z]+ /.*?)\n```\n\n```http\n(?P<told>.*?)\n```",
     re.S,
 )
-JOB = re.compile(r"\b[0-9a-f]{16}\b")
+JOB = re.compile(r"\b(?:[0-9a-f]{16}|[0-9a-f]{64})\b")
+"""The id of a job, the key of a result or the content of a study."""
+CONTENT = "3b" * 32
+"""How the content of the study that is uploaded is written on the page."""
+LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ")
 TIMES = ("created_at", "started_at", "ended_at", "changed_at")
 VARIES = ("size_bytes", "rate_per_s")
 MORE = "…"
@@ -33,8 +38,8 @@ ZIP_BODY = "(the bytes of a ZIP)"
 class Reader:
     """Compares what is written with what is told; ids of jobs are paired as they come."""
 
-    def __init__(self):
-        self.ids = {}
+    def __init__(self, content):
+        self.ids = {CONTENT: content}
 
     def text(self, written):
         """The written text with the ids that there are."""
@@ -55,6 +60,9 @@ class Reader:
         elif at.rpartition(".")[2] in TIMES and written is not None:
             assert datetime.fromisoformat(written).tzinfo, at
             assert datetime.fromisoformat(told).tzinfo, at
+        elif isinstance(written, str) and LINE.match(written):
+            assert LINE.match(told), at
+            assert LINE.sub("", written) == LINE.sub("", told), at
         elif at.rpartition(".")[2] in VARIES and not isinstance(written, str):
             assert type(written) is type(told), at
         elif isinstance(written, str):
@@ -122,8 +130,9 @@ def _away(status=None):
     raise BrokerUnavailableError("Redis at redis://10.0.0.1:6379 can't be used.")
 
 
-def test_every_request_is_answered_as_it_says(asks):
-    reader, codes = Reader(), set()
+def test_every_request_is_answered_as_it_says(asks, tmp_path):
+    (tmp_path / "s.zip").write_bytes(zipped(seed=7))
+    reader, codes = Reader(fingerprint(str(tmp_path / "s.zip"))[0]), set()
     pairs = list(PAIR.finditer(PAGE.read_text()))
     assert len(pairs) == PAGE.read_text().count("```http") / 2
     for pair in pairs:

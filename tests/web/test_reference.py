@@ -23,6 +23,8 @@ ROUTES = [
     ("GET", "/health"), ("GET", "/health/live"), ("GET", "/jobs"), ("GET", "/jobs/{job_id}"),
     ("DELETE", "/jobs/{job_id}"), ("GET", "/jobs/{job_id}/result"), ("POST", "/jobs/{job_id}/retry"),
     ("GET", "/queue-status"), ("GET", "/studies"), ("GET", "/{study_id}/zip-data"), ("POST", "/{study_id}/zip-data"),
+    ("POST", "/jobs"), ("POST", "/jobs/{job_id}/cancel"), ("GET", "/jobs/{job_id}/log"),
+    ("GET", "/jobs/{job_id}/result/manifest"), ("GET", "/jobs/{job_id}/result/file"), ("POST", "/uploads/{content}"),
 ]  # fmt: skip
 BODIES = st.builds(zipped, st.integers(1, 3)) | st.binary(max_size=200)
 BOUNDED = settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))

@@ -5,6 +5,9 @@ import threading
 import pytest
 from asking import TOKENS
 
+from analytics_kit.errors import SettingsError
+from analytics_kit.web.service import Service
+
 
 def test_each_namespace_has_one_client_with_the_settings_of_the_server(ann, bob, tmp_path):
     for asker in (ann, bob, ann):
@@ -38,3 +41,8 @@ def test_settings_of_the_environment_do_not_come_between(monkeypatch, app, name,
     monkeypatch.setenv("ANALYTICS_KIT_NAMESPACE", "else")
     monkeypatch.setenv("ANALYTICS_KIT_BACKEND", "redis")
     assert request.getfixturevalue(name).get("/queue-status").json["backend"] == "local"
+
+
+def test_a_server_of_a_server_is_refused(settings):
+    with pytest.raises(SettingsError, match="another one"):
+        Service(settings(backend="http", server_url="http://127.0.0.1:9"))

@@ -1,0 +1,58 @@
+"""The backend over HTTP for the contract: its server also takes tasks of the tests' own, at a route of theirs."""
+
+from dataclasses import asdict
+
+from api_server import TOKENS
+
+from analytics_kit.backends.http import HttpBackend
+from analytics_kit.settings import Settings
+
+PROGRAM = "import far; far.serve()"
+
+
+class Far(HttpBackend):
+    """Everything but `submit` goes over the routes that there are."""
+
+    def submit(self, request):
+        return self._told(self._line.ask("POST", "/deeds", body=asdict(request)))
+
+
+def connected(url, home):
+    """Ann's backend."""
+    backend = Far(Settings.of(url, token=TOKENS["ann"], home=home))
+    backend._home = home
+    backend.connect()
+    return backend
+
+
+def serve():
+    """Serve as `analytics-kit serve` does, with `POST /deeds` beside the other routes."""
+    import analytics_kit.client
+    import analytics_kit.web.app
+    from analytics_kit.cli import main
+    from analytics_kit.job import Job
+
+    analytics_kit.client.CODE = "deeds"
+    Job.delete = lambda job: job.watcher.backend.delete(job.id)  # a deed's result is in no store
+    add_routes = analytics_kit.web.app.add_client_routes
+
+    def add_all(book, service):
+        add_routes(book, service)
+        _add_deeds(book, service)
+
+    analytics_kit.web.app.add_client_routes = add_all
+    main()
+
+
+def _add_deeds(book, service):
+    from flask import request
+
+    from analytics_kit.model import JobRequest
+    from analytics_kit.web.errors import told
+    from analytics_kit.web.jobs import described
+    from analytics_kit.web.schemas import JobAnswer
+
+    @book.post("/deeds", doc_ui=False)
+    def deeds():
+        info = service.client.backend.submit(JobRequest(**request.json | {"tags": tuple(request.json["tags"])}))
+        return told(JobAnswer(**described(info)))
