@@ -201,7 +201,9 @@ def _active(server):
 
 def test_many_who_poll_many_jobs_are_all_answered(serving, many):
     server = serving("--data", str(many), program=WAITING)
-    jobs = [server.ask(f"/s{number}/zip-data").json["job_id"] for number in range(100)]
+    begun = [server.ask(f"/s{number}/zip-data") for number in range(100)]
+    assert {answer.status for answer in begun} == {202}, [answer.json for answer in begun if answer.status != 202]
+    jobs = [answer.json["job_id"] for answer in begun]
     assert len(set(jobs)) == 100
 
     def poll(first):
