@@ -102,8 +102,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # it has no types
             "loglevel": "warning",
             "forwarded_allow_ips": "",  # ProxyFix reads what proxies say, where there are some
             "control_socket_disable": True,
-            "when_ready": self._say_ready,
-            "post_worker_init": self._hear_of_the_end,
+            "post_worker_init": self._begin,
             "worker_exit": self._let_go,
         }
         for name, value in chosen.items():
@@ -118,15 +117,21 @@ class _Server(BaseApplication):  # type: ignore[misc]  # it has no types
         found: Service = self._app.extensions[NAME]
         return found
 
-    def _say_ready(self, server: Any) -> None:
-        host, port = server.LISTENERS[0].sock.getsockname()[:2]
+    def _begin(self, worker: Any) -> None:
+        """Only now a signal to end is heard; the listener alone takes requests before that."""
+        self._hear_of_the_end()
+        if worker.age == 1:  # not for one that was started anew
+            self._say_ready(worker.sockets[0])
+
+    def _say_ready(self, listener: Any) -> None:
+        host, port = listener.sock.getsockname()[:2]
         url = f"http://{f'[{host}]' if ':' in host else host}:{port}{PREFIX}"
         print(f"Serving {url}/", file=sys.stderr)
         if self._token is not None:
             print(f"Token: {self._token}\n(made for this run; ANALYTICS_KIT_TOKEN sets one)", file=sys.stderr)
         sys.stderr.flush()
 
-    def _hear_of_the_end(self, worker: Any) -> None:
+    def _hear_of_the_end(self) -> None:
         """Who waits for a job is answered when the server is told to end, not when the job ends."""
         before = signal.getsignal(signal.SIGTERM)
 
