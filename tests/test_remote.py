@@ -189,6 +189,16 @@ class TestSubmit:
             assert first.wait(LIMIT_S)
         assert client.get_job(first.id).info().tags == ("a", "b")
 
+    def test_two_who_upload_the_same_at_once_have_a_job_each(self, client, connect, study, monkeypatch):
+        path = study()
+        with held_upload(monkeypatch) as go:
+            jobs = [client.submit(path), connect().submit(path)]
+            assert go.halted.wait(LIMIT_S)
+            go.set()
+            assert [result.summary["trials"] for result in client.gather(*jobs)] == [8, 8]
+        assert jobs[0] != jobs[1]
+        assert {job.id for job in jobs} <= {*client.jobs()["job_id"]}
+
     def test_a_study_of_the_server_needs_no_upload(self, client, server):
         sent = server.said().count("/uploads/")
         assert client.submit("study:ok").result(LIMIT_S).summary["participants"] == 1
