@@ -31,7 +31,20 @@ PUBLIC = {
 }  # fmt: skip
 SUBMODULES = {"plot"}
 """Public names that are submodules and nothing else."""
-HEAVY = {"redis", "rq", "flask", "polars", "pandas", "plotly", "ipywidgets", "numba", "numpy", "pyarrow", "pydantic"}
+HEAVY = {
+    "redis",
+    "rq",
+    "flask",
+    "polars",
+    "pandas",
+    "plotly",
+    "ipywidgets",
+    "numba",
+    "numpy",
+    "pyarrow",
+    "pydantic",
+    "urllib3",
+}
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 

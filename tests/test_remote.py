@@ -189,6 +189,16 @@ class TestSubmit:
             assert first.wait(LIMIT_S)
         assert client.get_job(first.id).info().tags == ("a", "b")
 
+    def test_two_who_upload_the_same_at_once_have_a_job_each(self, client, connect, study, monkeypatch):
+        path = study()
+        with held_upload(monkeypatch) as go:
+            jobs = [client.submit(path), connect().submit(path)]
+            assert go.halted.wait(LIMIT_S)
+            go.set()
+            assert [result.summary["trials"] for result in client.gather(*jobs)] == [8, 8]
+        assert jobs[0] != jobs[1]
+        assert {job.id for job in jobs} <= {*client.jobs()["job_id"]}
+
     def test_a_study_of_the_server_needs_no_upload(self, client, server):
         sent = server.said().count("/uploads/")
         assert client.submit("study:ok").result(LIMIT_S).summary["participants"] == 1
@@ -366,31 +376,35 @@ class TestJobs:
 
 
 class TestRestart:
-    def test_a_job_goes_on_while_its_server_is_killed_and_started_again(self, tmp_path, redis_url, workers):
+    def test_a_job_goes_on_while_its_server_is_killed_and_started_again(self, tmp_path, redis_server, workers):
         paths = ":".join(map(str, (HERE / "web", HERE)))
-        known = {"ANALYTICS_KIT_BACKEND": "redis", "REDIS_URL": redis_url, "PYTHONPATH": paths}
-        server = ApiServer(tmp_path / "server", WAITING, **known)
-        ak.sample_study(tmp_path / "server" / "data" / "s.zip", participants=1, trials=1)
-        home = str(tmp_path / "server" / "home")
-        with server, workers(redis_url, CODE, PYTHONPATH=paths, ANALYTICS_KIT_HOME=home):
-            client = ak.connect(server.url, token=TOKENS["ann"], home=tmp_path / "mine")
-            assert client.backend.survives_process
-            job = client.submit("study:s")
-            until(lambda: job.status == "running", "it runs")
-            notices = []
-            stop = job.on_change(lambda info: notices.append(info.notice))
-            server.kill()
-            assert job.status == "running"
-            assert "Reconnecting" in job.info().notice
-            with pytest.raises(ak.BrokerUnavailableError, match="connection refused"):
-                job.cancel()
-            assert not job.wait(0.1)
-            until(lambda: any("Reconnecting" in notice for notice in notices), "who listens hears that it is away")
-            server.start()
-            (tmp_path / "server" / "data" / "s.zip.gate").touch()
-            assert job.result(LIMIT_S).summary["participants"] == 1
-            stop()
-            client.close()
+        with redis_server() as broker:
+            known = {"ANALYTICS_KIT_BACKEND": "redis", "REDIS_URL": broker.url, "PYTHONPATH": paths}
+            server = ApiServer(tmp_path / "server", WAITING, **known)
+            ak.sample_study(tmp_path / "server" / "data" / "s.zip", participants=1, trials=1)
+            home = str(tmp_path / "server" / "home")
+            with server, workers(broker.url, CODE, PYTHONPATH=paths, ANALYTICS_KIT_HOME=home):
+                client = ak.connect(server.url, token=TOKENS["ann"], home=tmp_path / "mine")
+                self.restart_during_a_job(client, server)
+                client.close()
+
+    def restart_during_a_job(self, client, server):
+        assert client.backend.survives_process
+        job = client.submit("study:s")
+        until(lambda: job.status == "running", "it runs")
+        notices = []
+        stop = job.on_change(lambda info: notices.append(info.notice))
+        server.kill()
+        assert job.status == "running"
+        assert "Reconnecting" in job.info().notice
+        with pytest.raises(ak.BrokerUnavailableError, match="connection refused"):
+            job.cancel()
+        assert not job.wait(0.1)
+        until(lambda: any("Reconnecting" in notice for notice in notices), "who listens hears that it is away")
+        server.start()
+        (server.folder / "data" / "s.zip.gate").touch()
+        assert job.result(LIMIT_S).summary["participants"] == 1
+        stop()
 
     def test_an_upload_is_begun_anew(self, tmp_path, study, monkeypatch):
         monkeypatch.setattr(outbox, "PAUSES_S", (0.2,) * 200)

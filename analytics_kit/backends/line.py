@@ -33,6 +33,7 @@ LONG = Timeout(connect=5, read=600)
 BLOCK_BYTES = 1 << 18
 READ_TRIES = 3
 TOKEN_HINT = "Give token=, or set ANALYTICS_KIT_TOKEN; who runs the server has it."  # noqa: S105  no token
+AWAY_HINT = "It may be back soon; who runs it has its log."
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 
 Fields = Sequence[tuple[str, object]]
@@ -116,7 +117,7 @@ class Line:
         patient : try again for a while.
         """
         if polite and time.monotonic() < self._away[0]:
-            raise BrokerUnavailableError(self._away[1])
+            raise BrokerUnavailableError(self._away[1], hint=AWAY_HINT)
         with self._translated():
             answer = self._pool.request(
                 method, self._url(path, fields), json=body, headers=self._headers(body is not None), redirect=False,
@@ -200,7 +201,7 @@ class Line:
             said = f"The server at {self.name} can't serve now: {message or answer.status}"
             after = answer.headers.get("Retry-After", "")
             self._away = time.monotonic() + (float(after) if after.isdecimal() else 0.0), said
-            raise BrokerUnavailableError(said, hint="It may be back soon; who runs it has its log.")
+            raise BrokerUnavailableError(said, hint=AWAY_HINT)
         if not kind:
             raise BrokerUnavailableError(
                 f"{self.name} does not answer as an analytics_kit server does ({answer.status}).",
