@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from analytics_kit.options import Options
 from analytics_kit.web.schemas import Asked, Told
@@ -49,6 +49,14 @@ class SubmitBody(Asked):
     """The job fails when one of its processes needs more. Only on a queue."""
     job_id: Annotated[str, Field(pattern=NEW_JOB_ID)] | None = None
     """The id of the job if a new one is begun, so that a request can be repeated whose answer was lost."""
+
+    @field_validator("options")
+    @classmethod
+    def _loosens_no_limit(cls, options: Options) -> Options:
+        for name, field in Options.model_fields.items():
+            if name.startswith("max_") and getattr(options, name) > field.default:
+                raise ValueError(f"{name} can be at most {field.default:,} on a server")
+        return options
 
     @model_validator(mode="after")
     def _is_of_one_study(self) -> SubmitBody:

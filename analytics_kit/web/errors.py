@@ -115,7 +115,8 @@ def of_parameters(error: ValidationError) -> Response:
     """The answer for the first parameter that can't be used."""
     found = error.errors(include_url=False, include_context=False, include_input=False)[0]
     parameter = ".".join(name for name in found["loc"] if isinstance(name, str)) or "The body"
-    why = "there is no such parameter" if found["type"] == "extra_forbidden" else found["msg"]
+    words = found["msg"].removeprefix("Value error, ")
+    why = "there is no such parameter" if found["type"] == "extra_forbidden" else words
     answer = ErrorAnswer(
         error="ParameterError",
         message=f"{parameter} can't be used: {why}.",

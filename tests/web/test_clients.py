@@ -118,6 +118,12 @@ class TestSubmit:
         answer = submit(ann, 422, **({"content": "3b" * 32} | asked))
         assert answer["parameter"] == parameter
 
+    def test_limits_can_be_tightened_and_not_loosened(self, ann, mine):
+        submit(ann, content=mine, options={"max_members": 1000})
+        told = submit(ann, 422, content=mine, options={"max_raw_bytes": 10**12})
+        assert told["parameter"] == "options"
+        assert told["message"] == "options can't be used: max_raw_bytes can be at most 200,000,000,000 on a server."
+
     def test_an_unknown_metric_suggests_the_nearest(self, ann, mine):
         answer = submit(ann, 422, content=mine, options={"metrics": ["completion_time"]})
         assert "Did you mean 'completion_time_s'" in answer["message"]
