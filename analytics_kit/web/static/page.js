@@ -172,6 +172,7 @@ document.addEventListener("visibilitychange", () => {
   if (!document.hidden) lookSoon();
 });
 file.addEventListener("change", pick);
+pick(); // a file may have been chosen before this ran, or before a reload
 for (const kind of ["dragover", "dragleave", "drop"]) upload.addEventListener(kind, drop);
 upload.hidden = false;
 by("without-script").hidden = true;
