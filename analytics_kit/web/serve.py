@@ -126,9 +126,10 @@ class _Server(BaseApplication):  # type: ignore[misc]  # it has no types
     def _say_ready(self, listener: Any) -> None:
         host, port = listener.sock.getsockname()[:2]
         url = f"http://{f'[{host}]' if ':' in host else host}:{port}{PREFIX}"
-        print(f"Serving {url}/", file=sys.stderr)
+        lines = [f"Serving {url}/"]
         if self._token is not None:
-            print(f"Token: {self._token}\n(made for this run; ANALYTICS_KIT_TOKEN sets one)", file=sys.stderr)
+            lines += [f"Token: {self._token}", "(made for this run; ANALYTICS_KIT_TOKEN sets one)"]
+        sys.stderr.write("\n".join([*lines, ""]))  # at once: who waits for the first line may read the next
         sys.stderr.flush()
 
     def _hear_of_the_end(self) -> None:
