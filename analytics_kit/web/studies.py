@@ -25,7 +25,7 @@ from analytics_kit.study.store import Store
 from analytics_kit.study.uploads import Upload
 
 STUDY_ID = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$"
-RESERVED = ("docs", "health", "jobs", "openapi.json", "queue-status", "studies", "uploads")
+RESERVED = ("docs", "health", "jobs", "openapi.json", "queue-status", "static", "studies", "uploads")
 """Words that stand in a study's place in other routes."""
 TREE = "_study_id"
 PIECE_BYTES = 1 << 20

@@ -9,6 +9,7 @@ import pytest
 
 import analytics_kit as ak
 from analytics_kit.errors import SourceNotFoundError, StoreError
+from analytics_kit.web import PREFIX
 from analytics_kit.web.studies import Catalogue, is_study_id, study_id_of
 
 
@@ -133,6 +134,13 @@ def test_an_id(text):
 )
 def test_no_id(text):
     assert not is_study_id(text)
+
+
+def test_no_id_is_a_word_of_another_route(app):
+    rules = [rule.rule.removeprefix(f"{PREFIX}/") for rule in app.url_map.iter_rules()]
+    words = {rule.partition("/")[0] for rule in rules}
+    assert {"jobs", "static"} <= words
+    assert not [word for word in words if is_study_id(word)]
 
 
 @pytest.mark.parametrize(
