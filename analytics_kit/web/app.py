@@ -72,7 +72,6 @@ def create_blueprint(service: Service) -> Blueprint:
     book = APIBlueprint(
         NAME,
         __name__,
-        template_folder="templates",
         static_folder="static",
         abp_security=[{"token": []}],
         operation_id_callback=_operation_id,

@@ -9,13 +9,14 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from flask import Response, g, make_response, redirect, render_template, request
+from flask import Response, g, make_response, redirect, request
 from flask_openapi3.blueprint import APIBlueprint
 from werkzeug.exceptions import Forbidden
 
 from analytics_kit.errors import AnalyticsKitError, SettingsError
 from analytics_kit.notebook.card import TOO_LATE
 from analytics_kit.notebook.listing import PAGE_ROWS, Place
+from analytics_kit.web.drawing import draw
 from analytics_kit.web.errors import NotNowError, of_ours, without_places
 from analytics_kit.web.rows import Row
 from analytics_kit.web.service import Service
@@ -173,6 +174,6 @@ def _sign_in(note: str = "", code: int = 200) -> Response:
 
 
 def _shown(template: str, known: Mapping[str, Any], code: int = 200) -> Response:
-    response = make_response(render_template(f"analytics_kit/{template}", **known), code)
+    response = make_response(draw(template, **known), code)
     response.headers.update(HEADERS)
     return response

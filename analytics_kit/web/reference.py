@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from flask import render_template
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.info import Info
 from flask_openapi3.models.schema import Schema
@@ -14,6 +13,7 @@ from flask_openapi3.openapi import OpenAPI
 from analytics_kit import __version__
 from analytics_kit.web.answers import ALWAYS, WORDS
 from analytics_kit.web.client_schemas import CLIENT_ANSWERS
+from analytics_kit.web.drawing import draw
 from analytics_kit.web.schemas import ANSWERS, ErrorAnswer
 
 TITLE = "analytics_kit"
@@ -53,6 +53,4 @@ def page_of(schema: dict[str, Any]) -> str:
     routes = [
         (method, path, item[method]) for path, item in schema["paths"].items() for method in METHODS if method in item
     ]
-    return render_template(
-        "analytics_kit/docs.html", schema=schema, routes=routes, errors={code: WORDS[code] for code in ALWAYS}
-    )
+    return draw("docs.html", schema=schema, routes=routes, errors={code: WORDS[code] for code in ALWAYS})

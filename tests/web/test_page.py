@@ -7,11 +7,13 @@ import flask
 import pytest
 from asking import TOKENS
 from browsing import Browser, Page
+from jinja2 import DictLoader, StrictUndefined
 from processes import until
 
 from analytics_kit.errors import BrokerUnavailableError
 from analytics_kit.model import JobStatus
 from analytics_kit.notebook.card import COLOURS
+from analytics_kit.web import PREFIX
 from analytics_kit.web.app import create_blueprint
 from analytics_kit.web.page import ID_PATTERN
 from analytics_kit.web.service import Service
@@ -195,4 +197,20 @@ def test_it_is_mounted_in_another_application(settings):
     assert client.post("/lab/metrics/", data=form).status_code == 303
     assert "Sign out" in client.get("/lab/metrics/").get_data(as_text=True)
     assert "session" not in str(client.get("/lab/metrics/").headers), "the platform's own session is left alone"
+    service.close()
+
+
+@pytest.mark.parametrize("path", ["/", "/?part=live", "/docs"])
+def test_rules_for_templates_of_another_application_are_not_its_rules(app, settings, path):
+    platform = flask.Flask("platform")
+    platform.jinja_env.undefined = StrictUndefined
+    platform.jinja_env.autoescape = False
+    platform.jinja_loader = DictLoader({"analytics_kit/frame.html": "", "analytics_kit/docs.html": ""})
+    platform.context_processor(lambda: {"away": "the platform's"})
+    service = Service(settings())
+    platform.register_blueprint(create_blueprint(service), url_prefix=PREFIX)
+    known = {"Authorization": f"Bearer {TOKENS['ann']}"}
+    there, own = (one.test_client().get(f"{PREFIX}{path}", headers=known) for one in (platform, app))
+    assert there.status_code == 200
+    assert there.get_data() == own.get_data()
     service.close()
