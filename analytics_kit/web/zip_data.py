@@ -65,16 +65,21 @@ def add_study_routes(book: APIBlueprint, service: Service) -> None:
     @book.post("/<study_id>/zip-data", responses=answers(ENDED, ACCEPTED, 411, 413, 415), openapi_extensions=ZIP_BODY)
     def zip_data_upload(path: StudyPath, query: UploadQuery) -> Response:
         """Upload the ZIP of a study, which others don't see, and process it. It takes the place of an earlier one."""
-        source = service.studies.receive(path.study_id, request.stream, zip_bytes(service.settings.upload_limit_gb))
+        size_bytes = zip_bytes(service.settings.upload_limit_gb)
+        source = service.studies.receive(path.study_id, request.stream, size_bytes)
         return answered(service.client.join(source), path.study_id, query)
 
 
 def zip_bytes(limit_gb: float) -> int:
-    """The size of the ZIP that the request brings; refuses what is none by its type, and what is too large."""
+    """The size of the ZIP that the request brings; refuses what is none by its type, and what is too large.
+
+    Only then may its stream be asked for, which another application's limit would close.
+    """
     if request.mimetype not in ZIP_TYPES:
         raise UnsupportedMediaType("The body has to be a ZIP.")
     if request.content_length is None:
         raise LengthRequired("The length of the ZIP has to be said.")
     if request.content_length > limit_gb * 1e9:
         raise too_large(limit_gb)
+    request.max_content_length = request.content_length
     return request.content_length

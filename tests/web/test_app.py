@@ -5,6 +5,7 @@ import pytest
 from asking import TOKENS, Asker
 
 from analytics_kit.errors import SettingsError
+from analytics_kit.web import PREFIX
 from analytics_kit.web.app import NAME, create_app, create_blueprint
 from analytics_kit.web.service import Service
 
@@ -159,6 +160,18 @@ def test_it_is_mounted_in_another_application(settings):
     assert ask.get("/lab/metrics/jobs/x", headers=known).json["error"] == "JobNotFoundError"
     assert ask.get("/lab/metrics/openapi.json").json["servers"] == [{"url": "/lab/metrics"}]
     assert "Content-Security-Policy" not in ask.get("/lab/intro").headers, "the platform's pages are its own"
+    service.close()
+
+
+def test_what_another_application_takes_at_most_is_not_for_studies(settings, data):
+    service = Service(settings())
+    app = flask.Flask("platform")
+    app.config["MAX_CONTENT_LENGTH"] = 1000
+    app.register_blueprint(create_blueprint(service), url_prefix=PREFIX)
+    known = {"Authorization": f"Bearer {TOKENS['ann']}", "Content-Type": "application/zip"}
+    study = (data / "ok.zip").read_bytes()
+    for place, code in (("mine/zip-data", 202), (f"uploads/{'0' * 64}", 201)):
+        assert app.test_client().post(f"{PREFIX}/{place}", data=study, headers=known).status_code == code
     service.close()
 
 
