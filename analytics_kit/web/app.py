@@ -8,7 +8,7 @@ from flask import Blueprint, Flask, Response, g, jsonify, redirect, request, url
 from flask_cors import CORS
 from flask_openapi3.blueprint import APIBlueprint
 from werkzeug.datastructures import WWWAuthenticate
-from werkzeug.exceptions import Forbidden, HTTPException, Unauthorized
+from werkzeug.exceptions import Forbidden, HTTPException, Unauthorized, UnprocessableEntity
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from analytics_kit.errors import AnalyticsKitError, BrokerUnavailableError
@@ -98,6 +98,10 @@ def create_blueprint(service: Service) -> Blueprint:
             raise Forbidden("A cookie alone opens nothing here.")
         if request.is_json:
             request.max_content_length = JSON_BYTES
+            try:
+                request.get_json(silent=True)
+            except RecursionError:
+                raise UnprocessableEntity("The body can't be used: it is nested too deeply.") from None
 
     book.register_error_handler(AnalyticsKitError, of_ours)
     book.register_error_handler(HTTPException, of_http)

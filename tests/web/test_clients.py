@@ -131,6 +131,10 @@ class TestSubmit:
     def test_a_memory_limit_needs_a_queue(self, ann, mine):
         assert "can't be killed" in submit(ann, 422, content=mine, memory_limit_mb=100)["message"]
 
+    def test_a_body_that_is_nested_too_deeply_is_refused(self, ann):
+        answer = ann.post("/jobs", 422, body=b"[" * 500_000, kind="application/json")
+        assert "deeply" in answer.json["message"]
+
     def test_a_body_that_is_too_long_is_not_read(self, ann):
         ann.ask("POST", "/jobs", 413, data=b"[" * (2 << 20), content_type="application/json")
         ann.ask("POST", "/jobs", 422, data=b"{", content_type="application/json")
