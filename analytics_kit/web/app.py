@@ -8,7 +8,7 @@ from flask import Blueprint, Flask, Response, g, jsonify, redirect, request, url
 from flask_cors import CORS
 from flask_openapi3.blueprint import APIBlueprint
 from werkzeug.datastructures import WWWAuthenticate
-from werkzeug.exceptions import Forbidden, HTTPException, Unauthorized, UnprocessableEntity
+from werkzeug.exceptions import Forbidden, HTTPException, Unauthorized, UnprocessableEntity, default_exceptions
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from analytics_kit.errors import AnalyticsKitError, BrokerUnavailableError
@@ -105,6 +105,8 @@ def create_blueprint(service: Service) -> Blueprint:
 
     book.register_error_handler(AnalyticsKitError, of_ours)
     book.register_error_handler(HTTPException, of_http)
+    for code in default_exceptions:  # else the handlers for a status come first that who mounts this has
+        book.register_error_handler(code, of_http)
     book.register_error_handler(Exception, unexpected)
     book.after_request(_secured)
     book.record(lambda state: vars(state.app).setdefault("validation_error_callback", of_parameters))

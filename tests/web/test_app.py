@@ -3,6 +3,7 @@
 import flask
 import pytest
 from asking import TOKENS, Asker
+from werkzeug.exceptions import HTTPException
 
 from analytics_kit.errors import SettingsError
 from analytics_kit.web import PREFIX
@@ -160,6 +161,32 @@ def test_it_is_mounted_in_another_application(settings):
     assert ask.get("/lab/metrics/jobs/x", headers=known).json["error"] == "JobNotFoundError"
     assert ask.get("/lab/metrics/openapi.json").json["servers"] == [{"url": "/lab/metrics"}]
     assert "Content-Security-Policy" not in ask.get("/lab/intro").headers, "the platform's pages are its own"
+    service.close()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "who", "code"),
+    [
+        ("GET", "/jobs", None, 401),
+        ("GET", "/jobs/x", "ann", 404),
+        ("GET", "/static/x", None, 404),
+        ("POST", "/s/zip-data", "ann", 415),
+        ("GET", "/jobs?limit=x", "ann", 422),
+        ("GET", "/studies", "ann", 500),
+    ],
+)
+def test_errors_are_told_alike_in_another_application(settings, monkeypatch, method, path, who, code):
+    service = Service(settings())
+    monkeypatch.setattr(Service, "studies", property(lambda service: 1 / 0))
+    app = flask.Flask("platform")
+    for each in (401, 404, 415, 422, 500, HTTPException, Exception):
+        app.register_error_handler(each, lambda error: ("the platform's", 418))
+    app.register_blueprint(create_blueprint(service), url_prefix=PREFIX)
+    known = {} if who is None else {"Authorization": f"Bearer {TOKENS[who]}"}
+    answer = app.test_client().open(f"{PREFIX}{path}", method=method, headers=known)
+    assert answer.status_code == code
+    assert answer.json["error"]
+    assert app.test_client().get("/elsewhere").status_code == 418
     service.close()
 
 
