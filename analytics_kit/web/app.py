@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from typing import Any
 
 from flask import Blueprint, Flask, Response, g, jsonify, redirect, request, url_for
 from flask_cors import CORS
 from flask_openapi3.blueprint import APIBlueprint
 from werkzeug.datastructures import WWWAuthenticate
-from werkzeug.exceptions import Forbidden, HTTPException, Unauthorized, UnprocessableEntity, default_exceptions
+from werkzeug.exceptions import (
+    BadRequest,
+    Forbidden,
+    HTTPException,
+    Unauthorized,
+    UnprocessableEntity,
+    default_exceptions,
+)
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from analytics_kit.errors import AnalyticsKitError, BrokerUnavailableError
@@ -32,7 +41,6 @@ LINKED = ("job_result",)
 """Views that the page links to. They only read, so whoever is signed in needs no proof."""
 JSON_BYTES = 1 << 20
 """What is asked in JSON may be so long."""
-LOOPBACK = ["localhost", "127.0.0.1", "[::1]"]
 HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
@@ -60,7 +68,7 @@ def create_app(settings: ServerSettings | None = None, prefix: str = PREFIX) -> 
     app.register_error_handler(Exception, unexpected)
     app.after_request(_secured)
     if not settings.require_token:  # else a page of any origin could have its own name lead here
-        app.config["TRUSTED_HOSTS"] = LOOPBACK
+        app.before_request(_require_name_of_this_machine)
     if settings.proxies:
         n = settings.proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, n, n, n, 0, n)  # type: ignore[method-assign]
@@ -177,6 +185,19 @@ def _public(found: dict[str, Any]) -> dict[str, Any]:
     if found["backend"] == "local" and found["status"] == "ok":
         told |= {"status": "degraded", "reason": "There is no queue: jobs run inside the server, one at a time."}
     return told
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach the address, or the name is the one for that."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _require_name_of_this_machine() -> None:
+    if not is_loopback(re.sub(r":\d+$", "", request.host).strip("[]").lower()):  # Flask's TRUSTED_HOSTS knows no IPv6
+        raise BadRequest("Without a token, only names of this machine are served.")
 
 
 def _is_of_another_page(origins: tuple[str, ...]) -> bool:

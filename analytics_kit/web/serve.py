@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import secrets
 import signal
 import sys
@@ -19,7 +18,7 @@ from pydantic import SecretStr
 
 from analytics_kit.errors import SettingsError
 from analytics_kit.web import PREFIX
-from analytics_kit.web.app import NAME, create_app
+from analytics_kit.web.app import NAME, create_app, is_loopback
 from analytics_kit.web.page import IS_POLL
 from analytics_kit.web.service import Service
 from analytics_kit.web.settings import ServerSettings
@@ -50,7 +49,7 @@ def configured(
     if settings.data is not None:
         _require_folder(settings.data)
     if not settings.require_token:
-        if not _is_loopback(host):
+        if not is_loopback(host):
             raise SettingsError(
                 f"{host} can be reached from other machines; without a token only this one may be served.",
                 hint="Leave out --no-token, or serve 127.0.0.1.",
@@ -145,13 +144,6 @@ class _Server(BaseApplication):  # type: ignore[misc]  # it has no types
 
     def _let_go(self, server: Any, worker: Any) -> None:
         self._service.close()
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _read(path: Path) -> str:

@@ -51,11 +51,17 @@ class TestWithoutTokens:
         yield Asker(app)
         app.extensions[NAME].close()
 
-    def test_who_is_on_this_machine_may_ask(self, open_one):
-        assert open_one.get("/jobs").json["jobs"] == []
+    @pytest.mark.parametrize("host", ["localhost", "127.0.0.1:8765", "127.1.2.3", "[::1]", "[::1]:8765"])
+    def test_who_is_on_this_machine_may_ask(self, open_one, host):
+        assert open_one.get("/jobs", headers={"Host": host}).json["jobs"] == []
 
-    def test_a_name_that_leads_here_is_refused(self, open_one):
-        open_one.get("/jobs", 400, headers={"Host": "evil.example.org"})
+    @pytest.mark.parametrize(
+        "host",
+        ["evil.example.org", "127.0.0.1.example.org:8765", "[::2]:8765", "10.0.0.1", "local host", ""],
+    )
+    def test_a_name_that_leads_here_is_refused(self, open_one, host):
+        open_one.get("/jobs", 400, headers={"Host": host})
+        open_one.get("/openapi.json", 400, headers={"Host": host})
 
     def test_a_page_of_another_origin_is_refused(self, open_one):
         open_one.post("/jobs/x/retry", 403, headers={"Origin": "https://evil.example.org"})
