@@ -81,5 +81,5 @@ def zip_bytes(limit_gb: float) -> int:
         raise LengthRequired("The length of the ZIP has to be said.")
     if request.content_length > limit_gb * 1e9:
         raise too_large(limit_gb)
-    request.max_content_length = request.content_length
+    request.max_content_length = request.content_length + 1  # to have read so many is too much already
     return request.content_length
