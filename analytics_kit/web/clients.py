@@ -13,7 +13,9 @@ from flask_openapi3.blueprint import APIBlueprint
 from werkzeug.exceptions import Conflict, NotFound
 
 from analytics_kit.errors import BadArchiveError, ResultExpiredError, SourceNotFoundError
+from analytics_kit.event_format import EventFormat
 from analytics_kit.model import JobStatus
+from analytics_kit.options import Options
 from analytics_kit.study.store import MANIFEST, Store
 from analytics_kit.web.answers import ACCEPTED, FILE, PARQUET, answers, ok
 from analytics_kit.web.client_schemas import (
@@ -25,7 +27,7 @@ from analytics_kit.web.client_schemas import (
     SubmitBody,
     UploadAnswer,
 )
-from analytics_kit.web.errors import NotNowError, told, without_places
+from analytics_kit.web.errors import NotNowError, UnusableError, told, without_places
 from analytics_kit.web.jobs import accepted, cancelled
 from analytics_kit.web.schemas import JobAnswer, JobPath
 from analytics_kit.web.service import Service
@@ -34,6 +36,16 @@ from analytics_kit.web.zip_data import ZIP_BODY, zip_bytes
 
 HOW = ("refresh", "rejoin", "job_id", "time_limit_s", "memory_limit_mb")
 DONE_OR_UNDER_WAY = (JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.COMPLETED)
+
+
+def _require_endable(options: Options, kills_running: bool) -> None:
+    """A regular expression may take for ever; inside the server nothing could end it, and all would wait for it."""
+    if isinstance(options.format, EventFormat) and options.format.path is not None and not kills_running:
+        raise UnusableError(
+            "options.format.path",
+            "A regular expression can't be used while jobs run inside the server.",
+            hint="Leave the path out, or have the server use a queue.",
+        )
 
 
 def add_client_routes(book: APIBlueprint, service: Service) -> None:
@@ -54,6 +66,7 @@ def add_client_routes(book: APIBlueprint, service: Service) -> None:
     def job_submit(body: SubmitBody) -> Response:
         """Submit a study with any options. 404 says that its content has to be uploaded first."""
         client = service.client
+        _require_endable(body.options, client.backend.kills_running)
         if body.study_id is not None:
             source = service.studies.find(body.study_id)
         else:

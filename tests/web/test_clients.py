@@ -63,12 +63,18 @@ class TestSubmit:
         assert done["outcome"]["preview"]["columns"]
 
     def test_a_format_can_be_described(self, ann, mine):
-        columns = {"t": "ms", "x": "xpos", "y": "ypos"}
-        described = ak.EventFormat(columns=columns, kind="mouse_movement", path="none").model_dump(mode="json")
+        columns = {"t": "ms", "x": "xpos", "y": "ypos", "trial": "item"}
+        described = ak.EventFormat(columns=columns, kind="mouse_movement").model_dump(mode="json")
         job = submit(ann, content=mine, options={"format": described})
         assert ended(ann, job["job_id"])["error"]["error"] == "NoEventsError"
         answer = submit(ann, 422, content=mine, options={"format": {"column": {}}})
         assert "Did you mean 'columns'" in answer["message"]
+
+    def test_a_described_format_has_no_path_where_nothing_could_end_it(self, ann, mine):
+        """`(a|aa)+b` on a name of many a's would hold up the whole server."""
+        described = ak.EventFormat(columns={"t": "t", "key": "k"}, kind="keyboard", path="(a|aa)+b")
+        told = submit(ann, 422, content=mine, options={"format": described.model_dump(mode="json")})
+        assert told["parameter"] == "options.format.path"
 
     def test_a_study_of_the_catalogue(self, ann):
         job = submit(ann, study_id="ok", options={"keys": "full"})
