@@ -126,10 +126,10 @@ class EventFormat(BaseModel):
             raise ValueError("columns must say where x and y are")
         if "keyboard" in self.all_kinds and not {"key", "key_code"} & self.columns.keys():
             raise ValueError("columns must say where the key or the key_code is")
-        for column, values in (("action", self.actions), ("wheel", self.wheel)):
-            if (column in self.columns) != bool(values):
-                raise ValueError(f"the column {column} and what its values mean ({column}s) go together"
-                                 if column == "action" else "the column wheel and wheel go together")  # fmt: skip
+        if ("action" in self.columns) != bool(self.actions):
+            raise ValueError("the column action and what its values mean (actions) go together")
+        if ("wheel" in self.columns) != bool(self.wheel):
+            raise ValueError("the column wheel and wheel go together")
         return self
 
     @property

@@ -93,7 +93,7 @@ def _installed(name: str) -> LogFormat:
         try:
             loaded = point.load()
             made = loaded() if isinstance(loaded, type) else loaded
-        except Exception as error:
+        except Exception as error:  # whatever a package does at its import
             raise SettingsError(
                 f"The format {name!r}, which {point.value} offers, can't be loaded: {type(error).__name__}: {error}.",
                 hint="Mend or reinstall the package that brings it.",
@@ -130,7 +130,7 @@ def choose(archive: Archive, options: Options) -> Choice:
                 taken[name] = sum(log.takes(path, start) for path, start in starts.items())
             except SettingsError as error:
                 broken += f"; {error.message}"
-            except Exception as error:
+            except Exception as error:  # of another package's: it keeps no study from being read
                 broken += f"; The format {name!r} can't tell its files: {type(error).__name__}."
     first, *others = sorted(taken, key=lambda name: -taken[name])
     if others and taken[others[0]] * CLEARLY > taken[first]:

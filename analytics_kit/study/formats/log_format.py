@@ -99,21 +99,14 @@ class LogFormat(ABC):
         if strange := [kind for kind in kinds if kind not in KINDS]:
             raise SettingsError(f"The format {self.name!r} has kinds that do not exist: {strange}.", hint=_NOT_OURS)
         pointers = any(kind != "keyboard" for kind in kinds)
-        needed = [
-            "line",
-            "problem",
-            "kind",
-            "t",
-            *("xy" if pointers else ()),
-            *(["key"] if "keyboard" in kinds else ()),
-        ]
+        needed = ["line", "problem", "kind", "t"]
+        needed += ["x", "y"] if pointers else []
+        needed += ["key"] if "keyboard" in kinds else []
         if missing := [name for name in needed if name not in table.columns]:
             message = f"The format {self.name!r} gave no column {', '.join(missing)} for {path}."
             raise SettingsError(message, hint=_NOT_OURS)
-        kind, known = (
-            pl.col("kind").cast(pl.String),
-            {name: pl.col(name).is_finite().fill_null(False) for name in "txy"},
-        )
+        kind = pl.col("kind").cast(pl.String)
+        known = {name: pl.col(name).is_finite().fill_null(False) for name in "txy"}
         place = (known["x"] & known["y"]) | (kind == "keyboard") if pointers else pl.lit(True)
         problems = [
             pl.col("problem"),
