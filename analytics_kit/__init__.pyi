@@ -1,4 +1,5 @@
 from . import plot as plot
+from .api import board, connect, get_job, health, jobs, process, queue_status, submit
 from .client import Client
 from .errors import (
     AnalyticsKitError,
@@ -19,16 +20,15 @@ from .errors import (
     WorkerLostError,
 )
 from .event_format import EventFormat
+from .futures import as_completed, gather
 from .job import Job
 from .model import JobStatus, Progress
 from .notebook.explorer import explore
 from .options import Options
-from .study.metric_list import metrics
-from .study.mousetrap import mousetrap_measures
-from .study.result import StudyResult, load
-from .study.sample import sample_study
-from .together import as_completed, gather
-from .verbs import board, connect, get_job, health, jobs, process, queue_status, submit
+from .study.metrics.mousetrap_table import mousetrap_measures
+from .study.metrics.table import metrics
+from .study.result.result import StudyResult, load
+from .study.sample.study import sample_study
 
 __version__: str
 __all__ = [

@@ -12,7 +12,7 @@ import pandas as pd
 from analytics_kit.client import Client
 from analytics_kit.job import Job
 from analytics_kit.notebook.board import Board
-from analytics_kit.study.result import StudyResult
+from analytics_kit.study.result.result import StudyResult
 
 _default: Client | None = None
 _default_lock = threading.Lock()

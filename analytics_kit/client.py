@@ -15,26 +15,26 @@ from typing import Any
 
 import pandas as pd
 
-from analytics_kit.backends.choice import open_backend
 from analytics_kit.backends.machine import pool_size
+from analytics_kit.backends.open import open_backend
 from analytics_kit.errors import BrokerUnavailableError, SettingsError, StoreError, nearest
+from analytics_kit.futures import as_completed, gather
 from analytics_kit.job import Job
 from analytics_kit.model import SCHEMA_VERSION, Backend, JobInfo, JobRequest, JobStatus, Remote
-from analytics_kit.notebook.bar import Bar
 from analytics_kit.notebook.board import Board
 from analytics_kit.options import Options
+from analytics_kit.progress_bar import Bar
 from analytics_kit.remote import remote_request
 from analytics_kit.settings import Settings, without_secrets
-from analytics_kit.study.catalogue import NAMES
-from analytics_kit.study.result import StudyResult
-from analytics_kit.study.source import fingerprint, locate, open_archive
-from analytics_kit.study.store import Store
-from analytics_kit.study.uploads import Upload, discard, is_upload
-from analytics_kit.together import as_completed, gather
+from analytics_kit.study.archive.source import fingerprint, locate, open_archive
+from analytics_kit.study.metrics.catalogue import NAMES
+from analytics_kit.study.result.result import StudyResult
+from analytics_kit.study.store.store import Store
+from analytics_kit.study.store.uploads import Upload, discard, is_upload
 from analytics_kit.watcher import HearAll, Watcher
 
-PROCESS_STUDY = "analytics_kit.tasks.process_study"
-CODE = "analytics_kit.tasks"
+PROCESS_STUDY = "analytics_kit.worker_tasks.process_study"
+CODE = "analytics_kit.worker_tasks"
 JOB_COLUMNS = (
     "job_id", "status", "phase", "fraction", "source", "size_bytes", "created_at", "started_at", "ended_at", "tags",
     "backend", "error_type", "error_message", "result_key",
@@ -165,7 +165,9 @@ class Client:
         Takes the options of `submit`. Raises SettingsError, SourceNotFoundError, BadArchiveError,
         UnsafeArchiveError, NoEventsError, StoreError.
         """
-        from analytics_kit.study import pipeline  # compiled kernels: only who processes here pays for loading them
+        from analytics_kit.study.pipeline import (
+            run as pipeline,  # compiled kernels: only who processes here pays for loading them
+        )
 
         chosen = _checked(options)
         path = locate(source)

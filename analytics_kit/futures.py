@@ -9,7 +9,7 @@ from functools import partial
 
 from analytics_kit.errors import BrokerUnavailableError
 from analytics_kit.job import SILENCE_S, Job, deadline_of, left_until
-from analytics_kit.study.result import StudyResult
+from analytics_kit.study.result.result import StudyResult
 from analytics_kit.watcher import Watcher
 
 

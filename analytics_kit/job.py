@@ -11,13 +11,14 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from typing import Any
 
+from analytics_kit import job_text as words
 from analytics_kit.errors import AnalyticsKitError, BrokerUnavailableError, JobCancelledError, JobNotFoundError
 from analytics_kit.model import Failure, JobInfo, JobStatus, Progress, Remote
-from analytics_kit.notebook import cell, words
+from analytics_kit.notebook import front_end as cell
 from analytics_kit.notebook.panel import JobPanel, shown_while_waiting
-from analytics_kit.study import uploads
-from analytics_kit.study.result import StudyResult
-from analytics_kit.study.store import Store
+from analytics_kit.study.result.result import StudyResult
+from analytics_kit.study.store import uploads
+from analytics_kit.study.store.store import Store
 from analytics_kit.watcher import Heard, Watcher, ends, logger
 
 SILENCE_S = 2.0

@@ -9,7 +9,7 @@ from analytics_kit.errors import SettingsError
 from analytics_kit.model import JobRequest
 from analytics_kit.options import Options
 from analytics_kit.settings import without_secrets
-from analytics_kit.study.source import fingerprint, is_url, locate
+from analytics_kit.study.archive.source import fingerprint, is_url, locate
 
 OF_SERVER = "study:"
 """`"study:ID"` is a study of the server's catalogue."""

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from analytics_kit.errors import SettingsError
 from analytics_kit.model import KINDS
-from analytics_kit.study.result import StudyResult
+from analytics_kit.study.result.result import StudyResult
 
 TableName = Literal[
     "trials", "participants", "tasks", "factors", "issues", "members", "surveys",

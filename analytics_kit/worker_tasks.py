@@ -17,12 +17,12 @@ from analytics_kit.errors import BadArchiveError, SourceNotFoundError, StoreErro
 from analytics_kit.model import HandBack, Split, Task
 from analytics_kit.options import Options
 from analytics_kit.settings import Settings, without_secrets
-from analytics_kit.study.attempts import Committed, job_folder, remove_rest
-from analytics_kit.study.store import Store
-from analytics_kit.study.uploads import is_upload
+from analytics_kit.study.pipeline.attempts import Committed, job_folder, remove_rest
+from analytics_kit.study.store.store import Store
+from analytics_kit.study.store.uploads import is_upload
 
-PART = "analytics_kit.tasks.process_part"
-MERGE = "analytics_kit.tasks.merge_parts"
+PART = "analytics_kit.worker_tasks.process_part"
+MERGE = "analytics_kit.worker_tasks.merge_parts"
 _settings: Settings | None = None
 """Of a worker, which reads them once."""
 
@@ -32,7 +32,7 @@ def process_study(task: Task) -> dict[str, Any] | Split:
 
     A large one is only planned here, and answered with the parts that others may work on at the same time.
     """
-    from analytics_kit.study import fanout
+    from analytics_kit.study.pipeline import distributed as fanout
 
     store = _checked_store(task)
     _require_unchanged(task)
@@ -42,7 +42,7 @@ def process_study(task: Task) -> dict[str, Any] | Split:
 
 def process_part(task: Task) -> dict[str, Any]:
     """Process one part of a study."""
-    from analytics_kit.study import fanout
+    from analytics_kit.study.pipeline import distributed as fanout
 
     fanout.part(task, _checked_store(task))
     return {}
@@ -50,7 +50,7 @@ def process_part(task: Task) -> dict[str, Any]:
 
 def merge_parts(task: Task) -> dict[str, Any]:
     """Make the result from all parts: where it is in the store, and its summary."""
-    from analytics_kit.study import fanout
+    from analytics_kit.study.pipeline import distributed as fanout
 
     return _answer(task, fanout.merge(task, _checked_store(task)))
 
@@ -67,7 +67,9 @@ def discard(arguments: Mapping[str, Any], job_id: str, result: Mapping[str, Any]
 def warm() -> None:
     """Load what tasks need, so that no job pays for it; compile kernels where that was never done. Runs no polars."""
     global _settings
-    from analytics_kit.study import fanout, pipeline, warm  # noqa: F401  fanout is loaded for later
+    from analytics_kit.study.pipeline import distributed as fanout  # noqa: F401  fanout is loaded for later
+    from analytics_kit.study.pipeline import run as pipeline
+    from analytics_kit.study.pipeline import warmup as warm
 
     _settings = Settings.of()
     pipeline.versions()
@@ -76,7 +78,7 @@ def warm() -> None:
 
 def tidy() -> None:
     """Remove results that have had their time or are too much for the store; looks at most once an hour."""
-    from analytics_kit.study.lifetime import sweep_if_due
+    from analytics_kit.study.store.retention import sweep_if_due
 
     settings = Settings.of()
     limit_gb = settings.store_limit_gb
@@ -114,7 +116,7 @@ def _answer(task: Task, done: Committed) -> dict[str, Any]:
 
 def _require_unchanged(task: Task) -> None:
     """Raise unless the study is the one that was submitted: under its key nothing else may be kept."""
-    from analytics_kit.study.source import fingerprint
+    from analytics_kit.study.archive.source import fingerprint
 
     source, content = task.arguments["source"], task.arguments.get("content")
     if content is None:
@@ -134,7 +136,7 @@ def _require_unchanged(task: Task) -> None:
 
 
 def _require_allowed(source: str) -> None:
-    from analytics_kit.study.source import is_url
+    from analytics_kit.study.archive.source import is_url
 
     settings = _settings or Settings.of()
     roots = settings.sources

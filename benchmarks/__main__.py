@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 import analytics_kit as ak
-from analytics_kit.backends import embedded
+from analytics_kit.backends.embedded import backend as embedded
 from benchmarks import agreement, figures, jobs, measures, panels, recovery, server, studies, thinning
 from benchmarks.jobs import Row
 
@@ -95,7 +95,7 @@ def memory(folder: Path) -> Iterator[Row]:
             nonlocal peak
             while not watched.wait(0.05):
                 for process in psutil.process_iter(["name", "cmdline"]):
-                    if "analytics_kit.backends.worker" in (process.info["cmdline"] or ()):
+                    if "analytics_kit.backends.worker.worker" in (process.info["cmdline"] or ()):
                         peak = max(peak, high_water(process.pid))
 
         watcher = threading.Thread(target=watch)

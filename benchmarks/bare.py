@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from analytics_kit import tasks
+from analytics_kit import worker_tasks as tasks
 from analytics_kit.model import Progress, Split
 from analytics_kit.options import Options
 

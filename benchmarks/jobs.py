@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import median
 
 import analytics_kit as ak
-from analytics_kit.backends import embedded
+from analytics_kit.backends.embedded import backend as embedded
 from benchmarks import studies
 
 Row = tuple[str, str, str, bool | None]

@@ -20,19 +20,19 @@ import polars as pl
 import analytics_kit as ak
 from analytics_kit.model import KINDS, Kind
 from analytics_kit.options import Options
-from analytics_kit.study.archive import CHUNK_BYTES, Archive
-from analytics_kit.study.events import read_events
-from analytics_kit.study.issues import Issues
-from analytics_kit.study.metrics import Grouped, evaluate
+from analytics_kit.study.archive.source import open_archive
+from analytics_kit.study.archive.zip_archive import CHUNK_BYTES, Archive
+from analytics_kit.study.events.native.reader import read_events
 from analytics_kit.study.metrics.entropy import sample_entropies
-from analytics_kit.study.plan import Shard, make_plan
-from analytics_kit.study.source import open_archive
-from analytics_kit.study.warm import warm
+from analytics_kit.study.metrics.evaluate import Grouped, evaluate
+from analytics_kit.study.pipeline.plan import Shard, make_plan
+from analytics_kit.study.pipeline.warmup import warm
+from analytics_kit.study.schema.issues import Issues
 from benchmarks import kh2017, studies
 from benchmarks.jobs import Row
 
 ROUNDS = 5
-COMPILE = "import time; from analytics_kit.study.warm import warm; start = time.perf_counter(); warm(); print({})"
+COMPILE = "import time; from analytics_kit.study.pipeline.warmup import warm; start = time.perf_counter(); warm(); print({})"
 
 
 def quickest(act: Callable[[], object]) -> float:

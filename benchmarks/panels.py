@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 
-from analytics_kit.backends import embedded
+from analytics_kit.backends.embedded import backend as embedded
 from analytics_kit.settings import Settings
 from benchmarks import studies
 from benchmarks.jobs import Row, p95

@@ -13,8 +13,8 @@ from pathlib import Path
 import psutil
 
 import analytics_kit as ak
-from analytics_kit.backends import embedded
-from analytics_kit.backends.place import place_of
+from analytics_kit.backends.embedded import backend as embedded
+from analytics_kit.backends.embedded.paths import place_of
 from benchmarks import studies
 from benchmarks.jobs import Row, broker
 
@@ -55,7 +55,7 @@ def taken_again(job: ak.Job) -> float:
 
 def descendants(pid: int, depth: int) -> list[psutil.Process]:
     """Workers (1 below their supervisor) or the processes of tasks (2 below)."""
-    found = [p for p in psutil.Process(pid).children() if "analytics_kit.backends.worker" in p.cmdline()]
+    found = [p for p in psutil.Process(pid).children() if "analytics_kit.backends.worker.worker" in p.cmdline()]
     return found if depth == 1 else [child for worker in found for child in worker.children()]
 
 

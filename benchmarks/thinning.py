@@ -18,8 +18,8 @@ import numpy as np
 import pandas as pd
 
 import analytics_kit as ak
-from analytics_kit.study import sample_behaviour
-from analytics_kit.study.catalogue import CATALOGUE
+from analytics_kit.study.metrics.catalogue import CATALOGUE
+from analytics_kit.study.sample import behaviour as sample_behaviour
 from benchmarks import kh2017
 
 BALABIT = Path(__file__).parents[2] / "shared" / "data" / "balabit_sample"

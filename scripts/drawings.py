@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import numpy as np
-from canvas import BLUE, GREEN, HEIGHT, INK, PALE, RED, Canvas, Point
-from example import CLICKS
-from geometry import (
+
+from analytics_kit.study.metrics import entropy
+from scripts.canvas import BLUE, GREEN, HEIGHT, INK, PALE, RED, Canvas, Point
+from scripts.example import CLICKS
+from scripts.geometry import (  # fmt: skip
     AIMED,
     AXIS,
     OPTIONS,
@@ -23,9 +25,7 @@ from geometry import (
     deviations,
     foot,
     resampled,
-)  # fmt: skip
-
-from analytics_kit.study.metrics import entropy
+)
 
 Values = Mapping[str, float]
 DASH = "5 4"

@@ -15,10 +15,11 @@ import pandas as pd
 import analytics_kit as ak
 from analytics_kit.model import Kind
 from analytics_kit.options import Options
-from analytics_kit.study.catalogue import CATALOGUE
-from analytics_kit.study.events import EventTable, MemberRows
-from analytics_kit.study.keys import CODE, key_class
-from analytics_kit.study.metrics import Grouped, evaluate, pairs
+from analytics_kit.study.events.native.reader import EventTable, MemberRows
+from analytics_kit.study.metrics import press_release as pairs
+from analytics_kit.study.metrics.catalogue import CATALOGUE
+from analytics_kit.study.metrics.evaluate import Grouped, evaluate
+from analytics_kit.study.schema.keys import CODE, key_class
 
 MOVES = (
     (0.10, 40, 200), (0.15, 70, 170), (0.20, 120, 110), (0.25, 200, 80), (0.30, 270, 95), (0.70, 300, 130),

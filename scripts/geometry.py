@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from canvas import Point
-from example import CLICKS, MOVES
 
 from analytics_kit.options import Options
+from scripts.canvas import Point
+from scripts.example import CLICKS, MOVES
 
 T = [t for t, _, _ in MOVES]
 PATH: list[Point] = [(x, y) for _, x, y in MOVES]

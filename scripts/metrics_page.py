@@ -6,12 +6,11 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from drawings import DRAWINGS, drawn
-from example import CLICKS, KEYS, MOVES, SCROLLS, WHEEL, values
-
 from analytics_kit.model import Kind
 from analytics_kit.options import Options
-from analytics_kit.study.catalogue import FAMILIES, Family, Metric
+from analytics_kit.study.metrics.catalogue import FAMILIES, Family, Metric
+from scripts.drawings import DRAWINGS, drawn
+from scripts.example import CLICKS, KEYS, MOVES, SCROLLS, WHEEL, values
 
 DOCS = Path(__file__).parents[1] / "docs"
 SERIES = ("direction_sector_", "key_share_")

@@ -25,7 +25,7 @@ def renew(path: Path) -> None:
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as home:
         os.environ |= {"ANALYTICS_KIT_HOME": home, "IPYTHONDIR": f"{home}/ipython"}
-        from analytics_kit.backends import embedded
+        from analytics_kit.backends.embedded import backend as embedded
         from analytics_kit.settings import Settings
 
         try:

@@ -7,7 +7,8 @@ import subprocess
 import sys
 
 import psutil
-from processes import end, until
+
+from tests.processes import end, until
 
 TOKENS = {"ann": "ann-0123456789abcdef", "bob": "bob-0123456789abcdef"}
 SERVE = "from analytics_kit.cli import main; main()"

@@ -9,10 +9,19 @@ from pathlib import Path
 import psutil
 import pytest
 import redis
-from processes import command_line, end, until
-from servers import Server
+
+from tests.processes import command_line, end, until
+from tests.servers import Server
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _tests_can_be_imported():
+    """Let child processes, such as workers, import the steps that tests define."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -60,14 +69,14 @@ def redis_url(redis_server):
 
 @pytest.fixture(scope="session")
 def workers():
-    """workers(url, code="deeds", n=1, **environment) → context with `analytics-kit worker` running."""
+    """workers(url, code="tests.backends.sample_steps", n=1, **environment) → context with `analytics-kit worker` running."""
 
     @contextmanager
-    def run(url, code="deeds", n=1, **environment):
-        program = "from analytics_kit.backends.crew import run_workers; from analytics_kit.settings import Settings; "
+    def run(url, code="tests.backends.sample_steps", n=1, **environment):
+        program = "from analytics_kit.backends.worker.crew import run_workers; from analytics_kit.settings import Settings; "
         process = subprocess.Popen(
             [sys.executable, "-c", f"{program}raise SystemExit(run_workers(Settings.of(), {n}, {code!r}))"],
-            env=os.environ | {"REDIS_URL": url, "PYTHONPATH": str(Path(__file__).parent / "backends")} | environment,
+            env=os.environ | {"REDIS_URL": url} | environment,
         )
         try:
             with redis.Redis.from_url(url) as client:

@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 from jupyter_client import KernelManager
-from processes import until
 
-TESTS = Path(__file__).parent
+from tests.processes import until
+
+ROOT = Path(__file__).parents[1]
 VIEW = "application/vnd.jupyter.widget-view+json"
 
 
@@ -21,7 +22,7 @@ class Kernel:
             name: value for name, value in os.environ.items() if not name.startswith(("ANALYTICS_KIT_", "REDIS_"))
         }
         kept |= {
-            "PYTHONPATH": os.pathsep.join(map(str, (TESTS, TESTS / "backends", TESTS / "notebook"))),
+            "PYTHONPATH": str(ROOT),
             "IPYTHONDIR": str(folder / "ipython"),
             "ANALYTICS_KIT_HOME": str(folder / "home"),
         }

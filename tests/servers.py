@@ -7,7 +7,8 @@ import subprocess
 from pathlib import Path
 
 import redis
-from processes import answers, end, until
+
+from tests.processes import answers, end, until
 
 
 class Server:

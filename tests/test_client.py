@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 import analytics_kit as ak
-from analytics_kit.backends import embedded
+from analytics_kit.backends.embedded import backend as embedded
 from analytics_kit.client import CODE, JOB_COLUMNS
-from analytics_kit.notebook import card
+from analytics_kit.notebook import job_html as card
 
 LIMIT_S = 60
 
@@ -80,7 +80,7 @@ def test_the_same_content_and_options_join_the_job(client, study, tmp_path):
 
 
 def test_a_result_that_was_removed_is_made_again(client, study):
-    from analytics_kit.study.store import Store
+    from analytics_kit.study.store.store import Store
 
     job = client.submit(study, idle_gap_s=0.3)
     job.result(LIMIT_S)
@@ -276,7 +276,7 @@ def test_a_worker_reads_only_where_it_may(monkeypatch, here, study, tmp_path):
     assert isinstance(error, ak.SourceNotFoundError)
     assert "ANALYTICS_KIT_SOURCES" in error.hint
     assert isinstance(here.submit(f"file://{study}").exception(LIMIT_S), ak.SourceNotFoundError)
-    from analytics_kit import tasks
+    from analytics_kit import worker_tasks as tasks
 
     with pytest.raises(ak.SourceNotFoundError) as caught:
         tasks._require_allowed("s3://KEY:SECRET@bucket/study.zip")
@@ -300,7 +300,7 @@ def test_warming_leaves_nothing_to_compile(study, tmp_path):
     """Every kernel that a study needs was compiled by the warm-up, with the types that a study has."""
     code = f"""
 import sys
-from analytics_kit import tasks
+from analytics_kit import worker_tasks as tasks
 tasks.warm()
 from numba.core.dispatcher import Dispatcher
 kernels = [value for name, module in list(sys.modules.items()) if name.startswith("analytics_kit.study")
@@ -321,14 +321,14 @@ def test_warming_runs_no_polars():
     code = (
         "import polars; real = polars.LazyFrame.collect; "
         "polars.LazyFrame.collect = polars.DataFrame.__init__ = polars.Series.__init__ = None; "
-        "from analytics_kit import tasks; tasks.warm(); print('warm')"
+        "from analytics_kit import worker_tasks; worker_tasks.warm(); print('warm')"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (run.stdout.strip(), run.stderr) == ("warm", "")
 
 
 def test_module_level_verbs_share_one_client(monkeypatch, tmp_path, study):
-    from analytics_kit import verbs as module
+    from analytics_kit import api as module
 
     monkeypatch.setenv("ANALYTICS_KIT_BACKEND", "local")
     monkeypatch.setenv("ANALYTICS_KIT_HOME", str(tmp_path / "home"))

@@ -6,15 +6,14 @@ import re
 import zipfile
 from xml.etree import ElementTree
 
-import example
-import metrics_page
 import pytest
-from drawings import DRAWINGS
-from metrics_page import DOCS, DRAWN, files
 
 import analytics_kit
 from analytics_kit.options import FORMATS, Options
-from analytics_kit.study.catalogue import CATALOGUE, FAMILIES, NAMES
+from analytics_kit.study.metrics.catalogue import CATALOGUE, FAMILIES, NAMES
+from scripts import example, metrics_page
+from scripts.drawings import DRAWINGS
+from scripts.metrics_page import DOCS, DRAWN, files
 
 ROOT = DOCS.parent
 

@@ -11,8 +11,6 @@ import threading
 import time
 
 import pytest
-from fakes import Fake
-from processes import until
 
 import analytics_kit as ak
 from analytics_kit.backends.local import LocalBackend
@@ -20,8 +18,10 @@ from analytics_kit.errors import BrokerUnavailableError
 from analytics_kit.job import Job
 from analytics_kit.model import Failure, JobRequest, JobStatus, Progress
 from analytics_kit.settings import Settings
-from analytics_kit.study.store import Store
+from analytics_kit.study.store.store import Store
 from analytics_kit.watcher import Watcher
+from tests.fake_backend import Fake
+from tests.processes import until
 
 LIMIT_S = 30
 WATCHER = "analytics_kit watcher"
@@ -424,7 +424,7 @@ class TestInThisProcess:
 
     @staticmethod
     def made(backend, deed, arguments):
-        request = JobRequest(f"deeds.{deed}", arguments, f"key-{next(_ids)}", "/data/study.zip")
+        request = JobRequest(f"tests.backends.sample_steps.{deed}", arguments, f"key-{next(_ids)}", "/data/study.zip")
         return Job(Watcher(backend), backend.submit(request))
 
     def test_retry_is_a_new_job(self, jobs):
@@ -435,7 +435,7 @@ class TestInThisProcess:
         assert again.info().retry_of == job.id
         assert again.wait(LIMIT_S)
         assert job.status == again.status == "failed"
-        assert "deeds.py" in again.exception().__notes__[0]
+        assert "sample_steps.py" in again.exception().__notes__[0]
 
     def test_log_is_text(self, jobs):
         job = jobs("refuse")
@@ -496,7 +496,7 @@ client = ak.connect("local", home={home!r})
 from analytics_kit.job import Job
 from analytics_kit.model import JobRequest
 backend = client.backend
-job = Job(client._watcher, backend.submit(JobRequest("deeds.gated", {{"gate": {gate!r}}}, "key", "study.zip")))
+job = Job(client._watcher, backend.submit(JobRequest("tests.backends.sample_steps.gated", {{"gate": {gate!r}}}, "key", "study.zip")))
 while not job.progress.fraction:
     time.sleep(0.01)
 print("waiting", flush=True)
@@ -514,9 +514,8 @@ print(job.wait(20), job.status, flush=True)
 )
 def test_ctrl_c_ends_the_waiting_at_once_and_not_the_job(tmp_path, wait):
     code = CTRL_C.format(home=str(tmp_path), gate=str(tmp_path / "gate"), wait=wait)
-    environment = os.environ | {"PYTHONPATH": os.path.join(os.path.dirname(__file__), "backends")}  # noqa: PTH118, PTH120
     with subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout.readline() == "waiting\n"
         time.sleep(0.1)  # let it begin to wait; before that Ctrl-C ends it just the same

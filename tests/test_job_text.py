@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from analytics_kit import job_text as words
 from analytics_kit.model import Failure, JobInfo, JobStatus, Progress
-from analytics_kit.notebook import words
 
 STATES = [str(status) for status in JobStatus]
 FAILURE = Failure("BadArchiveError", "torn", "mend it")

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from processes import until
 
 import analytics_kit as ak
-from analytics_kit.backends import embedded
+from analytics_kit.backends.embedded import backend as embedded
 from analytics_kit.backends.record import State
 from analytics_kit.client import CODE
+from tests.processes import until
 
 LIMIT_S = 120
 

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from analytics_kit.model import Progress
-from analytics_kit.notebook.bar import Bar
+from analytics_kit.progress_bar import Bar
 
 
 @pytest.mark.parametrize("terminal", [True, False])

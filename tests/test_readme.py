@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analytics_kit.backends import embedded
+from analytics_kit.backends.embedded import backend as embedded
 from analytics_kit.settings import Settings
 
 README = Path(__file__).parents[1] / "README.md"

@@ -9,23 +9,21 @@ import warnings
 import zipfile
 from contextlib import contextmanager
 from html import escape
-from pathlib import Path
 
 import pandas as pd
 import pytest
-from api_server import SERVE, TOKENS, ApiServer
-from processes import until
 
 import analytics_kit as ak
-from analytics_kit.backends import outbox
+from analytics_kit.backends.http import upload_queue as outbox
 from analytics_kit.cli import main
 from analytics_kit.client import CODE
 from analytics_kit.model import JobStatus
-from analytics_kit.notebook.intake import Intake
+from analytics_kit.notebook.upload_receiver import Intake
+from tests.api_server import SERVE, TOKENS, ApiServer
+from tests.processes import until
 
 LIMIT_S = 60
-WAITING = f"import analytics_kit.client as c; c.PROCESS_STUDY = 'deeds_that_wait.wait'; {SERVE}"
-HERE = Path(__file__).parent
+WAITING = f"import analytics_kit.client as c; c.PROCESS_STUDY = 'tests.web.waiting_steps.wait'; {SERVE}"
 _seeds = itertools.count(1000)
 
 
@@ -377,13 +375,12 @@ class TestJobs:
 
 class TestRestart:
     def test_a_job_goes_on_while_its_server_is_killed_and_started_again(self, tmp_path, redis_server, workers):
-        paths = ":".join(map(str, (HERE / "web", HERE)))
         with redis_server() as broker:
-            known = {"ANALYTICS_KIT_BACKEND": "redis", "REDIS_URL": broker.url, "PYTHONPATH": paths}
+            known = {"ANALYTICS_KIT_BACKEND": "redis", "REDIS_URL": broker.url}
             server = ApiServer(tmp_path / "server", WAITING, **known)
             ak.sample_study(tmp_path / "server" / "data" / "s.zip", participants=1, trials=1)
             home = str(tmp_path / "server" / "home")
-            with server, workers(broker.url, CODE, PYTHONPATH=paths, ANALYTICS_KIT_HOME=home):
+            with server, workers(broker.url, CODE, ANALYTICS_KIT_HOME=home):
                 client = ak.connect(server.url, token=TOKENS["ann"], home=tmp_path / "mine")
                 self.restart_during_a_job(client, server)
                 client.close()
@@ -453,7 +450,7 @@ def test_the_command_line_asks_the_server_too(server, study, monkeypatch, tmp_pa
     known = {"BACKEND": "http", "SERVER_URL": server.url, "TOKEN": TOKENS["ann"], "HOME": str(tmp_path / "mine")}
     for name, value in known.items():
         monkeypatch.setenv(f"ANALYTICS_KIT_{name}", value)
-    monkeypatch.setattr("analytics_kit.verbs._default", None)
+    monkeypatch.setattr("analytics_kit.api._default", None)
     assert main_code(["submit", str(study()), "--wait", "--json"]) == 0
     assert main_code(["jobs", "--json"]) == 0
     assert "mine.zip" in capsys.readouterr().out

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from analytics_kit.backends.record import Record, RefusedError, State, Ticket, joinable, moved, tagged
-from analytics_kit.backends.running import run
+from analytics_kit.backends.step_runner import run
 from analytics_kit.errors import JobNotFoundError, JobTimeoutError, SettingsError
 from analytics_kit.model import ANY, Failure, JobInfo, JobRequest, JobStatus, Progress, Task
 from analytics_kit.settings import Settings

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import warnings
 
-from analytics_kit.backends.embedded import EmbeddedBackend
-from analytics_kit.backends.http import HttpBackend
+from analytics_kit.backends.embedded.backend import EmbeddedBackend
+from analytics_kit.backends.http.backend import HttpBackend
 from analytics_kit.backends.local import LocalBackend
-from analytics_kit.backends.redis import RedisBackend, unreachable
+from analytics_kit.backends.redis.backend import RedisBackend, unreachable
 from analytics_kit.errors import BrokerUnavailableError
 from analytics_kit.model import Backend
 from analytics_kit.settings import Settings

@@ -8,8 +8,8 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
+from analytics_kit.backends.progress import Reporter
 from analytics_kit.backends.record import BEGIN, Record, RefusedError, State, Ticket, as_json, finished
-from analytics_kit.backends.reporting import Reporter
 from analytics_kit.errors import BrokerUnavailableError, JobFailedError, OutOfMemoryError
 from analytics_kit.model import Failure, HandBack, Progress, Split, Task
 

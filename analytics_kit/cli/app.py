@@ -14,17 +14,19 @@ from typing import Annotated
 import typer
 from rich.filesize import decimal
 
-from analytics_kit import __version__, cli_jobs
-from analytics_kit.backends import crew, embedded
-from analytics_kit.cli_jobs import EXIT_FAILED, AsJson, Set, Source, chosen
-from analytics_kit.cli_watch import watch
+from analytics_kit import __version__
+from analytics_kit.backends.embedded import backend as embedded
+from analytics_kit.backends.worker import crew
+from analytics_kit.cli import jobs as cli_jobs
+from analytics_kit.cli.doctor import examine
+from analytics_kit.cli.jobs import EXIT_FAILED, AsJson, Set, Source, chosen
+from analytics_kit.cli.output import HEAD, err, out, print_frame, print_json, print_result
+from analytics_kit.cli.watch import watch
 from analytics_kit.client import CODE, Client
-from analytics_kit.doctor import examine
 from analytics_kit.errors import AnalyticsKitError, JobCancelledError, SettingsError
 from analytics_kit.settings import Settings, without_secrets
-from analytics_kit.study.result import require_new
-from analytics_kit.study.sample import sample_study
-from analytics_kit.terminal import HEAD, err, out, print_frame, print_json, print_result
+from analytics_kit.study.result.result import require_new
+from analytics_kit.study.sample.study import sample_study
 
 EXIT_USAGE, EXIT_TIMEOUT, EXIT_CANCELLED = 2, 3, cli_jobs.EXIT_CANCELLED
 app = typer.Typer(
@@ -120,7 +122,7 @@ def serve(
 ) -> None:
     """Serve the HTTP API, until Ctrl-C or SIGTERM."""
     try:
-        from analytics_kit.web import serve as server  # needs more than the rest
+        from analytics_kit.web import server as server  # needs more than the rest
     except ImportError as error:
         raise SettingsError(f"{error.name} is missing.", hint="pip install 'analytics_kit[server]'") from error
     settings, made = server.configured(data, token_file, no_token, host)
@@ -178,7 +180,3 @@ def _leave(message: str, code: int, debug: bool) -> None:
         err.print_exception()
     err.print(message, markup=False, highlight=False)
     raise SystemExit(code)
-
-
-if __name__ == "__main__":
-    main()

@@ -12,7 +12,7 @@ from typing import Any
 from analytics_kit.client import Client
 from analytics_kit.errors import AnalyticsKitError
 from analytics_kit.settings import Settings
-from analytics_kit.study.store import Store
+from analytics_kit.study.store.store import Store
 
 PACKAGES = (
     "analytics_kit",

@@ -12,16 +12,16 @@ from typing import Annotated, Any
 import pandas as pd
 import typer
 
-from analytics_kit.cli_watch import interruptible, left_behind, name_of, watch
+from analytics_kit import job_text as words
+from analytics_kit.cli.output import err, job_json, job_pairs, out, print_frame, print_json, print_pairs, print_result
+from analytics_kit.cli.watch import interruptible, left_behind, name_of, watch
 from analytics_kit.client import Client
 from analytics_kit.errors import AnalyticsKitError, BrokerUnavailableError, SettingsError
+from analytics_kit.futures import as_completed
 from analytics_kit.job import Job
 from analytics_kit.model import JobInfo, JobStatus
-from analytics_kit.notebook import words
 from analytics_kit.options import Options
 from analytics_kit.settings import Settings
-from analytics_kit.terminal import err, job_json, job_pairs, out, print_frame, print_json, print_pairs, print_result
-from analytics_kit.together import as_completed
 
 EXIT_FAILED, EXIT_CANCELLED = 1, 4
 app = typer.Typer()

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from analytics_kit.job import Job
-from analytics_kit.study.result import StudyResult
+from analytics_kit.study.result.result import StudyResult
 
 HEAD = ("participant", "task", "factor", "trial", "movement_count", "path_length_px")
 WIDE = 200

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import typer
 
+from analytics_kit.cli.output import err
 from analytics_kit.job import Job
 from analytics_kit.model import JobInfo
-from analytics_kit.notebook.bar import Bar
-from analytics_kit.terminal import err
+from analytics_kit.progress_bar import Bar
 
 EXIT_INTERRUPTED = 130
 

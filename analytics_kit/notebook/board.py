@@ -10,13 +10,16 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from analytics_kit import job_text as words
 from analytics_kit.errors import AnalyticsKitError
 from analytics_kit.model import Backend, JobInfo, JobStatus
-from analytics_kit.notebook import card, intake, listing, words
-from analytics_kit.notebook.display import Display
-from analytics_kit.notebook.intake import Desk, Intake
-from analytics_kit.notebook.listing import Choice, Place
+from analytics_kit.notebook import board_html as listing
+from analytics_kit.notebook import job_html as card
+from analytics_kit.notebook import upload_receiver as intake
+from analytics_kit.notebook.board_html import Choice, Place
+from analytics_kit.notebook.cell_display import Display
 from analytics_kit.notebook.panel import STATIC_WAIT_S
+from analytics_kit.notebook.upload_receiver import Desk, Intake
 
 PLACE_S = 2.0
 """Workers are counted this often at most."""

@@ -8,8 +8,9 @@ from datetime import datetime
 from html import escape
 from typing import Any
 
+from analytics_kit import job_text as words
 from analytics_kit.model import JobInfo, JobStatus
-from analytics_kit.notebook import card, words
+from analytics_kit.notebook import job_html as card
 
 PAGE_ROWS = 20
 LEFT = "text-align:left"

@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from analytics_kit.errors import AnalyticsKitError
-from analytics_kit.notebook import cell
-from analytics_kit.notebook.pace import Outlet, pace
+from analytics_kit.notebook import front_end as cell
+from analytics_kit.notebook.rate_limit import Outlet, pace
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 _OUTPUT, _BOX = ".jp-OutputArea-child", ":is(.lm-Panel,.jupyter-widgets)"
@@ -129,7 +129,7 @@ class Display(ABC):
         with self._lock:
             if self._live is not None:
                 return False
-            from analytics_kit.notebook.live import Live  # ipywidgets: only who looks pays for loading it
+            from analytics_kit.notebook.html_widget import Live  # ipywidgets: only who looks pays for loading it
 
             self._page = None
             self._live = Live(self.kind, self._hear, **self._shows())

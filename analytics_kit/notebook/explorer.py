@@ -6,10 +6,10 @@ import gzip
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from analytics_kit.notebook import trial
-from analytics_kit.notebook.display import Display
+from analytics_kit.notebook import trial_html as trial
+from analytics_kit.notebook.cell_display import Display
 from analytics_kit.notebook.explorer_model import NAMES, Drawing, Explorer
-from analytics_kit.plot.tables import Results
+from analytics_kit.plot.selection import Results
 
 
 class ExplorerPanel(Display):

@@ -12,8 +12,8 @@ import plotly.graph_objects as go
 
 from analytics_kit import plot
 from analytics_kit.errors import SettingsError, nearest
-from analytics_kit.plot import words
-from analytics_kit.plot.tables import TRIAL, Choice, Results, in_session
+from analytics_kit.plot import labels as words
+from analytics_kit.plot.selection import TRIAL, Choice, Results, in_session
 
 FIGURES = ("trajectory", "heatmap", "speed_profile", "keystroke_timeline", "session_timeline")
 NAMES = ("participant", "task", "factor", "trial")

@@ -15,9 +15,9 @@ HERE = Path(__file__).parent
 class Live(anywidget.AnyWidget):
     """The live half of a panel. `close` frees all that it has in the front end and here."""
 
-    _esm = "\n".join((HERE / name).read_text("utf-8") for name in ("figures.js", "live.js"))
+    _esm = "\n".join((HERE / name).read_text("utf-8") for name in ("figures.js", "html_widget.js"))
     # of a path, anywidget would keep each widget for ever
-    _css = (HERE / "live.css").read_text("utf-8")
+    _css = (HERE / "html_widget.css").read_text("utf-8")
     shown = traitlets.Dict().tag(sync=True)
     """`html` to draw, and `said`: words that are read aloud when they change."""
 

@@ -12,8 +12,8 @@ from datetime import datetime
 from html import escape
 from typing import Any
 
+from analytics_kit import job_text as words
 from analytics_kit.model import JobInfo, JobStatus
-from analytics_kit.notebook import words
 
 COLOURS = {
     JobStatus.QUEUED: "#5b5f66",
@@ -79,7 +79,7 @@ def bar(info: JobInfo, before: str = "") -> str:
 
 
 def button(do: str, info: JobInfo, word: str, **state: str) -> str:
-    """A button; `live.js` tells of a click what to `do` with which job."""
+    """A button; `html_widget.js` tells of a click what to `do` with which job."""
     extra = "".join(f' {name.replace("_", "-")}="{value}"' for name, value in state.items())
     return (
         f'<button type="button" class="ak-button" data-do="{do}" data-job="{escape(info.job_id)}" '

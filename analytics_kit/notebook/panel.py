@@ -8,9 +8,11 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Protocol, Self
 
+from analytics_kit import job_text as words
 from analytics_kit.model import JobInfo
-from analytics_kit.notebook import card, cell, words
-from analytics_kit.notebook.display import Display
+from analytics_kit.notebook import front_end as cell
+from analytics_kit.notebook import job_html as card
+from analytics_kit.notebook.cell_display import Display
 
 STATIC_WAIT_S = 60.0
 """Without a front end, showing a job waits at most this long for its end, so that a report holds a settled record."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 
+from analytics_kit.job_text import count
 from analytics_kit.notebook.explorer_model import NAMES, Drawing, Explorer, Option
-from analytics_kit.notebook.words import count
 
 STEPS = {"previous": "← Previous", "next": "Next →"}
 

@@ -9,8 +9,9 @@ import numpy.typing as npt
 import pandas as pd
 import plotly.graph_objects as go
 
-from analytics_kit.plot import style, thinning, words
-from analytics_kit.plot.tables import Choice, Source, require_metric, trials_of
+from analytics_kit.plot import labels as words
+from analytics_kit.plot import style, thinning
+from analytics_kit.plot.selection import Choice, Source, require_metric, trials_of
 
 GROUP_WIDTH = 0.8
 """Of the distance between two places on the axis, taken by the points of one."""

@@ -11,8 +11,10 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from analytics_kit.errors import SettingsError
-from analytics_kit.plot import plane, style, thinning, words
-from analytics_kit.plot.tables import Choice, Events, Rows, Source, read
+from analytics_kit.plot import labels as words
+from analytics_kit.plot import screen_axes as plane
+from analytics_kit.plot import style, thinning
+from analytics_kit.plot.selection import Choice, Events, Rows, Source, read
 
 MOST_MARKS = 2_000
 """Clicks or scrolls that are drawn of one sort."""

@@ -12,7 +12,7 @@ import pandas as pd
 
 from analytics_kit.errors import SettingsError, nearest
 from analytics_kit.model import KINDS, Kind
-from analytics_kit.plot.words import named, word
+from analytics_kit.plot.labels import named, word
 
 TRIAL = ("participant", "session", "task", "factor", "trial", "trial_order")
 """The columns that tell one trial from another."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics_kit.plot.tables import Rows
+from analytics_kit.plot.selection import Rows
 
 MOST_POINTS = 10_000
 """More are not drawn of one thing: no screen shows them, and SVG grows slow."""

@@ -10,8 +10,9 @@ import numpy.typing as npt
 import plotly.graph_objects as go
 
 from analytics_kit.model import KINDS, Kind
-from analytics_kit.plot import style, thinning, words
-from analytics_kit.plot.tables import Choice, Events, Source, in_session, read
+from analytics_kit.plot import labels as words
+from analytics_kit.plot import style, thinning
+from analytics_kit.plot.selection import Choice, Events, Source, in_session, read
 
 KEY_CLASSES = (
     "letter", "digit", "punctuation", "space", "enter", "backspace", "delete", "navigation", "modifier", "function",

@@ -22,17 +22,17 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from analytics_kit.errors import AnalyticsKitError, BrokerUnavailableError
 from analytics_kit.web import PREFIX
-from analytics_kit.web.answers import answers, ok
-from analytics_kit.web.clients import add_client_routes
 from analytics_kit.web.errors import AWAY, of_http, of_ours, of_parameters, told, unexpected, without_places
-from analytics_kit.web.jobs import add_job_routes
-from analytics_kit.web.page import VIEWS, add_page_routes
-from analytics_kit.web.reference import page_of, schema_of
-from analytics_kit.web.schemas import HealthAnswer, LiveAnswer, QueueAnswer
+from analytics_kit.web.openapi_responses import answers, ok
+from analytics_kit.web.openapi_schema import page_of, schema_of
+from analytics_kit.web.routes.jobs import add_job_routes
+from analytics_kit.web.routes.page import VIEWS, add_page_routes
+from analytics_kit.web.routes.schemas import HealthAnswer, LiveAnswer, QueueAnswer
+from analytics_kit.web.routes.studies import add_study_routes
+from analytics_kit.web.routes.uploads import add_client_routes
 from analytics_kit.web.service import Service
 from analytics_kit.web.session import HEADER
 from analytics_kit.web.settings import ServerSettings
-from analytics_kit.web.zip_data import add_study_routes
 
 NAME = "analytics_kit"
 OPEN = ("docs", "live", "openapi", "static")

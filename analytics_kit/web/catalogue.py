@@ -20,9 +20,9 @@ import fsspec
 from analytics_kit.client import Client
 from analytics_kit.errors import BadArchiveError, SourceNotFoundError, StoreError
 from analytics_kit.options import Options
-from analytics_kit.study.source import fingerprint, open_archive
-from analytics_kit.study.store import Store
-from analytics_kit.study.uploads import Upload
+from analytics_kit.study.archive.source import fingerprint, open_archive
+from analytics_kit.study.store.store import Store
+from analytics_kit.study.store.uploads import Upload
 
 STUDY_ID = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$"
 RESERVED = ("docs", "health", "jobs", "openapi.json", "queue-status", "static", "studies", "uploads")

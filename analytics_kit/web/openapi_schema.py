@@ -11,10 +11,10 @@ from flask_openapi3.models.schema import Schema
 from flask_openapi3.openapi import OpenAPI
 
 from analytics_kit import __version__
-from analytics_kit.web.answers import ALWAYS, WORDS
-from analytics_kit.web.client_schemas import CLIENT_ANSWERS
-from analytics_kit.web.drawing import draw
-from analytics_kit.web.schemas import ANSWERS, ErrorAnswer
+from analytics_kit.web.openapi_responses import ALWAYS, WORDS
+from analytics_kit.web.routes.client_schemas import CLIENT_ANSWERS
+from analytics_kit.web.routes.schemas import ANSWERS, ErrorAnswer
+from analytics_kit.web.templating import draw
 
 TITLE = "analytics_kit"
 ABOUT = "Submit studies of mouse, scroll and keyboard logs, ask for their jobs, read tables of trials and events."

@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from analytics_kit.errors import SettingsError
 from analytics_kit.web import PREFIX
 from analytics_kit.web.app import NAME, create_app, is_loopback
-from analytics_kit.web.page import IS_POLL
+from analytics_kit.web.routes.page import IS_POLL
 from analytics_kit.web.service import Service
 from analytics_kit.web.settings import ServerSettings
 

@@ -12,9 +12,9 @@ from analytics_kit.job import Job, deadline_of, left_until
 from analytics_kit.model import JobInfo
 from analytics_kit.settings import Settings
 from analytics_kit.web.auth import Keys
+from analytics_kit.web.catalogue import Catalogue
 from analytics_kit.web.session import Asker, Sessions
 from analytics_kit.web.settings import ServerSettings
-from analytics_kit.web.studies import Catalogue
 
 LOOK_S = 1.0
 """Who waits for a job looks this often whether the server is about to end."""

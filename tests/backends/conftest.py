@@ -1,38 +1,30 @@
-"""The four backends, with tasks of the tests' own (deeds.py)."""
+"""The four backends, with tasks of the tests' own (sample_steps.py)."""
 
 import itertools
 import os
 from pathlib import Path
 
 import pytest
-from api_server import ApiServer
-from far import PROGRAM, connected
 
-from analytics_kit.backends import embedded
-from analytics_kit.backends.embedded import EmbeddedBackend
-from analytics_kit.backends.ledger import Ledger
+from analytics_kit.backends.embedded import backend as embedded
+from analytics_kit.backends.embedded.backend import EmbeddedBackend
 from analytics_kit.backends.local import LocalBackend
-from analytics_kit.backends.redis import RedisBackend, connect
-from analytics_kit.backends.steps import Steps
+from analytics_kit.backends.redis.attempts import Steps
+from analytics_kit.backends.redis.backend import RedisBackend, connect
+from analytics_kit.backends.redis.job_store import Ledger
 from analytics_kit.model import JobRequest
 from analytics_kit.settings import Settings
+from tests.api_server import ApiServer
+from tests.backends.http_backend import PROGRAM, connected
 
 _keys = itertools.count()
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _deeds_can_be_imported():
-    """Also by workers, which inherit the environment."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join(map(str, Path(__file__).parents[:2])))
-        yield
 
 
 @pytest.fixture(scope="module")
 def named(redis_url, workers):
     """The backend of a Redis that was named, with one worker."""
     with workers(redis_url):
-        backend = RedisBackend(redis_url, Settings.of(namespace="contract"), "deeds")
+        backend = RedisBackend(redis_url, Settings.of(namespace="contract"), "tests.backends.sample_steps")
         yield backend
         backend.close()
 
@@ -41,7 +33,7 @@ def named(redis_url, workers):
 def own(tmp_path_factory):
     """The backend of an embedded broker with one worker."""
     settings = Settings.of(home=tmp_path_factory.mktemp("own") / "home", workers=1)
-    backend = EmbeddedBackend(settings, "deeds")
+    backend = EmbeddedBackend(settings, "tests.backends.sample_steps")
     yield backend
     backend.close()
     embedded.stop(settings)
@@ -89,7 +81,7 @@ def asked():
 
     def make(deed, key=None, refresh=False, tags=(), retries=0, time_limit_s=None, memory_limit_mb=None, **arguments):
         return JobRequest(
-            task=f"deeds.{deed}",
+            task=f"tests.backends.sample_steps.{deed}",
             arguments={name: str(value) if isinstance(value, Path) else value for name, value in arguments.items()},
             result_key=key or f"key-{next(_keys)}",
             source="/data/study.zip",

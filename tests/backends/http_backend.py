@@ -2,12 +2,11 @@
 
 from dataclasses import asdict
 
-from api_server import TOKENS
-
-from analytics_kit.backends.http import HttpBackend
+from analytics_kit.backends.http.backend import HttpBackend
 from analytics_kit.settings import Settings
+from tests.api_server import TOKENS
 
-PROGRAM = "import far; far.serve()"
+PROGRAM = "from tests.backends.http_backend import serve; serve()"
 
 
 class Far(HttpBackend):
@@ -32,7 +31,7 @@ def serve():
     from analytics_kit.cli import main
     from analytics_kit.job import Job
 
-    analytics_kit.client.CODE = "deeds"
+    analytics_kit.client.CODE = "tests.backends.sample_steps"
     Job.delete = lambda job: job.watcher.backend.delete(job.id)  # a deed's result is in no store
     add_routes = analytics_kit.web.app.add_client_routes
 
@@ -49,8 +48,8 @@ def _add_deeds(book, service):
 
     from analytics_kit.model import JobRequest
     from analytics_kit.web.errors import told
-    from analytics_kit.web.jobs import described
-    from analytics_kit.web.schemas import JobAnswer
+    from analytics_kit.web.routes.jobs import described
+    from analytics_kit.web.routes.schemas import JobAnswer
 
     @book.post("/deeds", doc_ui=False)
     def deeds():

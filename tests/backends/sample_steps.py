@@ -142,7 +142,12 @@ def fan(task):
     """As many parts as asked for; each writes a file."""
     task.report(Progress("planning"))
     n = task.arguments["parts"]
-    return Split(parts=n, total=100 * n, part="deeds.fan_part", merge="deeds.fan_merge")
+    return Split(
+        parts=n,
+        total=100 * n,
+        part="tests.backends.sample_steps.fan_part",
+        merge="tests.backends.sample_steps.fan_merge",
+    )
 
 
 def fan_part(task):

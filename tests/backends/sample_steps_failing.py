@@ -1,6 +1,6 @@
 """Workers that never get ready."""
 
-from deeds import *  # noqa: F403
+from tests.backends.sample_steps import *  # noqa: F403
 
 
 def warm():

@@ -4,7 +4,7 @@ import os
 import time
 from pathlib import Path
 
-from deeds import *  # noqa: F403
+from tests.backends.sample_steps import *  # noqa: F403
 
 
 def warm():

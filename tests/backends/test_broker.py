@@ -4,12 +4,12 @@ import threading
 import time
 
 import pytest
-from processes import until
 
-from analytics_kit.backends.redis import RedisBackend
+from analytics_kit.backends.redis.backend import RedisBackend
 from analytics_kit.errors import BrokerUnavailableError
 from analytics_kit.model import JobStatus
 from analytics_kit.settings import Settings
+from tests.processes import until
 
 
 def ended(backend, job_id):
@@ -30,7 +30,7 @@ class TestRestart:
 
     @pytest.fixture
     def backend(self, server, workers):
-        backend = RedisBackend(server.url, Settings.of(), "deeds")
+        backend = RedisBackend(server.url, Settings.of(), "tests.backends.sample_steps")
         with workers(server.url):
             yield backend
         backend.close()
@@ -98,7 +98,7 @@ class TestRestart:
 )
 def test_jobs_are_done_over(redis_server, workers, asked, how):
     with redis_server(**how) as server, workers(server.url):
-        backend = RedisBackend(server.url, Settings.of(), "deeds")
+        backend = RedisBackend(server.url, Settings.of(), "tests.backends.sample_steps")
         assert ended(backend, backend.submit(asked("echo", x=1)).job_id).result == {"heard": {"x": 1}}
         secret = server.url.split("@")[0].rpartition(":")[2]
         assert secret not in repr([backend.health(), backend.queue_status(), backend])
@@ -110,7 +110,7 @@ def test_jobs_are_done_over(redis_server, workers, asked, how):
 
 def test_a_certificate_that_is_not_trusted_is_an_error(redis_server):
     with redis_server(tls=True) as server:
-        backend = RedisBackend(server.url.partition("?")[0], Settings.of(), "deeds")
+        backend = RedisBackend(server.url.partition("?")[0], Settings.of(), "tests.backends.sample_steps")
         with pytest.raises(BrokerUnavailableError, match="certificate"):
             backend.ping()
         backend.close()

@@ -5,10 +5,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from processes import LIMIT_S, until
 
 from analytics_kit.errors import BadArchiveError, JobFailedError, JobNotFoundError
 from analytics_kit.model import JobStatus
+from tests.processes import LIMIT_S, until
 
 
 def ended(backend, job_id):
@@ -108,8 +108,8 @@ def test_a_failure_is_data(backend, asked):
     )  # fmt: skip
     assert type(info.error.error()) is BadArchiveError
     if tells_all(backend):
-        assert "deeds.py" in info.error.log
-        assert "deeds.py" in info.error.traceback
+        assert "sample_steps.py" in info.error.log
+        assert "sample_steps.py" in info.error.traceback
         assert info.error.traceback.endswith("BadArchiveError: the ZIP is torn: ünïcode <b>\nHint: mend it\n")
 
 
@@ -121,7 +121,7 @@ def test_a_failure_is_data(backend, asked):
         ("not_a_number", "returned a dict that JSON can't hold"),
         ("nothing", "returned NoneType, expected a dict"),
         ("no_such_deed", "AttributeError"),
-        ("not_callable", "deeds.not_callable is a int, expected a function"),
+        ("not_callable", "tests.backends.sample_steps.not_callable is a int, expected a function"),
         ("leave", "SystemExit: 3"),
     ],
 )

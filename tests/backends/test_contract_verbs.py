@@ -7,11 +7,11 @@ import threading
 import time
 
 import pytest
-from processes import until
-from test_contract import at, ended, tells_all
 
 from analytics_kit.errors import JobNotFoundError, JobTimeoutError, SettingsError
 from analytics_kit.model import JobStatus
+from tests.backends.test_contract import at, ended, tells_all
+from tests.processes import until
 
 
 def test_many_are_asked_for_at_once_and_unknown_ones_left_out(backend, asked):
@@ -230,7 +230,7 @@ class TestLog:
         text = "\n".join(backend.log(job_id))
         assert "failed" in text
         assert "BadArchiveError: the ZIP is torn: ünïcode <b>" in text
-        assert "deeds.py" in text
+        assert "sample_steps.py" in text
 
 
 _STEPS = ("queued", "started", "processing", "completed")
@@ -324,30 +324,30 @@ def test_survives_process(backend):
 from analytics_kit.backends.local import LocalBackend
 from analytics_kit.model import JobRequest
 from analytics_kit.settings import Settings
-print(LocalBackend(Settings.of()).submit(JobRequest("deeds.echo", {}, "survives", "/data/study.zip")).job_id)
+print(LocalBackend(Settings.of()).submit(JobRequest("tests.backends.sample_steps.echo", {}, "survives", "/data/study.zip")).job_id)
 """
     elif backend.name == "redis":
         code = f"""
-from analytics_kit.backends.redis import RedisBackend
+from analytics_kit.backends.redis.backend import RedisBackend
 from analytics_kit.model import JobRequest
 from analytics_kit.settings import Settings
-backend = RedisBackend({backend._url!r}, Settings.of(namespace="contract"), "deeds")
-print(backend.submit(JobRequest("deeds.echo", {{}}, "survives", "/data/study.zip")).job_id)
+backend = RedisBackend({backend._url!r}, Settings.of(namespace="contract"), "tests.backends.sample_steps")
+print(backend.submit(JobRequest("tests.backends.sample_steps.echo", {{}}, "survives", "/data/study.zip")).job_id)
 """
     elif backend.name == "http":
         code = f"""
-from far import connected
+from tests.backends.http_backend import connected
 from analytics_kit.model import JobRequest
 backend = connected({backend._line.name!r}, {str(backend._home)!r})
-print(backend.submit(JobRequest("deeds.echo", {{}}, "survives", "/data/study.zip")).job_id)
+print(backend.submit(JobRequest("tests.backends.sample_steps.echo", {{}}, "survives", "/data/study.zip")).job_id)
 """
     else:
         code = f"""
-from analytics_kit.backends.embedded import EmbeddedBackend
+from analytics_kit.backends.embedded.backend import EmbeddedBackend
 from analytics_kit.model import JobRequest
 from analytics_kit.settings import Settings
-backend = EmbeddedBackend(Settings.of(home={str(backend._settings.home)!r}, workers=1), "deeds")
-print(backend.submit(JobRequest("deeds.echo", {{}}, "survives", "/data/study.zip")).job_id)
+backend = EmbeddedBackend(Settings.of(home={str(backend._settings.home)!r}, workers=1), "tests.backends.sample_steps")
+print(backend.submit(JobRequest("tests.backends.sample_steps.echo", {{}}, "survives", "/data/study.zip")).job_id)
 """
     job_id = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
     if backend.survives_process:

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from processes import alive, until
 
-from analytics_kit.backends import crew
-from analytics_kit.backends.ledger import ACTIVE, LATER, LEAVING
-from analytics_kit.backends.redis import RedisBackend, connect
+from analytics_kit.backends.redis.backend import RedisBackend, connect
+from analytics_kit.backends.redis.job_store import ACTIVE, LATER, LEAVING
+from analytics_kit.backends.worker import crew
 from analytics_kit.errors import (
     BadArchiveError,
     JobTimeoutError,
@@ -20,6 +19,7 @@ from analytics_kit.errors import (
 )
 from analytics_kit.model import JobStatus
 from analytics_kit.settings import Settings
+from tests.processes import alive, until
 
 
 def ended(backend, job_id):
@@ -33,7 +33,7 @@ def steps(backend, job_id):
 
 def _flights(job_id):
     def act(book):
-        from analytics_kit.backends.steps import Steps
+        from analytics_kit.backends.redis.attempts import Steps
 
         return Steps(book.connection, book.namespace).flights([job_id])[0]
 
@@ -55,7 +55,7 @@ def url(redis_url):
 def team(url, workers):
     """A backend with two workers, and the process that keeps them up."""
     with workers(url, n=2) as process:
-        backend = RedisBackend(url, Settings.of(namespace="faults"), "deeds")
+        backend = RedisBackend(url, Settings.of(namespace="faults"), "tests.backends.sample_steps")
         yield backend, process
         backend.close()
 
@@ -244,7 +244,7 @@ class TestDeath:
     def test_of_the_whole_pool_is_seen_by_the_next_client_and_the_next_workers_go_on(self, url, workers, asked, gate):
         """On a database of its own, without a supervisor that could see it."""
         url = url.removesuffix("/4") + "/10"
-        backend = RedisBackend(url, Settings.of(), "deeds")
+        backend = RedisBackend(url, Settings.of(), "tests.backends.sample_steps")
         with workers(url, n=2) as process:
             job_id = backend.submit(asked("gated", gate=gate, retries=1)).job_id
             until(lambda: backend.get(job_id).progress.fraction, "the job runs")
@@ -262,7 +262,7 @@ class TestDeath:
 
     def test_a_task_that_was_lost_between_queue_and_worker_is_queued_again(self, url, workers, asked):
         url = url.removesuffix("/4") + "/11"
-        backend = RedisBackend(url, Settings.of(), "deeds")
+        backend = RedisBackend(url, Settings.of(), "tests.backends.sample_steps")
         job_id = backend.submit(asked("echo")).job_id
         with connect(url) as client:
             assert client.lrem("rq:queue:analytics", 1, f"{job_id}-begin-1")
@@ -277,7 +277,7 @@ class TestSigterm:
     def alone(self, url, workers):
         """A backend with two workers that may be told to end."""
         url = url.removesuffix("/4") + "/12"
-        backend = RedisBackend(url, Settings.of(), "deeds")
+        backend = RedisBackend(url, Settings.of(), "tests.backends.sample_steps")
         with workers(url, n=2) as process:
             yield backend, process
         backend.close()
@@ -321,7 +321,7 @@ class TestSigterm:
 
 def test_a_worker_that_can_not_do_it_leaves_it_to_one_that_can(url, workers, asked):
     url = url.removesuffix("/4") + "/13"
-    backend = RedisBackend(url, Settings.of(), "deeds")
+    backend = RedisBackend(url, Settings.of(), "tests.backends.sample_steps")
     with workers(url, DEEDS_PLACE="Leipzig"):
         job_id = backend.submit(asked("elsewhere", place="Jena")).job_id
         said = "No worker can do it yet: this is not Jena"

@@ -1,10 +1,9 @@
 """What holds in this process alone: one thread, also when it is closed and used again."""
 
-from processes import until
-
 from analytics_kit.backends.local import LocalBackend
 from analytics_kit.model import JobStatus
 from analytics_kit.settings import Settings
+from tests.processes import until
 
 
 def test_closed_and_used_again_there_is_still_one_thread(asked, gate):

@@ -7,7 +7,8 @@ import warnings
 
 import pytest
 
-from analytics_kit.backends import choice, embedded
+from analytics_kit.backends import open as choice
+from analytics_kit.backends.embedded import backend as embedded
 from analytics_kit.errors import BrokerUnavailableError
 from analytics_kit.settings import Settings
 
@@ -26,7 +27,7 @@ def chosen(tmp_path):
 
     def choose(**settings):
         told = Settings.of(**({"home": tmp_path / "home", "workers": 1} | settings))
-        opened.append((choice.open_backend(told, "deeds"), told))
+        opened.append((choice.open_backend(told, "tests.backends.sample_steps"), told))
         return opened[-1][0]
 
     yield choose
@@ -91,8 +92,10 @@ def test_a_wrong_password_is_an_error_that_does_not_tell_it(chosen, redis_url, a
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_a_host_that_takes_connections_and_says_nothing_is_not_there(chosen, monkeypatch):
-    monkeypatch.setattr("analytics_kit.backends.redis.CONNECT_TIMEOUT_S", 0.2)
-    monkeypatch.setattr("analytics_kit.backends.redis.ANSWER_TIMEOUT_S", None)  # for ever: it must not be asked so
+    monkeypatch.setattr("analytics_kit.backends.redis.backend.CONNECT_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(
+        "analytics_kit.backends.redis.backend.ANSWER_TIMEOUT_S", None
+    )  # for ever: it must not be asked so
     with socket.create_server(("127.0.0.1", 0)) as server:
         assert chosen(redis_host="127.0.0.1", redis_port=server.getsockname()[1]).name == "local"
 

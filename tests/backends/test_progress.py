@@ -2,7 +2,7 @@
 
 import pytest
 
-from analytics_kit.backends.reporting import INTERVAL_S, Reporter
+from analytics_kit.backends.progress import INTERVAL_S, Reporter
 from analytics_kit.model import Progress
 
 

@@ -29,7 +29,7 @@ LEGAL = {
 
 
 def record(**changes):
-    request = JobRequest("deeds.echo", {"a": [1, None]}, "key", "/s.zip", 5, ("t",), "ann")
+    request = JobRequest("tests.backends.sample_steps.echo", {"a": [1, None]}, "key", "/s.zip", 5, ("t",), "ann")
     made = Record.of(request, "id", 100.0)
     return moved(made, State.RUNNING, 101.0) if changes.pop("running", False) else made
 

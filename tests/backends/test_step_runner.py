@@ -1,6 +1,6 @@
 """What a failure tells of an exception, and what it keeps to itself."""
 
-from analytics_kit.backends.running import LOG_CHARACTERS, failure_of
+from analytics_kit.backends.step_runner import LOG_CHARACTERS, failure_of
 from analytics_kit.errors import BadArchiveError
 
 

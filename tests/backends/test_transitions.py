@@ -19,10 +19,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from analytics_kit.backends.ledger import ACTIVE, LEAVING
 from analytics_kit.backends.record import SOURCES, Record, RefusedError, State, Ticket
-from analytics_kit.backends.redis import connect
-from analytics_kit.backends.steps import Steps
+from analytics_kit.backends.redis.attempts import Steps
+from analytics_kit.backends.redis.backend import connect
+from analytics_kit.backends.redis.job_store import ACTIVE, LEAVING
 from analytics_kit.errors import JobNotFoundError, SettingsError
 from analytics_kit.model import Failure, JobRequest, Progress, Split
 
@@ -81,7 +81,10 @@ class LedgerMachine(RuleBasedStateMachine):
             self.books[0].move(Ticket(job_id), State.RUNNING)
             self.model[job_id].state, self.model[job_id].was_begun = State.RUNNING, True
             self.model[job_id].flights["begin"][2] = "w0"
-        self.books[0].split(Ticket(split), Split(3, 300, "deeds.fan_part", "deeds.fan_merge"))
+        self.books[0].split(
+            Ticket(split),
+            Split(3, 300, "tests.backends.sample_steps.fan_part", "tests.backends.sample_steps.fan_merge"),
+        )
         self.model[split].flights, self.model[split].parts = {}, 3
         self.model[split].release(2)
         return multiple(queued, running, split)
@@ -93,7 +96,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def submitted(self):
         job_id = f"job{len(self.model)}"
-        request = JobRequest("deeds.echo", {}, job_id, "/s.zip", retries=RETRIES)
+        request = JobRequest("tests.backends.sample_steps.echo", {}, job_id, "/s.zip", retries=RETRIES)
         self.books[0].submit(Record.of(request, job_id, self.books[0].now_s()), False)
         self.model[job_id] = Modelled()
         return job_id
@@ -150,7 +153,9 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(job_id=jobs, data=st.data(), client=st.integers(0, 1), parts=st.integers(1, 4))
     def split(self, job_id, data, client, parts):
         ticket, job = Ticket(job_id, "begin", data.draw(st.integers(1, 2))), self.model[job_id]
-        split = Split(parts, 100 * parts, "deeds.fan_part", "deeds.fan_merge")
+        split = Split(
+            parts, 100 * parts, "tests.backends.sample_steps.fan_part", "tests.backends.sample_steps.fan_merge"
+        )
         if self.allowed(
             lambda: self.books[client].split(ticket, split), job.holds(ticket) and job.state is State.RUNNING
         ):

@@ -5,12 +5,12 @@ import re
 from pathlib import Path
 
 import pytest
-from chromium import launcher
-from lab import Lab
-from sheet import WINDOW, Sheet
-from staged import GO, Stage
 
 import analytics_kit as ak
+from tests.browser.chromium import launcher
+from tests.browser.lab import Lab
+from tests.browser.notebook_fixtures import GO, Stage
+from tests.browser.notebook_page import WINDOW, Sheet
 
 SHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 _names, _seeds = itertools.count(), itertools.count(100)

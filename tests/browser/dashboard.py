@@ -9,12 +9,13 @@ from pathlib import Path
 
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, expect
-from processes import end, until
 
-HERE = Path(__file__).parent
+from tests.processes import end, until
+
+ROOT = Path(__file__).parents[2]
 PROGRAM = """
 from analytics_kit import client
-client.PROCESS_STUDY = "staged.process_study"
+client.PROCESS_STUDY = "tests.browser.notebook_fixtures.process_study"
 from analytics_kit.cli import main
 main()
 """
@@ -35,7 +36,7 @@ class Server:
         self.data.mkdir(exist_ok=True)
         own = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
         known = {"ANALYTICS_KIT_BACKEND": "local", "ANALYTICS_KIT_HOME": str(self.folder / "home")}
-        known |= {"ANALYTICS_KIT_TOKEN": f"ann: {self.token}", "PYTHONPATH": str(HERE)}
+        known |= {"ANALYTICS_KIT_TOKEN": f"ann: {self.token}", "PYTHONPATH": str(ROOT)}
         words = ["serve", "--data", str(self.data), "--port", "0"]
         with (self.folder / "log").open("wb") as log:
             self._process = subprocess.Popen(

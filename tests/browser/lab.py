@@ -9,12 +9,11 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from processes import end, until
-
-from analytics_kit.backends import embedded
+from analytics_kit.backends.embedded import backend as embedded
 from analytics_kit.settings import Settings
+from tests.processes import end, until
 
-HERE = Path(__file__).parent
+ROOT = Path(__file__).parents[2]
 LIMIT_S = 60
 LAST_LINES = 60
 FOREIGN = ("ANALYTICS_KIT_", "REDIS_", "PLOTLY_", "JUPYTERLAB_")
@@ -133,7 +132,7 @@ class Lab:
             "JUPYTERLAB_WORKSPACES_DIR": self.folder / "workspaces",
             "IPYTHONDIR": self.folder / "ipython",
             "ANALYTICS_KIT_HOME": self.home,
-            "PYTHONPATH": HERE,
+            "PYTHONPATH": ROOT,
         }
         more = {"JUPYTER_TOKEN": self.token, "ANALYTICS_KIT_IDLE_S": "60", "ANALYTICS_KIT_WORKERS": "1"}
         return own | {name: str(path) for name, path in folders.items()} | more | self._environment

@@ -7,7 +7,8 @@ from pathlib import Path
 from unittest import mock
 
 import analytics_kit as ak
-from analytics_kit import client, tasks
+from analytics_kit import client
+from analytics_kit import worker_tasks as tasks
 from analytics_kit.errors import BadArchiveError
 from analytics_kit.model import Progress
 

@@ -8,10 +8,11 @@ from urllib.parse import urlsplit
 
 import nbformat
 from axe_playwright_python.sync_playwright import Axe
-from lab import Lab
 from nbformat.v4 import new_code_cell, new_notebook
 from playwright.sync_api import ConsoleMessage, Error, Locator, Page, Request, expect
-from processes import until
+
+from tests.browser.lab import Lab
+from tests.processes import until
 
 LIMIT_S = 30
 WINDOW = {"width": 1300, "height": 1400}  # tall: Lab draws only the cells in view

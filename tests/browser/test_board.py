@@ -5,11 +5,12 @@ import zipfile
 
 import pytest
 from playwright.sync_api import expect
-from sheet import BOARD
-from staged import FAIL, GO
+
+from tests.browser.notebook_fixtures import FAIL, GO
+from tests.browser.notebook_page import BOARD
 
 ROW = f"{BOARD} tr[data-job]"
-SETUP = "%env ANALYTICS_KIT_NAMESPACE={}\nimport staged, analytics_kit as ak\nak.board()"
+SETUP = "%env ANALYTICS_KIT_NAMESPACE={}\nimport analytics_kit as ak\nfrom tests.browser import notebook_fixtures as staged\nak.board()"
 FILLER_BYTES = 52 * 2**20
 UPLOAD = """
 selector => {

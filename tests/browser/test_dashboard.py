@@ -5,12 +5,12 @@ import os
 import zipfile
 
 import pytest
-from dashboard import Dashboard, Server
 from playwright.sync_api import expect
-from processes import until
-from staged import FAIL, GO
 
 import analytics_kit as ak
+from tests.browser.dashboard import Dashboard, Server
+from tests.browser.notebook_fixtures import FAIL, GO
+from tests.processes import until
 
 FILLER_BYTES = 40 * 2**20
 STUDIES = ("one", "two", "three", "torn")

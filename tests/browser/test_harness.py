@@ -6,14 +6,15 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from lab import Lab
 from playwright.sync_api import expect
-from sheet import WINDOW, Sheet
+
+from tests.browser.lab import Lab
+from tests.browser.notebook_page import WINDOW, Sheet
 
 FIRST_STUDY = Path(__file__).parents[2] / "notebooks" / "01_first_study.ipynb"
 WIDGET = """
 import threading, time, anywidget, traitlets
-from analytics_kit.notebook.live import Live
+from analytics_kit.notebook.html_widget import Live
 
 heard = []
 def hear(content):

@@ -3,14 +3,14 @@
 import psutil
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from dashboard import Server
-from lab import Lab
 from playwright.sync_api import expect
-from processes import command_line, until
-from sheet import WINDOW
-from staged import GO, Stage
 
 import analytics_kit as ak
+from tests.browser.dashboard import Server
+from tests.browser.lab import Lab
+from tests.browser.notebook_fixtures import GO, Stage
+from tests.browser.notebook_page import WINDOW
+from tests.processes import command_line, until
 
 TITLE = "Studies and jobs"
 

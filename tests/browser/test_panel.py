@@ -4,10 +4,11 @@ import itertools
 
 import pytest
 from playwright.sync_api import expect
-from sheet import PANEL
-from staged import FAIL, GO
 
-SETUP = "import staged, analytics_kit as ak\njob = staged.submit({path!r})\njob"
+from tests.browser.notebook_fixtures import FAIL, GO
+from tests.browser.notebook_page import PANEL
+
+SETUP = "import analytics_kit as ak\nfrom tests.browser import notebook_fixtures as staged\njob = staged.submit({path!r})\njob"
 EITHER = pytest.mark.parametrize("sheet", ["lab", "notebook"], indirect=True)
 
 
@@ -29,7 +30,10 @@ def test_a_job_is_seen_from_queued_to_completed(sheet, study, stage, new_study, 
     other = new_study("other.zip")
     first = stages(other)
     first.say(0.1)
-    sheet.write(f"import staged\nstaged.submit({str(other)!r})\nNone", SETUP.format(path=str(study)))
+    sheet.write(
+        f"from tests.browser import notebook_fixtures as staged\nstaged.submit({str(other)!r})\nNone",
+        SETUP.format(path=str(study)),
+    )
     sheet.open()
     sheet.record(PANEL)
     sheet.run_all()

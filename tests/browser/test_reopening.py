@@ -1,12 +1,13 @@
 """What of panels and a board outlives a reload, a new kernel and the server, and is it honest?"""
 
-from lab import Lab
 from playwright.sync_api import expect
-from processes import until
-from sheet import BOARD, PANEL
-from staged import FAIL, GO
 
-SETUP = "import staged, analytics_kit as ak\njob = staged.submit({path!r})\njob"
+from tests.browser.lab import Lab
+from tests.browser.notebook_fixtures import FAIL, GO
+from tests.browser.notebook_page import BOARD, PANEL
+from tests.processes import until
+
+SETUP = "import analytics_kit as ak\nfrom tests.browser import notebook_fixtures as staged\njob = staged.submit({path!r})\njob"
 NAMESPACE = "%env ANALYTICS_KIT_NAMESPACE=reopening"
 
 

@@ -7,7 +7,7 @@ import sys
 import nbformat
 from playwright.sync_api import expect
 
-from analytics_kit.backends import embedded
+from analytics_kit.backends.embedded import backend as embedded
 from analytics_kit.settings import Settings
 
 CELLS = (

@@ -24,8 +24,8 @@ import redis
 
 import analytics_kit as ak
 from analytics_kit import client as client_module
-from analytics_kit.backends import embedded
-from analytics_kit.backends.place import place_of
+from analytics_kit.backends.embedded import backend as embedded
+from analytics_kit.backends.embedded.paths import place_of
 
 KINDS_OF_KILL = ("horse", "horse", "horse", "worker", "worker", "server", "supervisor", "pool")
 END_LIMIT_S = 240.0
@@ -62,8 +62,8 @@ def run(folder: Path, seconds: float, jobs: int, seed: int) -> Figures:
     chance, figures = random.Random(seed), Figures(seed)
     studies = _studies(folder)
     expected = _expected(folder, studies)
-    os.environ["PYTHONPATH"] = str(Path(__file__).parent)
-    before, client_module.CODE = client_module.CODE, "chaos_tasks"
+    os.environ["PYTHONPATH"] = str(Path(__file__).parents[2])
+    before, client_module.CODE = client_module.CODE, "tests.chaos.chaos_steps"
     client = ak.connect("embedded", home=folder / "home", workers=2, retries=100)
     place = place_of(client.settings)
     submitted: dict[ak.Job, Path] = {}
@@ -136,7 +136,7 @@ def _kill(kind: str, place, chance: random.Random) -> int:
         if "supervisor" not in " ".join(owner.cmdline()):
             return 0
         workers = [
-            child for child in owner.children() if "analytics_kit.backends.worker" in " ".join(child.cmdline())
+            child for child in owner.children() if "analytics_kit.backends.worker.worker" in " ".join(child.cmdline())
         ]
         horses = [horse for worker in workers for horse in worker.children()]
         servers = [c for c in owner.children(recursive=True) if "server" in c.name() and "unixsocket" not in c.name()]

@@ -2,9 +2,11 @@
 
 import time
 
-from analytics_kit import tasks
-from analytics_kit.study import fanout, pipeline, plan
-from analytics_kit.study.store import Store
+from analytics_kit import worker_tasks as tasks
+from analytics_kit.study.pipeline import distributed as fanout
+from analytics_kit.study.pipeline import plan
+from analytics_kit.study.pipeline import run as pipeline
+from analytics_kit.study.store.store import Store
 
 SHARD_BYTES = 100_000
 WORK_S = 0.15

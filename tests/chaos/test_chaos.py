@@ -1,6 +1,6 @@
 """45 seconds of `make chaos`: nothing is lost, wrong, committed twice or left behind."""
 
-from chaos import run
+from tests.chaos.chaos import run
 
 
 def test_jobs_survive_kills_at_random(tmp_path, monkeypatch):

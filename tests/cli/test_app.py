@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 import analytics_kit as ak
-from analytics_kit.backends import embedded
+from analytics_kit.backends.embedded import backend as embedded
 from analytics_kit.settings import Settings
 
 COLUMNS = ["participant", "task", "factor", "trial", "movement_count", "path_length_px"]

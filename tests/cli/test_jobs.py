@@ -9,14 +9,14 @@ import sys
 from datetime import UTC, datetime
 
 import pytest
-from processes import until
 
 import analytics_kit as ak
-from analytics_kit.backends import embedded
+from analytics_kit.backends.embedded import backend as embedded
+from analytics_kit.cli.output import job_pairs
 from analytics_kit.job import Job
 from analytics_kit.model import Failure, JobInfo, JobStatus
 from analytics_kit.settings import Settings
-from analytics_kit.terminal import job_pairs
+from tests.processes import until
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,15 @@ class TestSubmitMany:
         assert run.returncode == 1
 
     def test_one_that_is_cancelled(self, kit, environment, studies, stuck):
-        command = [sys.executable, "-m", "analytics_kit.cli", "submit", *map(str, studies[:2]), "--wait", "--refresh"]
+        command = [
+            sys.executable,
+            "-m",
+            "analytics_kit.cli",
+            "submit",
+            *map(str, studies[:2]),
+            "--wait",
+            "--refresh",
+        ]
         with subprocess.Popen(
             command, env=environment | stuck, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         ) as run:

@@ -4,12 +4,12 @@ import gc
 import threading
 
 import ipywidgets
-from fakes import Fake
 
 from analytics_kit.job import Job
 from analytics_kit.model import Failure, JobStatus, Progress
-from analytics_kit.notebook.live import Live
+from analytics_kit.notebook.html_widget import Live
 from analytics_kit.watcher import Watcher
+from tests.fake_backend import Fake
 
 RUNNING = {"status": JobStatus.RUNNING, "progress": Progress("processing", 40, 100, fraction=0.4)}
 FAILED = {"status": JobStatus.FAILED, "error": Failure("BadArchiveError", "torn", "mend it")}

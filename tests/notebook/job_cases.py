@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from analytics_kit.model import Failure, JobInfo, JobStatus, Progress
-from analytics_kit.notebook import card
+from analytics_kit.notebook import job_html as card
 
 GOLDEN = Path(__file__).parent / "golden"
 CREATED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

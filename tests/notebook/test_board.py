@@ -4,16 +4,16 @@ import math
 from types import SimpleNamespace
 
 import pytest
-from fakes import Fake
-from processes import until
 
 from analytics_kit.errors import BrokerUnavailableError
 from analytics_kit.model import JobStatus
 from analytics_kit.notebook.board import Board
 from analytics_kit.settings import Settings
-from analytics_kit.study.store import Store
-from analytics_kit.study.uploads import Upload
+from analytics_kit.study.store.store import Store
+from analytics_kit.study.store.uploads import Upload
 from analytics_kit.watcher import Watcher
+from tests.fake_backend import Fake
+from tests.processes import until
 
 SUMMARY = {"participants": 1, "trials": 3, "rows_kept": 9, "issues": 0, "events": {"keyboard": 9}}
 COMPLETED = {"status": JobStatus.COMPLETED, "result": {"store": "", "prefix": "", "summary": SUMMARY}}

@@ -4,11 +4,11 @@ import re
 from datetime import timedelta
 
 import pytest
-from cases import CREATED, FAILURE, NOW, info
 
 from analytics_kit.model import JobStatus, Progress
-from analytics_kit.notebook import listing
-from analytics_kit.notebook.listing import PAGE_ROWS, Choice, Place
+from analytics_kit.notebook import board_html as listing
+from analytics_kit.notebook.board_html import PAGE_ROWS, Choice, Place
+from tests.notebook.job_cases import CREATED, FAILURE, NOW, info
 
 PLACE = Place.of({"backend": "embedded", "workers": 2, "workers_busy": 1}, "")
 HOSTILE = "<script>x</script>"

@@ -6,13 +6,13 @@ import re
 from html import unescape
 
 import pytest
-from kernels import Kernel, shows
-from processes import until
-from results import TRIALS, Result
 
 from analytics_kit import explore, sample_study
 from analytics_kit.errors import SettingsError
 from analytics_kit.notebook.explorer_model import FIGURES
+from tests.kernels import Kernel, shows
+from tests.notebook.fake_results import TRIALS, Result
+from tests.processes import until
 
 HOSTILE = '"><script>alert(1)</script>'
 SETUP = "import analytics_kit as ak\nresult = ak.process({path!r})"

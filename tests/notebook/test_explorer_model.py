@@ -2,10 +2,10 @@
 
 import pandas as pd
 import pytest
-from results import Result
 
 from analytics_kit.errors import SettingsError
 from analytics_kit.notebook.explorer_model import FIGURES, Explorer
+from tests.notebook.fake_results import Result
 
 
 @pytest.fixture
@@ -111,9 +111,8 @@ def test_every_figure_can_be_drawn(name, explorer):
 
 
 def test_figures_of_a_real_result(tmp_path):
-    from making import Studies
-
     import analytics_kit as ak
+    from tests.study.make_study import Studies
 
     result = Studies(tmp_path).process(ak.sample_study(tmp_path / "sample.zip", participants=2, trials=2))
     explorer = Explorer.of(result).choose(participant="2").next()

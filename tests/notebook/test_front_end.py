@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from analytics_kit.notebook import cell
+from analytics_kit.notebook import front_end as cell
 
 
 class Shell:
@@ -113,7 +113,7 @@ def test_a_shell_that_has_not_begun_runs_no_cell(monkeypatch):
 
 @pytest.mark.parametrize("first", ["", "import IPython; "])
 def test_a_script_runs_no_cell_and_loads_no_shell(first):
-    code = "import sys; from analytics_kit.notebook import cell; print(cell.running(), 'IPython' in sys.modules)"
+    code = "import sys; from analytics_kit.notebook import front_end; print(front_end.running(), 'IPython' in sys.modules)"
     ran = subprocess.run([sys.executable, "-c", first + code], capture_output=True, text=True, check=True)
     assert ran.stdout.split() == ["None", str(bool(first))]
 

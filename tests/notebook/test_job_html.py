@@ -6,10 +6,24 @@ from datetime import timedelta
 from html.parser import HTMLParser
 
 import pytest
-from cases import CASES, CREATED, FAILURE, GOLDEN, NOW, PREVIEW, PROCESSING, SUMMARY, WHY, completed, drawn, info
 
+from analytics_kit import job_text as words
 from analytics_kit.model import Failure, JobStatus, Progress
-from analytics_kit.notebook import card, words
+from analytics_kit.notebook import job_html as card
+from tests.notebook.job_cases import (
+    CASES,
+    CREATED,
+    FAILURE,
+    GOLDEN,
+    NOW,
+    PREVIEW,
+    PROCESSING,
+    SUMMARY,
+    WHY,
+    completed,
+    drawn,
+    info,
+)
 
 STATES = [str(status) for status in JobStatus]
 FINAL = [status for status in JobStatus if status.final]

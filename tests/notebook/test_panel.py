@@ -7,10 +7,10 @@ import sys
 
 import nbformat
 import pytest
-from kernels import Kernel, drawn, model_of, records, shows
 from nbclient import NotebookClient
 
 import analytics_kit as ak
+from tests.kernels import Kernel, drawn, model_of, records, shows
 
 NOTHING = {"widgets": 0, "boxes": 0, "listeners": 0, "threads": []}
 
@@ -18,7 +18,7 @@ NOTHING = {"widgets": 0, "boxes": 0, "listeners": 0, "threads": []}
 @pytest.fixture(scope="module")
 def process(tmp_path_factory):
     with Kernel(tmp_path_factory.mktemp("kernel")) as kernel:
-        kernel.do("from puppets import *; import threading; import analytics_kit as ak")
+        kernel.do("from tests.notebook.fake_jobs import *; import threading; import analytics_kit as ak")
         yield kernel
 
 
@@ -137,7 +137,7 @@ class TestWaiting:
 
     def test_the_end_is_told_before_the_cell_ends(self, kernel):
         """A report keeps only that; so it must not wait for its turn."""
-        kernel.do("from analytics_kit.notebook.pace import pace; pace.ask = lambda *_: None")
+        kernel.do("from analytics_kit.notebook.rate_limit import pace; pace.ask = lambda *_: None")
         heard = kernel.run("job = made(**RUNNING); display(job); later(end, job); print(job.wait(30))", "a")
         kernel.do("del pace.ask")
         assert "completed" in records(heard)[-1]

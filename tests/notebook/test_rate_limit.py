@@ -5,9 +5,9 @@ import threading
 from collections import Counter
 
 import pytest
-from processes import until
 
-from analytics_kit.notebook.pace import ALL_PER_S, Outlet, Pace
+from analytics_kit.notebook.rate_limit import ALL_PER_S, Outlet, Pace
+from tests.processes import until
 
 LIMIT_S = 30
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
-from making import Studies
 
 import analytics_kit as ak
+from tests.study.make_study import Studies
 
 TRIAL = {"participant": "1", "session": "1", "task": "Search", "factor": "Calm", "trial": 1, "trial_order": 1}
 

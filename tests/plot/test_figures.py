@@ -201,7 +201,7 @@ def test_one_event_has_no_speed(movement, said):
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_real_logs_are_drawn(name, shared_data, tmp_path):
-    from making import Studies
+    from tests.study.make_study import Studies
 
     source = shared_data / "kh2017_fulcrum" / "zips" / "10_participant_session.zip"
     result = Studies(tmp_path).process(str(source))

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analytics_kit.plot import thinning, words
+from analytics_kit.plot import labels as words
+from analytics_kit.plot import thinning
 
 
 @pytest.mark.parametrize(
@@ -31,7 +32,7 @@ def test_a_metric_in_words_with_its_unit(metric, title):
 
 
 def test_every_metric_of_the_catalogue_has_words():
-    from analytics_kit.study.catalogue import CATALOGUE
+    from analytics_kit.study.metrics.catalogue import CATALOGUE
 
     units = {
         "px2": "px²",
@@ -52,7 +53,7 @@ def test_every_metric_of_the_catalogue_has_words():
 
 def test_every_class_of_keys_has_a_row():
     from analytics_kit.plot import timelines
-    from analytics_kit.study import keys
+    from analytics_kit.study.schema import keys
 
     assert set(timelines.KEY_CLASSES) == set(keys.KEY_CLASSES)
 

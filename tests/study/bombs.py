@@ -5,7 +5,7 @@ import struct
 import zipfile
 import zlib
 
-from making import zip_bytes
+from tests.study.make_study import zip_bytes
 
 _LOCAL = struct.Struct("<4s5H3L2H")
 _CENTRAL = struct.Struct("<4s6H3L5H2L")

@@ -4,8 +4,9 @@ import io
 import zipfile
 
 import pytest
-from making import Studies
-from steps import odd_members
+
+from tests.study.make_study import Studies
+from tests.study.step_queue import odd_members
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from analytics_kit.options import Options
-from analytics_kit.study import pipeline
-from analytics_kit.study.result import StudyResult
-from analytics_kit.study.store import Store
+from analytics_kit.study.pipeline import run as pipeline
+from analytics_kit.study.result.result import StudyResult
+from analytics_kit.study.store.store import Store
 
 MOUSE = "Time,running_time,x,y\n"
 KEYS = "Time,running_time,keys\n"

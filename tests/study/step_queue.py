@@ -3,14 +3,14 @@
 from dataclasses import dataclass, field
 
 import pytest
-from making import folder, mouse, typed
 
-from analytics_kit import tasks
+from analytics_kit import worker_tasks as tasks
 from analytics_kit.errors import JobCancelledError
 from analytics_kit.options import Options
-from analytics_kit.study import pipeline
-from analytics_kit.study.result import StudyResult
-from analytics_kit.study.store import Store
+from analytics_kit.study.pipeline import run as pipeline
+from analytics_kit.study.result.result import StudyResult
+from analytics_kit.study.store.store import Store
+from tests.study.make_study import folder, mouse, typed
 
 KEY = "a" * 64
 TABLES = ("trials", "issues", "members", "surveys", "participants")

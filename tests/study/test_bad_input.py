@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from making import KEYS, MOUSE, balance, folder, issues_of, mouse, patched, typed, zip_bytes
 
 from analytics_kit.errors import (
     AnalyticsKitError,
@@ -19,8 +18,9 @@ from analytics_kit.errors import (
     UnsafeArchiveError,
 )
 from analytics_kit.options import Options
-from analytics_kit.study import pipeline
-from analytics_kit.study.store import Store
+from analytics_kit.study.pipeline import run as pipeline
+from analytics_kit.study.store.store import Store
+from tests.study.make_study import KEYS, MOUSE, balance, folder, issues_of, mouse, patched, typed, zip_bytes
 
 GOOD = f"{folder(trial=1)}/Mouse Movement.csv"
 GOOD_ROWS = [(0.0, 1.0, 2.0), (0.5, 30.0, 40.0), (1.25, 50.0, 60.0)]

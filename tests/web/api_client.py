@@ -34,7 +34,9 @@ class Asker:
 
     def submit(self, deed, **arguments):
         """A job with a task of the tests' own, on the backend of this asker; its id."""
-        request = JobRequest(f"deeds.{deed}", arguments, f"key-{deed}", "/data/other.zip", owner=self.name)
+        request = JobRequest(
+            f"tests.backends.sample_steps.{deed}", arguments, f"key-{deed}", "/data/other.zip", owner=self.name
+        )
         client = self.service._clients.get(self.name)
         if client is None:
             self.get("/queue-status")

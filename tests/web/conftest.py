@@ -2,23 +2,15 @@
 
 import zipfile
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
-from asking import TOKENS, Asker
-from processes import until
 
 import analytics_kit as ak
 from analytics_kit.model import JobStatus
 from analytics_kit.web.app import NAME, create_app
 from analytics_kit.web.settings import ServerSettings
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _deeds_can_be_imported():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(Path(__file__).parents[1] / "backends")
-        yield
+from tests.processes import until
+from tests.web.api_client import TOKENS, Asker
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 from html.parser import HTMLParser
 
-from asking import TOKENS, Asker
+from tests.web.api_client import TOKENS, Asker
 
 
 class Page(HTMLParser):

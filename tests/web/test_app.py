@@ -2,13 +2,13 @@
 
 import flask
 import pytest
-from asking import TOKENS, Asker
 from werkzeug.exceptions import HTTPException
 
 from analytics_kit.errors import SettingsError
 from analytics_kit.web import PREFIX
 from analytics_kit.web.app import NAME, create_app, create_blueprint
 from analytics_kit.web.service import Service
+from tests.web.api_client import TOKENS, Asker
 
 LAB = "https://lab.example.org"
 ROUTES = ["/ok/zip-data", "/jobs", "/jobs/x", "/jobs/x/result", "/queue-status", "/health", "/studies"]

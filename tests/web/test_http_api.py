@@ -8,16 +8,16 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from asking import TOKENS
-from processes import until
-from test_studies import zipped
 
 import analytics_kit as ak
 from analytics_kit.errors import BrokerUnavailableError
-from analytics_kit.study.source import fingerprint
-from analytics_kit.web.answers import WORDS
+from analytics_kit.study.archive.source import fingerprint
 from analytics_kit.web.app import NAME, PREFIX, create_app
+from analytics_kit.web.openapi_responses import WORDS
 from analytics_kit.web.settings import ServerSettings
+from tests.processes import until
+from tests.web.api_client import TOKENS
+from tests.web.test_catalogue import zipped
 
 PAGE = Path(__file__).parents[2] / "docs" / "http-api.md"
 PAIR = re.compile(

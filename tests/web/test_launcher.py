@@ -11,10 +11,10 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
-from processes import end, until
 from traitlets.config import Application, SingletonConfigurable
 
 from analytics_kit.web import launcher
+from tests.processes import end, until
 
 PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
 

@@ -5,19 +5,19 @@ from contextlib import suppress
 
 import pytest
 import schemathesis
-from asking import TOKENS, Asker
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from schemathesis import GenerationMode
 from schemathesis.checks import positive_data_acceptance
-from test_studies import zipped
 
 import analytics_kit as ak
 from analytics_kit.web.app import NAME, create_app
-from analytics_kit.web.reference import METHODS
+from analytics_kit.web.openapi_schema import METHODS
 from analytics_kit.web.settings import ServerSettings
+from tests.web.api_client import TOKENS, Asker
+from tests.web.test_catalogue import zipped
 
 ROUTES = [
     ("GET", "/health"), ("GET", "/health/live"), ("GET", "/jobs"), ("GET", "/jobs/{job_id}"),

@@ -10,23 +10,22 @@ import subprocess
 import sys
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from types import SimpleNamespace
 
 import psutil
 import pytest
-from processes import end, until
-from test_studies import zipped
 
 from analytics_kit.cli import main
 from analytics_kit.client import CODE
 from analytics_kit.errors import SettingsError
-from analytics_kit.web.serve import configured
+from analytics_kit.web.server import configured
+from tests.processes import end, until
+from tests.web.test_catalogue import zipped
 
 TOKEN = "one-0123456789abcdef"
 PREFIX = "/api/analytics"
 SERVE = "from analytics_kit.cli import main; main()"
-WAITING = f"import analytics_kit.client as c; c.PROCESS_STUDY = 'deeds_that_wait.wait'; {SERVE}"
+WAITING = f"import analytics_kit.client as c; c.PROCESS_STUDY = 'tests.web.waiting_steps.wait'; {SERVE}"
 
 
 class Served:
@@ -68,7 +67,6 @@ def serving(tmp_path, data):
         folder = tmp_path / str(len(begun))
         folder.mkdir()
         known = {"ANALYTICS_KIT_BACKEND": "local", "ANALYTICS_KIT_HOME": str(tmp_path / "home")}
-        known["PYTHONPATH"] = str(Path(__file__).parent)
         arguments = ["serve", "--data", str(data), "--port", "0", *words]
         with (folder / "out").open("w") as out, (folder / "err").open("w") as err:
             process = subprocess.Popen(
@@ -232,8 +230,7 @@ def test_a_job_outlives_the_server_that_began_it(serving, redis_url, workers, tm
         "REDIS_URL": redis_url,
         "ANALYTICS_KIT_TOKEN": f"web: {TOKEN}\nelse: {TOKEN}2",
     }
-    paths = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1])])
-    with workers(redis_url, CODE, PYTHONPATH=paths, ANALYTICS_KIT_HOME=str(tmp_path / "home")):
+    with workers(redis_url, CODE, ANALYTICS_KIT_HOME=str(tmp_path / "home")):
         first = serving(*words, program=WAITING, **known)
         job_id = first.ask("/s/zip-data").json["job_id"]
         until(lambda: first.ask(f"/jobs/{job_id}").json["status"] == "running", "it runs")
@@ -328,8 +325,8 @@ class TestConfigured:
         assert "Hint" in capsys.readouterr().err
 
     def test_without_the_extra_it_says_what_to_install(self, monkeypatch, capsys):
-        monkeypatch.setitem(sys.modules, "analytics_kit.web.serve", None)
-        monkeypatch.delattr("analytics_kit.web.serve", raising=False)
+        monkeypatch.setitem(sys.modules, "analytics_kit.web.server", None)
+        monkeypatch.delattr("analytics_kit.web.server", raising=False)
         with pytest.raises(SystemExit):
             main(["serve"])
         assert "analytics_kit[server]" in capsys.readouterr().err

@@ -3,10 +3,10 @@
 import threading
 
 import pytest
-from asking import TOKENS
 
 from analytics_kit.errors import SettingsError
 from analytics_kit.web.service import Service
+from tests.web.api_client import TOKENS
 
 
 def test_each_namespace_has_one_client_with_the_settings_of_the_server(ann, bob, tmp_path):

@@ -1,12 +1,12 @@
 """Who is let in to the page, what their cookie is good for, and what a form has to prove."""
 
 import pytest
-from asking import TOKENS
-from browsing import Browser, Page
 from werkzeug.http import parse_cookie
 
 from analytics_kit.web import session
 from analytics_kit.web.app import NAME, PREFIX, create_app
+from tests.web.api_client import TOKENS
+from tests.web.page_client import Browser, Page
 
 HTTPS = {"base_url": "https://lab.example.org"}
 

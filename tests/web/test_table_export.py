@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 import analytics_kit as ak
-from analytics_kit.web.tables import TableName, csv_of, parquet_of, plain, rows_of, table_of
+from analytics_kit.table_export import TableName, csv_of, parquet_of, plain, rows_of, table_of
 
 DANGEROUS = ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "\n=1", " =1", "＝1"]  # noqa: RUF001
 

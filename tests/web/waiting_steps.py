@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 from analytics_kit.model import Progress
-from analytics_kit.tasks import process_study
+from analytics_kit.worker_tasks import process_study
 
 
 def wait(task):

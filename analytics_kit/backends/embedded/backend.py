@@ -18,11 +18,11 @@ from typing import TypeVar
 
 import redis
 
-from analytics_kit.backends.crew import settings_environment
-from analytics_kit.backends.ledger import Ledger
+from analytics_kit.backends.embedded.paths import Place, held, place_of, places_of, prepare, taken
 from analytics_kit.backends.machine import pool_size
-from analytics_kit.backends.place import Place, held, place_of, places_of, prepare, taken
-from analytics_kit.backends.redis import RedisBackend, connect, socket_url
+from analytics_kit.backends.redis.backend import RedisBackend, connect, socket_url
+from analytics_kit.backends.redis.job_store import Ledger
+from analytics_kit.backends.worker.crew import settings_environment
 from analytics_kit.errors import BrokerUnavailableError
 from analytics_kit.settings import Settings
 
@@ -145,7 +145,16 @@ def binary() -> str:
 def _start(place: Place, settings: Settings, code: str) -> Path:
     program = binary()  # may raise: before there is anything to close
     read_end, write_end = os.pipe()
-    command = [sys.executable, "-P", "-m", "analytics_kit.backends.supervisor", "--binary", program, "--code", code]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "analytics_kit.backends.embedded.supervisor",
+        "--binary",
+        program,
+        "--code",
+        code,
+    ]
     command += ["--folder", str(place.folder), "--runtime", str(place.runtime), "--ready", str(write_end)]
     command += ["--workers", str(settings.workers or pool_size()), "--idle", str(settings.idle_s)]
     full = place.log.exists() and place.log.stat().st_size > LOG_BYTES

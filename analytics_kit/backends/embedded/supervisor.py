@@ -1,6 +1,6 @@
 """Who owns the embedded server and its workers, and ends them when nobody needs them?
 
-Started by embedded.py as `python -m analytics_kit.backends.supervisor`, detached from the notebook. However it
+Started by embedded.py as `python -m analytics_kit.backends.embedded.supervisor`, detached from the notebook. However it
 ends, what it started ends too: the server through a watcher, the workers through pipes that close with it.
 """
 
@@ -19,12 +19,13 @@ from pathlib import Path
 
 import redis
 
-from analytics_kit.backends import ledger, roster
-from analytics_kit.backends.embedded import end_server
-from analytics_kit.backends.place import Place, held, take
-from analytics_kit.backends.pool import Pool
-from analytics_kit.backends.reconcile import hand_all_back, reconcile, take_over
-from analytics_kit.backends.redis import connect, socket_url
+from analytics_kit.backends.embedded.backend import end_server
+from analytics_kit.backends.embedded.paths import Place, held, take
+from analytics_kit.backends.redis import job_store as ledger
+from analytics_kit.backends.redis import rq_queue as roster
+from analytics_kit.backends.redis.backend import connect, socket_url
+from analytics_kit.backends.redis.recovery import hand_all_back, reconcile, take_over
+from analytics_kit.backends.worker.pool import Pool
 
 TICK_S = 0.25
 OWNER_WAIT_S = 20.0
@@ -78,7 +79,7 @@ def _quoted(path: Path) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Own the broker of one place until it is idle or told to stop."""
-    parser = argparse.ArgumentParser(prog="python -m analytics_kit.backends.supervisor")
+    parser = argparse.ArgumentParser(prog="python -m analytics_kit.backends.embedded.supervisor")
     for name in ("--binary", "--code"):
         parser.add_argument(name, required=True)
     for name in ("--folder", "--runtime"):

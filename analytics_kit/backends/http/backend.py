@@ -10,8 +10,8 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
-from analytics_kit.backends.line import Line
-from analytics_kit.backends.outbox import Outbox
+from analytics_kit.backends.http.transport import Line
+from analytics_kit.backends.http.upload_queue import Outbox
 from analytics_kit.errors import BrokerUnavailableError, JobNotFoundError, SettingsError, SourceNotFoundError
 from analytics_kit.model import ANY, Failure, JobInfo, JobRequest, JobStatus, Progress
 from analytics_kit.settings import Settings

@@ -11,7 +11,7 @@ from typing import IO, Any
 
 import fsspec
 
-from analytics_kit.backends.line import Line
+from analytics_kit.backends.http.transport import Line
 from analytics_kit.backends.local import LocalBackend
 from analytics_kit.errors import (
     AnalyticsKitError,

@@ -15,8 +15,8 @@ import redis
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
-from analytics_kit.backends.ledger import ACTIVE, LATER, LEAVING, QUEUE, Ledger
 from analytics_kit.backends.record import MERGE, Record, RefusedError, State, Ticket, encoded
+from analytics_kit.backends.redis.job_store import ACTIVE, LATER, LEAVING, QUEUE, Ledger
 from analytics_kit.errors import BrokerUnavailableError
 from analytics_kit.model import SCHEMA_VERSION, Failure, HandBack, Progress, Split
 

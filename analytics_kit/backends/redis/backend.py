@@ -18,12 +18,13 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from analytics_kit.backends import ledger, roster
-from analytics_kit.backends.ledger import Ledger
-from analytics_kit.backends.perform import discarded
-from analytics_kit.backends.reconcile import reconcile
 from analytics_kit.backends.record import Record, State
-from analytics_kit.backends.steps import Steps
+from analytics_kit.backends.redis import job_store as ledger
+from analytics_kit.backends.redis import rq_queue as roster
+from analytics_kit.backends.redis.attempts import Steps
+from analytics_kit.backends.redis.job_store import Ledger
+from analytics_kit.backends.redis.recovery import reconcile
+from analytics_kit.backends.worker.entry import discarded
 from analytics_kit.errors import BrokerUnavailableError, SettingsError
 from analytics_kit.model import ANY, JobInfo, JobRequest, JobStatus, Progress
 from analytics_kit.settings import Settings, without_secrets

@@ -18,7 +18,6 @@ import redis
 from rq import Queue
 from rq.serializers import JSONSerializer
 
-from analytics_kit.backends import scripts
 from analytics_kit.backends.record import (
     BEGIN,
     RECORD_TTL_S,
@@ -31,6 +30,7 @@ from analytics_kit.backends.record import (
     joinable,
     tagged,
 )
+from analytics_kit.backends.redis import scripts
 from analytics_kit.errors import JobNotFoundError, SettingsError
 
 Connection = Any
@@ -38,7 +38,7 @@ Connection = Any
 
 logger = logging.getLogger(__name__)
 QUEUE = "analytics"
-TASK = "analytics_kit.backends.perform.perform"
+TASK = "analytics_kit.backends.worker.entry.perform"
 ACTIVE, LEAVING, LATER, SUBMITTED = "ak:active", "ak:leaving", "ak:later", "ak:submitted"
 
 

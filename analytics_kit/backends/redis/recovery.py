@@ -16,10 +16,11 @@ from rq.exceptions import NoSuchJobError
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from analytics_kit.backends import perform, roster
-from analytics_kit.backends.ledger import ACTIVE, LATER, LEAVING, QUEUE, Connection
 from analytics_kit.backends.record import RefusedError, State, Ticket
-from analytics_kit.backends.steps import Steps, split_members
+from analytics_kit.backends.redis import rq_queue as roster
+from analytics_kit.backends.redis.attempts import Steps, split_members
+from analytics_kit.backends.redis.job_store import ACTIVE, LATER, LEAVING, QUEUE, Connection
+from analytics_kit.backends.worker import entry as perform
 from analytics_kit.errors import AnalyticsKitError, JobTimeoutError, WorkerLostError
 from analytics_kit.model import Failure
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from analytics_kit.backends.ledger import QUEUE, Connection
+from analytics_kit.backends.redis.job_store import QUEUE, Connection
 
 POOL = "ak:pool"
 

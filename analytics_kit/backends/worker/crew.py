@@ -10,8 +10,8 @@ import time
 
 import redis
 
-from analytics_kit.backends.pool import Pool
-from analytics_kit.backends.redis import connect, translated
+from analytics_kit.backends.redis.backend import connect, translated
+from analytics_kit.backends.worker.pool import Pool
 from analytics_kit.errors import BrokerUnavailableError
 from analytics_kit.settings import Settings, without_secrets
 

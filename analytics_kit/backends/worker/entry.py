@@ -12,18 +12,18 @@ from typing import Any
 from rq import Queue
 from rq.serializers import JSONSerializer
 
-from analytics_kit.backends.ledger import QUEUE, Connection
 from analytics_kit.backends.record import RefusedError, Ticket
-from analytics_kit.backends.running import HAND_BACK_S, resolve, run
-from analytics_kit.backends.steps import Steps
+from analytics_kit.backends.redis.attempts import Steps
+from analytics_kit.backends.redis.job_store import QUEUE, Connection
+from analytics_kit.backends.step_runner import HAND_BACK_S, resolve, run
 from analytics_kit.errors import AnalyticsKitError, OutOfMemoryError, WorkerLostError
 from analytics_kit.model import Failure, HandBack
 
 logger = logging.getLogger(__name__)
 connection: Connection | None = None
 """Of the process that does tasks, to its broker."""
-DISCARD = "analytics_kit.backends.perform.discard"
-SWEEP = "analytics_kit.backends.perform.sweep"
+DISCARD = "analytics_kit.backends.worker.entry.discard"
+SWEEP = "analytics_kit.backends.worker.entry.sweep"
 OUTPUT_CHARACTERS = 4000
 DISCARD_AGAIN_S = 60
 

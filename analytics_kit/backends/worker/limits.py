@@ -7,9 +7,9 @@ import time
 
 import psutil
 
-from analytics_kit.backends.perform import kernel_kills
 from analytics_kit.backends.record import RefusedError, State, Ticket
-from analytics_kit.backends.steps import Steps
+from analytics_kit.backends.redis.attempts import Steps
+from analytics_kit.backends.worker.entry import kernel_kills
 from analytics_kit.errors import AnalyticsKitError, JobTimeoutError, OutOfMemoryError
 from analytics_kit.model import Failure
 

@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from analytics_kit.backends import roster
-from analytics_kit.backends.ledger import Connection
-from analytics_kit.backends.reconcile import bury
+from analytics_kit.backends.redis import rq_queue as roster
+from analytics_kit.backends.redis.job_store import Connection
+from analytics_kit.backends.redis.recovery import bury
 
 GRACE_S = 5.0
 """A running task gets this long when the pool is stopped."""
@@ -136,7 +136,7 @@ def spawn(
 ) -> tuple[subprocess.Popen[bytes], int]:
     """A new worker process, and the pipe's end that keeps it alive: it ends when that is closed."""
     read_end, write_end = os.pipe()
-    command = [sys.executable, "-P", "-m", "analytics_kit.backends.worker", "--code", code, "--name", name]
+    command = [sys.executable, "-P", "-m", "analytics_kit.backends.worker.worker", "--code", code, "--name", name]
     command += ["--owner", str(read_end), *(["--socket", str(socket_path)] if socket_path else [])]
     try:
         process = subprocess.Popen(

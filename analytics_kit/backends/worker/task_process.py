@@ -25,9 +25,9 @@ from typing import Any
 
 import psutil
 
-from analytics_kit.backends import perform
-from analytics_kit.backends.ledger import Connection
-from analytics_kit.backends.running import resolve
+from analytics_kit.backends.redis.job_store import Connection
+from analytics_kit.backends.step_runner import resolve
+from analytics_kit.backends.worker import entry as perform
 
 MOST_TASKS = 200
 ROOM_BYTES = 300 * 1024**2

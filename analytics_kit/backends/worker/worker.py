@@ -24,15 +24,15 @@ from rq import Queue, Worker, worker_registration
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from analytics_kit.backends import perform
-from analytics_kit.backends.horse import Horse
-from analytics_kit.backends.ledger import QUEUE, TASK
-from analytics_kit.backends.reconcile import reconcile
 from analytics_kit.backends.record import Ticket
-from analytics_kit.backends.redis import connect, socket_url, translated
-from analytics_kit.backends.running import resolve
-from analytics_kit.backends.steps import Steps, patiently
-from analytics_kit.backends.watch import Watch
+from analytics_kit.backends.redis.attempts import Steps, patiently
+from analytics_kit.backends.redis.backend import connect, socket_url, translated
+from analytics_kit.backends.redis.job_store import QUEUE, TASK
+from analytics_kit.backends.redis.recovery import reconcile
+from analytics_kit.backends.step_runner import resolve
+from analytics_kit.backends.worker import entry as perform
+from analytics_kit.backends.worker.limits import Watch
+from analytics_kit.backends.worker.task_process import Horse
 from analytics_kit.errors import BrokerUnavailableError
 from analytics_kit.settings import Settings, without_secrets
 
@@ -164,7 +164,7 @@ def end_with_owner(pipe: int) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Work until told to stop; see `spawn` for the arguments."""
-    parser = argparse.ArgumentParser(prog="python -m analytics_kit.backends.worker")
+    parser = argparse.ArgumentParser(prog="python -m analytics_kit.backends.worker.worker")
     parser.add_argument("--code", required=True)
     parser.add_argument("--name", default=f"{socket.gethostname()}-{os.getpid()}")
     parser.add_argument("--socket", type=Path)

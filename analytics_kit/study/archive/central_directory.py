@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 from zipfile import BadZipFile
 
-from analytics_kit.study.container import Container
+from analytics_kit.study.archive.byte_range import Container
 
 _END = struct.Struct("<4s4H2LH")
 _END64_LOCATOR = struct.Struct("<4sLQL")

@@ -8,7 +8,7 @@ from operator import add, attrgetter, sub
 
 from analytics_kit.errors import UnsafeArchiveError
 from analytics_kit.options import Options
-from analytics_kit.study.directory import Directory, Entry, decoded_name
+from analytics_kit.study.archive.central_directory import Directory, Entry, decoded_name
 
 RATIO_FROM_BYTES = 64 << 20
 """What inflates to less can't do harm, however well it was packed."""

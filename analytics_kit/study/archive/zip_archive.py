@@ -16,10 +16,10 @@ from isal import isal_zlib
 
 from analytics_kit.errors import BadArchiveError
 from analytics_kit.options import Options
-from analytics_kit.study.container import Container, Spool
-from analytics_kit.study.directory import ENCRYPTED, decoded_name, find_directory, read_directory
-from analytics_kit.study.safety import NO_FILES, Safety
-from analytics_kit.study.unpack import AES, DEFLATED, DamagedError, inflate, is_supported, method_name
+from analytics_kit.study.archive.byte_range import Container, Spool
+from analytics_kit.study.archive.central_directory import ENCRYPTED, decoded_name, find_directory, read_directory
+from analytics_kit.study.archive.decompress import AES, DEFLATED, DamagedError, inflate, is_supported, method_name
+from analytics_kit.study.archive.limits import NO_FILES, Safety
 
 CHUNK_BYTES = 16 << 20
 """Members are inflated in pieces of at most this size when they are streamed."""

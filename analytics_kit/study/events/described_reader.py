@@ -13,15 +13,15 @@ import polars as pl
 
 from analytics_kit.event_format import NAMES
 from analytics_kit.model import KINDS, Kind
-from analytics_kit.study.archive import Archive, Member, MemberUnreadableError
-from analytics_kit.study.events import EventTable, MemberRows, classes_of
-from analytics_kit.study.formats.arranging import batches, heads, label
-from analytics_kit.study.formats.described import TROUBLES
-from analytics_kit.study.formats.log_format import PER_SECOND, LogFormat, no_records
-from analytics_kit.study.issues import Issues
-from analytics_kit.study.metrics import check
-from analytics_kit.study.metrics.kernel import Floats
-from analytics_kit.study.metrics.pairs import PRESS, RELEASE
+from analytics_kit.study.archive.zip_archive import Archive, Member, MemberUnreadableError
+from analytics_kit.study.events import quality_flags as check
+from analytics_kit.study.events.native.reader import EventTable, MemberRows, classes_of
+from analytics_kit.study.formats.base import PER_SECOND, LogFormat, no_records
+from analytics_kit.study.formats.event_format import TROUBLES
+from analytics_kit.study.formats.trials import batches, heads, label
+from analytics_kit.study.metrics.press_release import PRESS, RELEASE
+from analytics_kit.study.metrics.primitives import Floats
+from analytics_kit.study.schema.issues import Issues
 
 Slots = Mapping[str, int]
 """The place in the shard of each trial of a file, by its label."""

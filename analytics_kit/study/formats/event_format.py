@@ -12,12 +12,12 @@ import polars as pl
 
 from analytics_kit.event_format import NAMES, EventFormat, Role
 from analytics_kit.model import Kind
-from analytics_kit.study.archive import MemberUnreadableError
-from analytics_kit.study.formats.cells import FIRST_LINE, odd_cells, regular_cells
-from analytics_kit.study.formats.log_format import RECORD, LogFormat, Names, Table, no_records, shaped
-from analytics_kit.study.issues import Issues
-from analytics_kit.study.keys import key_name
-from analytics_kit.study.rows import DELIMITERS, MOST_HEADER, decode_text
+from analytics_kit.study.archive.zip_archive import MemberUnreadableError
+from analytics_kit.study.csv.cells import FIRST_LINE, odd_cells, regular_cells
+from analytics_kit.study.events.native.careful import DELIMITERS, MOST_HEADER, decode_text
+from analytics_kit.study.formats.base import RECORD, LogFormat, Names, Table, no_records, shaped
+from analytics_kit.study.schema.issues import Issues
+from analytics_kit.study.schema.keys import key_name
 
 TROUBLES = {
     "missing_fields": "fewer fields than the header has",

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from analytics_kit.model import KINDS, Kind
-from analytics_kit.study.archive import Archive, Member, MemberUnreadableError
+from analytics_kit.study.archive.zip_archive import Archive, Member, MemberUnreadableError
 from analytics_kit.study.formats.layout import Arrangement, Place, Trial, apart, whole_number
 
 MEASUREMENTS: dict[str, Kind] = {

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from analytics_kit.model import Kind
-from analytics_kit.study.keys import KEY_CLASSES
+from analytics_kit.study.schema.keys import KEY_CLASSES
 
 Exactness = Literal["exact", "estimate", "unavailable"]
 

@@ -9,23 +9,16 @@ import numpy as np
 
 from analytics_kit.model import KINDS, Kind
 from analytics_kit.options import Options
-from analytics_kit.study.catalogue import COUNTS, NAMES
-from analytics_kit.study.metrics import (
-    aiming,
-    check,
-    clicks,
-    clock,
-    entropy,
-    pairs,
-    pointer,
-    scrolls,
-    strokes,
-    typing,
-)
-from analytics_kit.study.metrics.kernel import Floats, Ints
+from analytics_kit.study.events import quality_flags as check
+from analytics_kit.study.metrics import aiming, clicks, entropy, pointer, scrolls, typing
+from analytics_kit.study.metrics import durations as clock
+from analytics_kit.study.metrics import key_timing as strokes
+from analytics_kit.study.metrics import press_release as pairs
+from analytics_kit.study.metrics.catalogue import COUNTS, NAMES
+from analytics_kit.study.metrics.primitives import Floats, Ints
 
 if TYPE_CHECKING:
-    from analytics_kit.study.events import EventTable
+    from analytics_kit.study.events.native.reader import EventTable
 
 ENTROPY = "sample_entropy"
 """The metric that is settled at the merge, from `Measured.steps`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics_kit.study.metrics.kernel import Floats, Ints, extent, literal_kernel, longest, merge_equal_times
+from analytics_kit.study.metrics.primitives import Floats, Ints, extent, literal_kernel, longest, merge_equal_times
 
 NAMES = (
     "xpos_max", "xpos_min", "ypos_max", "ypos_min", "MAD", "MAD_time", "MD_above", "MD_above_time", "MD_below",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics_kit.study.metrics.kernel import TICK_S, Floats, distance, extent, kernel, median
+from analytics_kit.study.metrics.primitives import TICK_S, Floats, distance, extent, kernel, median
 
 NAMES = (
     "path_length_px", "displacement_px", "path_efficiency", "initiation_time_s", "idle_time_s", "hover_count",

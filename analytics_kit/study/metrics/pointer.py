@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics_kit.study.metrics import aiming, entropy, line, movement, turning
-from analytics_kit.study.metrics.kernel import Floats, Ints, kernel, longest, merge_equal_times
+from analytics_kit.study.metrics import aiming, entropy, movement, turning
+from analytics_kit.study.metrics import deviation as line
+from analytics_kit.study.metrics.primitives import Floats, Ints, kernel, longest, merge_equal_times
 
 FAMILIES = (movement.NAMES, line.NAMES, turning.NAMES, aiming.NAMES)
 _LINE = len(movement.NAMES)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics_kit.study.metrics.kernel import Bytes, Floats, Ints, distance, kernel
+from analytics_kit.study.metrics.primitives import Bytes, Floats, Ints, distance, kernel
 
 PRESS, RELEASE = np.int8(0), np.int8(1)
 

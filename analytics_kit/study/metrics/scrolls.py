@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics_kit.study.metrics.kernel import Floats, Ints, distance, kernel
-from analytics_kit.study.metrics.line import visit
+from analytics_kit.study.metrics.deviation import visit
 from analytics_kit.study.metrics.movement import gaps
+from analytics_kit.study.metrics.primitives import Floats, Ints, distance, kernel
 
 NAMES = (
     "scroll_burst_count", "scroll_time_s", "scroll_rate_per_s", "scroll_distance_px", "scroll_reversal_count",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from analytics_kit.study.catalogue import CATALOGUE
+from analytics_kit.study.metrics.catalogue import CATALOGUE
 
 COLUMNS = (
     "metric", "unit", "definition", "formula", "kinds", "edge", "thresholds", "native", "against_full", "source",

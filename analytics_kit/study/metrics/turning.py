@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics_kit.study.metrics.kernel import Floats, distance, kernel
+from analytics_kit.study.metrics.primitives import Floats, distance, kernel
 
 SECTORS = 8
 NAMES = ("turning_angle_mean_rad", "curvature_mean_rad_px", *(f"direction_sector_{k}" for k in range(SECTORS)))

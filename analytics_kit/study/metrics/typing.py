@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics_kit.study.keys import CODE, KEY_CLASSES
-from analytics_kit.study.metrics.kernel import TICK_S, Bytes, Floats, Ints, kernel, longest, mean, median
+from analytics_kit.study.metrics.primitives import TICK_S, Bytes, Floats, Ints, kernel, longest, mean, median
+from analytics_kit.study.schema.keys import CODE, KEY_CLASSES
 
 NAMES = (
     "inter_key_interval_mean_s", "inter_key_interval_median_s", "inter_key_interval_sd_s", "inter_key_interval_cv",

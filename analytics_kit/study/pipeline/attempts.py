@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from analytics_kit.errors import StoreError
 from analytics_kit.model import Task
-from analytics_kit.study.store import MANIFEST, Store
+from analytics_kit.study.store.store import MANIFEST, Store
 
 
 class Committed(NamedTuple):

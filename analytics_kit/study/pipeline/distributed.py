@@ -11,13 +11,21 @@ from typing import Any
 from analytics_kit.errors import BadArchiveError, StoreError
 from analytics_kit.model import Progress, Split, Task
 from analytics_kit.options import Options
-from analytics_kit.study import handover, pipeline
-from analytics_kit.study.archive import Archive, Member, without_gc
-from analytics_kit.study.attempts import Committed, job_folder, kept_if_committed, latest, own_folder, remove_rest
-from analytics_kit.study.issues import Issues
-from analytics_kit.study.shard import run_shard
-from analytics_kit.study.source import open_members
-from analytics_kit.study.store import Store
+from analytics_kit.study.archive.source import open_members
+from analytics_kit.study.archive.zip_archive import Archive, Member, without_gc
+from analytics_kit.study.pipeline import exchange as handover
+from analytics_kit.study.pipeline import run as pipeline
+from analytics_kit.study.pipeline.attempts import (
+    Committed,
+    job_folder,
+    kept_if_committed,
+    latest,
+    own_folder,
+    remove_rest,
+)
+from analytics_kit.study.pipeline.shard import run_shard
+from analytics_kit.study.schema.issues import Issues
+from analytics_kit.study.store.store import Store
 
 
 def begin(task: Task, store: Store, part: str, merge: str) -> Committed | Split:

@@ -14,15 +14,15 @@ import pyarrow.parquet as pq
 
 from analytics_kit.errors import StoreError
 from analytics_kit.model import SCHEMA_VERSION, Kind
-from analytics_kit.study.archive import Archive, Member
-from analytics_kit.study.formats.known import Choice
+from analytics_kit.study.archive.zip_archive import Archive, Member
 from analytics_kit.study.formats.layout import Place, Trial
-from analytics_kit.study.issues import Issue, Issues
+from analytics_kit.study.formats.registry import Choice
 from analytics_kit.study.metrics.entropy import STEPS
-from analytics_kit.study.metrics.kernel import Floats
-from analytics_kit.study.plan import MemberRow, Plan, Shard, Work
-from analytics_kit.study.shard import ShardResult
-from analytics_kit.study.store import Store
+from analytics_kit.study.metrics.primitives import Floats
+from analytics_kit.study.pipeline.plan import MemberRow, Plan, Shard, Work
+from analytics_kit.study.pipeline.shard import ShardResult
+from analytics_kit.study.schema.issues import Issue, Issues
+from analytics_kit.study.store.store import Store
 
 _TYPES: dict[object, pa.DataType] = {
     str: pa.string(), str | None: pa.string(), Kind: pa.string(), int: pa.int64(), int | None: pa.int64(),

@@ -12,13 +12,14 @@ from typing import Literal, NamedTuple, cast
 from analytics_kit.errors import BadArchiveError, NoEventsError, nearest
 from analytics_kit.model import KINDS, Kind
 from analytics_kit.options import Options, format_names
-from analytics_kit.study.archive import Archive, MemberUnreadableError
-from analytics_kit.study.formats import arranging, fulcrum
-from analytics_kit.study.formats.known import NATIVE, Choice, choose, log_format
+from analytics_kit.study.archive.zip_archive import Archive, MemberUnreadableError
+from analytics_kit.study.events.native.careful import read_member
+from analytics_kit.study.formats import fulcrum
+from analytics_kit.study.formats import trials as arranging
 from analytics_kit.study.formats.layout import LOG, Arrangement, Place, Trial, natural_key
-from analytics_kit.study.issues import Issues
-from analytics_kit.study.names import split_names
-from analytics_kit.study.rows import read_member
+from analytics_kit.study.formats.registry import NATIVE, Choice, choose, log_format
+from analytics_kit.study.formats.task_factor import split_names
+from analytics_kit.study.schema.issues import Issues
 
 SHARD_BYTES = 64 << 20
 _EVENTS = (*KINDS, LOG)

@@ -15,14 +15,14 @@ from typing import Any
 from analytics_kit.errors import JobCancelledError
 from analytics_kit.model import SCHEMA_VERSION, Progress
 from analytics_kit.options import Options
-from analytics_kit.study.archive import Archive, without_gc
-from analytics_kit.study.attempts import kept_if_committed
-from analytics_kit.study.issues import Issues
-from analytics_kit.study.merge import merge
-from analytics_kit.study.plan import SHARD_BYTES, Plan, Shard, make_plan
-from analytics_kit.study.shard import ShardResult, run_shard
-from analytics_kit.study.source import open_archive
-from analytics_kit.study.store import Store
+from analytics_kit.study.archive.source import open_archive
+from analytics_kit.study.archive.zip_archive import Archive, without_gc
+from analytics_kit.study.pipeline.attempts import kept_if_committed
+from analytics_kit.study.pipeline.merge import merge
+from analytics_kit.study.pipeline.plan import SHARD_BYTES, Plan, Shard, make_plan
+from analytics_kit.study.pipeline.shard import ShardResult, run_shard
+from analytics_kit.study.schema.issues import Issues
+from analytics_kit.study.store.store import Store
 
 MERGE_SHARE = 0.05
 """The part of the progress that belongs to the merge."""

@@ -12,18 +12,19 @@ import numpy as np
 
 from analytics_kit.model import KINDS, Kind
 from analytics_kit.options import Options
-from analytics_kit.study.archive import Archive
-from analytics_kit.study.catalogue import SCREEN_LIMIT_PX
-from analytics_kit.study.events import EventTable, read_events
-from analytics_kit.study.formats.known import NATIVE, log_format
+from analytics_kit.study.archive.zip_archive import Archive
+from analytics_kit.study.events import quality_flags as check
+from analytics_kit.study.events.described_reader import read_logs
+from analytics_kit.study.events.native.reader import EventTable, read_events
 from analytics_kit.study.formats.layout import LOG
-from analytics_kit.study.issues import Issue, Issues
-from analytics_kit.study.logs import read_logs
-from analytics_kit.study.metrics import Grouped, check, evaluate
-from analytics_kit.study.metrics.kernel import Floats
-from analytics_kit.study.plan import MemberRow, Shard
-from analytics_kit.study.store import Store
-from analytics_kit.study.tables import write_events
+from analytics_kit.study.formats.registry import NATIVE, log_format
+from analytics_kit.study.metrics.catalogue import SCREEN_LIMIT_PX
+from analytics_kit.study.metrics.evaluate import Grouped, evaluate
+from analytics_kit.study.metrics.primitives import Floats
+from analytics_kit.study.pipeline.plan import MemberRow, Shard
+from analytics_kit.study.schema.issues import Issue, Issues
+from analytics_kit.study.store.event_parquet import write_events
+from analytics_kit.study.store.store import Store
 
 _CLOCK = re.compile(r"(\d{1,2}):(\d{2}):(\d{2}(?:\.\d+)?)")
 

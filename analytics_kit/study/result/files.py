@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 
 from analytics_kit.errors import ResultExpiredError
 from analytics_kit.model import Files
-from analytics_kit.study.catalogue import TRIAL_INDEX
-from analytics_kit.study.reading import read_events
-from analytics_kit.study.store import Store
+from analytics_kit.study.metrics.catalogue import TRIAL_INDEX
+from analytics_kit.study.store.event_reading import read_events
+from analytics_kit.study.store.store import Store
 
 
 class Stored:

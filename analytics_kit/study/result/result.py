@@ -12,17 +12,17 @@ import pandas as pd
 
 from analytics_kit.errors import ResultExpiredError, SettingsError, StoreError, nearest
 from analytics_kit.model import KINDS, RESULT_TTL_S, SCHEMA_VERSION, Files
-from analytics_kit.study.analysis.description import Over, describe
-from analytics_kit.study.analysis.joining import beside, by_participant
-from analytics_kit.study.analysis.quality import quality
-from analytics_kit.study.catalogue import EVENT_COLUMNS, TRIAL_COLUMNS, TRIAL_INDEX
-from analytics_kit.study.groups import aggregate, bimodality, digraph_latencies
-from analytics_kit.study.shown import as_html
-from analytics_kit.study.store import MANIFEST, Store
-from analytics_kit.study.stored import Stored
+from analytics_kit.study.metrics.catalogue import EVENT_COLUMNS, TRIAL_COLUMNS, TRIAL_INDEX
+from analytics_kit.study.result.analysis.description import Over, describe
+from analytics_kit.study.result.analysis.joining import beside, by_participant
+from analytics_kit.study.result.analysis.quality import quality
+from analytics_kit.study.result.files import Stored
+from analytics_kit.study.result.html import as_html
+from analytics_kit.study.result.summaries import aggregate, bimodality, digraph_latencies
+from analytics_kit.study.store.store import MANIFEST, Store
 
 if TYPE_CHECKING:  # it loads the libraries of statistics
-    from analytics_kit.study.analysis.compare import Correction
+    from analytics_kit.study.result.analysis.compare import Correction
 
 _JOINED = "joined"
 """The table of columns that `join` has added, by participant."""
@@ -189,7 +189,7 @@ class StudyResult:
 
         Raises SettingsError for unknown names, fewer than 2 or more than 20 levels, and where statsmodels is missing.
         """
-        from analytics_kit.study.analysis.compare import compare
+        from analytics_kit.study.result.analysis.compare import compare
 
         return compare(self.trials, metric, between, correction)
 
@@ -204,7 +204,7 @@ class StudyResult:
         hide learning: `task` and `factor` choose some, by a value or a list. Raises SettingsError where
         completion_time_s was not computed, and where scipy is missing.
         """
-        from analytics_kit.study.analysis.learning import learning_curve
+        from analytics_kit.study.result.analysis.learning import learning_curve
 
         chosen = self._rows_of({"task": task, "factor": factor})
         return learning_curve(self.trials if chosen is None else self.trials.iloc[chosen])

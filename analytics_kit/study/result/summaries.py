@@ -7,7 +7,7 @@ from typing import cast
 import pandas as pd
 
 from analytics_kit.errors import SettingsError, nearest
-from analytics_kit.study.catalogue import BY_NAME
+from analytics_kit.study.metrics.catalogue import BY_NAME
 
 GROUPS = ("participant", "task", "factor")
 LEAST = 4

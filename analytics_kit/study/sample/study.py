@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analytics_kit.errors import SettingsError
-from analytics_kit.study.sample_behaviour import SCREEN_PX, Factor, Ints, Person, Task, act, printed_keys
+from analytics_kit.study.sample.behaviour import SCREEN_PX, Factor, Ints, Person, Task, act, printed_keys
 
 _DAY_S = 86_400
 _ROWS_AT_ONCE = 16_384

@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from analytics_kit.study.catalogue import TRIAL_INDEX
-from analytics_kit.study.events import EventTable
-from analytics_kit.study.keys import KEY_CLASSES
-from analytics_kit.study.metrics import Grouped
-from analytics_kit.study.metrics.kernel import Floats, kernel
+from analytics_kit.study.events.native.reader import EventTable
+from analytics_kit.study.metrics.catalogue import TRIAL_INDEX
+from analytics_kit.study.metrics.evaluate import Grouped
+from analytics_kit.study.metrics.primitives import Floats, kernel
+from analytics_kit.study.schema.keys import KEY_CLASSES
 
 ROW_GROUP = 256_000
 LARGEST = 2_000_000_000

@@ -17,8 +17,8 @@ from datetime import datetime
 
 from analytics_kit.errors import StoreError
 from analytics_kit.model import RESULT_TTL_S
-from analytics_kit.study.store import ID, MANIFEST, PROBE, Store, Stored
-from analytics_kit.study.uploads import UPLOADS
+from analytics_kit.study.store.store import ID, MANIFEST, PROBE, Store, Stored
+from analytics_kit.study.store.uploads import UPLOADS
 
 RESULTS = "results"
 KEY = re.compile("[0-9a-f]{64}")

@@ -16,7 +16,7 @@ import fsspec
 
 from analytics_kit.errors import StoreError
 from analytics_kit.settings import Settings, without_secrets
-from analytics_kit.study.writing import local_file, remote_file, said, sync_files, sync_folder
+from analytics_kit.study.store.atomic_write import local_file, remote_file, said, sync_files, sync_folder
 
 MANIFEST = "manifest.json"
 ID = "store.id"

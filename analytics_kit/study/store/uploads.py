@@ -13,7 +13,7 @@ from typing import IO
 
 from analytics_kit.errors import SettingsError
 from analytics_kit.settings import Settings
-from analytics_kit.study.store import Store
+from analytics_kit.study.store.store import Store
 
 UPLOADS = "uploads"
 PLACE = re.compile(rf"(?P<store>.+)/(?P<folder>{UPLOADS}/[0-9a-f]{{32}})/[^/]+", re.DOTALL)

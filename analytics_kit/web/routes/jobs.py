@@ -14,9 +14,11 @@ from analytics_kit.client import is_stored
 from analytics_kit.errors import ResultExpiredError, SettingsError
 from analytics_kit.job import Job
 from analytics_kit.model import JobInfo, JobStatus
-from analytics_kit.web.answers import ACCEPTED, NO_CONTENT, PARQUET, TABLE, answers, ok
+from analytics_kit.table_export import csv_of, parquet_of, rows_of, table_of
+from analytics_kit.web.catalogue import study_id_of
 from analytics_kit.web.errors import NotNowError, UnusableError, told, without_places
-from analytics_kit.web.schemas import (
+from analytics_kit.web.openapi_responses import ACCEPTED, NO_CONTENT, PARQUET, TABLE, answers, ok
+from analytics_kit.web.routes.schemas import (
     FailureAnswer,
     JobAnswer,
     JobPath,
@@ -31,8 +33,6 @@ from analytics_kit.web.schemas import (
     ZipDataAnswer,
 )
 from analytics_kit.web.service import Service
-from analytics_kit.web.studies import study_id_of
-from analytics_kit.web.tables import csv_of, parquet_of, rows_of, table_of
 
 RETRY_AFTER = "1"
 MIME = {"csv": "text/csv; charset=utf-8", "parquet": PARQUET}

@@ -14,14 +14,14 @@ from flask_openapi3.blueprint import APIBlueprint
 from werkzeug.exceptions import Forbidden
 
 from analytics_kit.errors import AnalyticsKitError, SettingsError
-from analytics_kit.notebook.card import TOO_LATE
-from analytics_kit.notebook.listing import PAGE_ROWS, Place
-from analytics_kit.web.drawing import draw
+from analytics_kit.notebook.board_html import PAGE_ROWS, Place
+from analytics_kit.notebook.job_html import TOO_LATE
+from analytics_kit.web.catalogue import RESERVED, STUDY_ID
 from analytics_kit.web.errors import NotNowError, of_ours, without_places
-from analytics_kit.web.rows import Row
+from analytics_kit.web.routes.page_rows import Row
 from analytics_kit.web.service import Service
 from analytics_kit.web.session import FIELD, Asker
-from analytics_kit.web.studies import RESERVED, STUDY_ID
+from analytics_kit.web.templating import draw
 
 VIEWS = ("page", "act")
 """Views of the page. They see for themselves who asks."""

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, get_args
 
+from analytics_kit import job_text as words
 from analytics_kit.model import KINDS, JobInfo, JobStatus
-from analytics_kit.notebook import words
-from analytics_kit.web.jobs import described
-from analytics_kit.web.tables import TableName
+from analytics_kit.table_export import TableName
+from analytics_kit.web.routes.jobs import described
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from analytics_kit.model import JobStatus
-from analytics_kit.web.studies import RESERVED, STUDY_ID, Kind
-from analytics_kit.web.tables import TableName
+from analytics_kit.table_export import TableName
+from analytics_kit.web.catalogue import RESERVED, STUDY_ID, Kind
 
 PAGE_ROWS, MOST_ROWS = 1000, 10_000
 PAGE_JOBS, MOST_JOBS = 100, 1000

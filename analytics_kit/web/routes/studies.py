@@ -9,10 +9,17 @@ from flask_openapi3.blueprint import APIBlueprint
 from werkzeug.exceptions import LengthRequired, UnsupportedMediaType
 
 from analytics_kit.job import Job
-from analytics_kit.web.answers import ACCEPTED, answers, ok
 from analytics_kit.web.errors import told, too_large
-from analytics_kit.web.jobs import accepted, with_result
-from analytics_kit.web.schemas import StudiesAnswer, StudyAnswer, StudyPath, UploadQuery, ZipDataAnswer, ZipDataQuery
+from analytics_kit.web.openapi_responses import ACCEPTED, answers, ok
+from analytics_kit.web.routes.jobs import accepted, with_result
+from analytics_kit.web.routes.schemas import (
+    StudiesAnswer,
+    StudyAnswer,
+    StudyPath,
+    UploadQuery,
+    ZipDataAnswer,
+    ZipDataQuery,
+)
 from analytics_kit.web.service import Service
 
 ZIP_TYPES = ("application/zip", "application/x-zip-compressed", "application/octet-stream")

@@ -16,9 +16,11 @@ from analytics_kit.errors import BadArchiveError, ResultExpiredError, SourceNotF
 from analytics_kit.event_format import EventFormat
 from analytics_kit.model import JobStatus
 from analytics_kit.options import Options
-from analytics_kit.study.store import MANIFEST, Store
-from analytics_kit.web.answers import ACCEPTED, FILE, PARQUET, answers, ok
-from analytics_kit.web.client_schemas import (
+from analytics_kit.study.store.store import MANIFEST, Store
+from analytics_kit.table_export import BLOCK_BYTES
+from analytics_kit.web.errors import NotNowError, UnusableError, told, without_places
+from analytics_kit.web.openapi_responses import ACCEPTED, FILE, PARQUET, answers, ok
+from analytics_kit.web.routes.client_schemas import (
     ContentPath,
     ContentQuery,
     FileQuery,
@@ -27,12 +29,10 @@ from analytics_kit.web.client_schemas import (
     SubmitBody,
     UploadAnswer,
 )
-from analytics_kit.web.errors import NotNowError, UnusableError, told, without_places
-from analytics_kit.web.jobs import accepted, cancelled
-from analytics_kit.web.schemas import JobAnswer, JobPath
+from analytics_kit.web.routes.jobs import accepted, cancelled
+from analytics_kit.web.routes.schemas import JobAnswer, JobPath
+from analytics_kit.web.routes.studies import ZIP_BODY, zip_bytes
 from analytics_kit.web.service import Service
-from analytics_kit.web.tables import BLOCK_BYTES
-from analytics_kit.web.zip_data import ZIP_BODY, zip_bytes
 
 HOW = ("refresh", "rejoin", "job_id", "time_limit_s", "memory_limit_mb")
 DONE_OR_UNDER_WAY = (JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.COMPLETED)

@@ -8,14 +8,14 @@ import time
 
 import psutil
 import pytest
-from processes import alive, command_line, until
 
-from analytics_kit.backends import embedded
-from analytics_kit.backends.embedded import EmbeddedBackend
-from analytics_kit.backends.place import place_of
+from analytics_kit.backends.embedded import backend as embedded
+from analytics_kit.backends.embedded.backend import EmbeddedBackend
+from analytics_kit.backends.embedded.paths import place_of
 from analytics_kit.errors import BrokerUnavailableError, WorkerLostError
 from analytics_kit.model import JobStatus
 from analytics_kit.settings import Settings
+from tests.processes import alive, command_line, until
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def broker(tmp_path):
     """broker(code, **settings) → a backend of this test's own broker."""
     told, opened = [], []
 
-    def start(code="deeds", **settings):
+    def start(code="tests.backends.sample_steps", **settings):
         told.append(Settings.of(**({"home": tmp_path / "home", "workers": 1} | settings)))
         opened.append(EmbeddedBackend(told[-1], code))
         return opened[-1]
@@ -139,7 +139,7 @@ def test_many_who_start_it_at_once_get_one(broker, tmp_path):
     sockets, owners = [], []
 
     def start():
-        sockets.append(embedded.ensure(settings, "deeds"))
+        sockets.append(embedded.ensure(settings, "tests.backends.sample_steps"))
         owners.append(place_of(settings).owner_lock.read_text())
 
     threads = [threading.Thread(target=start) for _ in range(6)]
@@ -154,7 +154,7 @@ def test_many_who_start_it_at_once_get_one(broker, tmp_path):
 
 def test_what_the_pool_does_before_it_works_is_the_phase_of_who_waits(broker, asked, gate, monkeypatch):
     monkeypatch.setenv("DEEDS_GATE", str(gate))
-    backend = broker("deeds_gated")
+    backend = broker("tests.backends.sample_steps_gated")
     job_id = backend.submit(asked("echo")).job_id
     info = backend.get(job_id)
     assert (info.status, info.progress.phase, info.notice) == (JobStatus.QUEUED, "starting", "")
@@ -166,7 +166,7 @@ def test_what_the_pool_does_before_it_works_is_the_phase_of_who_waits(broker, as
 
 
 def test_workers_that_do_not_start_are_said_on_the_job(broker, asked):
-    backend = broker("deeds_that_fail")
+    backend = broker("tests.backends.sample_steps_failing")
     job_id = backend.submit(asked("echo")).job_id
     info = until(lambda: (info := backend.get(job_id)).notice and info, "it is said")
     log = place_of(backend._settings).log

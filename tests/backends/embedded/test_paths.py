@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from analytics_kit.backends import place
+from analytics_kit.backends.embedded import paths as place
 from analytics_kit.errors import BrokerUnavailableError
 from analytics_kit.settings import Settings
 

@@ -7,9 +7,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from analytics_kit.backends import line
-from analytics_kit.backends.http import HttpBackend
-from analytics_kit.backends.line import Line
+from analytics_kit.backends.http import transport as line
+from analytics_kit.backends.http.backend import HttpBackend
+from analytics_kit.backends.http.transport import Line
 from analytics_kit.errors import (
     BadArchiveError,
     BrokerUnavailableError,

@@ -9,17 +9,17 @@ from pathlib import Path
 
 import psutil
 import pytest
-from processes import alive, until
 
-from analytics_kit.backends import embedded
-from analytics_kit.backends.embedded import EmbeddedBackend
-from analytics_kit.backends.ledger import Ledger
-from analytics_kit.backends.place import place_of
+from analytics_kit.backends.embedded import backend as embedded
+from analytics_kit.backends.embedded.backend import EmbeddedBackend
+from analytics_kit.backends.embedded.paths import place_of
 from analytics_kit.backends.record import Record
-from analytics_kit.backends.redis import RedisBackend
+from analytics_kit.backends.redis.backend import RedisBackend
+from analytics_kit.backends.redis.job_store import Ledger
 from analytics_kit.errors import BrokerUnavailableError, JobNotFoundError, SettingsError
 from analytics_kit.model import SCHEMA_VERSION, JobStatus
 from analytics_kit.settings import Settings
+from tests.processes import alive, until
 
 
 def ended(backend, job_id):
@@ -62,7 +62,9 @@ def test_a_process_that_has_grown_does_no_further_task(backend, asked):
 def test_the_queue_is_read_once_for_all_jobs_and_only_where_one_is_queued(book, asked, redis_url, monkeypatch):
     asks, positions = [], Ledger.positions
     monkeypatch.setattr(Ledger, "positions", lambda book: asks.append(1) or positions(book))
-    backend = RedisBackend(redis_url.removesuffix("/0") + "/3", Settings.of(namespace=book.namespace), "deeds")
+    backend = RedisBackend(
+        redis_url.removesuffix("/0") + "/3", Settings.of(namespace=book.namespace), "tests.backends.sample_steps"
+    )
     ids = [backend.submit(asked("echo")).job_id for _ in range(20)]
     assert not asks
     places = {job_id: place for place, job_id in enumerate(ids, 1)}
@@ -88,7 +90,7 @@ class TestSecrets:
         secret = redis_url.split("@")[0].rpartition(":")[2]
         processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
         lines = [" ".join(process.cmdline()) for process in processes]
-        assert any("analytics_kit.backends.worker" in line for line in lines)
+        assert any("analytics_kit.backends.worker.worker" in line for line in lines)
         assert any("redis-server" in line for line in lines)
         assert not [line for line in lines if secret in line]
 
@@ -97,14 +99,14 @@ class TestSecrets:
     )
     def test_are_not_in_what_is_said_of_a_bad_url(self, url):
         with pytest.raises(SettingsError, match="can't be read") as caught:
-            RedisBackend(url, Settings.of(), "deeds")
+            RedisBackend(url, Settings.of(), "tests.backends.sample_steps")
         assert not {"hush", "hu/sh"} & set(str(caught.value).replace("@", " ").split())
 
 
 class TestWorkers:
     def test_a_redis_without_workers_is_said_on_the_job(self, redis_url, workers, asked):
         url = redis_url.removesuffix("/0") + "/5"
-        backend = RedisBackend(url, Settings.of(), "deeds")
+        backend = RedisBackend(url, Settings.of(), "tests.backends.sample_steps")
         job_id = backend.submit(asked("echo")).job_id
         info = backend.get(job_id)
         assert (info.status, info.progress.fraction) == (JobStatus.QUEUED, 0.0)
@@ -126,7 +128,7 @@ class TestWorkers:
 
 
 def test_a_broker_that_is_gone_is_an_error_and_health_says_down(tmp_path):
-    backend = RedisBackend(f"unix://{tmp_path}/nothing", Settings.of(), "deeds")
+    backend = RedisBackend(f"unix://{tmp_path}/nothing", Settings.of(), "tests.backends.sample_steps")
     with pytest.raises(BrokerUnavailableError, match="can't be used"):
         backend.get("x")
     assert backend.health()["status"] == "down"
@@ -142,7 +144,7 @@ def test_the_embedded_server_can_be_reached_by_its_owner_only(own):
 
 
 def test_a_job_that_says_nothing_for_long_may_be_stuck(named, asked, gate, monkeypatch):
-    monkeypatch.setattr("analytics_kit.backends.redis.QUIET_S", 0.5)
+    monkeypatch.setattr("analytics_kit.backends.redis.backend.QUIET_S", 0.5)
     job_id = named.submit(asked("stuck", gate=gate)).job_id
     until(lambda: "it may be stuck" in named.get(job_id).notice, "it is said")
     gate.touch()
@@ -151,7 +153,7 @@ def test_a_job_that_says_nothing_for_long_may_be_stuck(named, asked, gate, monke
 
 def test_down_ends_all_brokers_of_a_home(tmp_path):
     several = [Settings.of(home=tmp_path / "home", store=str(tmp_path / name), workers=1) for name in "ab"]
-    backends = [EmbeddedBackend(settings, "deeds") for settings in several]
+    backends = [EmbeddedBackend(settings, "tests.backends.sample_steps") for settings in several]
     pids = [int(place_of(settings).owner_lock.read_text()) for settings in several]
     assert len(set(pids)) == 2
     assert embedded.stop(several[0])
@@ -161,7 +163,9 @@ def test_down_ends_all_brokers_of_a_home(tmp_path):
 
 
 def test_namespaces_keep_users_apart_and_one_worker_serves_them(named, redis_url, asked):
-    ann, bob = (RedisBackend(redis_url, Settings.of(namespace=name), "deeds") for name in ("ann", "bob"))
+    ann, bob = (
+        RedisBackend(redis_url, Settings.of(namespace=name), "tests.backends.sample_steps") for name in ("ann", "bob")
+    )
     request = asked("parent", tags=("mine",))
     first, second = (ended(backend, backend.submit(request).job_id) for backend in (ann, bob))
     assert first.job_id != second.job_id, "what one asks for is not joined by another"
@@ -176,7 +180,7 @@ def test_namespaces_keep_users_apart_and_one_worker_serves_them(named, redis_url
 
 
 def test_closing_a_backend_that_somebody_listens_to_is_no_trouble(redis_url):
-    backend, ready = RedisBackend(redis_url, Settings.of(), "deeds"), threading.Event()
+    backend, ready = RedisBackend(redis_url, Settings.of(), "tests.backends.sample_steps"), threading.Event()
     troubles = []
 
     def listen():

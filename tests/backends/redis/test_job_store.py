@@ -5,15 +5,17 @@ import zlib
 
 import pytest
 
-from analytics_kit.backends import ledger
-from analytics_kit.backends.ledger import ACTIVE, LATER, LEAVING
-from analytics_kit.backends.perform import SWEEP, queue_task
 from analytics_kit.backends.record import MERGE, RECORD_TTL_S, Record, RefusedError, State, Ticket
+from analytics_kit.backends.redis import job_store as ledger
+from analytics_kit.backends.redis.job_store import ACTIVE, LATER, LEAVING
+from analytics_kit.backends.worker.entry import SWEEP, queue_task
 from analytics_kit.errors import JobNotFoundError, SettingsError
 from analytics_kit.model import Failure, JobRequest, Progress, Split
 
 BEGIN = Ticket("job-1")
-SPLIT = Split(parts=3, total=300, part="deeds.fan_part", merge="deeds.fan_merge")
+SPLIT = Split(
+    parts=3, total=300, part="tests.backends.sample_steps.fan_part", merge="tests.backends.sample_steps.fan_merge"
+)
 FAILURE = Failure("WorkerLostError", "gone")
 
 
@@ -27,7 +29,7 @@ def waiting(book):
 
 @pytest.fixture
 def queued(book):
-    request = JobRequest("deeds.echo", {"a": 1}, "key", "/s.zip", 5, ("t",), "ann")
+    request = JobRequest("tests.backends.sample_steps.echo", {"a": 1}, "key", "/s.zip", 5, ("t",), "ann")
     return book.submit(Record.of(request, "job-1", book.now_s()), False)
 
 
@@ -255,14 +257,16 @@ class TestParts:
 
 class TestPositions:
     def submit(self, book, name):
-        book.submit(Record.of(JobRequest("deeds.echo", {}, name, "/s.zip"), name, book.now_s()), False)
+        book.submit(
+            Record.of(JobRequest("tests.backends.sample_steps.echo", {}, name, "/s.zip"), name, book.now_s()), False
+        )
 
     def test_only_queued_jobs_count_in_the_order_of_the_queue(self, book, fanned):
         for name in ("job-2", "job-3", "job-4"):
             self.submit(book, name)
         book.claim(part(0), "w1")
         book.hand_back(part(0), "its worker ended")  # a part of a running job, at the head
-        queue_task(book.connection, SWEEP, "deeds")
+        queue_task(book.connection, SWEEP, "tests.backends.sample_steps")
         book.claim(Ticket("job-3"), "w1")
         book.hand_back(Ticket("job-3"), "another may be able to")  # now before job-2
         for taken in ("job-1-begin-1", "job-3-begin-1"):  # by the workers that claimed them

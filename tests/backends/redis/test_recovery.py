@@ -4,17 +4,18 @@ import logging
 import time
 
 import pytest
-from processes import until
 
-from analytics_kit.backends import perform, reconcile
-from analytics_kit.backends.ledger import ACTIVE, LATER
 from analytics_kit.backends.record import Record, State, Ticket
-from analytics_kit.backends.redis import RedisBackend, connect
-from analytics_kit.backends.running import run
-from analytics_kit.backends.steps import Steps
+from analytics_kit.backends.redis import recovery as reconcile
+from analytics_kit.backends.redis.attempts import Steps
+from analytics_kit.backends.redis.backend import RedisBackend, connect
+from analytics_kit.backends.redis.job_store import ACTIVE, LATER
+from analytics_kit.backends.step_runner import run
+from analytics_kit.backends.worker import entry as perform
 from analytics_kit.errors import BrokerUnavailableError, OutOfMemoryError, WorkerLostError
 from analytics_kit.model import JobRequest, JobStatus
 from analytics_kit.settings import Settings
+from tests.processes import until
 
 BEGIN = Ticket("job-1")
 
@@ -25,7 +26,7 @@ def ended(backend, job_id):
 
 @pytest.fixture
 def running(book):
-    request = JobRequest("deeds.echo", {}, "key", "/s.zip", retries=1)
+    request = JobRequest("tests.backends.sample_steps.echo", {}, "key", "/s.zip", retries=1)
     book.submit(Record.of(request, "job-1", book.now_s()), False)
     book.connection.delete(book.queue.key)
     book.claim(BEGIN, "w1")
@@ -44,7 +45,7 @@ def look(book, monkeypatch, after_s=0.0):
 
     monkeypatch.setattr(reconcile, "_Round", Clocked)
     book.connection.delete(reconcile.TURN)
-    reconcile.reconcile(book.connection, "deeds")
+    reconcile.reconcile(book.connection, "tests.backends.sample_steps")
     monkeypatch.undo()
 
 
@@ -137,7 +138,7 @@ class TestWithWorkers:
 
     @pytest.fixture
     def backend(self, server, workers):
-        backend = RedisBackend(server.url, Settings.of(), "deeds")
+        backend = RedisBackend(server.url, Settings.of(), "tests.backends.sample_steps")
         with workers(server.url):
             yield backend
         backend.close()

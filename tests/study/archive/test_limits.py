@@ -7,21 +7,22 @@ import subprocess
 import sys
 import zipfile
 
-import bombs
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from making import MOUSE, folder, issues_of, mouse, patched, zip_bytes
 
 import analytics_kit as ak
 from analytics_kit.errors import AnalyticsKitError, BadMemberError, UnsafeArchiveError
 from analytics_kit.options import Options
-from analytics_kit.study import archive as archives
-from analytics_kit.study import container as containers
-from analytics_kit.study import merge, safety
-from analytics_kit.study.archive import MemberUnreadableError
+from analytics_kit.study.archive import byte_range as containers
+from analytics_kit.study.archive import limits as safety
+from analytics_kit.study.archive import zip_archive as archives
+from analytics_kit.study.archive.source import fingerprint, open_archive, open_members
+from analytics_kit.study.archive.zip_archive import MemberUnreadableError
 from analytics_kit.study.formats import fulcrum
-from analytics_kit.study.source import fingerprint, open_archive, open_members
+from analytics_kit.study.pipeline import merge
+from tests.study import bombs
+from tests.study.make_study import MOUSE, folder, issues_of, mouse, patched, zip_bytes
 
 GOOD, BAD = f"{folder(trial=1)}/Mouse Movement.csv", f"{folder(trial=2)}/Mouse Movement.csv"
 ROWS = mouse((0.1, 1, 2), (0.2, 3, 4))
@@ -42,7 +43,7 @@ BOMBS = {
 MEASURED = """
 import json, resource, sys
 from analytics_kit.options import Options
-from analytics_kit.study.source import fingerprint, open_archive
+from analytics_kit.study.archive.source import fingerprint, open_archive
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 before, error = peak(), None
 fingerprint(sys.argv[1])

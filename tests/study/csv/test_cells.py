@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analytics_kit.study.formats.cells import odd_cells, regular_cells
+from analytics_kit.study.csv.cells import odd_cells, regular_cells
 
 PLACES = {"first": 0, "last": 2}
 

@@ -4,13 +4,13 @@ import json
 
 import pandas as pd
 import pytest
-from making import Studies, balance, issues_of, named, patched, zip_bytes
-from steps import Queue, assert_same
 
 from analytics_kit import EventFormat
 from analytics_kit.errors import BadMemberError, NoEventsError
-from analytics_kit.study.catalogue import NAMES
-from analytics_kit.study.sample import sample_study
+from analytics_kit.study.metrics.catalogue import NAMES
+from analytics_kit.study.sample.study import sample_study
+from tests.study.make_study import Studies, balance, issues_of, named, patched, zip_bytes
+from tests.study.step_queue import Queue, assert_same
 
 MANY_KINDS = EventFormat(
     columns={

@@ -4,11 +4,11 @@ from importlib.metadata import EntryPoint
 
 import polars as pl
 import pytest
-from making import balance, issues_of
 
 from analytics_kit.errors import SettingsError
 from analytics_kit.options import PLUG_INS
-from analytics_kit.study.formats.log_format import LogFormat
+from analytics_kit.study.formats.base import LogFormat
+from tests.study.make_study import balance, issues_of
 
 
 class Lines(LogFormat):
@@ -54,7 +54,7 @@ def offered(monkeypatch):
 
     def offer(name):
         points = [EntryPoint(name, f"{__name__}:{name}", PLUG_INS)]
-        for module in ("options", "study.formats.known"):
+        for module in ("options", "study.formats.registry"):
             monkeypatch.setattr(f"analytics_kit.{module}.entry_points", lambda **_: points)
         return name
 

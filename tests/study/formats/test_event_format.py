@@ -2,10 +2,10 @@
 
 import pandas as pd
 import pytest
-from making import balance, issues_of, named, patched, zip_bytes
 
 from analytics_kit import EventFormat
 from analytics_kit.errors import BadArchiveError, BadMemberError, NoEventsError
+from tests.study.make_study import balance, issues_of, named, patched, zip_bytes
 
 COLUMNS = {"t": "ms", "x": "xpos", "y": "ypos"}
 MOVES = EventFormat(columns=COLUMNS, kind="mouse_movement", time_unit="ms")

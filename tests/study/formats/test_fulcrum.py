@@ -3,9 +3,9 @@
 import os
 
 import pytest
-from making import MOUSE, balance, folder, issues_of, mouse, named, patched, typed, zip_bytes
 
 from analytics_kit.errors import BadMemberError, NoEventsError, UnsafeArchiveError
+from tests.study.make_study import MOUSE, balance, folder, issues_of, mouse, named, patched, typed, zip_bytes
 
 ROWS = mouse((0.1, 1, 2), (0.2, 20, 2))
 CLICKS = mouse((0.1, 1, 2), (0.2, 1, 2))

@@ -6,12 +6,12 @@ import zipfile
 
 import pandas as pd
 import pytest
-from making import balance, folder, issues_of, mouse, named, zip_bytes
 
 from analytics_kit import EventFormat
 from analytics_kit.errors import NoEventsError, SettingsError
 from analytics_kit.options import FORMATS
-from analytics_kit.study.formats.known import BUILT_IN, NATIVE
+from analytics_kit.study.formats.registry import BUILT_IN, NATIVE
+from tests.study.make_study import balance, folder, issues_of, mouse, named, zip_bytes
 
 BALABIT = "record timestamp,client timestamp,button,state,x,y\n"
 KEYSTROKES = (
@@ -198,7 +198,7 @@ PLUG_IN = """
 import polars as pl
 
 from analytics_kit import EventFormat
-from analytics_kit.study.formats.log_format import LogFormat
+from analytics_kit.study.formats.base import LogFormat
 
 LINES = EventFormat(name="lines", columns={"t": "when", "x": "across", "y": "down"}, kind="mouse_movement")
 

@@ -3,10 +3,10 @@
 import itertools
 
 import pytest
-from making import folder, issues_of, mouse
 
 from analytics_kit.errors import NoEventsError
-from analytics_kit.study.names import split_names
+from analytics_kit.study.formats.task_factor import split_names
+from tests.study.make_study import folder, issues_of, mouse
 
 ROWS = mouse((0.1, 1, 2))
 

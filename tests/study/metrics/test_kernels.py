@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from measuring import group, measured
 
-from analytics_kit.study.metrics import check
-from analytics_kit.study.metrics.kernel import extent, median, merge_equal_times
-from analytics_kit.study.metrics.line import area_under_curve, maximum_deviations
+from analytics_kit.study.events import quality_flags as check
+from analytics_kit.study.metrics.deviation import area_under_curve, maximum_deviations
 from analytics_kit.study.metrics.movement import path_length, speed_max, speeds
+from analytics_kit.study.metrics.primitives import extent, median, merge_equal_times
+from tests.study.metrics.measuring import group, measured
 
 
 def corner():

@@ -5,13 +5,13 @@ import re
 
 import numpy as np
 import pytest
-from by_hand import EMPTY, EXPECTED, FULL, KEYS, NA, ONE, TWO
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from measuring import KIND, measured, measured_all
 
 from analytics_kit.options import Options
-from analytics_kit.study.catalogue import BY_NAME, CATALOGUE, NAMES
+from analytics_kit.study.metrics.catalogue import BY_NAME, CATALOGUE, NAMES
+from tests.study.metrics.expected_metrics import EMPTY, EXPECTED, FULL, KEYS, NA, ONE, TWO
+from tests.study.metrics.measuring import KIND, measured, measured_all
 
 each_metric = pytest.mark.parametrize("name", NAMES)
 

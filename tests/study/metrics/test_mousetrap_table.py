@@ -7,13 +7,13 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mousetrap_by_loops import measures
-from test_kernels import corner, diagonal
 
 import analytics_kit as ak
 from analytics_kit.errors import SettingsError
 from analytics_kit.study.metrics.mousetrap import NAMES
-from analytics_kit.study.mousetrap import COUNTS
+from analytics_kit.study.metrics.mousetrap_table import COUNTS
+from tests.study.metrics.mousetrap_by_loops import measures
+from tests.study.metrics.test_kernels import corner, diagonal
 
 TRIAL = ["participant", "session", "task", "factor", "trial", "trial_order"]
 CONSTANT = [

@@ -5,14 +5,14 @@ import math
 
 import numpy as np
 import pytest
-from by_hand import sample_entropy
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from measuring import measured, measured_all
-from test_kernels import corner, diagonal
 
 from analytics_kit.study.metrics import aiming, entropy, turning
 from analytics_kit.study.metrics.entropy import sample_entropies
+from tests.study.metrics.expected_metrics import sample_entropy
+from tests.study.metrics.measuring import measured, measured_all
+from tests.study.metrics.test_kernels import corner, diagonal
 
 steady = settings(max_examples=200, derandomize=True, deadline=None, database=None)
 

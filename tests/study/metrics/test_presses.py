@@ -4,10 +4,11 @@ import math
 
 import numpy as np
 import pytest
-from measuring import group, measured, settled
 
 from analytics_kit.options import Options
-from analytics_kit.study.metrics import evaluate, pairs
+from analytics_kit.study.metrics import press_release as pairs
+from analytics_kit.study.metrics.evaluate import evaluate
+from tests.study.metrics.measuring import group, measured, settled
 
 
 def pressed(*presses, far=0):

@@ -8,15 +8,15 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from making import Studies, balance
-from measuring import settled
 
 from analytics_kit.options import Options
-from analytics_kit.study.catalogue import NAMES
-from analytics_kit.study.events import EventTable, MemberRows
-from analytics_kit.study.metrics import Grouped, evaluate
-from analytics_kit.study.metrics.kernel import merge_equal_times
-from analytics_kit.study.sample import sample_study
+from analytics_kit.study.events.native.reader import EventTable, MemberRows
+from analytics_kit.study.metrics.catalogue import NAMES
+from analytics_kit.study.metrics.evaluate import Grouped, evaluate
+from analytics_kit.study.metrics.primitives import merge_equal_times
+from analytics_kit.study.sample.study import sample_study
+from tests.study.make_study import Studies, balance
+from tests.study.metrics.measuring import settled
 
 
 @pytest.fixture(scope="module")
@@ -148,10 +148,10 @@ import json, sys
 import numba
 assert numba.config.DISABLE_JIT
 from analytics_kit.options import Options
-from analytics_kit.study import pipeline
-from analytics_kit.study.catalogue import NAMES
-from analytics_kit.study.result import StudyResult
-from analytics_kit.study.store import Store
+from analytics_kit.study.pipeline import run as pipeline
+from analytics_kit.study.metrics.catalogue import NAMES
+from analytics_kit.study.result.result import StudyResult
+from analytics_kit.study.store.store import Store
 store = Store(sys.argv[2])
 pipeline.run(sys.argv[1], Options(), store, "r")
 trials = StudyResult.open(store, "r").trials

@@ -4,12 +4,14 @@ import subprocess
 import sys
 
 import pytest
-from steps import KEY, Queue, Step, assert_same, needed
 
-from analytics_kit import tasks
+from analytics_kit import worker_tasks as tasks
 from analytics_kit.errors import JobCancelledError, StoreError
-from analytics_kit.study import fanout, handover, pipeline
-from analytics_kit.study.store import Store
+from analytics_kit.study.pipeline import distributed as fanout
+from analytics_kit.study.pipeline import exchange as handover
+from analytics_kit.study.pipeline import run as pipeline
+from analytics_kit.study.store.store import Store
+from tests.study.step_queue import KEY, Queue, Step, assert_same, needed
 
 
 @pytest.mark.parametrize("how", [{"can_split": False}, {}])
@@ -190,7 +192,7 @@ def test_discard_of_a_completed_job(studies, odd):
 
 def test_names_of_tasks_are_cheap():
     code = (
-        "import sys, analytics_kit.tasks as t; t.discard({'store': '/nowhere/x', 'result_key': 'k'}, 'j', None); "
+        "import sys, analytics_kit.worker_tasks as t; t.discard({'store': '/nowhere/x', 'result_key': 'k'}, 'j', None); "
         "print(sorted({'polars', 'numba', 'numpy', 'pandas', 'pyarrow'} & sys.modules.keys()))"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

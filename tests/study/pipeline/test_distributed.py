@@ -6,10 +6,8 @@ import random
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from making import Studies, folder, mouse, patched, typed, zip_bytes
-from steps import KEY, Queue, assert_same, odd_members
 
-from analytics_kit import tasks
+from analytics_kit import worker_tasks as tasks
 from analytics_kit.errors import (
     BadArchiveError,
     BadMemberError,
@@ -19,9 +17,11 @@ from analytics_kit.errors import (
     UnsafeArchiveError,
 )
 from analytics_kit.model import KINDS, Split
-from analytics_kit.study.result import load
-from analytics_kit.study.sample import sample_study
-from analytics_kit.study.store import Store
+from analytics_kit.study.result.result import load
+from analytics_kit.study.sample.study import sample_study
+from analytics_kit.study.store.store import Store
+from tests.study.make_study import Studies, folder, mouse, patched, typed, zip_bytes
+from tests.study.step_queue import KEY, Queue, assert_same, odd_members
 
 # --- the same as in one process -----------------------------------------------------------------------------------
 

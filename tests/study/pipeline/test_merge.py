@@ -4,11 +4,11 @@ import zipfile
 
 import numpy as np
 import pytest
-from making import Studies, folder, mouse, typed
 
-from analytics_kit.study import pipeline
-from analytics_kit.study.merge import trial_order
-from analytics_kit.study.sample import sample_study
+from analytics_kit.study.pipeline import run as pipeline
+from analytics_kit.study.pipeline.merge import trial_order
+from analytics_kit.study.sample.study import sample_study
+from tests.study.make_study import Studies, folder, mouse, typed
 
 NAN = float("nan")
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analytics_kit.study.plan import even_cuts
+from analytics_kit.study.pipeline.plan import even_cuts
 
 
 @given(st.lists(st.integers(0, 50), max_size=40), st.integers(1, 100))

@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from making import KEYS, folder, mouse, typed
 
 from analytics_kit.errors import ResultExpiredError, SettingsError, StoreError
 from analytics_kit.model import SCHEMA_VERSION
-from analytics_kit.study import tables
-from analytics_kit.study.catalogue import BY_NAME, CATALOGUE, NAMES
-from analytics_kit.study.result import StudyResult, load
-from analytics_kit.study.store import MANIFEST, Store
+from analytics_kit.study.metrics.catalogue import BY_NAME, CATALOGUE, NAMES
+from analytics_kit.study.result.result import StudyResult, load
+from analytics_kit.study.store import event_parquet as tables
+from analytics_kit.study.store.store import MANIFEST, Store
+from tests.study.make_study import KEYS, folder, mouse, typed
 
 TRIAL = ["participant", "session", "task", "factor", "trial", "trial_order"]
 

@@ -4,14 +4,14 @@ import math
 
 import pandas as pd
 import pytest
-from making import KEYS, folder, mouse, typed
 
 import analytics_kit as ak
 from analytics_kit.errors import SettingsError
 from analytics_kit.options import Options
-from analytics_kit.study.catalogue import BY_NAME, NAMES
-from analytics_kit.study.groups import bimodality_coefficient
-from analytics_kit.study.sample import sample_study
+from analytics_kit.study.metrics.catalogue import BY_NAME, NAMES
+from analytics_kit.study.result.summaries import bimodality_coefficient
+from analytics_kit.study.sample.study import sample_study
+from tests.study.make_study import KEYS, folder, mouse, typed
 
 
 def by_its_formula(values):

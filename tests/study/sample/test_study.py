@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from analytics_kit.errors import SettingsError
-from analytics_kit.study.sample import sample_study
-from analytics_kit.study.sample_behaviour import written
+from analytics_kit.study.sample.behaviour import written
+from analytics_kit.study.sample.study import sample_study
 
 FOLDER = re.compile(r"(\d+)_participant_session/(Search|Fill_Form)_(Baseline|Cluttered)_trial_(\d+)/(.+)\.csv")
 KINDS = ("Mouse Movement", "Mouse Clicks", "Mouse Scrolls", "Keyboard Inputs")
@@ -315,6 +315,6 @@ def test_written_rows_are_those_of_the_plain_rule():
 
 
 def test_import_is_light():
-    code = "import sys, analytics_kit.study.sample; print(*sys.modules)"
+    code = "import sys, analytics_kit.study.sample.study; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"polars", "pandas", "numba", "pyarrow", "plotly", "redis"} & set(loaded.stdout.split())

@@ -4,10 +4,10 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from making import KEYS, MOUSE, folder, mouse, patched, typed, zip_bytes
 
 from analytics_kit.errors import BadMemberError
-from analytics_kit.study.keys import KEY_CLASSES, key_class, key_name
+from analytics_kit.study.schema.keys import KEY_CLASSES, key_class, key_name
+from tests.study.make_study import KEYS, MOUSE, folder, mouse, patched, typed, zip_bytes
 
 
 @pytest.mark.parametrize(

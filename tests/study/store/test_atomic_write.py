@@ -12,13 +12,13 @@ from pathlib import Path
 import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
-from making import folder, mouse
 
 from analytics_kit.errors import JobCancelledError, StoreError
 from analytics_kit.options import Options
-from analytics_kit.study import pipeline
-from analytics_kit.study.store import MANIFEST, Store
-from analytics_kit.study.writing import said
+from analytics_kit.study.pipeline import run as pipeline
+from analytics_kit.study.store.atomic_write import said
+from analytics_kit.study.store.store import MANIFEST, Store
+from tests.study.make_study import folder, mouse
 
 STUDY = {f"{folder()}/Mouse Movement.csv": mouse((0.1, 1, 2), (0.2, 3, 4))}
 
@@ -118,8 +118,8 @@ LIMITED = """
 import resource, sys
 from analytics_kit.errors import StoreError
 from analytics_kit.options import Options
-from analytics_kit.study import pipeline
-from analytics_kit.study.store import Store
+from analytics_kit.study.pipeline import run as pipeline
+from analytics_kit.study.store.store import Store
 store = Store(sys.argv[2])
 pipeline.run(sys.argv[1], Options(), store, "first")
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), int(sys.argv[3])))

@@ -9,17 +9,17 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from making import folder, mouse
 
-from analytics_kit import tasks
+from analytics_kit import worker_tasks as tasks
 from analytics_kit.errors import ResultExpiredError, StoreError
 from analytics_kit.model import RESULT_TTL_S
 from analytics_kit.options import Options
 from analytics_kit.settings import Settings
-from analytics_kit.study import pipeline
-from analytics_kit.study.lifetime import HOUR_S, MARKER, RESULTS, Kept, Swept, excess, sweep, sweep_if_due
-from analytics_kit.study.result import StudyResult
-from analytics_kit.study.store import ID, MANIFEST, Store, Stored
+from analytics_kit.study.pipeline import run as pipeline
+from analytics_kit.study.result.result import StudyResult
+from analytics_kit.study.store.retention import HOUR_S, MARKER, RESULTS, Kept, Swept, excess, sweep, sweep_if_due
+from analytics_kit.study.store.store import ID, MANIFEST, Store, Stored
+from tests.study.make_study import folder, mouse
 
 DAY_S = 24 * HOUR_S
 NOW = 2_000_000_000.0
@@ -141,7 +141,7 @@ def test_what_was_used_or_made_within_the_hour_stays(place):
 def test_what_is_used_while_a_sweep_chooses_stays(place, monkeypatch):
     place.result(f"{KEY}/job", 5 * DAY_S)
     monkeypatch.setattr(
-        "analytics_kit.study.lifetime.excess",
+        "analytics_kit.study.store.retention.excess",
         lambda *args: [place.store.touch(f"{RESULTS}/{KEY}/job/{MANIFEST}"), *excess(*args)][1:],
     )
     assert sweep(place.store, NOW, 0) == Swept()

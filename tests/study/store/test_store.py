@@ -8,14 +8,14 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from making import folder, mouse
 
 from analytics_kit.errors import ResultExpiredError, StoreError
 from analytics_kit.options import Options
 from analytics_kit.settings import Settings
-from analytics_kit.study import pipeline
-from analytics_kit.study.result import StudyResult
-from analytics_kit.study.store import ID, MANIFEST, Store
+from analytics_kit.study.pipeline import run as pipeline
+from analytics_kit.study.result.result import StudyResult
+from analytics_kit.study.store.store import ID, MANIFEST, Store
+from tests.study.make_study import folder, mouse
 
 STUDY = {f"{folder()}/Mouse Movement.csv": mouse((0.1, 1, 2), (0.2, 3, 4))}
 
@@ -244,7 +244,7 @@ def test_a_process_that_dies_before_the_commit_leaves_no_result(studies, store, 
         "import os, sys\n"
         "from analytics_kit.options import Options\n"
         "from analytics_kit.study import pipeline\n"
-        "from analytics_kit.study.store import Store\n"
+        "from analytics_kit.study.store.store import Store\n"
         "pipeline.run(sys.argv[1], Options(), Store(sys.argv[2]), 'r', before_commit=lambda: os._exit(9))\n"
     )
     died = subprocess.run([sys.executable, "-c", code, studies.zip(STUDY), str(tmp_path / "store")])

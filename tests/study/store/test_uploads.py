@@ -7,10 +7,10 @@ import pytest
 from analytics_kit.errors import SettingsError
 from analytics_kit.model import RESULT_TTL_S
 from analytics_kit.settings import Settings
-from analytics_kit.study import uploads
-from analytics_kit.study.lifetime import sweep
-from analytics_kit.study.store import Store
-from analytics_kit.study.uploads import Upload
+from analytics_kit.study.store import uploads
+from analytics_kit.study.store.retention import sweep
+from analytics_kit.study.store.store import Store
+from analytics_kit.study.store.uploads import Upload
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 
 import pandas as pd
 import pytest
-from processes import until
 
 import analytics_kit as ak
 from analytics_kit.backends.record import State
 from analytics_kit.model import Failure, JobInfo, JobStatus
-from analytics_kit.web.jobs import described
+from analytics_kit.web.routes.jobs import described
+from tests.processes import until
 
 RESULT = "/jobs/{}/result"
 

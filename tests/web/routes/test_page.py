@@ -5,19 +5,19 @@ from dataclasses import replace
 
 import flask
 import pytest
-from asking import TOKENS
-from browsing import Browser, Page
 from jinja2 import DictLoader, StrictUndefined
-from processes import until
 
 from analytics_kit.errors import BrokerUnavailableError
 from analytics_kit.model import JobStatus
-from analytics_kit.notebook.card import COLOURS
+from analytics_kit.notebook.job_html import COLOURS
 from analytics_kit.web import PREFIX
 from analytics_kit.web.app import create_blueprint
-from analytics_kit.web.page import ID_PATTERN
+from analytics_kit.web.catalogue import RESERVED, is_study_id
+from analytics_kit.web.routes.page import ID_PATTERN
 from analytics_kit.web.service import Service
-from analytics_kit.web.studies import RESERVED, is_study_id
+from tests.processes import until
+from tests.web.api_client import TOKENS
+from tests.web.page_client import Browser, Page
 
 
 @pytest.fixture

@@ -4,10 +4,10 @@ import io
 from urllib.parse import urljoin
 
 import pytest
-from bombs import full_overlap
-from test_studies import zipped
 
 import analytics_kit as ak
+from tests.study.bombs import full_overlap
+from tests.web.test_catalogue import zipped
 
 PATH = "/ok/zip-data"
 

@@ -4,11 +4,11 @@ import io
 
 import pandas as pd
 import pytest
-from processes import until
-from test_studies import zipped
 
 import analytics_kit as ak
-from analytics_kit.study.source import fingerprint
+from analytics_kit.study.archive.source import fingerprint
+from tests.processes import until
+from tests.web.test_catalogue import zipped
 
 JOB_ID = "00c0ffee00c0ffee"
 

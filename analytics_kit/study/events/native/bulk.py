@@ -9,7 +9,7 @@ import numpy.typing as npt
 import polars as pl
 
 from analytics_kit.model import Kind
-from analytics_kit.study.rows import needed
+from analytics_kit.study.events.native.careful import needed
 
 _HEADERS = {
     "keyboard": (b"Time,running_time,keys\n", b"Time,running_time,keys\r\n"),

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from analytics_kit.errors import nearest
 from analytics_kit.model import Kind
-from analytics_kit.study.issues import Issues
+from analytics_kit.study.schema.issues import Issues
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+")

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from analytics_kit.study.keys import CODE, NAMED, key_class
-from analytics_kit.study.metrics.kernel import Floats, Ints, kernel
+from analytics_kit.study.metrics.primitives import Floats, Ints, kernel
+from analytics_kit.study.schema.keys import CODE, NAMED, key_class
 
 SHORTEST_LINE = len(",0,\n")
 MOST_DIGITS = 15

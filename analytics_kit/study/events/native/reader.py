@@ -15,13 +15,10 @@ import numpy.typing as npt
 import polars as pl
 
 from analytics_kit.model import Kind
-from analytics_kit.study.archive import CHUNK_BYTES, Archive, Member, MemberUnreadableError
-from analytics_kit.study.columns import Columns
-from analytics_kit.study.decode import SHORTEST_LINE, decode
-from analytics_kit.study.issues import Issues
-from analytics_kit.study.keys import CODE, key_class
-from analytics_kit.study.parse import count_lines, is_regular, native_start, parsed
-from analytics_kit.study.rows import (
+from analytics_kit.study.archive.zip_archive import CHUNK_BYTES, Archive, Member, MemberUnreadableError
+from analytics_kit.study.events.native.buffers import Columns
+from analytics_kit.study.events.native.bulk import count_lines, is_regular, native_start, parsed
+from analytics_kit.study.events.native.careful import (
     Rows,
     decode_bytewise,
     end_of_records,
@@ -29,6 +26,9 @@ from analytics_kit.study.rows import (
     read_member,
     read_records,
 )
+from analytics_kit.study.events.native.fast import SHORTEST_LINE, decode
+from analytics_kit.study.schema.issues import Issues
+from analytics_kit.study.schema.keys import CODE, key_class
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

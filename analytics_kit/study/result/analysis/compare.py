@@ -13,10 +13,10 @@ from typing import Any, Literal, get_args
 import pandas as pd
 
 from analytics_kit.errors import SettingsError, nearest
-from analytics_kit.study.analysis.choice import metrics_of, require_column
-from analytics_kit.study.analysis.contrasts import paired_t, repeated_anova, welch_anova, welch_t
-from analytics_kit.study.analysis.design import Design, comparable, design_of
-from analytics_kit.study.analysis.library import multipletests
+from analytics_kit.study.result.analysis.choice import metrics_of, require_column
+from analytics_kit.study.result.analysis.contrasts import paired_t, repeated_anova, welch_anova, welch_t
+from analytics_kit.study.result.analysis.design import Design, comparable, design_of
+from analytics_kit.study.result.analysis.library import multipletests
 
 Correction = Literal["holm", "fdr_bh", "none"]
 MOST_LEVELS = 20

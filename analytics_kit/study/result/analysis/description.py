@@ -8,8 +8,8 @@ from typing import Literal, get_args
 import pandas as pd
 
 from analytics_kit.errors import SettingsError, nearest
-from analytics_kit.study.analysis.choice import metrics_of, require_column
-from analytics_kit.study.catalogue import BY_NAME
+from analytics_kit.study.metrics.catalogue import BY_NAME
+from analytics_kit.study.result.analysis.choice import metrics_of, require_column
 
 Over = Literal["trial", "participant"]
 OWN = ("participant", "session", "task", "factor")

@@ -9,7 +9,7 @@ import pandas as pd
 from pandas.api.types import is_bool_dtype, is_float_dtype, is_integer_dtype
 
 from analytics_kit.errors import SettingsError, nearest
-from analytics_kit.study.catalogue import BY_NAME
+from analytics_kit.study.metrics.catalogue import BY_NAME
 
 MOST_NAMED = 10
 """Participants that a warning names."""

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analytics_kit.study.analysis.choice import metrics_of
-from analytics_kit.study.analysis.library import linregress, t
+from analytics_kit.study.result.analysis.choice import metrics_of
+from analytics_kit.study.result.analysis.library import linregress, t
 
 METRIC = "completion_time_s"
 _NUMBERS = ("a_s", "b", "b_ci_low", "b_ci_high", "r_squared")

@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from making import KEYS, MOUSE
 
-from analytics_kit.study import archive as archives
-from analytics_kit.study import events
-from analytics_kit.study import rows as records
-from analytics_kit.study.archive import Archive, Member, MemberUnreadableError
-from analytics_kit.study.decode import decode
-from analytics_kit.study.events import read_events
-from analytics_kit.study.issues import Issues
-from analytics_kit.study.keys import CODE, key_class
-from analytics_kit.study.rows import read_member
+from analytics_kit.study.archive import zip_archive as archives
+from analytics_kit.study.archive.zip_archive import Archive, Member, MemberUnreadableError
+from analytics_kit.study.events.native import careful as records
+from analytics_kit.study.events.native import reader as events
+from analytics_kit.study.events.native.careful import read_member
+from analytics_kit.study.events.native.fast import decode
+from analytics_kit.study.events.native.reader import read_events
+from analytics_kit.study.schema.issues import Issues
+from analytics_kit.study.schema.keys import CODE, key_class
+from tests.study.make_study import KEYS, MOUSE
 
 quick = settings(
     max_examples=int(os.environ.get("EXAMPLES", "60")), derandomize=True, deadline=None, database=None,

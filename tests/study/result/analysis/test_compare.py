@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
-from making import trial_table
 from scipy import stats
 
 from analytics_kit.errors import SettingsError
-from analytics_kit.study.analysis.compare import compare
+from analytics_kit.study.result.analysis.compare import compare
+from tests.study.make_study import trial_table
 
 COLUMNS = [
     "metric", "between", "level_a", "level_b", "design", "n", "n_a", "n_b", "left_out", "mean_a", "mean_b",

@@ -6,7 +6,7 @@ import pingouin
 import pytest
 from scipy import stats
 
-from analytics_kit.study.analysis.contrasts import paired_t, repeated_anova, sphericity, welch_anova, welch_t
+from analytics_kit.study.result.analysis.contrasts import paired_t, repeated_anova, sphericity, welch_anova, welch_t
 
 RANDOM = np.random.default_rng(5)
 A, B = RANDOM.normal(10, 2, 12), RANDOM.normal(11, 5, 12)

@@ -5,11 +5,11 @@ import statistics
 import numpy as np
 import pandas as pd
 import pytest
-from making import trial_table
 
 from analytics_kit.errors import SettingsError
-from analytics_kit.study.analysis.compare import compare
-from analytics_kit.study.analysis.description import describe
+from analytics_kit.study.result.analysis.compare import compare
+from analytics_kit.study.result.analysis.description import describe
+from tests.study.make_study import trial_table
 
 NAMES = ["metric", "unit", "n", "n_missing", "mean", "sd", "median"]
 

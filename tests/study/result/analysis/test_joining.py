@@ -5,10 +5,10 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from making import folder, mouse
 
 from analytics_kit.errors import SettingsError
-from analytics_kit.study.result import load
+from analytics_kit.study.result.result import load
+from tests.study.make_study import folder, mouse
 
 
 @pytest.fixture

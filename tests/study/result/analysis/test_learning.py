@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.formula.api as smf
-from making import folder, mouse, trial_table
 from scipy import stats
 
 from analytics_kit.errors import SettingsError
-from analytics_kit.study.analysis.learning import learning_curve
+from analytics_kit.study.result.analysis.learning import learning_curve
+from tests.study.make_study import folder, mouse, trial_table
 
 COLUMNS = ["participant", "session", "n", "a_s", "b", "b_ci_low", "b_ci_high", "r_squared"]
 NUMBERS = COLUMNS[3:]

@@ -8,7 +8,7 @@ import sys
 sys.modules["statsmodels"] = None
 import pandas as pd
 from analytics_kit.errors import SettingsError
-from analytics_kit.study.result import StudyResult
+from analytics_kit.study.result.result import StudyResult
 
 class Table(StudyResult):
     trials = pd.DataFrame({"participant": ["1"], "session": ["1"], "factor": ["a"], "completion_time_s": [1.0]})

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from making import folder, mouse, typed
 
 from analytics_kit import EventFormat
+from tests.study.make_study import folder, mouse, typed
 
 KINDS = ["mouse_movement", "mouse_clicks", "mouse_scrolls", "keyboard"]
 STEPS = ["step_median_s", "step_95_s", "gap_longest_s", "gap_share", "step_median_px", "short_step_share"]
@@ -113,7 +113,7 @@ def test_participants_without_a_name_have_a_row(process):
 
 def test_no_more_is_read_at_once_than_a_part(process, studies, monkeypatch):
     """A participant is summed up before the next part is read, once its last trial was in the one before."""
-    from analytics_kit.study.stored import Stored
+    from analytics_kit.study.result.files import Stored
 
     members = {f"{folder(p)}/Mouse Movement.csv": mouse((0, 0, 0), (1, p, 0)) for p in range(1, 5)}
     result = studies.process(members, shard_bytes=1)
@@ -125,7 +125,7 @@ def test_no_more_is_read_at_once_than_a_part(process, studies, monkeypatch):
             happened.append("read")
             yield part
 
-    import analytics_kit.study.analysis.quality as module
+    import analytics_kit.study.result.analysis.quality as module
 
     about = module._about
     monkeypatch.setattr(Stored, "events_by_part", watched)

@@ -1,0 +1,1 @@
+"""Run a private Redis server and its workers beside the notebook."""

@@ -1,0 +1,1 @@
+"""Run jobs on an `analytics-kit` server over HTTP."""

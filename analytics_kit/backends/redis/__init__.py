@@ -1,0 +1,1 @@
+"""Run jobs on a Redis server that RQ workers share."""

@@ -1,0 +1,1 @@
+"""Run RQ workers, each with a process that executes the steps of jobs."""

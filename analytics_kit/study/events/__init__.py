@@ -1,0 +1,1 @@
+"""Read the members of a study into event tables, grouped by trial."""

@@ -1,0 +1,1 @@
+"""Read the logs of the Fulcrum platform quickly. Private to `events`."""

@@ -1,0 +1,1 @@
+"""Compute the metrics of each trial from its events, one file per family."""

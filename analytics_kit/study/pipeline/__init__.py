@@ -1,0 +1,1 @@
+"""Turn a study into a result: plan, process shards, merge."""

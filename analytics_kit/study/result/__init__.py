@@ -1,0 +1,1 @@
+"""Read a finished result as pandas DataFrames."""

@@ -1,0 +1,1 @@
+"""Compare, describe and check the trials of a result."""

@@ -1,0 +1,1 @@
+"""Write realistic sample studies."""

@@ -1,0 +1,1 @@
+"""Names, types and small values that every stage of a study shares."""
