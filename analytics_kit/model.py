@@ -108,8 +108,8 @@ class JobRequest:
 class Split:
     """A task's answer that its work is to be done in parts, by many workers, and then merged.
 
-    Each part is a task of its own that is told its number (`Task.part`); `merge` runs once when all are done and is
-    told which attempt at each part counts (`Task.winners`).
+    Each part is a task of its own that is told its number (`StepContext.part`); `merge` runs once when all are done and is
+    told which attempt at each part counts (`StepContext.winners`).
     """
 
     parts: int
@@ -125,7 +125,7 @@ class Split:
     """The part of the job's progress that belongs to the parts; the rest is the merge."""
 
 
-class HandBack(Exception):  # noqa: N818  no error: another worker may be able to
+class CannotRunHere(Exception):  # noqa: N818  no error: another worker may be able to
     """Raised by a task before its first report when this process can't do the work, with the reason."""
 
 
@@ -156,7 +156,7 @@ class JobInfo:
     queue_position: int | None = None
 
 
-class Task(Protocol):
+class StepContext(Protocol):
     """What the code of a task sees of its job."""
 
     @property

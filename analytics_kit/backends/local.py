@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
-from analytics_kit.backends.record import Record, RefusedError, State, Ticket, joinable, moved, tagged
+from analytics_kit.backends.record import Attempt, Record, StaleAttemptError, State, joinable, moved, tagged
 from analytics_kit.backends.step_runner import run
 from analytics_kit.errors import JobNotFoundError, JobTimeoutError, SettingsError
-from analytics_kit.model import ANY, Failure, JobInfo, JobRequest, JobStatus, Progress, Task
+from analytics_kit.model import ANY, Failure, JobInfo, JobRequest, JobStatus, Progress, StepContext
 from analytics_kit.settings import Settings
 
 LOG_LINES = 500
@@ -66,7 +66,9 @@ class LocalBackend:
     survives_process = False
     kills_running = False
 
-    def __init__(self, settings: Settings, notice: str = "", act: Callable[[Task], object] | None = None) -> None:
+    def __init__(
+        self, settings: Settings, notice: str = "", act: Callable[[StepContext], object] | None = None
+    ) -> None:
         self.notice = notice
         self._act = act
         self._records: dict[str, Record] = {}
@@ -128,8 +130,8 @@ class LocalBackend:
         with self._changed:
             self._record(job_id)
             try:
-                self.move(Ticket(job_id), State.CANCELLED)
-            except RefusedError as refused:
+                self.move(Attempt(job_id), State.CANCELLED)
+            except StaleAttemptError as refused:
                 return refused.state is State.CANCELLED
         return True
 
@@ -183,8 +185,8 @@ class LocalBackend:
                 self._waiting.put(None)
                 self._open = False
 
-    def move(self, ticket: Ticket, to: State, **changes: Any) -> None:
-        """Change the state; raises RefusedError when that is not legal, JobTimeoutError at a commit out of time."""
+    def move(self, ticket: Attempt, to: State, **changes: Any) -> None:
+        """Change the state; raises StaleAttemptError when that is not legal, JobTimeoutError at a commit out of time."""
         with self._changed:
             record, work = self._held(ticket.job_id)
             record = moved(record, to, time.time(), **changes)
@@ -196,12 +198,12 @@ class LocalBackend:
                 work.end(to, record.error)
             self._put(record)
 
-    def tell(self, ticket: Ticket, progress: Progress) -> None:
-        """Write progress; raises RefusedError unless the job is running, JobTimeoutError when its time is up."""
+    def tell(self, ticket: Attempt, progress: Progress) -> None:
+        """Write progress; raises StaleAttemptError unless the job is running, JobTimeoutError when its time is up."""
         with self._changed:
             record, work = self._held(ticket.job_id)
             if record.state not in (State.RUNNING, State.COMMITTING):
-                raise RefusedError(record.state)
+                raise StaleAttemptError(record.state)
             if record.state is State.RUNNING:
                 work.require_in_time()
             if progress.phase != record.progress.phase:
@@ -213,7 +215,7 @@ class LocalBackend:
         try:
             return self._records[job_id], self._work[job_id]
         except KeyError:
-            raise RefusedError(None) from None
+            raise StaleAttemptError(None) from None
 
     def _infos(self, records: Iterable[Record]) -> dict[str, JobInfo]:
         queued = (record.job_id for record in self._records.values() if record.state is State.QUEUED)
@@ -243,7 +245,7 @@ class LocalBackend:
             record = self._records.get(job_id)
             if record is not None and not record.state.shown.final:
                 self._busy = True
-                run(self, record, Ticket(job_id), act=self._act)
+                run(self, record, Attempt(job_id), act=self._act)
                 self._busy = False
 
 

@@ -49,7 +49,7 @@ SOURCES: Mapping[State, frozenset[State]] = {
 BEGIN, MERGE = "begin", "merge"
 
 
-class Ticket(NamedTuple):
+class Attempt(NamedTuple):
     """One attempt at one step of a job. Only who holds the newest attempt may change the record."""
 
     job_id: str
@@ -67,7 +67,7 @@ class Ticket(NamedTuple):
         return f"{self.job_id}-{self.step}-{self.attempt}"
 
 
-class RefusedError(Exception):
+class StaleAttemptError(Exception):
     """A change that is not legal, or not of the newest attempt; `state` is the record's, None where it is gone."""
 
     def __init__(self, state: State | None) -> None:
@@ -204,9 +204,9 @@ def encoded(values: Mapping[str, Any]) -> dict[str, str]:
 
 
 def moved(record: Record, to: State, now_s: float, **changes: Any) -> Record:
-    """The record after a legal change of state; raises RefusedError when it is not legal."""
+    """The record after a legal change of state; raises StaleAttemptError when it is not legal."""
     if record.state not in SOURCES[to]:
-        raise RefusedError(record.state)
+        raise StaleAttemptError(record.state)
     if to is State.RUNNING and record.started_at is None:
         changes["started_at"] = now_s
     if to.shown.final:

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 from analytics_kit.backends.progress import Reporter
-from analytics_kit.backends.record import BEGIN, Record, RefusedError, State, Ticket, as_json, finished
+from analytics_kit.backends.record import BEGIN, Attempt, Record, StaleAttemptError, State, as_json, finished
 from analytics_kit.errors import BrokerUnavailableError, JobFailedError, OutOfMemoryError
-from analytics_kit.model import Failure, HandBack, Progress, Split, Task
+from analytics_kit.model import CannotRunHere, Failure, Progress, Split, StepContext
 
 LOG_CHARACTERS = 8000
 HAND_BACK_S = 1.0
@@ -19,33 +19,33 @@ HAND_BACK_S = 1.0
 
 
 class Book(Protocol):
-    """Where the record is kept. A change by an attempt that is not the newest raises RefusedError."""
+    """Where the record is kept. A change by an attempt that is not the newest raises StaleAttemptError."""
 
-    def move(self, ticket: Ticket, to: State, **changes: Any) -> None:
-        """Change the state; raises RefusedError when that is not legal."""
+    def move(self, ticket: Attempt, to: State, **changes: Any) -> None:
+        """Change the state; raises StaleAttemptError when that is not legal."""
 
-    def tell(self, ticket: Ticket, progress: Progress) -> None:
-        """Write progress; raises RefusedError unless the job is running."""
+    def tell(self, ticket: Attempt, progress: Progress) -> None:
+        """Write progress; raises StaleAttemptError unless the job is running."""
 
 
 @runtime_checkable
 class SplittingBook(Book, Protocol):
     """A book whose jobs may be done in parts, and done again."""
 
-    def split(self, ticket: Ticket, split: Split) -> None:
+    def split(self, ticket: Attempt, split: Split) -> None:
         """Queue the parts of the work."""
 
-    def finish(self, ticket: Ticket) -> None:
+    def finish(self, ticket: Attempt) -> None:
         """Note that a part is done."""
 
-    def hand_back(self, ticket: Ticket, why: str, notice: str = "", delay_s: float = 0.0) -> None:
+    def hand_back(self, ticket: Attempt, why: str, notice: str = "", delay_s: float = 0.0) -> None:
         """Give the step to another worker."""
 
 
-class RunningTask:
-    """What the code of a task sees of its job (the protocol `Task`)."""
+class RunningStep:
+    """What the code of a task sees of its job (the protocol `StepContext`)."""
 
-    def __init__(self, book: Book, record: Record, ticket: Ticket, winners: Mapping[int, int] | None = None) -> None:
+    def __init__(self, book: Book, record: Record, ticket: Attempt, winners: Mapping[int, int] | None = None) -> None:
         self._book, self._record, self._ticket = book, record, ticket
         self._state = record.state
         self.winners: Mapping[int, int] = winners or {}
@@ -102,14 +102,14 @@ class RunningTask:
     def _move(self, to: State) -> None:
         try:
             self._book.move(self._ticket, to)
-        except RefusedError as refused:
+        except StaleAttemptError as refused:
             raise refused.told() from None
         self._state = to
 
     def _tell(self, progress: Progress) -> None:
         try:
             self._book.tell(self._ticket, progress)
-        except RefusedError as refused:
+        except StaleAttemptError as refused:
             raise refused.told() from None
 
 
@@ -125,15 +125,15 @@ def resolve(dotted: str) -> Callable[..., Any]:
 def run(
     book: Book,
     record: Record,
-    ticket: Ticket,
+    ticket: Attempt,
     winners: Mapping[int, int] | None = None,
-    act: Callable[[Task], object] | None = None,
+    act: Callable[[StepContext], object] | None = None,
 ) -> None:
     """Do one step of a job and write down what became of it. An attempt that is not wanted ends without a trace.
 
     `act` does it in place of the task that the record names.
     """
-    task = RunningTask(book, record, ticket, winners)
+    task = RunningStep(book, record, ticket, winners)
     try:
         if not isinstance(book, SplittingBook):
             task.start()  # there is nobody to hand it back to
@@ -148,15 +148,15 @@ def run(
             result = _checked(record.task, answer)
             task.begin_commit()
             book.move(ticket, State.COMPLETED, result=result, progress=finished(task.reporter.latest))
-    except RefusedError:
+    except StaleAttemptError:
         return
     except BrokerUnavailableError:
         raise  # nothing can be written down; whoever looks after this process sees that the step was not ended
     except BaseException as error:
-        if isinstance(error, HandBack) and isinstance(book, SplittingBook):
+        if isinstance(error, CannotRunHere) and isinstance(book, SplittingBook):
             book.hand_back(ticket, str(error), f"No worker can do it yet: {error}", HAND_BACK_S)
             return
-        with contextlib.suppress(RefusedError):
+        with contextlib.suppress(StaleAttemptError):
             book.move(ticket, State.FAILED, error=failure_of(error))
 
 
@@ -193,7 +193,7 @@ def _checked(task: str, result: object) -> Mapping[str, Any]:
 
 
 def _named(error: BaseException) -> BaseException:
-    if isinstance(error, HandBack):  # where there is nobody else
+    if isinstance(error, CannotRunHere):  # where there is nobody else
         return JobFailedError(f"It can't be done here: {error}")
     if isinstance(error, MemoryError):
         return OutOfMemoryError("The work needed more memory than there is.")

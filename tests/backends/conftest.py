@@ -9,9 +9,9 @@ import pytest
 from analytics_kit.backends.embedded import backend as embedded
 from analytics_kit.backends.embedded.backend import EmbeddedBackend
 from analytics_kit.backends.local import LocalBackend
-from analytics_kit.backends.redis.attempts import Steps
+from analytics_kit.backends.redis.attempts import AttemptStore
 from analytics_kit.backends.redis.backend import RedisBackend, connect
-from analytics_kit.backends.redis.job_store import Ledger
+from analytics_kit.backends.redis.job_store import JobStore
 from analytics_kit.model import JobRequest
 from analytics_kit.settings import Settings
 from tests.api_server import ApiServer
@@ -55,7 +55,7 @@ def far(tmp_path_factory, redis_server, workers):
         known = {"ANALYTICS_KIT_BACKEND": "redis", "REDIS_URL": broker.url}
         with ApiServer(folder, PROGRAM, **known) as server:
             backend = connected(server.url, folder / "mine")
-            backend._ledger = Ledger(connect(broker.url), "ann")
+            backend._ledger = JobStore(connect(broker.url), "ann")
             yield backend
             backend._ledger.connection.close()
             backend.close()
@@ -100,7 +100,7 @@ def asked():
 @pytest.fixture
 def book(redis_url):
     """Records and steps of a namespace that no worker is told of, in a database of its own."""
-    book = Steps(connect(redis_url.removesuffix("/0") + "/3"), f"book-{os.urandom(4).hex()}")
+    book = AttemptStore(connect(redis_url.removesuffix("/0") + "/3"), f"book-{os.urandom(4).hex()}")
     book.connection.flushdb()
     yield book
     book.connection.flushdb()

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from analytics_kit.errors import BadArchiveError
-from analytics_kit.model import HandBack, Progress, Split
+from analytics_kit.model import CannotRunHere, Progress, Split
 
 LIMIT_S = 60
 
@@ -193,7 +193,7 @@ def _own_file(task):
 def elsewhere(task):
     """Work that only a process with the right environment can do."""
     if os.environ.get("DEEDS_PLACE") != task.arguments["place"]:
-        raise HandBack(f"this is not {task.arguments['place']}")
+        raise CannotRunHere(f"this is not {task.arguments['place']}")
     return {"pid": os.getpid()}
 
 

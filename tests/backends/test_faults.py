@@ -33,9 +33,9 @@ def steps(backend, job_id):
 
 def _flights(job_id):
     def act(book):
-        from analytics_kit.backends.redis.attempts import Steps
+        from analytics_kit.backends.redis.attempts import AttemptStore
 
-        return Steps(book.connection, book.namespace).flights([job_id])[0]
+        return AttemptStore(book.connection, book.namespace).flights([job_id])[0]
 
     return act
 

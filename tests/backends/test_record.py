@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from analytics_kit.backends.record import (
     RESULT_TTL_S,
     Record,
-    RefusedError,
+    StaleAttemptError,
     State,
     encoded,
     finished,
@@ -40,7 +40,7 @@ def test_only_legal_changes(source, to):
     if (source, to) in LEGAL:
         assert moved(before, to, 7.0).state is to
     else:
-        with pytest.raises(RefusedError) as caught:
+        with pytest.raises(StaleAttemptError) as caught:
             moved(before, to, 7.0)
         assert caught.value.state is source
         assert isinstance(caught.value.told(), JobCancelledError)

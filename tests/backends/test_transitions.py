@@ -19,8 +19,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from analytics_kit.backends.record import SOURCES, Record, RefusedError, State, Ticket
-from analytics_kit.backends.redis.attempts import Steps
+from analytics_kit.backends.record import SOURCES, Attempt, Record, StaleAttemptError, State
+from analytics_kit.backends.redis.attempts import AttemptStore
 from analytics_kit.backends.redis.backend import connect
 from analytics_kit.backends.redis.job_store import ACTIVE, LEAVING
 from analytics_kit.errors import JobNotFoundError, SettingsError
@@ -46,10 +46,10 @@ class Modelled:
     was_lost: bool = False
     was_begun: bool = False
 
-    def holds(self, ticket: Ticket) -> bool:
+    def holds(self, ticket: Attempt) -> bool:
         return self.flights.get(ticket.step, [0])[0] == ticket.attempt
 
-    def end(self, to: State, ticket: Ticket | None = None) -> None:
+    def end(self, to: State, ticket: Attempt | None = None) -> None:
         self.state = to
         for step, (_, _, where) in list(self.flights.items()):
             if where in ("queued", "later") or (to is State.COMPLETED and ticket and ticket.step == step):
@@ -71,18 +71,18 @@ class LedgerMachine(RuleBasedStateMachine):
     @initialize(target=jobs)
     def begin(self):
         name = f"model-{os.urandom(4).hex()}"
-        self.books = [Steps(connect(self.url), name) for _ in range(2)]
+        self.books = [AttemptStore(connect(self.url), name) for _ in range(2)]
         self.books[0].connection.flushdb()
         self.books[0].connection.sadd("rq:workers:analytics", "rq:worker:w1", "rq:worker:w2")
         self.model: dict[str, Modelled] = {}
         queued, running, split = (self.submitted() for _ in range(3))
         for job_id in (running, split):
-            self.books[0].claim(Ticket(job_id), "w0")
-            self.books[0].move(Ticket(job_id), State.RUNNING)
+            self.books[0].claim(Attempt(job_id), "w0")
+            self.books[0].move(Attempt(job_id), State.RUNNING)
             self.model[job_id].state, self.model[job_id].was_begun = State.RUNNING, True
             self.model[job_id].flights["begin"][2] = "w0"
         self.books[0].split(
-            Ticket(split),
+            Attempt(split),
             Split(3, 300, "tests.backends.sample_steps.fan_part", "tests.backends.sample_steps.fan_merge"),
         )
         self.model[split].flights, self.model[split].parts = {}, 3
@@ -106,7 +106,7 @@ class LedgerMachine(RuleBasedStateMachine):
         if allowed:
             act()
             return True
-        with pytest.raises(refusals or RefusedError):
+        with pytest.raises(refusals or StaleAttemptError):
             act()
         return False
 
@@ -115,7 +115,7 @@ class LedgerMachine(RuleBasedStateMachine):
         flights = self.model[job_id].flights
         step = data.draw(st.sampled_from([*flights, *flights, "begin", "part-0", "merge"]))
         newest = flights.get(step, [1])[0]
-        return Ticket(job_id, step, data.draw(st.sampled_from([newest, newest, newest, 1, 2, newest + 1])))
+        return Attempt(job_id, step, data.draw(st.sampled_from([newest, newest, newest, 1, 2, newest + 1])))
 
     @rule(job_id=jobs, data=st.data(), client=st.integers(0, 1))
     def claim(self, job_id, data, client):
@@ -152,7 +152,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(job_id=jobs, data=st.data(), client=st.integers(0, 1), parts=st.integers(1, 4))
     def split(self, job_id, data, client, parts):
-        ticket, job = Ticket(job_id, "begin", data.draw(st.integers(1, 2))), self.model[job_id]
+        ticket, job = Attempt(job_id, "begin", data.draw(st.integers(1, 2))), self.model[job_id]
         split = Split(
             parts, 100 * parts, "tests.backends.sample_steps.fan_part", "tests.backends.sample_steps.fan_merge"
         )
@@ -244,7 +244,7 @@ def test_of_many_who_end_a_job_at_the_same_time_one_does(book, asked):
     chance = random.Random(1)
     for number in range(60):
         job_id = f"race-{number}"
-        ticket = Ticket(job_id)
+        ticket = Attempt(job_id)
         book.submit(Record.of(asked("echo", key=job_id), job_id, book.now_s()), False)
         book.claim(ticket, "w1")
         book.move(ticket, State.RUNNING)
@@ -256,7 +256,7 @@ def test_of_many_who_end_a_job_at_the_same_time_one_does(book, asked):
             ready.wait()
             try:
                 told[name] += do() is not False
-            except (RefusedError, JobNotFoundError, SettingsError):
+            except (StaleAttemptError, JobNotFoundError, SettingsError):
                 told[name] += 0
 
         deeds = [

@@ -63,12 +63,12 @@ class Queue:
 
     def part(self, number, attempt=1, **more):
         step = self.step(f"part-{number}", attempt, part=number, **more)
-        assert tasks.process_part(step) == {}
+        assert tasks.process_shard(step) == {}
         self.winners[number] = attempt
         self.reports[number] = step.reports
 
     def merge(self, attempt=1, **more):
-        return tasks.merge_parts(self.step("merge", attempt, winners=self.winners, **more))
+        return tasks.merge_shards(self.step("merge", attempt, winners=self.winners, **more))
 
     def run(self, order=None):
         split = self.begin()

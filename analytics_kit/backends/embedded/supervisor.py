@@ -20,7 +20,7 @@ from pathlib import Path
 import redis
 
 from analytics_kit.backends.embedded.backend import end_server
-from analytics_kit.backends.embedded.paths import Place, held, take
+from analytics_kit.backends.embedded.paths import RuntimePaths, held, take
 from analytics_kit.backends.redis import job_store as ledger
 from analytics_kit.backends.redis import rq_queue as roster
 from analytics_kit.backends.redis.backend import connect, socket_url
@@ -53,7 +53,7 @@ sys.exit(code)
 """
 
 
-def start_server(binary: str, place: Place, lock: int) -> tuple[subprocess.Popen[bytes], int]:
+def start_server(binary: str, place: RuntimePaths, lock: int) -> tuple[subprocess.Popen[bytes], int]:
     """Start the server, which holds `lock`, under a watcher, which ends it when the returned descriptor is closed."""
     config = (
         f"port 0\nunixsocket {_quoted(place.socket)}\nunixsocketperm 700\ndir {_quoted(place.folder)}\n"
@@ -95,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    place = Place(chosen.folder, chosen.runtime)
+    place = RuntimePaths(chosen.folder, chosen.runtime)
     owner = take(place.owner_lock, OWNER_WAIT_S)
     if owner is None:
         print("Another supervisor owns this broker and does not end.", file=sys.stderr)
@@ -141,7 +141,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def keep(connection: redis.Redis, place: Place, pool: Pool, stopping: threading.Event, idle_s: float) -> None:
+def keep(connection: redis.Redis, place: RuntimePaths, pool: Pool, stopping: threading.Event, idle_s: float) -> None:
     """Keep the pool up until told to stop, or until nothing was submitted or running for `idle_s`."""
     submitted, busy_at = connection.get(ledger.SUBMITTED), time.monotonic()
     while not stopping.wait(TICK_S):
@@ -158,7 +158,7 @@ def keep(connection: redis.Redis, place: Place, pool: Pool, stopping: threading.
                     return
 
 
-def _answering(place: Place, watcher: subprocess.Popen[bytes]) -> redis.Redis:
+def _answering(place: RuntimePaths, watcher: subprocess.Popen[bytes]) -> redis.Redis:
     connection = connect(socket_url(place.socket))
     ends = time.monotonic() + SERVER_WAIT_S
     while True:

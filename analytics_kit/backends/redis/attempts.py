@@ -15,10 +15,10 @@ import redis
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
-from analytics_kit.backends.record import MERGE, Record, RefusedError, State, Ticket, encoded
-from analytics_kit.backends.redis.job_store import ACTIVE, LATER, LEAVING, QUEUE, Ledger
+from analytics_kit.backends.record import MERGE, Attempt, Record, StaleAttemptError, State, encoded
+from analytics_kit.backends.redis.job_store import ACTIVE, LATER, LEAVING, QUEUE, JobStore
 from analytics_kit.errors import BrokerUnavailableError
-from analytics_kit.model import SCHEMA_VERSION, Failure, HandBack, Progress, Split
+from analytics_kit.model import SCHEMA_VERSION, CannotRunHere, Failure, Progress, Split
 
 T = TypeVar("T")
 BACK_OFF_S = (1.0, 4.0, 16.0)
@@ -29,31 +29,31 @@ PATIENCE = Retry(ExponentialBackoff(cap=1.0, base=0.05), 60, AWAY)
 """A broker that restarts is waited for, about a minute, by who has something to write that must not be lost."""
 
 
-def newer_version(version: int) -> HandBack:
+def newer_version(version: int) -> CannotRunHere:
     """Why a worker of this version leaves a record of that version alone."""
-    return HandBack(
+    return CannotRunHere(
         f"the job was submitted by a newer analytics_kit: its record has version {version}, the workers here "
         f"understand up to version {SCHEMA_VERSION}. Upgrade analytics_kit where the workers run and restart them."
     )
 
 
-class Steps(Ledger):
+class AttemptStore(JobStore):
     """The records of one namespace, and the steps that are in flight."""
 
-    def claim(self, ticket: Ticket, worker: str) -> tuple[Record, dict[int, int]]:
-        """Take a step on; the record and, for a merge, which attempts count. Raises RefusedError, HandBack."""
+    def claim(self, ticket: Attempt, worker: str) -> tuple[Record, dict[int, int]]:
+        """Take a step on; the record and, for a merge, which attempts count. Raises StaleAttemptError, CannotRunHere."""
         _, flat, winners = self._change("CLAIM", ticket, worker)
         fields = _pairs(flat)
         if (version := int(fields[b"version"])) > SCHEMA_VERSION:
             raise newer_version(version)
         return Record.from_fields(fields), {int(k): int(v) for k, v in _pairs(winners).items()}
 
-    def move(self, ticket: Ticket, to: State, **changes: Any) -> None:
-        """Change the state; raises RefusedError when that is not legal or the attempt is not the newest."""
+    def move(self, ticket: Attempt, to: State, **changes: Any) -> None:
+        """Change the state; raises StaleAttemptError when that is not legal or the attempt is not the newest."""
         patiently(lambda: self._to(ticket, to, changes), to)
 
-    def tell(self, ticket: Ticket, progress: Progress) -> None:
-        """Write progress; raises RefusedError unless the job is running. Without a broker nobody is told."""
+    def tell(self, ticket: Attempt, progress: Progress) -> None:
+        """Write progress; raises StaleAttemptError unless the job is running. Without a broker nobody is told."""
         counts = [] if ticket.part is None else [progress.done, progress.rows, progress.files]
         done = ",".join("" if count is None else str(count) for count in counts)
         try:
@@ -61,15 +61,15 @@ class Steps(Ledger):
         except redis.RedisError:
             return
 
-    def split(self, ticket: Ticket, split: Split) -> None:
-        """Queue the first parts of the work. Raises RefusedError."""
+    def split(self, ticket: Attempt, split: Split) -> None:
+        """Queue the first parts of the work. Raises StaleAttemptError."""
         self._queue_steps(ticket, self._change("SPLIT", ticket, json.dumps(asdict(split)), self._width()))
 
-    def finish(self, ticket: Ticket) -> None:
-        """A part is done: queue what comes next. Raises RefusedError."""
+    def finish(self, ticket: Attempt) -> None:
+        """A part is done: queue what comes next. Raises StaleAttemptError."""
         self._queue_steps(ticket, self._change("FINISH", ticket, str(ticket.part), self._width()))
 
-    def lost(self, ticket: Ticket, failure: Failure, retries: int) -> None:
+    def lost(self, ticket: Attempt, failure: Failure, retries: int) -> None:
         """An attempt ended for a cause that can pass: do it again soon, or fail the job. No effect if out of date."""
         try:
             losses = self._losses(ticket)
@@ -77,14 +77,14 @@ class Steps(Ledger):
             answer = self._change("AGAIN", ticket, str(retries), str(delay_s), failure.message, "")
             if answer[0] == 2:
                 self.move(ticket, State.FAILED, error=failure)
-        except RefusedError:
+        except StaleAttemptError:
             return
 
-    def hand_back(self, ticket: Ticket, why: str, notice: str = "", delay_s: float = 0.0) -> None:
+    def hand_back(self, ticket: Attempt, why: str, notice: str = "", delay_s: float = 0.0) -> None:
         """Give the step to another attempt through no fault of its own. No effect if out of date."""
         try:
             answer = self._change("AGAIN", ticket, "", str(delay_s), why, notice)
-        except RefusedError:
+        except StaleAttemptError:
             return
         if not delay_s:
             self._queue(ticket._replace(attempt=int(answer[1])), front=True)
@@ -95,7 +95,7 @@ class Steps(Ledger):
         if texts and self.connection.exists(self._key(job_id)):
             self.connection.rpushx(f"{self._key(job_id)}:log", *texts)
 
-    def leave(self, ticket: Ticket, wrote_late: bool = False) -> bool:
+    def leave(self, ticket: Attempt, wrote_late: bool = False) -> bool:
         """Let go of a step; whether the job has ended and nobody is left but the caller to see that it is tidied up.
 
         `wrote_late`: the attempt may have written to the store after others had tidied up.
@@ -103,7 +103,7 @@ class Steps(Ledger):
         answer = self._run("LEAVE", ticket._replace(attempt=0), str(ticket.attempt), int(wrote_late))
         return bool(answer[0] and answer[1])
 
-    def has(self, ticket: Ticket, worker: str) -> bool:
+    def has(self, ticket: Attempt, worker: str) -> bool:
         """Whether the step is in this worker's hand."""
         value = self.connection.hget(f"{self._key(ticket.job_id)}:flight", ticket.step)
         return bool(value) and value.decode().split(" ", 2)[::2] == [str(ticket.attempt), worker]
@@ -113,7 +113,7 @@ class Steps(Ledger):
         self.connection.srem(LEAVING, self._member(job_id))
         self.connection.delete(f"{self._key(job_id)}:flight", f"ak:discard:{self._member(job_id)}")
 
-    def is_wanted(self, ticket: Ticket) -> bool:
+    def is_wanted(self, ticket: Attempt) -> bool:
         """Whether the job goes on and this is the newest attempt at the step."""
         with self.connection.pipeline(transaction=False) as pipe:
             pipe.hget(self._key(ticket.job_id), "state")
@@ -123,7 +123,7 @@ class Steps(Ledger):
             return False
         return flight is None or int(flight.split()[0]) == ticket.attempt  # None: it is done, and queues what is next
 
-    def flights(self, job_ids: Sequence[str]) -> list[dict[Ticket, str]]:
+    def flights(self, job_ids: Sequence[str]) -> list[dict[Attempt, str]]:
         """Of each job the steps in flight, and where they are: `queued`, `later` or the worker's name."""
         with self.connection.pipeline(transaction=False) as pipe:
             for job_id in job_ids:
@@ -131,7 +131,7 @@ class Steps(Ledger):
             found = pipe.execute()
         return [
             {
-                Ticket(job_id, step.decode(), int(attempt)): where.decode()
+                Attempt(job_id, step.decode(), int(attempt)): where.decode()
                 for step, (attempt, _, where) in ((step, value.split(b" ", 2)) for step, value in flights.items())
             }
             for job_id, flights in zip(job_ids, found, strict=True)
@@ -146,14 +146,14 @@ class Steps(Ledger):
                 (float(begun or 0), float(limit or 0)) if state else None for state, begun, limit in pipe.execute()
             ]
 
-    def due(self, ticket: Ticket) -> None:
+    def due(self, ticket: Attempt) -> None:
         """Queue a step that has waited for its next try."""
         if self._run("DUE", ticket)[0]:
             self._queue(ticket)
         else:
             self.connection.zrem(LATER, f"{self._member(ticket.job_id)}:{ticket.step}:{ticket.attempt}")
 
-    def requeue(self, ticket: Ticket) -> None:
+    def requeue(self, ticket: Attempt) -> None:
         """Give rq the task of a step that is queued; what it had of it is gone."""
         self._queue(ticket)
 
@@ -163,12 +163,12 @@ class Steps(Ledger):
         self.connection.srem(LEAVING, self._member(job_id))
         self.connection.delete(*(f"{self._key(job_id)}:{name}" for name in ("flight", "told", "winners", "log")))
 
-    def _queue_steps(self, ticket: Ticket, answer: list[Any]) -> None:
-        tickets = [Ticket(ticket.job_id, step.decode()) for step in answer[1:]]
+    def _queue_steps(self, ticket: Attempt, answer: list[Any]) -> None:
+        tickets = [Attempt(ticket.job_id, step.decode()) for step in answer[1:]]
         for new in tickets:
             self._queue(new, front=new.step == MERGE)
 
-    def _queue(self, ticket: Ticket, front: bool = False) -> None:
+    def _queue(self, ticket: Attempt, front: bool = False) -> None:
         """What is lost between a script and this, the reconciler finds."""
 
         def act() -> None:
@@ -183,11 +183,11 @@ class Steps(Ledger):
         """How many parts of a job are in flight: with one per worker none of them waits behind another of its job."""
         return max(1, int(patiently(lambda: self.connection.scard(f"rq:workers:{QUEUE}"))))
 
-    def _losses(self, ticket: Ticket) -> int:
+    def _losses(self, ticket: Attempt) -> int:
         value = patiently(lambda: self.connection.hget(f"{self._key(ticket.job_id)}:flight", ticket.step))
         return int(value.split()[1]) if value else 0
 
-    def _change(self, script: str, ticket: Ticket, *own: Any) -> list[Any]:
+    def _change(self, script: str, ticket: Attempt, *own: Any) -> list[Any]:
         return patiently(lambda: self._checked(self._run(script, ticket, *own)))
 
 
@@ -204,7 +204,7 @@ def patiently(act: Callable[[], T], to: State | None = None) -> T:
         return PATIENCE.call_with_retry(attempt, lambda error: None)
     except AWAY as error:
         raise BrokerUnavailableError(f"Redis was away for too long: {error}") from error
-    except RefusedError as refused:
+    except StaleAttemptError as refused:
         if tries > 1 and to is not None and refused.state is to:
             return None  # type: ignore[return-value]  # a change of state has no answer
         raise

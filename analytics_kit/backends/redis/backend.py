@@ -21,8 +21,8 @@ from redis.retry import Retry
 from analytics_kit.backends.record import Record, State
 from analytics_kit.backends.redis import job_store as ledger
 from analytics_kit.backends.redis import rq_queue as roster
-from analytics_kit.backends.redis.attempts import Steps
-from analytics_kit.backends.redis.job_store import Ledger
+from analytics_kit.backends.redis.attempts import AttemptStore
+from analytics_kit.backends.redis.job_store import JobStore
 from analytics_kit.backends.redis.recovery import reconcile
 from analytics_kit.backends.worker.entry import discarded
 from analytics_kit.errors import BrokerUnavailableError, SettingsError
@@ -127,9 +127,9 @@ class RedisBackend:
     def _open(self, url: str) -> None:
         connection = connect(url)  # looks at the URL first
         self._url, self._address = url, without_secrets(url)
-        self._ledger = Ledger(connection, self._namespace)
+        self._ledger = JobStore(connection, self._namespace)
 
-    def _call(self, act: Callable[[Ledger], T]) -> T:
+    def _call(self, act: Callable[[JobStore], T]) -> T:
         with translated(self._address):
             return act(self._ledger)
 
@@ -142,7 +142,7 @@ class RedisBackend:
         """Queue the work, or join the job that already does it."""
         job_id = request.job_id or secrets.token_hex(8)
 
-        def act(book: Ledger) -> Record:
+        def act(book: JobStore) -> Record:
             return book.submit(Record.of(request, job_id, book.now_s()), request.refresh, request.rejoin)
 
         return self._call(act).info(self.name)
@@ -170,7 +170,7 @@ class RedisBackend:
             self._call(lambda book: reconcile(book.connection, self._code))
             time.sleep(0.05)
         if left:  # no worker does it
-            self._call(lambda book: discarded(Steps(book.connection, book.namespace), job_id, self._code))
+            self._call(lambda book: discarded(AttemptStore(book.connection, book.namespace), job_id, self._code))
         self._call(lambda book: book.delete(job_id))
 
     def log(self, job_id: str) -> Sequence[str]:
@@ -183,7 +183,7 @@ class RedisBackend:
     def list(self, status: JobStatus | None = None) -> list[JobInfo]:
         """All jobs of this namespace, newest first."""
 
-        def act(book: Ledger) -> dict[str, JobInfo]:
+        def act(book: JobStore) -> dict[str, JobInfo]:
             return self._infos(book, [r for r in book.records() if status in (None, r.state.shown)])
 
         return [*self._call(act).values()]
@@ -215,7 +215,7 @@ class RedisBackend:
         """Let go of connections; jobs are not touched."""
         self._ledger.connection.close()
 
-    def _measured(self, book: Ledger) -> tuple[dict[str, Any], int, str]:
+    def _measured(self, book: JobStore) -> tuple[dict[str, Any], int, str]:
         begun = time.perf_counter()
         book.connection.ping()
         latency_ms = round((time.perf_counter() - begun) * 1000, 3)
@@ -225,7 +225,7 @@ class RedisBackend:
         doing, said = roster.pool(book.connection)
         return broker, roster.workers(book.connection)[0], said or doing or self._idle_notice
 
-    def _seen(self, book: Ledger, records: Sequence[Record]) -> dict[str, JobInfo]:
+    def _seen(self, book: JobStore, records: Sequence[Record]) -> dict[str, JobInfo]:
         """The jobs, with what has to be said of those that wait; who asks also looks after what was lost."""
         if any(not record.state.shown.final for record in records) and time.monotonic() - self._looked_at > POLL_S:
             self._looked_at = time.monotonic()
@@ -244,11 +244,11 @@ class RedisBackend:
                 infos[record.job_id] = replace(info, progress=Progress(phase=doing))
         return infos
 
-    def _infos(self, book: Ledger, records: Sequence[Record]) -> dict[str, JobInfo]:
+    def _infos(self, book: JobStore, records: Sequence[Record]) -> dict[str, JobInfo]:
         places = book.positions() if any(record.state is State.QUEUED for record in records) else {}
         return {record.job_id: record.info(self.name, places.get(record.job_id)) for record in records}
 
-    def _quiet(self, book: Ledger, active: Sequence[Record]) -> dict[str, JobInfo]:
+    def _quiet(self, book: JobStore, active: Sequence[Record]) -> dict[str, JobInfo]:
         """Of the jobs those that run and have not been heard of for long, with that said."""
         since = {r.job_id: r.told_at for r in active if r.told_at and time.time() - r.told_at > QUIET_S}
         if not since:
@@ -269,7 +269,7 @@ class RedisBackend:
 class RedisChanges:
     """Word of changed jobs over Redis' own publish and subscribe."""
 
-    def __init__(self, book: Callable[[], Ledger]) -> None:
+    def __init__(self, book: Callable[[], JobStore]) -> None:
         self._book = book
         self._pubsub: Any = None
         self._said_at = time.monotonic()

@@ -22,10 +22,10 @@ from analytics_kit.backends.record import (
     BEGIN,
     RECORD_TTL_S,
     SOURCES,
+    Attempt,
     Record,
-    RefusedError,
+    StaleAttemptError,
     State,
-    Ticket,
     encoded,
     joinable,
     tagged,
@@ -42,7 +42,7 @@ TASK = "analytics_kit.backends.worker.entry.perform"
 ACTIVE, LEAVING, LATER, SUBMITTED = "ak:active", "ak:leaving", "ak:later", "ak:submitted"
 
 
-class Ledger:
+class JobStore:
     """The records of one namespace, as clients see them. Redis' own exceptions pass through."""
 
     def __init__(self, connection: Connection, namespace: str) -> None:
@@ -63,7 +63,7 @@ class Ledger:
         that submit the same at once agree.
         """
         pointer = f"{self._pointers}{record.result_key}"
-        ticket = Ticket(record.job_id)
+        ticket = Attempt(record.job_id)
         with self.connection.pipeline() as pipe:
             while True:
                 try:
@@ -156,8 +156,8 @@ class Ledger:
     def cancel(self, job_id: str) -> bool:
         """Whether the job is cancelled now; False when it has ended or is committing. Raises JobNotFoundError."""
         try:
-            self._to(Ticket(job_id, "", 0), State.CANCELLED, {})
-        except RefusedError as refused:
+            self._to(Attempt(job_id, "", 0), State.CANCELLED, {})
+        except StaleAttemptError as refused:
             if refused.state is None:
                 raise JobNotFoundError(f"No job has the id {job_id!r} here.") from None
             return refused.state is State.CANCELLED
@@ -169,7 +169,7 @@ class Ledger:
 
     def delete(self, job_id: str) -> None:
         """Forget a job that has ended. Raises JobNotFoundError, SettingsError."""
-        answer = self._run("DELETE", Ticket(job_id, "", 0), self._pointers, self.index)
+        answer = self._run("DELETE", Attempt(job_id, "", 0), self._pointers, self.index)
         if not answer[0]:
             state = answer[1].decode()
             if not state:
@@ -182,7 +182,7 @@ class Ledger:
         parts = [line.partition(" ") for line in lines]
         return [f"{datetime.fromtimestamp(float(at), UTC):%Y-%m-%d %H:%M:%S} {said}" for at, _, said in parts]
 
-    def _to(self, ticket: Ticket, to: State, changes: Mapping[str, Any]) -> None:
+    def _to(self, ticket: Attempt, to: State, changes: Mapping[str, Any]) -> None:
         sources = sorted(SOURCES[to])
         fields = [part for pair in encoded(changes).items() for part in pair]
         answer = self._checked(
@@ -192,7 +192,7 @@ class Ledger:
             if self.connection.lrem(self.queue.key, 1, task):  # else a worker is just taking it, and will be refused
                 self.connection.delete(b"rq:job:" + task)
 
-    def _enqueue(self, pipe: Connection, tickets: Iterable[Ticket], front: bool = False) -> None:
+    def _enqueue(self, pipe: Connection, tickets: Iterable[Attempt], front: bool = False) -> None:
         for ticket in tickets:
             self.queue.enqueue_call(
                 TASK,
@@ -221,7 +221,7 @@ class Ledger:
     def _member(self, job_id: str) -> str:
         return f"{self.namespace}:{job_id}"
 
-    def _run(self, script: str, ticket: Ticket, *own: Any) -> list[Any]:
+    def _run(self, script: str, ticket: Attempt, *own: Any) -> list[Any]:
         """Run a script; attempt 0 asks as one who holds no step."""
         key = self._key(ticket.job_id)
         keys = [key, *(f"{key}:{name}" for name in ("flight", "told", "winners", "log")), ACTIVE, LEAVING, LATER]
@@ -232,5 +232,5 @@ class Ledger:
     @staticmethod
     def _checked(answer: list[Any]) -> list[Any]:
         if not answer[0]:
-            raise RefusedError(State(answer[1].decode()) if answer[1] else None)
+            raise StaleAttemptError(State(answer[1].decode()) if answer[1] else None)
         return answer

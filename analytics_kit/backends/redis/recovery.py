@@ -16,9 +16,9 @@ from rq.exceptions import NoSuchJobError
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from analytics_kit.backends.record import RefusedError, State, Ticket
+from analytics_kit.backends.record import Attempt, StaleAttemptError, State
 from analytics_kit.backends.redis import rq_queue as roster
-from analytics_kit.backends.redis.attempts import Steps, split_members
+from analytics_kit.backends.redis.attempts import AttemptStore, split_members
 from analytics_kit.backends.redis.job_store import ACTIVE, LATER, LEAVING, QUEUE, Connection
 from analytics_kit.backends.worker import entry as perform
 from analytics_kit.errors import AnalyticsKitError, JobTimeoutError, WorkerLostError
@@ -52,7 +52,7 @@ class _Round:
         since = self.suspects[what] = self._before.get(what, self.now_s)
         return self.now_s - since >= for_s
 
-    def step(self, book: Steps, ticket: Ticket, where: str) -> None:
+    def step(self, book: AttemptStore, ticket: Attempt, where: str) -> None:
         """See to a step that is in flight."""
         if where == "queued":
             if ticket.task_id not in self.queued and self.looks_wrong(ticket.task_id, LEFT_S):
@@ -64,7 +64,7 @@ class _Round:
             perform.lost(book, ticket, WorkerLostError(f"The worker {where} does not work on the job any more."))
 
     def job(
-        self, book: Steps, job_id: str, flights: Mapping[Ticket, str], limits: tuple[float, float] | None
+        self, book: AttemptStore, job_id: str, flights: Mapping[Attempt, str], limits: tuple[float, float] | None
     ) -> None:
         """See to a job that has not ended."""
         if limits is None:
@@ -81,10 +81,10 @@ class _Round:
             # A worker that has it in hand goes by its own clock, which stands still while the machine sleeps.
             _fail(book, job_id, JobTimeoutError(f"The job ran longer than its time limit of {limit_s:g} s."))
 
-    def _is_forgotten(self, ticket: Ticket, where: str) -> bool:
+    def _is_forgotten(self, ticket: Attempt, where: str) -> bool:
         return where in self.living and self.living[where].hand != ticket.task_id
 
-    def _is_in_hand(self, flights: Mapping[Ticket, str]) -> bool:
+    def _is_in_hand(self, flights: Mapping[Attempt, str]) -> bool:
         return bool(self.living.keys() & flights.values())
 
 
@@ -102,7 +102,7 @@ def reconcile(connection: Connection, code: str, dead: Collection[str] = ()) -> 
     for member in connection.zrangebyscore(LATER, "-inf", look.now_s):
         job, step, attempt = member.decode().rsplit(":", 2)
         namespace, _, job_id = job.rpartition(":")
-        Steps(connection, namespace).due(Ticket(job_id, step, int(attempt)))
+        AttemptStore(connection, namespace).due(Attempt(job_id, step, int(attempt)))
     for book, job_ids in _by_namespace(connection, ACTIVE):
         for job_id, flights, limits in zip(job_ids, book.flights(job_ids), book.limits(job_ids), strict=True):
             with _others_go_on(job_id):
@@ -148,7 +148,7 @@ def take_over(connection: Connection) -> None:
     connection.delete(TURN, SUSPECTS)
     for key in connection.scan_iter("ak:discard:*", count=1000):
         connection.delete(key)
-    left: list[tuple[float, Steps, Ticket, str]] = []
+    left: list[tuple[float, AttemptStore, Attempt, str]] = []
     for book, job_ids in _by_namespace(connection, ACTIVE):
         created = {record.job_id: record.created_at for record in book.get_many(job_ids)}
         for flights in book.flights(job_ids):
@@ -169,22 +169,22 @@ def _others_go_on(job_id: str) -> Iterator[None]:
         logger.exception("Job %s can't be looked after.", job_id)
 
 
-def _fail(book: Steps, job_id: str, error: AnalyticsKitError) -> None:
-    with contextlib.suppress(RefusedError):
-        book.move(Ticket(job_id, "", 0), State.FAILED, error=Failure.of(error))
+def _fail(book: AttemptStore, job_id: str, error: AnalyticsKitError) -> None:
+    with contextlib.suppress(StaleAttemptError):
+        book.move(Attempt(job_id, "", 0), State.FAILED, error=Failure.of(error))
 
 
-def _forget_taken(connection: Connection, ticket: Ticket) -> None:
+def _forget_taken(connection: Connection, ticket: Attempt) -> None:
     """What rq still knows of a task that a worker took and died."""
     taken = f"rq:queue:{QUEUE}:intermediate"
     connection.lrem(taken, 1, ticket.task_id)
     connection.delete(f"{taken}:first_seen:{ticket.task_id}", f"rq:job:{ticket.task_id}")
 
 
-def _by_namespace(connection: Connection, key: str) -> list[tuple[Steps, list[str]]]:
+def _by_namespace(connection: Connection, key: str) -> list[tuple[AttemptStore, list[str]]]:
     members = sorted(split_members(connection.smembers(key)))
     return [
-        (Steps(connection, namespace), [job_id for _, job_id in found])
+        (AttemptStore(connection, namespace), [job_id for _, job_id in found])
         for namespace, found in groupby(members, key=lambda member: member[0])
     ]
 

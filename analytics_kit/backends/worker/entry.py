@@ -12,12 +12,12 @@ from typing import Any
 from rq import Queue
 from rq.serializers import JSONSerializer
 
-from analytics_kit.backends.record import RefusedError, Ticket
-from analytics_kit.backends.redis.attempts import Steps
+from analytics_kit.backends.record import Attempt, StaleAttemptError
+from analytics_kit.backends.redis.attempts import AttemptStore
 from analytics_kit.backends.redis.job_store import QUEUE, Connection
 from analytics_kit.backends.step_runner import HAND_BACK_S, resolve, run
 from analytics_kit.errors import AnalyticsKitError, OutOfMemoryError, WorkerLostError
-from analytics_kit.model import Failure, HandBack
+from analytics_kit.model import CannotRunHere, Failure
 
 logger = logging.getLogger(__name__)
 connection: Connection | None = None
@@ -30,12 +30,12 @@ DISCARD_AGAIN_S = 60
 
 def perform(namespace: str, job_id: str, step: str, attempt: int) -> None:
     """Do one attempt at a step, in the forked process. Does nothing when it is out of date."""
-    book, ticket = Steps(_connection(), namespace), Ticket(job_id, step, attempt)
+    book, ticket = AttemptStore(_connection(), namespace), Attempt(job_id, step, attempt)
     try:
         record, winners = book.claim(ticket, os.environ["RQ_WORKER_ID"])
-    except RefusedError:
+    except StaleAttemptError:
         return
-    except HandBack as why:
+    except CannotRunHere as why:
         book.hand_back(ticket, str(why), f"No worker can do it yet: {why}", HAND_BACK_S)
         return
     run(book, record, ticket, winners)
@@ -48,10 +48,10 @@ def sweep(code: str) -> None:
 
 def discard(namespace: str, job_id: str, code: str) -> None:
     """Remove what a job that has ended left in the store; a task of its own, because a store may be slow."""
-    discarded(Steps(_connection(), namespace), job_id, code)
+    discarded(AttemptStore(_connection(), namespace), job_id, code)
 
 
-def discarded(book: Steps, job_id: str, code: str) -> None:
+def discarded(book: AttemptStore, job_id: str, code: str) -> None:
     """Do that here and now. Whatever can't be removed is left to the sweep."""
     for record in book.get_many([job_id]):
         try:
@@ -62,7 +62,7 @@ def discarded(book: Steps, job_id: str, code: str) -> None:
     book.tidied(job_id)
 
 
-def queue_discard(book: Steps, job_id: str, code: str) -> None:
+def queue_discard(book: AttemptStore, job_id: str, code: str) -> None:
     """Have it done by a worker, by one at a time."""
     if book.connection.set(f"ak:discard:{book.namespace}:{job_id}", b"", nx=True, ex=DISCARD_AGAIN_S):
         queue_task(book.connection, DISCARD, book.namespace, job_id, code)
@@ -74,7 +74,7 @@ def queue_task(connection: Connection, function: str, *arguments: str) -> None:
     queue.enqueue_call(function, args=arguments, timeout=-1, result_ttl=0, failure_ttl=1, at_front=True)
 
 
-def lost(book: Steps, ticket: Ticket, error: AnalyticsKitError, output: str = "") -> None:
+def lost(book: AttemptStore, ticket: Attempt, error: AnalyticsKitError, output: str = "") -> None:
     """The process of an attempt is gone: have it done again, or fail the job. No effect when it is out of date."""
     for record in book.get_many([ticket.job_id]):
         book.lost(ticket, Failure.of(error, output), record.retries)

@@ -24,15 +24,15 @@ from rq import Queue, Worker, worker_registration
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from analytics_kit.backends.record import Ticket
-from analytics_kit.backends.redis.attempts import Steps, patiently
+from analytics_kit.backends.record import Attempt
+from analytics_kit.backends.redis.attempts import AttemptStore, patiently
 from analytics_kit.backends.redis.backend import connect, socket_url, translated
 from analytics_kit.backends.redis.job_store import QUEUE, TASK
 from analytics_kit.backends.redis.recovery import reconcile
 from analytics_kit.backends.step_runner import resolve
 from analytics_kit.backends.worker import entry as perform
 from analytics_kit.backends.worker.limits import Watch
-from analytics_kit.backends.worker.task_process import Horse
+from analytics_kit.backends.worker.task_process import TaskProcess
 from analytics_kit.errors import BrokerUnavailableError
 from analytics_kit.settings import Settings, without_secrets
 
@@ -51,9 +51,9 @@ class QuickWorker(Worker):
     max_connection_wait_time = 2.0
 
     def __init__(self, connection: redis.Redis, name: str, code: str) -> None:
-        self.in_hand: tuple[Steps, Ticket] | None = None
+        self.in_hand: tuple[AttemptStore, Attempt] | None = None
         """The step that is being worked on, of which every heartbeat tells."""
-        self._horse: Horse | None = None
+        self._horse: TaskProcess | None = None
         super().__init__(
             [Queue(QUEUE, connection=connection, serializer=JSONSerializer)],
             name=name,
@@ -89,7 +89,7 @@ class QuickWorker(Worker):
         watch = None
         if job.func_name == TASK:
             namespace, *words = job.args
-            book, ticket = self.in_hand = Steps(self.connection, namespace), Ticket(*words)
+            book, ticket = self.in_hand = AttemptStore(self.connection, namespace), Attempt(*words)
             watch = patiently(lambda: Watch(book, ticket, self.horse_pid))
         beat_at = 0.0
         assert self._horse is not None  # noqa: S101  forked just now
@@ -124,7 +124,7 @@ class QuickWorker(Worker):
         """Give the task to the process that did the last one, if it is fit, else to a new one."""
         self._output.truncate(0)
         if self._horse is None or not self._horse.begin(str(job.func_name), job.args):
-            self._horse = Horse(self.name, self.connection, self._output.fileno())
+            self._horse = TaskProcess(self.name, self.connection, self._output.fileno())
             self._horse.begin(str(job.func_name), job.args)
         self._horse_pid = self._horse.pid
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 from analytics_kit.errors import StoreError
-from analytics_kit.model import Task
+from analytics_kit.model import StepContext
 from analytics_kit.study.store.store import MANIFEST, Store
 
 
@@ -28,7 +28,7 @@ def job_folder(arguments: Mapping[str, Any], job_id: str) -> str:
     return f"results/{arguments['result_key']}/{job_id}"
 
 
-def own_folder(task: Task) -> str:
+def own_folder(task: StepContext) -> str:
     """The folder that only this attempt at this step writes to."""
     return f"{job_folder(task.arguments, task.job_id)}/{task.step}-{task.attempt}"
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from analytics_kit.errors import BadArchiveError, StoreError
-from analytics_kit.model import Progress, Split, Task
+from analytics_kit.model import Progress, Split, StepContext
 from analytics_kit.options import Options
 from analytics_kit.study.archive.source import open_members
 from analytics_kit.study.archive.zip_archive import Archive, Member, without_gc
@@ -28,7 +28,7 @@ from analytics_kit.study.schema.issues import Issues
 from analytics_kit.study.store.store import Store
 
 
-def begin(task: Task, store: Store, part: str, merge: str) -> Committed | Split:
+def begin(task: StepContext, store: Store, part: str, merge: str) -> Committed | Split:
     """Plan the study; do all the work if it is little, else hand it out to tasks of the given names."""
     prefix = own_folder(task)
     done = latest(store, job_folder(task.arguments, task.job_id), task.step, before=task.attempt)
@@ -49,7 +49,7 @@ def begin(task: Task, store: Store, part: str, merge: str) -> Committed | Split:
     return done
 
 
-def part(task: Task, store: Store) -> None:
+def part(task: StepContext, store: Store) -> None:
     """Work on one shard, unless an earlier attempt has done it: then commit what that one wrote."""
     prefix, folder = own_folder(task), job_folder(task.arguments, task.job_id)
     assert task.part is not None  # noqa: S101  it is one of a Split
@@ -72,7 +72,7 @@ def part(task: Task, store: Store) -> None:
         handover.write_result(store, prefix, result, shard.raw_bytes)
 
 
-def merge(task: Task, store: Store) -> Committed:
+def merge(task: StepContext, store: Store) -> Committed:
     """Make the result from the parts' results, and remove what was handed on, which nobody needs any more."""
     folder = job_folder(task.arguments, task.job_id)
     done = latest(store, folder, task.step)
@@ -87,7 +87,7 @@ def merge(task: Task, store: Store) -> Committed:
     return done
 
 
-def _merged(task: Task, store: Store, folder: str) -> Committed:
+def _merged(task: StepContext, store: Store, folder: str) -> Committed:
     prefix = own_folder(task)
     options = Options.of(**task.arguments["options"])
     with kept_if_committed(store, prefix), without_gc():
@@ -108,7 +108,7 @@ def _merged(task: Task, store: Store, folder: str) -> Committed:
 class _Advance:
     """Reports how far a part is; at its end exactly what the plan says of it, whatever its files turned out to be."""
 
-    def __init__(self, task: Task, total: int) -> None:
+    def __init__(self, task: StepContext, total: int) -> None:
         self._task, self._total = task, total
         self._done = 0
         self._rows = self._files = 0
@@ -127,7 +127,7 @@ class _Advance:
         self(self._total)
 
 
-def _opened(task: Task, store: Store, plan: Committed, members: Sequence[Member]) -> Archive:
+def _opened(task: StepContext, store: Store, plan: Committed, members: Sequence[Member]) -> Archive:
     """The study opened for some of its members, if it still is the one that was planned."""
     nested = handover.read_nested(store, plan.prefix) if any(member.container for member in members) else []
     archive = open_members(task.arguments["source"], members, nested)

@@ -15,7 +15,7 @@ from analytics_kit.backends.embedded.backend import EmbeddedBackend
 from analytics_kit.backends.embedded.paths import place_of
 from analytics_kit.backends.record import Record
 from analytics_kit.backends.redis.backend import RedisBackend
-from analytics_kit.backends.redis.job_store import Ledger
+from analytics_kit.backends.redis.job_store import JobStore
 from analytics_kit.errors import BrokerUnavailableError, JobNotFoundError, SettingsError
 from analytics_kit.model import SCHEMA_VERSION, JobStatus
 from analytics_kit.settings import Settings
@@ -60,8 +60,8 @@ def test_a_process_that_has_grown_does_no_further_task(backend, asked):
 
 
 def test_the_queue_is_read_once_for_all_jobs_and_only_where_one_is_queued(book, asked, redis_url, monkeypatch):
-    asks, positions = [], Ledger.positions
-    monkeypatch.setattr(Ledger, "positions", lambda book: asks.append(1) or positions(book))
+    asks, positions = [], JobStore.positions
+    monkeypatch.setattr(JobStore, "positions", lambda book: asks.append(1) or positions(book))
     backend = RedisBackend(
         redis_url.removesuffix("/0") + "/3", Settings.of(namespace=book.namespace), "tests.backends.sample_steps"
     )

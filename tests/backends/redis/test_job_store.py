@@ -5,14 +5,14 @@ import zlib
 
 import pytest
 
-from analytics_kit.backends.record import MERGE, RECORD_TTL_S, Record, RefusedError, State, Ticket
+from analytics_kit.backends.record import MERGE, RECORD_TTL_S, Attempt, Record, StaleAttemptError, State
 from analytics_kit.backends.redis import job_store as ledger
 from analytics_kit.backends.redis.job_store import ACTIVE, LATER, LEAVING
 from analytics_kit.backends.worker.entry import SWEEP, queue_task
 from analytics_kit.errors import JobNotFoundError, SettingsError
 from analytics_kit.model import Failure, JobRequest, Progress, Split
 
-BEGIN = Ticket("job-1")
+BEGIN = Attempt("job-1")
 SPLIT = Split(
     parts=3, total=300, part="tests.backends.sample_steps.fan_part", merge="tests.backends.sample_steps.fan_merge"
 )
@@ -20,7 +20,7 @@ FAILURE = Failure("WorkerLostError", "gone")
 
 
 def part(number, attempt=1):
-    return Ticket("job-1", f"part-{number}", attempt)
+    return Attempt("job-1", f"part-{number}", attempt)
 
 
 def waiting(book):
@@ -65,7 +65,7 @@ class TestRecords:
 
     @pytest.mark.parametrize("to", [State.COMMITTING, State.COMPLETED, State.QUEUED])
     def test_an_illegal_change_is_refused_and_changes_nothing(self, book, queued, to):
-        with pytest.raises(RefusedError) as caught:
+        with pytest.raises(StaleAttemptError) as caught:
             book.move(BEGIN, to, result={"x": 1})
         assert caught.value.state is State.QUEUED
         assert book.get("job-1") == queued
@@ -73,14 +73,14 @@ class TestRecords:
     def test_a_final_state_is_final(self, book, queued):
         book.move(BEGIN, State.FAILED)
         for to in State:
-            with pytest.raises(RefusedError):
-                book.move(Ticket("job-1", "", 0), to)
-        with pytest.raises(RefusedError):
+            with pytest.raises(StaleAttemptError):
+                book.move(Attempt("job-1", "", 0), to)
+        with pytest.raises(StaleAttemptError):
             book.tell(BEGIN, Progress(done=5))
         assert not book.cancel("job-1")
 
     def test_progress_of_a_queued_job_is_refused(self, book, queued):
-        with pytest.raises(RefusedError):
+        with pytest.raises(StaleAttemptError):
             book.tell(BEGIN, Progress(done=5))
 
     def test_an_answer_that_was_lost_makes_no_second_job(self, book, queued):
@@ -113,7 +113,7 @@ class TestAttempts:
             lambda: book.split(BEGIN, SPLIT),
             lambda: book.claim(BEGIN, "w9"),
         ):
-            with pytest.raises(RefusedError):
+            with pytest.raises(StaleAttemptError):
                 act()
         new = BEGIN._replace(attempt=2)
         book.claim(new, "w2")
@@ -122,7 +122,7 @@ class TestAttempts:
 
     def test_a_step_is_taken_by_one_worker_only(self, book, queued):
         book.claim(BEGIN, "w1")
-        with pytest.raises(RefusedError):
+        with pytest.raises(StaleAttemptError):
             book.claim(BEGIN, "w2")
 
     def test_a_lost_one_is_done_again_after_a_while_and_not_for_ever(self, book, running):
@@ -158,7 +158,7 @@ class TestAttempts:
         new = BEGIN._replace(attempt=2)
         book.due(new)
         assert book.claim(new, "w2")[0].state is State.COMMITTING
-        with pytest.raises(RefusedError):
+        with pytest.raises(StaleAttemptError):
             book.move(BEGIN, State.COMPLETED, result={"by": 1})
         book.move(new, State.COMPLETED, result={"by": 2})
         assert book.get("job-1").result == {"by": 2}
@@ -177,12 +177,12 @@ class TestParts:
         for number in (1, 0, 2):
             book.claim(part(number), "w1")
             book.finish(part(number))
-            with pytest.raises(RefusedError):
+            with pytest.raises(StaleAttemptError):
                 book.finish(part(number))
-        assert book.flights(["job-1"]) == [{Ticket("job-1", MERGE): "queued"}]
+        assert book.flights(["job-1"]) == [{Attempt("job-1", MERGE): "queued"}]
         assert waiting(book)[0] == "job-1-merge-1", "a job that is nearly done goes first"
         assert waiting(book).count("job-1-merge-1") == 1
-        assert book.claim(Ticket("job-1", MERGE), "w2")[1] == {0: 1, 1: 1, 2: 1}
+        assert book.claim(Attempt("job-1", MERGE), "w2")[1] == {0: 1, 1: 1, 2: 1}
 
     def test_the_merge_is_told_which_attempts_count(self, book, fanned):
         book.claim(part(0), "w1")
@@ -190,7 +190,7 @@ class TestParts:
         for ticket in (part(0, 2), part(1), part(2)):
             book.claim(ticket, "w1")
             book.finish(ticket)
-        assert book.claim(Ticket("job-1", MERGE), "w2")[1] == {0: 2, 1: 1, 2: 1}
+        assert book.claim(Attempt("job-1", MERGE), "w2")[1] == {0: 2, 1: 1, 2: 1}
 
     def test_progress_is_the_sum_of_the_parts_and_never_falls(self, book, fanned):
         book.tell(part(0), Progress(done=90, total=100))
@@ -241,7 +241,7 @@ class TestParts:
             lambda: book.tell(part(0), Progress()),
             lambda: book.claim(part(1), "w2"),
         ):
-            with pytest.raises(RefusedError):
+            with pytest.raises(StaleAttemptError):
                 act()
         assert book.leave(part(0)), "the last one out sees that it is tidied up"
         book.tidied("job-1")
@@ -267,8 +267,8 @@ class TestPositions:
         book.claim(part(0), "w1")
         book.hand_back(part(0), "its worker ended")  # a part of a running job, at the head
         queue_task(book.connection, SWEEP, "tests.backends.sample_steps")
-        book.claim(Ticket("job-3"), "w1")
-        book.hand_back(Ticket("job-3"), "another may be able to")  # now before job-2
+        book.claim(Attempt("job-3"), "w1")
+        book.hand_back(Attempt("job-3"), "another may be able to")  # now before job-2
         for taken in ("job-1-begin-1", "job-3-begin-1"):  # by the workers that claimed them
             book.connection.lrem(book.queue.key, 0, taken)
         assert waiting(book)[0] == "job-3-begin-2"

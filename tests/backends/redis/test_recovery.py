@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from analytics_kit.backends.record import Record, State, Ticket
+from analytics_kit.backends.record import Attempt, Record, State
 from analytics_kit.backends.redis import recovery as reconcile
-from analytics_kit.backends.redis.attempts import Steps
+from analytics_kit.backends.redis.attempts import AttemptStore
 from analytics_kit.backends.redis.backend import RedisBackend, connect
 from analytics_kit.backends.redis.job_store import ACTIVE, LATER
 from analytics_kit.backends.step_runner import run
@@ -17,7 +17,7 @@ from analytics_kit.model import JobRequest, JobStatus
 from analytics_kit.settings import Settings
 from tests.processes import until
 
-BEGIN = Ticket("job-1")
+BEGIN = Attempt("job-1")
 
 
 def ended(backend, job_id):
@@ -99,7 +99,7 @@ def test_a_step_that_has_just_ended_may_still_queue_what_comes_next(running):
     assert running.is_wanted(BEGIN)
     running.connection.hdel(f"{running._key('job-1')}:flight", "begin")
     assert running.is_wanted(BEGIN)
-    running.move(Ticket("job-1", "", 0), State.FAILED)
+    running.move(Attempt("job-1", "", 0), State.FAILED)
     assert not running.is_wanted(BEGIN)
 
 
@@ -109,7 +109,7 @@ def test_a_worker_may_take_its_own_step_twice(running):
 
 
 def test_a_broker_that_is_away_for_too_long_fails_no_job(running):
-    class Away(Steps):
+    class Away(AttemptStore):
         def move(self, *_, **__):
             raise BrokerUnavailableError("away")
 

@@ -143,7 +143,7 @@ def test_nothing_is_committed_before_the_job_may_commit(studies, odd, monkeypatc
     step = queue.step("merge", winners=queue.winners)
     commit = Store.commit
     monkeypatch.setattr(Store, "commit", lambda *args: (step.commits == 1 or pytest.fail("too early"), commit(*args)))
-    tasks.merge_parts(step)
+    tasks.merge_shards(step)
     assert step.commits == 1
 
 

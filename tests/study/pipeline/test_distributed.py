@@ -177,7 +177,7 @@ def test_rows_and_files_are_counted_once(studies, odd):
         assert [p.rows for p in reports] == sorted(p.rows for p in reports)
         assert [p.files for p in reports] == sorted(p.files for p in reports)
     merge = queue.step("merge", winners=queue.winners)
-    summary = tasks.merge_parts(merge)["summary"]
+    summary = tasks.merge_shards(merge)["summary"]
     events = queue.result({"store": queue.arguments["store"], "prefix": f"results/{KEY}/job/merge-1"}).members
     events = events[events.role.isin(KINDS)]
     last = [reports[-1] for reports in queue.reports.values()]
