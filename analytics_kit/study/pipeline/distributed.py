@@ -11,8 +11,8 @@ from typing import Any
 from analytics_kit.errors import BadArchiveError, StoreError
 from analytics_kit.model import Progress, Split, StepContext
 from analytics_kit.options import Options
+from analytics_kit.study.archive.base import Archive, Member, without_gc
 from analytics_kit.study.archive.source import open_members
-from analytics_kit.study.archive.zip_archive import Archive, Member, without_gc
 from analytics_kit.study.pipeline import exchange as handover
 from analytics_kit.study.pipeline import run as pipeline
 from analytics_kit.study.pipeline.attempts import (

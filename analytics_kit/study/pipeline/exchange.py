@@ -14,13 +14,13 @@ import pyarrow.parquet as pq
 
 from analytics_kit.errors import StoreError
 from analytics_kit.model import SCHEMA_VERSION, Kind
-from analytics_kit.study.archive.zip_archive import Archive, Member
+from analytics_kit.study.archive.base import Archive, Member
 from analytics_kit.study.formats.layout import Place, Trial
 from analytics_kit.study.formats.registry import Choice
 from analytics_kit.study.metrics.entropy import STEPS
-from analytics_kit.study.metrics.primitives import Floats
 from analytics_kit.study.pipeline.plan import MemberRow, Plan, Shard, Work
 from analytics_kit.study.pipeline.shard import ShardResult
+from analytics_kit.study.schema.compiling import Floats
 from analytics_kit.study.schema.issues import Issue, Issues
 from analytics_kit.study.store.store import Store
 

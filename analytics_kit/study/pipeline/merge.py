@@ -15,14 +15,15 @@ import pyarrow.parquet as pq
 
 from analytics_kit.errors import BadArchiveError
 from analytics_kit.model import KINDS
-from analytics_kit.study.archive.zip_archive import Archive, MemberUnreadableError
+from analytics_kit.study.archive.base import Archive, MemberUnreadableError
 from analytics_kit.study.formats.registry import NATIVE
-from analytics_kit.study.metrics.catalogue import BY_NAME, HEAD_COLUMNS
+from analytics_kit.study.metrics.catalogue import BY_NAME
 from analytics_kit.study.metrics.entropy import STEPS, sample_entropies
 from analytics_kit.study.metrics.evaluate import ENTROPY
-from analytics_kit.study.metrics.primitives import Floats
 from analytics_kit.study.pipeline.plan import Plan
 from analytics_kit.study.pipeline.shard import ShardResult
+from analytics_kit.study.schema.columns import HEAD_COLUMNS
+from analytics_kit.study.schema.compiling import Floats
 from analytics_kit.study.schema.issues import Issue, Issues
 from analytics_kit.study.store.store import Store
 

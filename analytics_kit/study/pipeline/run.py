@@ -15,8 +15,8 @@ from typing import Any
 from analytics_kit.errors import JobCancelledError
 from analytics_kit.model import SCHEMA_VERSION, Progress
 from analytics_kit.options import Options
+from analytics_kit.study.archive.base import Archive, without_gc
 from analytics_kit.study.archive.source import open_archive
-from analytics_kit.study.archive.zip_archive import Archive, without_gc
 from analytics_kit.study.pipeline.attempts import kept_if_committed
 from analytics_kit.study.pipeline.merge import merge
 from analytics_kit.study.pipeline.plan import SHARD_BYTES, Plan, Shard, make_plan

@@ -12,16 +12,17 @@ import numpy as np
 
 from analytics_kit.model import KINDS, Kind
 from analytics_kit.options import Options
-from analytics_kit.study.archive.zip_archive import Archive
+from analytics_kit.study.archive.base import Archive
 from analytics_kit.study.events import quality_flags as check
 from analytics_kit.study.events.described_reader import read_logs
-from analytics_kit.study.events.native.reader import EventTable, read_events
+from analytics_kit.study.events.native.reader import read_events
+from analytics_kit.study.events.table import EventTable, Grouped
 from analytics_kit.study.formats.layout import LOG
 from analytics_kit.study.formats.registry import NATIVE, log_format
-from analytics_kit.study.metrics.catalogue import SCREEN_LIMIT_PX
-from analytics_kit.study.metrics.evaluate import Grouped, evaluate
-from analytics_kit.study.metrics.primitives import Floats
+from analytics_kit.study.metrics.evaluate import evaluate
 from analytics_kit.study.pipeline.plan import MemberRow, Shard
+from analytics_kit.study.schema.columns import SCREEN_LIMIT_PX
+from analytics_kit.study.schema.compiling import Floats
 from analytics_kit.study.schema.issues import Issue, Issues
 from analytics_kit.study.store.event_parquet import write_events
 from analytics_kit.study.store.store import Store

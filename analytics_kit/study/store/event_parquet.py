@@ -14,10 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from analytics_kit.study.events.native.reader import EventTable
-from analytics_kit.study.metrics.catalogue import TRIAL_INDEX
-from analytics_kit.study.metrics.evaluate import Grouped
-from analytics_kit.study.metrics.primitives import Floats, kernel
+from analytics_kit.study.events.table import EventTable, Grouped
+from analytics_kit.study.schema.columns import TRIAL_INDEX
+from analytics_kit.study.schema.compiling import Floats, kernel
 from analytics_kit.study.schema.keys import KEY_CLASSES
 
 ROW_GROUP = 256_000

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from analytics_kit.study.metrics.catalogue import TRIAL_INDEX
+from analytics_kit.study.schema.columns import TRIAL_INDEX
 
 
 def read_events(file: IO[bytes], kind: str, trials: Sequence[int] | None, columns: Sequence[str]) -> pa.Table:

@@ -243,7 +243,7 @@ def test_a_process_that_dies_before_the_commit_leaves_no_result(studies, store, 
     code = (
         "import os, sys\n"
         "from analytics_kit.options import Options\n"
-        "from analytics_kit.study import pipeline\n"
+        "from analytics_kit.study.pipeline import run as pipeline\n"
         "from analytics_kit.study.store.store import Store\n"
         "pipeline.run(sys.argv[1], Options(), Store(sys.argv[2]), 'r', before_commit=lambda: os._exit(9))\n"
     )
