@@ -129,7 +129,7 @@ class _Advance:
 
 def _opened(task: StepContext, store: Store, plan: Committed, members: Sequence[Member]) -> Archive:
     """The study opened for some of its members, if it still is the one that was planned."""
-    nested = handover.read_nested(store, plan.prefix) if any(member.container for member in members) else []
+    nested = handover.read_nested(store, plan.prefix) if any(member.zip_number for member in members) else []
     archive = open_members(task.arguments["source"], members, nested)
     planned: Mapping[str, Any] = plan.manifest
     if archive.size_bytes and archive.size_bytes != planned["source_bytes"]:
