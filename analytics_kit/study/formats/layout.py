@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
-
-from analytics_kit.study.schema.text import parse_whole_number
 
 LOG_ROLE = "log"
 """The role of a file that a described format reads: it may hold several kinds and several trials."""
@@ -54,11 +50,3 @@ def ignored_role(path: str) -> str | None:
         return "unsafe_name"
     clutter = (part.startswith(".") or part in ("__MACOSX", "Thumbs.db", "desktop.ini") for part in parts)
     return "clutter" if any(clutter) else None
-
-
-natural_key: Callable[[str], list[tuple[int, int, str]]] = lambda text: [  # noqa: E731
-    (1, 0, part) if (number := parse_whole_number(part)) is None else (0, number, "")
-    for part in re.split(r"(\d+)", text)
-    if part
-]
-"""Sort key under which `trial_10` comes after `trial_9`."""

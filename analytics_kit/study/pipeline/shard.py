@@ -15,7 +15,7 @@ from analytics_kit.options import Options
 from analytics_kit.study.archive.base import Archive
 from analytics_kit.study.events import quality_flags
 from analytics_kit.study.events.described_reader import read_logs
-from analytics_kit.study.events.native.reader import read_events
+from analytics_kit.study.events.reading import read_events
 from analytics_kit.study.events.table import EventTable, Grouped
 from analytics_kit.study.formats.layout import LOG_ROLE
 from analytics_kit.study.formats.registry import NATIVE, load_format
@@ -80,7 +80,7 @@ def run_shard(
             path = f"{prefix}/events/{kind}-{shard.index:05d}.parquet"
             with store.create(path) as file:
                 write_events(file, group, shard.first_trial)
-            last = shard.first_trial + shard.trials - 1
+            last = shard.trial_index(shard.trials - 1)
             parts.append(
                 EventFile(kind=kind, path=path, rows=len(table.t), first_trial=shard.first_trial, last_trial=last)
             )
@@ -103,7 +103,7 @@ def _native(
         advance(0, sum(member.rows_in for member in table.members), len(table.members))
         _first_events(table, first_events)
         for m, w in zip(table.members, work, strict=True):
-            trial, raw_bytes = shard.first_trial + m.slot, archive.members[w.member].raw_bytes
+            trial, raw_bytes = shard.trial_index(m.slot), archive.members[w.member].raw_bytes
             members.append(MemberRow(m.member, kind, trial, raw_bytes, m.rows_in, m.rows_kept))
         yield table
 
@@ -124,7 +124,7 @@ def _logs(
     advance(0, sum(file.rows_in for file in read), len(read))
     for (member, places), file in zip(work, read, strict=True):
         kinds, trials = log.kinds(member.name), {*places.values()}
-        trial = shard.first_trial + trials.pop() if len(trials) == 1 else None
+        trial = shard.trial_index(trials.pop()) if len(trials) == 1 else None
         role = kinds[0] if len(kinds) == 1 else LOG_ROLE
         members.append(MemberRow(member.name, role, trial, member.raw_bytes, file.rows_in, file.rows_kept))
     yield from tables
