@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 from analytics_kit.errors import StoreError
 from analytics_kit.model import StepContext
-from analytics_kit.study.store.store import MANIFEST, Store
+from analytics_kit.study.store.paths import MANIFEST
+from analytics_kit.study.store.store import Store
 
 
 class Committed(NamedTuple):
