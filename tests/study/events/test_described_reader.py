@@ -21,7 +21,7 @@ MANY_KINDS = EventFormat(
     path=r"all_\d\.csv",
 )  # fmt: skip
 KINDS = {"mouse_movement": "m", "mouse_clicks": "c", "mouse_scrolls": "s", "keyboard": "k"}
-NAMED = ["participant", "task", "factor", "trial"]
+NAMED_KEYS = ["participant", "task", "factor", "trial"]
 
 
 def lines_of(result):
@@ -30,7 +30,7 @@ def lines_of(result):
         result.events(kind).assign(kind=short, key=lambda frame: frame.key if "key" in frame else "")
         for kind, short in KINDS.items()
     ]
-    events = pd.concat(frames).sort_values(NAMED, kind="stable")
+    events = pd.concat(frames).sort_values(NAMED_KEYS, kind="stable")
     columns = {"participant": "who", "t_s": "ms", "x_px": "x", "y_px": "y"}
     return events.rename(columns=columns)[["who", "task", "factor", "trial", "kind", "ms", "x", "y", "key"]]
 
@@ -52,10 +52,11 @@ def test_the_same_events_give_the_same_numbers(both, process):
     # only the clock of the platform's log tells the order of trials
     order = {"trial_order": pd.NA}
     mine, theirs = (
-        table.assign(**order).sort_values(NAMED).reset_index(drop=True) for table in (result.trials, native.trials)
+        table.assign(**order).sort_values(NAMED_KEYS).reset_index(drop=True)
+        for table in (result.trials, native.trials)
     )
     assert list(mine.columns) == list(theirs.columns)
-    pd.testing.assert_frame_equal(mine[NAMED], theirs[NAMED])
+    pd.testing.assert_frame_equal(mine[NAMED_KEYS], theirs[NAMED_KEYS])
     # the log holds all kinds, so that a trial without keys has 0 of them
     counted = theirs.keystroke_count.fillna(0)
     assert mine.keystroke_count.tolist() == counted.tolist()
