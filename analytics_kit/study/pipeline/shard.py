@@ -6,7 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Protocol, TypedDict
+from typing import Protocol
 
 import numpy as np
 
@@ -25,19 +25,11 @@ from analytics_kit.study.schema.columns import SCREEN_LIMIT_PX
 from analytics_kit.study.schema.compiling import Floats
 from analytics_kit.study.schema.issues import Issue, Issues
 from analytics_kit.study.store.event_parquet import write_events
+from analytics_kit.study.store.manifests import EventFile
+from analytics_kit.study.store.paths import events_path
 from analytics_kit.study.store.store import Store
 
 _CLOCK = re.compile(r"(\d{1,2}):(\d{2}):(\d{2}(?:\.\d+)?)")
-
-
-class EventFile(TypedDict):
-    """An event table in the store, at `path`: rows of one kind, trials `first_trial` to `last_trial`."""
-
-    kind: Kind
-    path: str
-    rows: int
-    first_trial: int
-    last_trial: int
 
 
 @dataclass(slots=True)
@@ -77,7 +69,7 @@ def run_shard(
         _note_odd_clicks(group, issues)
         group.sort_by_time()
         if len(table.t):
-            path = f"{prefix}/events/{kind}-{shard.index:05d}.parquet"
+            path = events_path(prefix, kind, shard.index)
             with store.create(path) as file:
                 write_events(file, group, shard.first_trial)
             last = shard.trial_index(shard.trials - 1)

@@ -77,7 +77,7 @@ def test_any_cut_gives_the_same(both, studies, shard_bytes):
     assert_same(studies.process(path, format=MANY_KINDS, shard_bytes=shard_bytes), expected)
     queue = Queue(studies, path, shard_bytes=1, format=MANY_KINDS.model_dump(mode="json"))
     split = queue.begin()
-    assert split.parts == 2  # a file is worked on as a whole
+    assert split.shards == 2  # a file is worked on as a whole
     assert_same(queue.result(Queue(studies, path, shard_bytes=1, format=MANY_KINDS).run()), expected)
 
 
@@ -90,7 +90,7 @@ def test_files_that_share_trials_are_in_one_shard(studies):
     members = {f"{kind}/{name}.csv": text for kind in ("move", "click") for name in "ab"}
     path = studies.zip(members)
     queue = Queue(studies, path, shard_bytes=1, format=described)
-    assert queue.begin().parts == 2
+    assert queue.begin().shards == 2
     result = queue.result(queue.run())
     assert result.trials[["movement_count", "click_event_count"]].values.tolist() == [[2, 2]] * 6
     assert result.events("mouse_clicks").t_s.tolist() == [0.0, 1.0] * 6
