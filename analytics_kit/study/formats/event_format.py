@@ -13,7 +13,13 @@ import polars as pl
 from analytics_kit.event_format import NAMES, EventFormat, Role
 from analytics_kit.model import Kind
 from analytics_kit.study.archive.base import MemberUnreadableError
-from analytics_kit.study.csv.cells import FIRST_ROW_LINE, parse_irregular_cells, parse_regular_cells
+from analytics_kit.study.csv.cells import (
+    FIRST_ROW_LINE,
+    microseconds_of,
+    number_of,
+    parse_irregular_cells,
+    parse_regular_cells,
+)
 from analytics_kit.study.csv.records import DELIMITERS, MAX_HEADER_CHARACTERS, decode_text
 from analytics_kit.study.formats.base import ROW_SCHEMA, LogFormat, LogTable, TrialNames, cast_rows, empty_rows
 from analytics_kit.study.schema.issues import Issues
@@ -184,8 +190,10 @@ class DescribedFormat(LogFormat):
         told = pl.lit(described.kind, kind) if described.kind else _meaning("kind", described.kinds, kind)
         columns = [told.alias("kind")]
         dates = _TIMES if described.time_unit == "datetime" else ()
-        columns += [_moment(role) for role in dates if role in here]
-        columns += [_number(role, here[role]) for role in (*_NUMBERS, *_TIMES) if role in here and role not in dates]
+        columns += [microseconds_of(role) for role in dates if role in here]
+        columns += [
+            number_of(role, here[role]) for role in (*_NUMBERS, *_TIMES) if role in here and role not in dates
+        ]
         if "action" in here:
             columns.append(_meaning("action", described.actions, ROW_SCHEMA["action"]))
         if "wheel" in here:
@@ -222,22 +230,6 @@ def _of_whole(name: str) -> pl.Expr:
 
 def _meaning(column: str, values: Mapping[str, str], kind: type[pl.DataType]) -> pl.Expr:
     return pl.col(column).str.strip_chars().replace_strict(values, default=None, return_dtype=kind).alias(column)
-
-
-def _number(column: str, kind: pl.DataType) -> pl.Expr:
-    """The finite number that a cell holds; null where it holds none. A decimal comma is one."""
-    number = pl.col(column)
-    if kind == pl.String:
-        number = number.str.strip_chars().str.replace(",", ".", literal=True).cast(pl.Float64, strict=False)
-    return pl.when(number.is_finite()).then(number).alias(column)
-
-
-def _moment(column: str) -> pl.Expr:
-    """Microseconds since 1970 of a date with a time; one that does not say its zone is taken for UTC."""
-    text = pl.col(column).str.strip_chars().str.replace("[Tt]", " ").str.replace(",", ".", literal=True)
-    zoned = pl.when(text.str.contains(r"[+-]\d\d:?\d\d$")).then(text).otherwise(text.str.replace("[Zz]?$", "+0000"))
-    moment = zoned.str.to_datetime("%Y-%m-%d %H:%M:%S%.f%z", time_unit="us", time_zone="UTC", strict=False)
-    return moment.dt.epoch("us").cast(pl.Float64).alias(column)
 
 
 def _with_keys(table: pl.DataFrame) -> pl.DataFrame:

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 
 from analytics_kit.errors import nearest
 from analytics_kit.model import Kind
+from analytics_kit.study.csv.cells import DECIMAL_COMMA_PATTERN, NUMBER_PATTERN
 from analytics_kit.study.csv.records import (
     DELIMITERS,
     MAX_HEADER_CHARACTERS,
-    NUMBER_PATTERN,
     decode_text,
     read_line,
     split_cells,
@@ -25,7 +25,6 @@ from analytics_kit.study.csv.records import (
 )
 from analytics_kit.study.schema.issues import Issues
 
-_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+")
 _PLACEHOLDER = re.compile(r"timestamp,running_time,x,y\s+[0:.]+(,0(\.0*)?){3}\s*")
 _COLUMNS = {
     "time": "clock",
@@ -131,7 +130,7 @@ def _take(
         if column == "key":
             continue
         number = cell.strip()
-        if header.delimiter != "," and _DECIMAL_COMMA.fullmatch(number):
+        if header.delimiter != "," and DECIMAL_COMMA_PATTERN.fullmatch(number):
             number = number.replace(",", ".")
         seen = f": {cell[:40]!r}" if may_quote_cells(kind) else ""
         if not NUMBER_PATTERN.fullmatch(number):
