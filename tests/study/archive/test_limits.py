@@ -230,7 +230,7 @@ def test_large_surveys_and_manifests_are_issues(studies, monkeypatch):
     }
     monkeypatch.undo()
     monkeypatch.setattr(merge, "MOST_ANSWERS", 11)
-    monkeypatch.setattr(fulcrum, "MOST_SPARE_LINES", 10)
+    monkeypatch.setattr(fulcrum, "MAX_EXTRA_LINES", 10)
     result = studies.process(study)
     assert len(result.surveys) == 11
     assert {(m, k) for m, _, k, _ in issues_of(result)} == {(survey, "survey"), ("manifest.csv", "manifest")}

@@ -120,7 +120,7 @@ def test_kinds_that_do_not_exist(process, offered, monkeypatch):
         ("Minutes", "is neither an EventFormat nor a LogFormat with times in s, ms, us, ns"),
         ("no_format", "is neither an EventFormat nor a LogFormat"),
         ("Unmade", "can't be loaded: OSError: no licence"),
-        ("Blind", "The format 'Blind' can't tell its files: KeyError"),
+        ("Blind", "The format 'Blind' can't recognise its files: KeyError"),
     ],
 )
 def test_one_that_can_not_be_used_keeps_no_study_from_being_read(process, offered, name, message):

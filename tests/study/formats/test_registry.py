@@ -167,7 +167,7 @@ def test_the_platforms_own_is_known_by_names(process):
     assert result.provenance["format"] == "fulcrum"
     assert result.provenance["format_chosen"] == "by names of files: 3 of the 3 looked at"
     assert "Log format" not in result._repr_html_()
-    assert process(native(), format="fulcrum").provenance["format_chosen"] == "asked for"
+    assert process(native(), format="fulcrum").provenance["format_chosen"] == "named by format="
 
 
 def test_a_stray_file_of_another_format_does_not_change_it(process):
