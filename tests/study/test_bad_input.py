@@ -1,4 +1,4 @@
-"""Is every damaged, odd or hostile input either read right or listed exactly, and the rest processed?"""
+"""Damaged, irregular or hostile input is read, or listed exactly, and the rest is processed."""
 
 import io
 import random
@@ -183,7 +183,7 @@ each_file = pytest.mark.parametrize("case", [pytest.param(case, id=name) for nam
 
 
 @each_file
-def test_rows_of_a_file(process, case):
+def test_bad_rows_are_listed_exactly(process, case):
     result = process(case.zip)
     events = result.events(KINDS[case.file], trial=2)
     columns = ["t_s", "key_class"] if case.file == "Keyboard Inputs" else ["t_s", "x_px", "y_px"]
@@ -198,7 +198,7 @@ def test_rows_of_a_file(process, case):
 
 
 @each_file
-def test_on_error_raise(process, case):
+def test_on_error_raise_raises_for_bad_rows(process, case):
     lost = [
         issue for issue in case.issues if issue[1] == "missing_header" or (issue[2] and issue[1] != "placeholder")
     ]
@@ -323,7 +323,7 @@ each_archive = pytest.mark.parametrize("name", ARCHIVES)
 
 
 @each_archive
-def test_members_of_an_archive(process, name):
+def test_bad_members_are_listed_exactly(process, name):
     raw, issues, records, kept = ARCHIVES[name]
     result = process(raw)
     assert issues_of(result) == issues
@@ -332,7 +332,7 @@ def test_members_of_an_archive(process, name):
 
 
 @each_archive
-def test_members_of_an_archive_on_error_raise(process, name):
+def test_on_error_raise_raises_for_bad_members(process, name):
     raw, issues, _, _ = ARCHIVES[name]
     if not issues or issues[0][2] == "name_encoding":
         assert process(raw, on_error="raise").summary["rows_dropped"] == 0
@@ -388,7 +388,7 @@ WHOLE = {
 
 @pytest.mark.parametrize("name", WHOLE)
 @pytest.mark.parametrize("on_error", ["skip", "raise"])
-def test_archives_that_cannot_be_read(studies, name, on_error):
+def test_unreadable_archives_raise(studies, name, on_error):
     raw, error, message = WHOLE[name]
     if on_error == "raise" and name in ("all damaged", "only a broken nested ZIP"):
         error, message = BadMemberError, r"Mouse Movement|session\.zip"  # the first bad file is named
@@ -398,7 +398,7 @@ def test_archives_that_cannot_be_read(studies, name, on_error):
     assert studies.stored == []
 
 
-def test_source_that_vanishes(studies):
+def test_source_that_vanishes_raises(studies):
     source = studies.zip(two())
     Path(source).unlink()
     with pytest.raises(SourceNotFoundError, match=r"There is no study at .*study\.zip"):
@@ -406,19 +406,19 @@ def test_source_that_vanishes(studies):
 
 
 @pytest.mark.parametrize("name", ["nowhere", "nowhere.csv", "nowhere.zip", "study.zip/inner.zip"])
-def test_source_that_never_was(studies, name):
+def test_source_that_does_not_exist_raises(studies, name):
     studies.zip(two())
     with pytest.raises(SourceNotFoundError):
         studies.process(studies.root / name)
 
 
 @pytest.mark.parametrize("url", ["nosuchscheme://bucket/study.zip", "memory://nothing/study.zip"])
-def test_url_that_cannot_be_opened(studies, url):
+def test_url_that_cannot_be_opened_raises(studies, url):
     with pytest.raises(SourceNotFoundError, match=url):
         studies.process(url)
 
 
-def test_store_that_cannot_be_written(studies):
+def test_store_that_cannot_be_written_raises(studies):
     (studies.root / "file").write_text("no folder")
     with pytest.raises(StoreError, match=r"The store can't be used at /.*/file/store/\.probe"):
         pipeline.run(studies.zip(two()), Options(), Store(str(studies.root / "file" / "store")), "r")
@@ -427,7 +427,7 @@ def test_store_that_cannot_be_written(studies):
 # --- everything at once ------------------------------------------------------------------------------------------
 
 
-def test_a_study_of_all_bad_files(process):
+def test_study_of_bad_files_lists_them_all(process):
     members = [(GOOD, mouse(*GOOD_ROWS))]
     for number, case in enumerate(FILES.values(), 2):
         members.append((f"{folder(trial=number)}/{case.file}.csv", case.raw))
@@ -445,14 +445,14 @@ def test_a_study_of_all_bad_files(process):
     assert result.summary["rows_dropped"] == records - kept
 
 
-def test_every_message_says_something(process):
+def test_messages_are_not_empty(process):
     for case in FILES.values():
         for row in process(case.zip).issues.itertuples():
             assert len(row.message) > 15
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_damaged_bytes_end_in_a_result_or_a_named_error(studies, seed):
+def test_damaged_bytes_give_a_result_or_a_named_error(studies, seed):
     rng = random.Random(seed)
     whole = two()
     for _ in range(60):
@@ -467,7 +467,7 @@ def test_damaged_bytes_end_in_a_result_or_a_named_error(studies, seed):
             assert rows_in == kept + dropped
 
 
-def test_cut_bytes_end_in_a_named_error(studies):
+def test_truncated_bytes_raise_a_named_error(studies):
     whole = two()
     for end in range(0, len(whole), 7):
         with pytest.raises(BadArchiveError):

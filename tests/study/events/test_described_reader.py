@@ -1,4 +1,4 @@
-"""Does a study give the same numbers whichever format its log has, and however it is cut into shards?"""
+"""Described logs: the same numbers in any format and for any cut into shards."""
 
 import json
 
@@ -46,7 +46,7 @@ def both(tmp_path_factory):
     return native, members
 
 
-def test_the_same_events_give_the_same_numbers(both, process):
+def test_equal_events_in_two_formats_give_equal_results(both, process):
     native, members = both
     result = process(members, format=MANY_KINDS, keys="full")
     # only the clock of the platform's log tells the order of trials
@@ -70,7 +70,7 @@ def test_the_same_events_give_the_same_numbers(both, process):
 
 
 @pytest.mark.parametrize("shard_bytes", [1, 3_000, 10**9])
-def test_any_cut_gives_the_same(both, studies, shard_bytes):
+def test_shard_size_does_not_change_the_result(both, studies, shard_bytes):
     _, members = both
     path = studies.zip(members)
     expected = studies.process(path, format=MANY_KINDS)
@@ -99,7 +99,7 @@ def test_files_that_share_trials_are_in_one_shard(studies):
 
 @pytest.mark.parametrize("lacking", ["", "0,1,1,,,7,\n5,1,1,,,7,\n", None])
 @pytest.mark.parametrize("kind", ["mouse_scrolls", "keyboard"])
-def test_what_only_some_files_tell_does_not_depend_on_the_cut(studies, kind, lacking):
+def test_columns_of_only_some_files_do_not_depend_on_the_shards(studies, kind, lacking):
     """In one shard with files that tell more, a trial has what it has alone."""
     described = EventFormat(
         columns={"t": "t", "x": "x", "y": "y", "dx": "dx", "dy": "dy", "key": "key", "release": "up"}, kind=kind,
@@ -119,7 +119,7 @@ def test_what_only_some_files_tell_does_not_depend_on_the_cut(studies, kind, lac
     assert told == pytest.approx([float("nan") if value is None else value for value in expected], nan_ok=True)
 
 
-def test_tasks_that_are_not_there(process):
+def test_unknown_tasks_raise(process):
     described = EventFormat(columns={"t": "t", "x": "x", "y": "y", "task": "do"}, kind="mouse_movement")
     with pytest.raises(NoEventsError) as caught:
         process({"a.csv": "t,x,y,do\n0,1,1,find\n"}, format=described, tasks="fetch")
@@ -129,7 +129,7 @@ def test_tasks_that_are_not_there(process):
 RECORDS = EventFormat(columns={"t": "down", "release": "up", "key": "key"}, kind="keyboard", time_unit="ms")
 
 
-def test_a_press_has_the_release_of_its_own_record(process):
+def test_press_is_paired_with_the_release_of_its_row(process):
     """Two keys of the same name, such as left and right shift, may be down at once."""
     trial = process({"a.csv": "down,up,key\n0,400,SHIFT\n100,250,SHIFT\n500,600,a\n"}, format=RECORDS).trials.iloc[0]
     assert trial.dwell_time_mean_s == pytest.approx((0.4 + 0.15 + 0.1) / 3)
@@ -137,7 +137,7 @@ def test_a_press_has_the_release_of_its_own_record(process):
     assert trial.rollover_ratio == 0.5
 
 
-def test_a_release_before_its_press_is_unknown(process):
+def test_release_before_its_press_is_unknown(process):
     """Some logs write 0 for a release that they missed."""
     result = process({"a.csv": "down,up,key\n5000,0,a\n5200,5300,a\n5400,5100,a\n"}, format=RECORDS)
     assert issues_of(result) == [("a.csv", 2, "early_release", 0)]
@@ -161,7 +161,7 @@ def test_trials_can_be_chosen(both, process):
     assert balance(chosen)[0] == balance(chosen)[1] < balance(native)[0]
 
 
-def test_a_damaged_file_loses_only_its_own_trials(both, studies):
+def test_damaged_file_loses_only_its_trials(both, studies):
     _, members = both
     damaged = patched(zip_bytes(members), "all_0.csv", crc=1)
     result = studies.process(damaged, format=MANY_KINDS)
@@ -171,7 +171,7 @@ def test_a_damaged_file_loses_only_its_own_trials(both, studies):
         studies.process(damaged, format=MANY_KINDS, on_error="raise")
 
 
-def test_a_damaged_file_whose_path_names_the_trial(studies):
+def test_damaged_file_whose_path_names_the_trial_keeps_the_trial(studies):
     """What could be read of it is counted, and the trial stays."""
     described = EventFormat(
         columns={"t": "t", "x": "x", "y": "y"}, kind="mouse_movement", path=r"(?P<participant>\w)\.csv"
@@ -183,7 +183,7 @@ def test_a_damaged_file_whose_path_names_the_trial(studies):
     assert result.trials.movement_count.isna().tolist() == [True, False]
 
 
-def test_the_description_is_kept_with_the_result(both, process):
+def test_description_is_in_the_provenance(both, process):
     result = process(both[1], format=MANY_KINDS)
     again = EventFormat(**json.loads(json.dumps(result.provenance["options"]["format"])))
     assert again == MANY_KINDS

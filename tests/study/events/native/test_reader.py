@@ -1,4 +1,4 @@
-"""Does the joined parse give what reading member by member, record by record, gives?"""
+"""Reading the logger's files at once: the same rows and issues as reading each member row by row."""
 
 import contextlib
 import os
@@ -145,7 +145,7 @@ studies = kinds.flatmap(lambda kind: st.tuples(st.just(kind), st.lists(content(k
 
 @quick
 @given(studies, st.sampled_from([1, 30, 2048]), st.sampled_from([40, 200_000]), st.sampled_from([100, 8 << 20]))
-def test_joined_parse_equals_the_slow_one(study, odd_bytes, join_bytes, batch_bytes):
+def test_joined_parse_equals_the_careful_one(study, odd_bytes, join_bytes, batch_bytes):
     kind, contents = study
     with (
         patch.object(events, "ODD_BYTES", odd_bytes),
@@ -187,7 +187,7 @@ def _is_mixed(raw):
 
 @quick
 @given(studies, st.integers(40, 400))
-def test_damaged_members_are_counted_whole_or_in_pieces(study, size):
+def test_damaged_members_have_equal_counts_whole_and_in_pieces(study, size):
     kind, contents = study
     bad = {0}
     whole_table, whole_issues = joined(contents, kind, bad=bad)
@@ -227,7 +227,7 @@ def test_regular_members_are_read_at_once(monkeypatch, kind, row, keep_keys, rea
     assert (len(calls), len(table.t), issues) == (1, 1500, [])
 
 
-def test_numbers_that_are_no_plain_decimals_are_parsed_at_once(monkeypatch):
+def test_numbers_with_exponents_are_parsed_at_once(monkeypatch):
     monkeypatch.setattr(events, "read_rows", None)
     lines = [f"10:00:00,{i / 7!r},{i}e0,{-i / 3!r}" for i in range(1, 200)]
     table, issues = joined([(MOUSE + "\n".join(lines)).encode()], "mouse_movement", False)
@@ -236,7 +236,7 @@ def test_numbers_that_are_no_plain_decimals_are_parsed_at_once(monkeypatch):
     assert table.y.tolist() == [-i / 3 for i in range(1, 200)]
 
 
-def test_one_odd_line_does_not_slow_the_others(monkeypatch):
+def test_one_irregular_line_does_not_slow_the_others(monkeypatch):
     contents = [log([(i, i)] * 50) for i in range(64)]
     contents[40] = contents[40].replace(b"0.20,40,40", b"0.20,??,40")
     slow = []
@@ -250,7 +250,7 @@ def test_one_odd_line_does_not_slow_the_others(monkeypatch):
     ]
 
 
-def test_several_odd_lines_of_a_large_member_are_one_issue(monkeypatch):
+def test_several_bad_lines_of_a_large_member_are_one_issue(monkeypatch):
     monkeypatch.setattr(events, "ODD_BYTES", 100)
     raw = log([(i, i) for i in range(500)]).replace(b",77,77", b",?,77").replace(b",400,400", b",?,1")
     _, issues = joined([raw], "mouse_movement")
@@ -266,7 +266,7 @@ def test_no_piece_ends_in_a_quoted_cell(size):
     assert_same([content], "keyboard", table, issues)
 
 
-def test_a_quote_in_every_line_is_cut_somewhere(monkeypatch):
+def test_text_with_a_quote_in_every_line_is_cut(monkeypatch):
     monkeypatch.setattr("analytics_kit.study.csv.records.MAX_BOUNDARY_STEPS", 5)
     content = log([('"',)] * 50, "keyboard")
     with pieces_of(200):
@@ -290,7 +290,7 @@ def test_lines_are_numbered_through_all_pieces(size):
      ("keyboard", "10:00:00,0.20,,"),
      ("keyboard", '10:00:00,0.20,b,","'), ("keyboard", '10:00:00,0.20,","'), ("keyboard", "10:00:00,0.20")],
 )  # fmt: skip
-def test_a_field_too_many_or_too_few_beside_regular_lines(kind, line):
+def test_line_with_a_wrong_number_of_fields_is_dropped(kind, line):
     regular = (
         [log([(1, 1)] * 3), log([(1, 1)] * 3)] if kind != "keyboard" else [log([("a",)], kind), log([("",)], kind)]
     )
@@ -306,19 +306,19 @@ def test_clock_of_a_member_in_pieces_is_the_first():
     assert table.members[0].clock == "10:00:00"
 
 
-def test_clock_is_that_of_the_first_row_kept():
+def test_clock_is_that_of_the_first_kept_row():
     text = MOUSE + "09:00:00,?,1,1\n10:00:00,0.50,1,1\n"
     table, _ = joined([text.encode()], "mouse_movement")
     assert table.members[0].clock == "10:00:00"
 
 
 @pytest.mark.parametrize("kind", ["mouse_movement", "mouse_unknown", "keyboard"])
-def test_no_members(kind):
+def test_no_members_give_an_empty_table(kind):
     table, issues = joined([], kind)
     assert [len(table.t), len(table.x), len(table.y), len(table.key_class), issues] == [0, 0, 0, 0, []]
 
 
-def test_keys_are_let_go_unless_asked_for():
+def test_keys_are_kept_only_on_request():
     shelf = Shelf([log([("a",), ('"\n"',)], "keyboard"), log([("b",)], "keyboard")])
     work = [(m, i) for i, m in enumerate(shelf.members)]
     assert read_events(shelf, work, "keyboard", Issues()).key is None
@@ -327,7 +327,7 @@ def test_keys_are_let_go_unless_asked_for():
 
 @pytest.mark.parametrize("size", [50, 1 << 20])
 @pytest.mark.parametrize("text", [MOUSE + "10:00:00,0.10,1,1\n" * 9, "\n" + MOUSE + "10:00:00,0.10,1,1\n" * 9])
-def test_advance_is_told_of_every_byte(size, text):
+def test_advance_counts_every_byte(size, text):
     told = []
     shelf = Shelf([text.encode()], piece_bytes=size)
     with pieces_of(size):
@@ -344,7 +344,7 @@ def test_numbers_are_read_exactly():
 
 
 @pytest.mark.parametrize(("width", "text"), [(1, b"10:00:00,7\n"), (1, b"10:00:00,7,a\n"), (3, b"10:00:00,1,2,3\n")])
-def test_no_row_is_written_where_there_is_no_room(width, text):
+def test_decode_stops_when_the_columns_are_full(width, text):
     columns, codes = np.zeros((width, 1)), np.zeros(1 if width == 1 else 0, np.int8)
     free = tuple(column[1:] for column in columns)
     rows = decode(
@@ -354,13 +354,13 @@ def test_no_row_is_written_where_there_is_no_room(width, text):
     assert not columns.any()
 
 
-def test_a_size_that_is_only_claimed_takes_no_memory():
+def test_claimed_size_takes_no_memory():
     shelf = Shelf([log([(1, 1)] * 3)])
     member = shelf.members[0]._replace(raw_bytes=1 << 60, packed_bytes=1 << 60)
     assert len(read_events(shelf, [(member, 0)], "mouse_movement", Issues()).t) == 3
 
 
-def test_columns_grow_beyond_what_was_set_aside(monkeypatch):
+def test_columns_grow_beyond_the_reserved_rows(monkeypatch):
     monkeypatch.setattr(events, "MAX_RESERVED_BYTES", 0)
     monkeypatch.setattr(events, "CHUNK_BYTES", 64)
     content = log([(i, -i) for i in range(5000)])
