@@ -23,5 +23,5 @@ def compile_decoders() -> None:
     """Compile the decoder for each shape of line, by decoding one line of it."""
     lines: dict[Kind, bytes] = {"keyboard": b"0,0,a\n", "mouse_movement": b"0,0,0,0\n"}
     for kind, line in lines.items():
-        free = RowBuffers(kind, 2).room(1)
+        free = RowBuffers(kind, 2).free(1)
         decode(np.frombuffer(line, np.uint8), np.array([0]), np.array([len(line)]), np.empty(1, np.int64), *free)

@@ -141,7 +141,7 @@ def test_release_before_its_press_is_unknown(process):
     """Some logs write 0 for a release that they missed."""
     result = process({"a.csv": "down,up,key\n5000,0,a\n5200,5300,a\n5400,5100,a\n"}, format=RECORDS)
     assert issues_of(result) == [("a.csv", 2, "early_release", 0)]
-    assert result.issues.message.tolist() == ["2 release(s) earlier than the press; taken for unknown"]
+    assert result.issues.message.tolist() == ["2 release(s) earlier than the press; treated as unknown"]
     assert result.events("keyboard").action.tolist() == ["press", "press", "release", "press"]
     trial = result.trials.iloc[0]
     assert (trial.time_to_first_event_s, trial.completion_time_s) == (5.0, 5.4)
