@@ -31,10 +31,10 @@ FIRST, SECOND, THIRD = ROWS
 
 @dataclass(frozen=True)
 class Case:
-    """One file's content, and what must become of it."""
+    """The content of a file, and the rows and issues expected of it."""
 
     raw: bytes
-    records: int
+    rows_in: int
     kept: list
     issues: tuple = ()
     file: str = "Mouse Movement"
@@ -48,12 +48,12 @@ class Case:
         return zip_bytes({GOOD: mouse(*GOOD_ROWS), self.member: self.raw})
 
 
-def pointer(text, records, kept, *issues, encoding="utf-8", file="Mouse Movement"):
-    return Case(text.encode(encoding), records, kept, issues, file)
+def pointer(text, rows_in, kept, *issues, encoding="utf-8", file="Mouse Movement"):
+    return Case(text.encode(encoding), rows_in, kept, issues, file)
 
 
-def keyboard(text, records, kept, *issues, encoding="utf-8"):
-    return Case(text.encode(encoding), records, kept, issues, "Keyboard Inputs")
+def keyboard(text, rows_in, kept, *issues, encoding="utf-8"):
+    return Case(text.encode(encoding), rows_in, kept, issues, "Keyboard Inputs")
 
 
 BIG = "9" * 400
@@ -81,7 +81,7 @@ FILES = {
     "CRLF": pointer((MOUSE + R1 + R2).replace("\n", "\r\n"), 2, [FIRST, SECOND]),
     "CRLF but for the header": pointer(MOUSE + (R1 + R2).replace("\n", "\r\n"), 2, [FIRST, SECOND]),
     "lone CR": pointer((MOUSE + R1 + R2).replace("\n", "\r"), 2, [FIRST, SECOND]),
-    "lone CR in one place": pointer(MOUSE + R1 + R2.replace("\n", "\r") + R3, 3, ROWS),
+    "one lone CR": pointer(MOUSE + R1 + R2.replace("\n", "\r") + R3, 3, ROWS),
     "semicolons": pointer((MOUSE + R1 + R2).replace(",", ";"), 2, [FIRST, SECOND]),
     "tabs": pointer((MOUSE + R1 + R2).replace(",", "\t"), 2, [FIRST, SECOND]),
     "UTF-16": pointer(MOUSE + R1 + R2, 2, [FIRST, SECOND], (None, "encoding", 0), encoding="utf-16"),
@@ -133,11 +133,11 @@ FILES = {
     ),
     "missing fields": pointer(MOUSE + R1 + "10:00:00,0.20,12\n" + R3, 3, [FIRST, THIRD], (3, "missing_fields", 1)),
     "cut in the middle of a row": pointer(MOUSE + R1 + "10:00:00,0.2", 2, [FIRST], (3, "missing_fields", 1)),
-    "one field too many here, one too few there": pointer(
+    "a field too few in one row, one too many in the next": pointer(
         MOUSE + "10:00:00,0.10,11\n10:00:00,0.20,12,22,0\n" + R3, 3, [THIRD],
         (2, "missing_fields", 1), (3, "extra_fields", 1),
     ),
-    "key missing here, one too many there": keyboard(
+    "a key too few in one row, one too many in the next": keyboard(
         KEYS + "10:00:00,0.10\n10:00:00,0.20,,\n10:00:00,0.30,a\n", 3, [(0.3, "letter")],
         (2, "missing_fields", 1), (3, "extra_fields", 1),
     ),
@@ -161,13 +161,13 @@ FILES = {
         [FIRST, (0.2, 65535.0, 65535.0), THIRD], (3, "artefact", 0)
     ),
     "blank lines": pointer(f"\n{MOUSE}\n{R1}\n  \n\n{R2}\n\n", 2, [FIRST, SECOND]),
-    "odd line after blank lines": pointer(f"{MOUSE}\n{R1}\n\n?\n{R2}", 3, [FIRST, SECOND], (6, "missing_fields", 1)),
+    "bad line after blank lines": pointer(f"{MOUSE}\n{R1}\n\n?\n{R2}", 3, [FIRST, SECOND], (6, "missing_fields", 1)),
     "no newline at the end": pointer(MOUSE + R1 + R2.rstrip("\n"), 2, [FIRST, SECOND]),
     "spaces around numbers": pointer(MOUSE + "10:00:00, 0.10 , 11, 21\n" + R2, 2, [FIRST, SECOND]),
     "placeholder": pointer(
         "timestamp,running_time,x,y\n00:00:00,0,0,0\n", 1, [], (2, "placeholder", 1)
     ),
-    "odd click file": pointer(
+    "odd number of clicks": pointer(
         MOUSE + R1 + R2 + R3, 3, ROWS, (None, "odd_clicks", 0), file="Mouse Clicks"
     ),
     "line of a megabyte": pointer(MOUSE + R1 + "x" * 1_000_000 + "\n" + R3, 3, [FIRST, THIRD],
@@ -192,9 +192,9 @@ def test_bad_rows_are_listed_exactly(process, case):
     assert list(good.itertuples(index=False, name=None)) == GOOD_ROWS
     assert issues_of(result) == [(case.member, *issue) for issue in case.issues]
     members = result.members.set_index("member")
-    assert members.rows_in[case.member] == case.records
+    assert members.rows_in[case.member] == case.rows_in
     assert members.rows_kept[case.member] == len(case.kept)
-    assert balance(result) == (3 + case.records, 3 + len(case.kept), case.records - len(case.kept))
+    assert balance(result) == (3 + case.rows_in, 3 + len(case.kept), case.rows_in - len(case.kept))
 
 
 @each_file
@@ -232,7 +232,7 @@ LATIN = "1_participant_session/T\xe4sk_Easy_trial_2/Mouse Movement.csv"
 
 
 def two(bad=None, name=BAD, **settings):
-    """A ZIP with a good member and one more of 3 rows."""
+    """Return a ZIP with a good member and one more of 3 rows."""
     return zip_bytes([(GOOD, mouse(*GOOD_ROWS)), (name, MOUSE + R1 + R2 + R3 if bad is None else bad)], **settings)
 
 
@@ -244,15 +244,15 @@ def damaged_stream():
     return bytes(raw)
 
 
-def renamed(stand_in, name):
-    """A ZIP whose second member's name has these bytes and no mark of its encoding."""
-    raw = two(name=stand_in)
-    assert len(stand_in.encode()) == len(name)
-    return raw.replace(stand_in.encode(), name)
+def renamed(placeholder, name):
+    """Return a ZIP whose second member has a name of these bytes and no mark of its encoding."""
+    raw = two(name=placeholder)
+    assert len(placeholder.encode()) == len(name)
+    return raw.replace(placeholder.encode(), name)
 
 
 ARCHIVES = {
-    # name: (ZIP, issues as (member, line, kind, rows dropped), records, kept)
+    # name: (ZIP, issues as (member, line, kind, rows dropped), rows in, rows kept)
     "encrypted member": (patched(two(), BAD, flag=1), [(BAD, None, "encrypted", 0)], 3, 3),
     "CRC mismatch": (patched(two(), BAD, crc=1), [(BAD, None, "crc_mismatch", 3)], 6, 3),
     "CRC mismatch, stored": (
@@ -261,18 +261,18 @@ ARCHIVES = {
     "CRC mismatch, blank lines, no newline": (
         patched(two("\n" + MOUSE + "\n" + R1 + "\n" + R2.strip()), BAD, crc=1), [(BAD, None, "crc_mismatch", 2)], 5, 3
     ),
-    "CRC mismatch, odd rows": (
+    "CRC mismatch, bad rows": (
         patched(two(MOUSE + "?\n" + R1), BAD, crc=1), [(BAD, None, "crc_mismatch", 2)], 5, 3
     ),
     "damaged data": (damaged_stream(), [(BAD, None, "unreadable", 0)], 3, 3),
-    "longer than the directory says": (
+    "longer than in the directory": (
         patched(two(), BAD, raw=len(MOUSE + R1)), [(BAD, None, "unreadable", 2)], 5, 3
     ),
-    "shorter than the directory says": (patched(two(), BAD, raw=5000), [(BAD, None, "unreadable", 3)], 6, 3),
-    "header that names another method": (
+    "shorter than in the directory": (patched(two(), BAD, raw=5000), [(BAD, None, "unreadable", 3)], 6, 3),
+    "header with another method": (
         patched(two(), BAD, local_method=0), [(BAD, None, "unreadable", 0)], 3, 3
     ),
-    "header that says it is encrypted": (
+    "header with an encryption flag": (
         patched(two(), BAD, local_flag=1), [(BAD, None, "unreadable", 0)], 3, 3
     ),
     "header with another name": (
@@ -290,7 +290,7 @@ ARCHIVES = {
         [(BAD, None, "duplicate_member", 2)], 6, 4,
     ),
     "absolute name": (two(name="/etc/" + BAD), [("/etc/" + BAD, None, "unsafe_name", 3)], 6, 3),
-    "name that climbs": (two(name=f"a/../../{BAD}"), [(f"a/../../{BAD}", None, "unsafe_name", 3)], 6, 3),
+    "name that leaves the folder": (two(name=f"a/../../{BAD}"), [(f"a/../../{BAD}", None, "unsafe_name", 3)], 6, 3),
     "name with a drive": (two(name=f"C:/{BAD}"), [(f"C:/{BAD}", None, "unsafe_name", 3)], 6, 3),
     "name in Latin-1": (
         renamed(LATIN.replace("\xe4", "~"), LATIN.encode("latin-1")), [(LATIN, None, "name_encoding", 0)], 6, 6
@@ -324,10 +324,10 @@ each_archive = pytest.mark.parametrize("name", ARCHIVES)
 
 @each_archive
 def test_bad_members_are_listed_exactly(process, name):
-    raw, issues, records, kept = ARCHIVES[name]
+    raw, issues, rows_in, kept = ARCHIVES[name]
     result = process(raw)
     assert issues_of(result) == issues
-    assert balance(result) == (records, kept, records - kept)
+    assert balance(result) == (rows_in, kept, rows_in - kept)
     assert len(result.events("mouse_movement", participant="1", task="Search", trial=1)) == 3
 
 
@@ -358,7 +358,7 @@ def test_unreadable_members_are_na_not_0(process):
 
 def test_nothing_is_written_outside_the_store(studies):
     before = set(studies.root.rglob("*"))
-    for name in ("absolute name", "name that climbs", "name with a drive"):
+    for name in ("absolute name", "name that leaves the folder", "name with a drive"):
         studies.process(ARCHIVES[name][0])
     outside = set(studies.root.rglob("*")) - before - {studies.root / "study.zip"}
     assert all(path.is_relative_to(studies.root / "store") for path in outside)
@@ -367,7 +367,7 @@ def test_nothing_is_written_outside_the_store(studies):
 
 # --- archives that can't be read at all --------------------------------------------------------------------------
 
-WHOLE = {
+UNREADABLE = {
     "no ZIP": (b"Time,running_time,x,y\n", BadArchiveError, "study.zip is not a readable ZIP"),
     "empty file": (b"", BadArchiveError, "study.zip is not a readable ZIP"),
     "truncated": (two()[:-30], BadArchiveError, "study.zip is not a readable ZIP"),
@@ -386,12 +386,12 @@ WHOLE = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", WHOLE)
+@pytest.mark.parametrize("name", UNREADABLE)
 @pytest.mark.parametrize("on_error", ["skip", "raise"])
 def test_unreadable_archives_raise(studies, name, on_error):
-    raw, error, message = WHOLE[name]
+    raw, error, message = UNREADABLE[name]
     if on_error == "raise" and name in ("all damaged", "only a broken nested ZIP"):
-        error, message = BadMemberError, r"Mouse Movement|session\.zip"  # the first bad file is named
+        error, message = BadMemberError, r"Mouse Movement|session\.zip"  # the error names the first bad file
     with pytest.raises(error, match=message) as caught:
         studies.process(raw, on_error=on_error)
     assert caught.value.hint
@@ -432,17 +432,17 @@ def test_study_of_bad_files_lists_them_all(process):
     for number, case in enumerate(FILES.values(), 2):
         members.append((f"{folder(trial=number)}/{case.file}.csv", case.raw))
     result = process(members)
-    records = 3 + sum(case.records for case in FILES.values())
+    rows_in = 3 + sum(case.rows_in for case in FILES.values())
     kept = 3 + sum(len(case.kept) for case in FILES.values())
-    assert balance(result) == (records, kept, records - kept)
+    assert balance(result) == (rows_in, kept, rows_in - kept)
     expected = [
         (f"{folder(trial=number)}/{case.file}.csv", *issue)
         for number, case in enumerate(FILES.values(), 2)
         for issue in case.issues
     ]
     assert sorted(map(str, issues_of(result))) == sorted(map(str, expected))
-    assert result.summary["rows_in"] == records
-    assert result.summary["rows_dropped"] == records - kept
+    assert result.summary["rows_in"] == rows_in
+    assert result.summary["rows_dropped"] == rows_in - kept
 
 
 def test_messages_are_not_empty(process):

@@ -60,7 +60,7 @@ class MemberUnreadableError(Exception):
 class Archive:
     """An opened study. Close it after use, or use it as a context manager.
 
-    `open_archive` makes one; a subclass says how members are listed and how their bytes are read.
+    `open_archive` makes one. A subclass defines how members are listed and how their bytes are read.
 
     Attributes
     ----------

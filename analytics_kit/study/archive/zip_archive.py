@@ -175,7 +175,7 @@ def _data_start(header: bytes | memoryview, member: Member) -> int:
     the offsets and sizes of the directory, so nothing else is in danger.
     """
     if len(header) < _LOCAL_HEADER.size or header[:4] != b"PK\3\4":
-        raise MemberUnreadableError("unreadable", "its header is not where the ZIP's directory says")
+        raise MemberUnreadableError("unreadable", "its header is not at the offset in the ZIP's directory")
     _, flags, method, name_bytes, extra_bytes = _LOCAL_HEADER.unpack_from(header)
     start = _LOCAL_HEADER.size + int(name_bytes)
     name = header[_LOCAL_HEADER.size : start]
@@ -196,7 +196,7 @@ def _verify(member: Member, crc: int, done: int, partial: bytes = b"") -> None:
     if done != member.raw_bytes:
         size = f"more than {member.raw_bytes}" if done > member.raw_bytes else done
         raise MemberUnreadableError(
-            "unreadable", f"it inflates to {size} bytes where the ZIP's directory says {member.raw_bytes}", partial
+            "unreadable", f"it inflates to {size} bytes, not the {member.raw_bytes} in the ZIP's directory", partial
         )
     if crc != member.crc:
         raise MemberUnreadableError("crc_mismatch", "its checksum is wrong: the file was damaged", partial)

@@ -18,7 +18,7 @@ from analytics_kit.study.formats.layout import ignored_role
 from analytics_kit.study.formats.trials import read_start
 
 NATIVE = "fulcrum"
-"""The platform's own format, which has a reader of its own."""
+"""The format of the Fulcrum platform, whose files `events.native` reads; the others are LogFormats."""
 MAX_SAMPLED_MEMBERS = 40
 """The number of files, spread over the study, that decide its format."""
 CLEAR_FACTOR = 10

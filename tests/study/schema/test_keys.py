@@ -63,7 +63,7 @@ OTHER = {f"{folder(trial=9)}/Mouse Movement.csv": mouse((0.1, 1, 1))}
 
 
 def stored_text(studies):
-    """Everything in the store as text: the files' bytes, and every cell and all metadata of the tables in them."""
+    """Return the store as text: the bytes of all files, and all cells and metadata of the tables in them."""
     seen = []
     for path in studies.stored:
         seen.append(path.read_bytes().decode("latin-1"))
@@ -81,7 +81,7 @@ def stored_text(studies):
 def test_nothing_typed_is_stored(studies, text):
     result = studies.process(OTHER | {f"{folder()}/Keyboard Inputs.csv": text})
     everything = stored_text(studies)
-    assert "Search" in everything  # the scan sees what is there
+    assert "Search" in everything  # the scan does see the content
     assert SECRET not in everything
     assert result.events("keyboard").key.isna().all()
     assert SECRET not in result.issues.to_csv() + result._repr_html_() + result.events("keyboard").to_csv()
