@@ -168,7 +168,7 @@ SESSIONS = {
 
 
 def study_of(kind, studies):
-    """A study that is a ZIP, a ZIP of ZIPs, a folder, a CSV or lies at a URL."""
+    """Return the source of a study: a ZIP, a ZIP of ZIPs, a folder, a CSV or a URL."""
     if kind == "folder":
         for name, text in STUDY.items():
             path = studies.root / "tree" / name

@@ -12,7 +12,7 @@ from tests.study.make_study import balance, issues_of
 
 
 class Lines(LogFormat):
-    """Two movements in every file; `change` is what a subclass gets wrong."""
+    """Two movements in every file, with a fault made by `change`."""
 
     name = "lines"
 
@@ -50,7 +50,7 @@ def no_format():
 
 @pytest.fixture
 def offered(monkeypatch):
-    """Have an entry point named after it offer something of this file."""
+    """Return a function that offers a name of this file as an entry point."""
 
     def offer(name):
         points = [EntryPoint(name, f"{__name__}:{name}", PLUG_INS)]
@@ -63,7 +63,7 @@ def offered(monkeypatch):
 
 @pytest.fixture
 def changed(monkeypatch, offered):
-    """Have Lines get something wrong."""
+    """Return a function that makes a fault in the rows of Lines."""
 
     def change(function):
         monkeypatch.setattr(Lines, "change", lambda self, table: function(table))

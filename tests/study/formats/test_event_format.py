@@ -155,7 +155,7 @@ def test_blanks_around_names_do_not_count(process):
 
 
 def test_irregular_row_makes_no_trial(process):
-    """A line that is cut off may begin with anything typed; it counts with the trial that it stands in."""
+    """A line that is cut off may begin with anything typed; it counts with the trial of the row before it."""
     described = moves(columns={"participant": "who"} | COLUMNS)
     members = {"a.csv": "who,ms,xpos,ypos\nsecret\n1,0,1,2\nsecret,secret\n2,0,1,2\nsecret"}
     result = process(members, format=described)
@@ -302,10 +302,10 @@ def test_unreadable_files_with_trials_in_columns_raise(studies):
     members = dict.fromkeys(("a.csv", "b.csv"), "ms,xpos,ypos,n\n0,1,2,1\n")
     with pytest.raises(BadArchiveError, match=r"study\.zip is encrypted"):
         studies.process(patched(zip_bytes(members), *members, flag=1), format=described)
-    strange = patched(zip_bytes(members), "a.csv", method=97)
-    assert issues_of(studies.process(strange, format=described))[0][::2] == ("a.csv", "unsupported_method")
+    unsupported = patched(zip_bytes(members), "a.csv", method=97)
+    assert issues_of(studies.process(unsupported, format=described))[0][::2] == ("a.csv", "unsupported_method")
     with pytest.raises(BadMemberError, match="unsupported_method"):
-        studies.process(strange, format=described, on_error="raise")
+        studies.process(unsupported, format=described, on_error="raise")
 
 
 def test_trial_order_is_counted_per_participant(process):

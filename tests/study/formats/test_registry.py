@@ -22,17 +22,17 @@ START_MS = 1471948645498
 
 
 def balabit(*rows):
-    """A session of (client time, button, state, x, y)."""
+    """Return a session of (client time, button, state, x, y)."""
     return BALABIT + "".join(f"{t},{t},{button},{state},{x},{y}\n" for t, button, state, x, y in rows)
 
 
 def keystrokes(*rows, participant=7):
-    """A participant's file of (section, press, release, letter, code), times in ms after the start of all."""
+    """Return a participant's file of (section, press, release, letter, code), times in ms after the start of all."""
     cells = [
         (participant, section, 'Say "so.', "Say so", number, START_MS + press, START_MS + release, letter, code)
         for number, (section, press, release, letter, code) in enumerate(rows)
     ]
-    return KEYSTROKES + "".join("\t".join(map(str, record)) + "\n" for record in cells)
+    return KEYSTROKES + "".join("\t".join(map(str, row)) + "\n" for row in cells)
 
 
 SESSION = balabit(
@@ -204,7 +204,7 @@ LINES = EventFormat(name="lines", columns={"t": "when", "x": "across", "y": "dow
 
 
 class Pairs(LogFormat):
-    "A place in every 10 ms, without times or a header."
+    "A position every 10 ms, without times or a header."
     name = "pairs"
     time_unit = "ms"
 
@@ -215,10 +215,10 @@ class Pairs(LogFormat):
         return ["mouse_movement"]
 
     def read(self, path, raw, issues, names_only=False):
-        places = [line.split() for line in raw.decode().splitlines()]
+        positions = [line.split() for line in raw.decode().splitlines()]
         return pl.DataFrame({
-            "line": range(1, len(places) + 1), "t": [10 * n for n in range(len(places))],
-            "x": [float(x) for x, _ in places], "y": [float(y) for _, y in places],
+            "line": range(1, len(positions) + 1), "t": [10 * n for n in range(len(positions))],
+            "x": [float(x) for x, _ in positions], "y": [float(y) for _, y in positions],
         }).with_columns(pl.lit("mouse_movement").alias("kind"), pl.lit(None).alias("problem"))
 """
 USE = """

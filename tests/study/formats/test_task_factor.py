@@ -12,7 +12,7 @@ ROWS = mouse((0.1, 1, 2))
 
 
 def crossed(tasks, factors):
-    """{name: (task, factor)} of a factorial study."""
+    """Return {name: (task, factor)} of a factorial study."""
     return {f"{task}_{factor}": (task, factor) for task, factor in itertools.product(tasks, factors)}
 
 
