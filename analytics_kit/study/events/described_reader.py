@@ -27,6 +27,10 @@ Slots = Mapping[str, int]
 """The slot in the shard of each trial of a file, by its label."""
 
 
+ShardMembers = Sequence[tuple[Member, Slots]]
+"""The members of a shard with their trials."""
+
+
 class RowCounts(NamedTuple):
     """The rows of a file that belong to trials of the shard, and those of them that were kept."""
 
@@ -36,7 +40,7 @@ class RowCounts(NamedTuple):
 
 
 def read_logs(
-    archive: Archive, work: Sequence[tuple[Member, Slots]], log: LogFormat, issues: Issues, keep_keys: bool,
+    archive: Archive, members: ShardMembers, log: LogFormat, issues: Issues, keep_keys: bool,
     trials: int, advance: Callable[[int], None],
 ) -> tuple[list[EventTable], Floats, list[RowCounts]]:  # fmt: skip
     """Read the events of the members of a shard.
@@ -45,7 +49,7 @@ def read_logs(
     ----------
     archive
         The opened study.
-    work
+    members
         Pairs of a member and the slots of its trials by label.
     log
         The format of the members.
@@ -69,11 +73,11 @@ def read_logs(
     """
     frames: list[pl.DataFrame] = []
     counts: dict[int, RowCounts] = {}
-    for batch in batch_by_size(range(len(work)), [member.raw_bytes for member, _ in work]):
+    for batch in batch_by_size(range(len(members)), [member.raw_bytes for member, _ in members]):
         files, numbers = [], []
         broken: dict[int, MemberUnreadableError] = {}
         for number in batch:
-            member = work[number][0]
+            member = members[number][0]
             try:
                 files.append((member.name, archive.read(member)))
                 numbers.append(number)
@@ -82,14 +86,14 @@ def read_logs(
             advance(member.raw_bytes)
         table = log.read_all(files, issues)
         broken.update((numbers[n], error) for n, error in table.broken.items())
-        kept, kept_counts = _kept(table.rows, numbers, work, log, issues)
+        kept, kept_counts = _good_rows(table.rows, numbers, members, log, issues)
         frames.append(kept)
         counts.update(kept_counts)
         for number, unreadable in broken.items():
             lost = max(0, unreadable.partial.count(b"\n") - 1)
-            issues.add(work[number][0].name, unreadable.kind, str(unreadable), rows_dropped=lost, lost=True)
+            issues.add(members[number][0].name, unreadable.kind, str(unreadable), rows_dropped=lost, lost=True)
             counts[number] = RowCounts(lost, 0, readable=False)
-    holds = [[*log.kinds(member.name)] if counts[n].readable else [] for n, (member, _) in enumerate(work)]
+    holds = [[*log.kinds(member.name)] if counts[n].readable else [] for n, (member, _) in enumerate(members)]
     nothing = empty_rows().select("file", "line", "kind", "t").with_columns(pl.lit(0, pl.Int64).alias("slot"))
     events = pl.concat([nothing, *frames], how="diagonal")
     starts = np.full(trials, np.nan)
@@ -101,21 +105,21 @@ def read_logs(
         times = [name for name in ("t", "release") if name in events.columns]
         events = events.with_columns(pl.col(name) - pl.col("t").min().over("slot") for name in times)
     tables = [
-        _table(kind, events, work, [kind in kinds for kinds in holds], per_second, keep_keys, issues)
+        _make_table(kind, events, members, [kind in kinds for kinds in holds], per_second, keep_keys, issues)
         for kind in KINDS
         if any(kind in kinds for kinds in holds)
     ]
-    return tables, starts, [counts[number] for number in range(len(work))]
+    return tables, starts, [counts[number] for number in range(len(members))]
 
 
-def _kept(
-    rows: pl.DataFrame, numbers: Sequence[int], work: Sequence[tuple[Member, Slots]], log: LogFormat,
+def _good_rows(
+    rows: pl.DataFrame, numbers: Sequence[int], members: ShardMembers, log: LogFormat,
     issues: Issues,
 ) -> tuple[pl.DataFrame, dict[int, RowCounts]]:  # fmt: skip
     """Return the good rows of trials that have a slot, with it, and the counts of each file. Bad rows are issues."""
     runs, run_of = find_runs(rows)
-    groups = [log.group(work[number][0].name) for number in numbers]
-    slots = np.array([work[numbers[n]][1].get(trial_label(groups[n], names), -1) for n, names in runs], np.int64)
+    groups = [log.group(members[number][0].name) for number in numbers]
+    slots = np.array([members[numbers[n]][1].get(trial_label(groups[n], names), -1) for n, names in runs], np.int64)
     files = np.asarray(numbers, np.int64)[rows["file"].to_numpy()] if len(rows) else np.empty(0, np.int64)
     slot = slots[run_of] if len(runs) else np.empty(0, np.int64)
     chosen = rows.drop(NAMES, strict=False).with_columns(pl.Series("file", files), pl.Series("slot", slot))
@@ -125,20 +129,20 @@ def _kept(
     bad = chosen.drop_nulls("problem").group_by("file", "problem", maintain_order=True)
     for number, problem, line, count in bad.agg(pl.col("line").first(), pl.len()).iter_rows():
         issues.add(
-            work[number][0].name, problem, ROW_ISSUES.get(problem, problem), line=line, rows_dropped=count
+            members[number][0].name, problem, ROW_ISSUES.get(problem, problem), line=line, rows_dropped=count
         )  # fmt: skip
     return good.drop("problem"), {n: RowCounts(rows_in.get(n, 0), rows_kept.get(n, 0)) for n in numbers}
 
 
-def _table(
-    kind: Kind, events: pl.DataFrame, work: Sequence[tuple[Member, Slots]], holds: Sequence[bool], per_second: float,
+def _make_table(
+    kind: Kind, events: pl.DataFrame, members: ShardMembers, holds: Sequence[bool], per_second: float,
     keep_keys: bool, issues: Issues,
 ) -> EventTable:  # fmt: skip
     """Return the table of one kind; `holds` tells which members can hold it."""
     rows = events.filter(pl.col("kind") == kind).sort("slot", "file", maintain_order=True)
     if kind == "keyboard" and "release" in rows.columns and rows["release"].null_count() < len(rows):
-        rows = _split_releases(rows, work, issues)
-    members = _members(rows, work, holds)
+        rows = _split_releases(rows, members, issues)
+    member_rows = _member_rows(rows, members, holds)
     filled = {name for name in rows.columns if rows[name].null_count() < max(len(rows), 1)}
 
     def numbers(name: str) -> Floats:
@@ -148,14 +152,14 @@ def _table(
     if kind == "keyboard":
         keys = rows["key"]
         table = EventTable(
-            kind, members, t, np.empty(0), np.empty(0), classify_keys(keys), keys if keep_keys else None
+            kind, member_rows, t, np.empty(0), np.empty(0), classify_keys(keys), keys if keep_keys else None
         )
         if keep_keys or "action" in filled:
             table.key_number = keys.rank("dense").fill_null(0).cast(pl.Int64).to_numpy(writable=True)
         if "index" in filled:
             table.press_number = rows["index"].cast(pl.Int64).to_numpy(writable=True)
     else:
-        table = EventTable(kind, members, t, numbers("x"), numbers("y"), np.empty(0, np.int8), None)
+        table = EventTable(kind, member_rows, t, numbers("x"), numbers("y"), np.empty(0, np.int8), None)
     if "action" in filled and kind in ("mouse_clicks", "keyboard"):
         table.action = np.where(rows["action"].eq_missing("release").to_numpy(), RELEASE, PRESS)
     if kind == "mouse_scrolls":
@@ -163,18 +167,18 @@ def _table(
     return table
 
 
-def _split_releases(rows: pl.DataFrame, work: Sequence[tuple[Member, Slots]], issues: Issues) -> pl.DataFrame:
+def _split_releases(rows: pl.DataFrame, members: ShardMembers, issues: Issues) -> pl.DataFrame:
     """Return a row for each press and for each known release, ordered by time; `index` pairs them."""
     backwards = rows.filter(pl.col("t").diff().over("slot", "file") < 0).group_by("file", maintain_order=True)
     for number, line, count in backwards.agg(pl.col("line").first(), pl.len()).iter_rows():
         name, message = quality_flags.QUALITY_FLAGS[0]
-        issues.add(work[number][0].name, name, f"{count} {message}", line=line)
+        issues.add(members[number][0].name, name, f"{count} {message}", line=line)
     early = pl.col("release") < pl.col("t")
     for number, line, count in (
         rows.filter(early).group_by("file", maintain_order=True).agg(pl.col("line").first(), pl.len()).iter_rows()
     ):
         message = f"{count} release(s) earlier than the press; treated as unknown"
-        issues.add(work[number][0].name, "early_release", message, line=line)
+        issues.add(members[number][0].name, "early_release", message, line=line)
     rows = rows.with_columns(pl.when(~early).then(pl.col("release")).alias("release"))
     press = rows.with_columns(pl.lit("press").alias("action")).with_row_index()
     with_release = press.drop_nulls("release")
@@ -182,16 +186,16 @@ def _split_releases(rows: pl.DataFrame, work: Sequence[tuple[Member, Slots]], is
     return pl.concat([press, release]).sort("slot", "file", "t", "index", maintain_order=True)
 
 
-def _members(rows: pl.DataFrame, work: Sequence[tuple[Member, Slots]], holds: Sequence[bool]) -> list[MemberRows]:
+def _member_rows(rows: pl.DataFrame, members: ShardMembers, holds: Sequence[bool]) -> list[MemberRows]:
     """Return the rows of each file that can hold the kind, in their order."""
     runs = rows.group_by("slot", "file", maintain_order=True).agg(pl.len())
     counts = {(slot, number): count for slot, number, count in runs.iter_rows()}
     lines = rows["line"].to_numpy()
-    pairs = sorted((slot, n) for n, (_, slots) in enumerate(work) if holds[n] for slot in {*slots.values()})
-    members, row = [], 0
+    pairs = sorted((slot, n) for n, (_, slots) in enumerate(members) if holds[n] for slot in {*slots.values()})
+    member_rows, row = [], 0
     for slot, number in pairs:
         count = counts.get((slot, number), 0)
         row_lines = lines[row : row + count]
-        members.append(MemberRows(work[number][0].name, slot, count, count, lines=[(0, row_lines, count)]))
+        member_rows.append(MemberRows(members[number][0].name, slot, count, count, lines=[(0, row_lines, count)]))
         row += count
-    return members
+    return member_rows

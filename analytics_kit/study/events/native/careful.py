@@ -85,9 +85,9 @@ def read_member(raw: bytes, kind: Kind, member: str, issues: Issues) -> ParsedRo
     if not text.strip():
         issues.add(member, "empty_file", "the file is empty, without even a header")
         return ParsedRows()
-    first, end = _first_line(text)
+    first, end = _find_first_line(text)
     start = text[: min(end, MAX_HEADER_CHARACTERS)]
-    header = _header(start, first, kind, member, issues)
+    header = _parse_header(start, first, kind, member, issues)
     if header is None:
         rows = sum(1 for _ in split_rows(text[end:], ",", 0, first + 1)) + _is_data(start)
         if rows:
@@ -117,7 +117,7 @@ def read_rows(text: str, header: CsvHeader, line: int, kind: Kind, member: str, 
 def _append(
     rows: ParsedRows, cells: list[str] | None, header: CsvHeader, columns: Sequence[str], kind: Kind
 ) -> tuple[str, str] | None:
-    """Append a row, or return kind and message of the issue. What was typed is never quoted."""
+    """Append a row, or return kind and message of the issue. Cells that may hold typed text are never quoted."""
     if cells is None:
         return "open_quote", "a quote is opened and not closed"
     if len(cells) != header.width:
@@ -150,7 +150,7 @@ def _append(
     return None
 
 
-def _first_line(text: str) -> tuple[int, int]:
+def _find_first_line(text: str) -> tuple[int, int]:
     """Return number and end of the first line with text on it."""
     position, number = 0, 0
     while position < len(text):
@@ -166,7 +166,7 @@ def _is_data(line: str) -> bool:
     return any(NUMBER_PATTERN.fullmatch(cell.strip()) for cell in re.split("[,;\t]", line))
 
 
-def _header(line: str, number: int, kind: Kind, member: str, issues: Issues) -> CsvHeader | None:
+def _parse_header(line: str, number: int, kind: Kind, member: str, issues: Issues) -> CsvHeader | None:
     """Return the header of a line; None, with an issue, if it lacks required columns."""
 
     def split(delimiter: str) -> list[str]:

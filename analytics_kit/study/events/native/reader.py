@@ -40,7 +40,7 @@ ODD_BYTES = 2048
 
 def read_events(
     archive: Archive,
-    work: Sequence[tuple[Member, int]],
+    members: Sequence[tuple[Member, int]],
     kind: Kind,
     issues: Issues,
     keep_keys: bool = False,
@@ -52,7 +52,7 @@ def read_events(
     ----------
     archive
         The opened study.
-    work
+    members
         Pairs of a member, which holds events of one trial, and the slot of that trial.
     kind
         The kind of events.
@@ -66,18 +66,18 @@ def read_events(
     Returns
     -------
     EventTable
-        All good rows, in the order of `work`; columns t, x, y, or t, key_class and, on request, key and key_number.
+        All good rows, in the order of `members`: t, x, y, or t, key_class and, on request, key and key_number.
 
     Raises
     ------
     BadMemberError
         If `issues` raises and data is lost.
     """
-    claimed = min(sum(member.raw_bytes for member, _ in work), MAX_RESERVED_BYTES)
+    claimed = min(sum(member.raw_bytes for member, _ in members), MAX_RESERVED_BYTES)
     rows = claimed // NATIVE_LINE + CHUNK_BYTES // SHORTEST_LINE
     reader = _Reader(kind, issues, keep_keys and kind == "keyboard", rows)
     unreported = 0
-    for member, slot in work:
+    for member, slot in members:
         stats = MemberRows(member.name, slot)
         reader.members.append(stats)
         try:
