@@ -34,7 +34,7 @@ MAX_RESERVED_BYTES = 512 << 20
 """At most this much is reserved for the size that a directory claims, which may be false."""
 NATIVE_LINE = len("10:00:00,0.00,a\n")
 """No line of the logger is shorter."""
-ODD_BYTES = 2048
+MAX_CAREFUL_BYTES = 2048
 """A piece of text this small is not halved again but read row by row."""
 
 
@@ -87,11 +87,11 @@ def read_events(
                 if unreported > REPORT_BYTES:
                     advance(unreported)
                     unreported = 0
-                reader.take(raw, stats)
+                reader.read_whole(raw, stats)
             else:
-                reader.take_large(archive.chunks(member), stats, advance)
+                reader.read_pieces(archive.chunks(member), stats, advance)
         except MemberUnreadableError as error:
-            reader.give_up(stats, error)
+            reader.drop(stats, error)
     advance(unreported)
     return reader.table()
 
@@ -112,15 +112,15 @@ class _Reader:
         self.batch: list[Piece] = []
         self.batch_bytes = 0
 
-    def take(self, raw: bytes, stats: MemberRows) -> None:
+    def read_whole(self, raw: bytes, stats: MemberRows) -> None:
         """Read a member that is in memory as a whole."""
         header = match_header(raw, self.kind)
         if header is None:
-            self._append_parsed(read_member(raw, self.kind, stats.member, self.issues), stats)
+            self._append_rows(read_member(raw, self.kind, stats.member, self.issues), stats)
         else:
             self._add(raw, len(header), header, stats, 2)
 
-    def take_large(self, chunks: Iterator[bytes], stats: MemberRows, advance: Callable[[int], None]) -> None:
+    def read_pieces(self, chunks: Iterator[bytes], stats: MemberRows, advance: Callable[[int], None]) -> None:
         """Read a member that comes in pieces, which are cut at line ends."""
         self._flush()
         rows_before = self.columns.rows
@@ -140,7 +140,7 @@ class _Reader:
                 self._add(text[:boundary], 0, header, stats, line)
                 line += text.count(b"\n", 0, boundary) if b"\r" not in text else len(text[:boundary].splitlines())
             if header is None:
-                self.take(b"".join(irregular), stats)
+                self.read_whole(b"".join(irregular), stats)
             elif rest:
                 self._add(rest, 0, header, stats, line)
             self._flush()
@@ -152,7 +152,7 @@ class _Reader:
             self.columns.truncate(rows_before)
             raise
 
-    def give_up(self, stats: MemberRows, error: MemberUnreadableError) -> None:
+    def drop(self, stats: MemberRows, error: MemberUnreadableError) -> None:
         """Report a member that can't be read: the rows that could be counted are dropped."""
         rows_in = stats.rows_in + read_member(error.partial, self.kind, stats.member, Issues()).rows_in
         stats.rows_in, stats.rows_kept, stats.readable, stats.lines = rows_in, 0, False, []
@@ -181,9 +181,9 @@ class _Reader:
 
     def _parse(self, pieces: list[Piece]) -> None:
         """Read pieces as one, or halve them until irregular ones are alone."""
-        counts = self._decoded(pieces)
+        counts = self._decode_fast(pieces)
         if counts is None:
-            counts = self._parsed(pieces)
+            counts = self._parse_bulk(pieces)
         if counts is not None:
             for (text, start, stats, line), rows in zip(pieces, counts.tolist(), strict=True):
                 if not stats.rows_kept:
@@ -198,7 +198,7 @@ class _Reader:
         else:
             self._halve(*pieces[0])
 
-    def _decoded(self, pieces: list[Piece]) -> Ints | None:
+    def _decode_fast(self, pieces: list[Piece]) -> Ints | None:
         """Append rows as the logger writes them; return their number per piece, None if a line differs."""
         if self.keep_keys:
             return None
@@ -214,7 +214,7 @@ class _Reader:
         self.columns.rows += rows
         return counts
 
-    def _parsed(self, pieces: list[Piece]) -> Ints | None:
+    def _parse_bulk(self, pieces: list[Piece]) -> Ints | None:
         """Append rows of a line each; return their number per piece, None if a line is no good row."""
         bodies = [text[start:] for text, start, _, _ in pieces]
         text = b"".join(bodies)
@@ -234,16 +234,16 @@ class _Reader:
         text = whole[start:]
         regular = is_regular(text, self.kind)
         middle = text.find(b"\n", len(text) // 2) + 1
-        if regular and len(text) > ODD_BYTES and 0 < middle < len(text):
+        if regular and len(text) > MAX_CAREFUL_BYTES and 0 < middle < len(text):
             self._parse([(text[:middle], 0, stats, line)])
             self._parse([(text[middle:], 0, stats, line + text.count(b"\n", 0, middle))])
             return
         decoded = text.decode() if regular else decode_utf8_or_latin1(text, stats.member, self.issues)
-        self._append_parsed(
+        self._append_rows(
             read_rows(decoded, native_header(self.kind), line, self.kind, stats.member, self.issues), stats
         )
 
-    def _append_parsed(self, rows: ParsedRows, stats: MemberRows) -> None:
+    def _append_rows(self, rows: ParsedRows, stats: MemberRows) -> None:
         self._flush()  # the waiting members come before these rows
         if not stats.rows_kept:
             stats.clock = rows.clock

@@ -146,10 +146,10 @@ studies = kinds.flatmap(lambda kind: st.tuples(st.just(kind), st.lists(content(k
 
 @quick
 @given(studies, st.sampled_from([1, 30, 2048]), st.sampled_from([40, 200_000]), st.sampled_from([100, 8 << 20]))
-def test_joined_parse_equals_the_careful_one(study, odd_bytes, join_bytes, batch_bytes):
+def test_joined_parse_equals_the_careful_one(study, careful_bytes, join_bytes, batch_bytes):
     kind, contents = study
     with (
-        patch.object(native_reader, "ODD_BYTES", odd_bytes),
+        patch.object(native_reader, "MAX_CAREFUL_BYTES", careful_bytes),
         patch.object(native_reader, "MAX_JOINED_MEMBER_BYTES", join_bytes),
         patch.object(native_reader, "MAX_JOINED_BYTES", batch_bytes),
     ):
@@ -247,14 +247,14 @@ def test_one_irregular_line_does_not_slow_the_others(monkeypatch):
     )
     table, issues = read_joined(contents, "mouse_movement")
     assert len(table.t) == 64 * 50 - 1
-    assert sum(slow) <= native_reader.ODD_BYTES
+    assert sum(slow) <= native_reader.MAX_CAREFUL_BYTES
     assert [(issue.member, issue.line, issue.kind, issue.rows_dropped) for issue in issues] == [
         ("40", 22, "not_a_number", 1)
     ]
 
 
 def test_several_bad_lines_of_a_large_member_are_one_issue(monkeypatch):
-    monkeypatch.setattr(native_reader, "ODD_BYTES", 100)
+    monkeypatch.setattr(native_reader, "MAX_CAREFUL_BYTES", 100)
     raw = log([(i, i) for i in range(500)]).replace(b",77,77", b",?,77").replace(b",400,400", b",?,1")
     _, issues = read_joined([raw], "mouse_movement")
     assert [(issue.line, issue.kind, issue.rows_dropped) for issue in issues] == [(79, "not_a_number", 2)]
