@@ -20,7 +20,8 @@ import redis
 
 from analytics_kit.backends.embedded.paths import RuntimePaths, held, place_of, places_of, prepare, taken
 from analytics_kit.backends.machine import pool_size
-from analytics_kit.backends.redis.backend import RedisBackend, connect, socket_url
+from analytics_kit.backends.redis.backend import RedisBackend
+from analytics_kit.backends.redis.connection import connect, socket_url
 from analytics_kit.backends.redis.job_store import JobStore
 from analytics_kit.backends.worker.crew import settings_environment
 from analytics_kit.errors import BrokerUnavailableError

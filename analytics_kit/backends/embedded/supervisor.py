@@ -1,6 +1,6 @@
 """Who owns the embedded server and its workers, and ends them when nobody needs them?
 
-Started by embedded.py as `python -m analytics_kit.backends.embedded.supervisor`, detached from the notebook. However it
+Started as `python -m analytics_kit.backends.embedded.supervisor`, detached from the notebook. However it
 ends, what it started ends too: the server through a watcher, the workers through pipes that close with it.
 """
 
@@ -21,9 +21,9 @@ import redis
 
 from analytics_kit.backends.embedded.backend import end_server
 from analytics_kit.backends.embedded.paths import RuntimePaths, held, take
-from analytics_kit.backends.redis import job_store as ledger
-from analytics_kit.backends.redis import rq_queue
-from analytics_kit.backends.redis.backend import connect, socket_url
+from analytics_kit.backends.redis.connection import connect, socket_url
+from analytics_kit.backends.redis.keys import ACTIVE_KEY, CLEANUP_KEY, SUBMISSIONS_KEY
+from analytics_kit.backends.redis.pool_state import publish_pool_state
 from analytics_kit.backends.redis.recovery import rebuild_queue, reconcile, return_all_to_queue
 from analytics_kit.backends.worker.pool import Pool
 
@@ -110,7 +110,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         connection = _answering(place, watcher)
         rebuild_queue(connection)
-        rq_queue.publish_pool_state(connection, phase="starting")
+        publish_pool_state(connection, phase="starting")
         place.address.write_text(str(place.socket))
         os.write(chosen.ready, b"1")
         os.close(chosen.ready)
@@ -127,7 +127,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 pool.stop()
             with contextlib.suppress(redis.RedisError):
                 return_all_to_queue(connection, "the embedded broker was stopped")
-                if not stopping.is_set() and connection.scard(ledger.ACTIVE_KEY):  # who was here already submitted
+                if not stopping.is_set() and connection.scard(ACTIVE_KEY):  # who was here already submitted
                     place.address.write_text(str(place.socket))
                     continue
             break
@@ -143,21 +143,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def keep(connection: redis.Redis, place: RuntimePaths, pool: Pool, stopping: threading.Event, idle_s: float) -> None:
     """Keep the pool up until told to stop, or until nothing was submitted or running for `idle_s`."""
-    submitted, busy_at = connection.get(ledger.SUBMISSIONS_KEY), time.monotonic()
+    submitted, busy_at = connection.get(SUBMISSIONS_KEY), time.monotonic()
     while not stopping.wait(TICK_S):
         with contextlib.suppress(redis.ResponseError):  # no room, or it takes no writes: that may pass
             pool.tick()
             reconcile(connection, pool.code)
-        count = connection.get(ledger.SUBMISSIONS_KEY)
-        if connection.scard(ledger.ACTIVE_KEY) or connection.scard(ledger.CLEANUP_KEY) or count != submitted:
+        count = connection.get(SUBMISSIONS_KEY)
+        if connection.scard(ACTIVE_KEY) or connection.scard(CLEANUP_KEY) or count != submitted:
             submitted, busy_at = count, time.monotonic()
         elif time.monotonic() - busy_at > idle_s:
             with held(place.start_lock, 0) as ours:
-                if (
-                    ours
-                    and not connection.scard(ledger.ACTIVE_KEY)
-                    and connection.get(ledger.SUBMISSIONS_KEY) == submitted
-                ):
+                if ours and not connection.scard(ACTIVE_KEY) and connection.get(SUBMISSIONS_KEY) == submitted:
                     place.address.unlink(missing_ok=True)
                     return
 

@@ -37,7 +37,7 @@ class UploadQueue:
 
     def __init__(self, line: Transport, settings: Settings) -> None:
         self._line = line
-        self.jobs = LocalBackend(settings, act=self._send)
+        self.jobs = LocalBackend(settings, task=self._send)
 
     def submit(self, request: JobRequest, body: Mapping[str, Any]) -> JobInfo:
         """The job that uploads the study and then asks for `body`, or the one that is at it already."""

@@ -10,7 +10,7 @@ import time
 
 import redis
 
-from analytics_kit.backends.redis.backend import connect, translate_errors
+from analytics_kit.backends.redis.connection import connect, translate_errors
 from analytics_kit.backends.worker.pool import Pool
 from analytics_kit.errors import BrokerUnavailableError
 from analytics_kit.settings import Settings, without_secrets
