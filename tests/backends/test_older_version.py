@@ -134,9 +134,11 @@ def test_a_failed_job_has_its_error_and_its_log(client, content):
 
 
 def test_a_queued_job_is_run(worked, content, root):
-    result = worked.get_job(content["jobs"]["queued"]).result(60)
+    job = worked.get_job(content["jobs"]["queued"])
+    result = job.result(60)
     assert result.summary == content["summaries"]["queued"]
     assert_frame_equal(result.trials, worked.process(root / "studies" / "small.zip", metrics=METRICS).trials)
+    assert "is retried" not in job.log(), "the older version's message was run, not replaced by recovery"
 
 
 def test_a_split_job_is_continued_and_merged_with_the_shard_that_was_done(worked, content, root):
@@ -145,6 +147,7 @@ def test_a_split_job_is_continued_and_merged_with_the_shard_that_was_done(worked
     assert result.summary == content["summaries"]["split"]
     assert_frame_equal(result.trials, worked.process(root / "studies" / "large.zip", metrics=METRICS).trials)
     assert job.log().count("part-0 taken by") == 1, "it is not done again"
+    assert "is retried" not in job.log(), "the older version's messages were run, not replaced by recovery"
     assert "part-3 taken by" in job.log()
 
 
