@@ -5,7 +5,7 @@ import zlib
 
 import pytest
 
-from analytics_kit.backends.record import MERGE, RECORD_TTL_S, Attempt, Record, RecordState, StaleAttemptError
+from analytics_kit.backends.record import MERGE_STEP, RECORD_TTL_S, Attempt, Record, RecordState, StaleAttemptError
 from analytics_kit.backends.redis.cleanup import queue_sweep
 from analytics_kit.backends.redis.keys import ACTIVE_KEY, CLEANUP_KEY, DELAYED_KEY
 from analytics_kit.backends.redis.rq_queue import QUEUE_KEY, STEP_FUNCTION, waiting_ids
@@ -182,10 +182,10 @@ class TestParts:
             store.finish_shard(shard(number))
             with pytest.raises(StaleAttemptError):
                 store.finish_shard(shard(number))
-        assert store.pending_steps(["job-1"]) == [{Attempt("job-1", MERGE): "queued"}]
+        assert store.pending_steps(["job-1"]) == [{Attempt("job-1", MERGE_STEP): "queued"}]
         assert waiting(store)[0] == "job-1-merge-1", "a job that is nearly done goes first"
         assert waiting(store).count("job-1-merge-1") == 1
-        assert store.claim(Attempt("job-1", MERGE), "w2")[1] == {0: 1, 1: 1, 2: 1}
+        assert store.claim(Attempt("job-1", MERGE_STEP), "w2")[1] == {0: 1, 1: 1, 2: 1}
 
     def test_the_merge_is_told_which_attempts_count(self, store, fanned):
         store.claim(shard(0), "w1")
@@ -193,7 +193,7 @@ class TestParts:
         for attempt in (shard(0, 2), shard(1), shard(2)):
             store.claim(attempt, "w1")
             store.finish_shard(attempt)
-        assert store.claim(Attempt("job-1", MERGE), "w2")[1] == {0: 2, 1: 1, 2: 1}
+        assert store.claim(Attempt("job-1", MERGE_STEP), "w2")[1] == {0: 2, 1: 1, 2: 1}
 
     def test_progress_is_the_sum_of_the_parts_and_never_falls(self, store, fanned):
         store.publish_progress(shard(0), Progress(done=90, total=100))
