@@ -1,4 +1,8 @@
-"""What is asked of a server for a study that lies here, or for one that the server has?"""
+"""Build the request that submits a study to a server over HTTP.
+
+The counterpart of `Client.request`, which builds the request for a queue. Both read the study's archive and its
+options, which the backends may not import, so they stand on the client's floor.
+"""
 
 from __future__ import annotations
 
@@ -11,27 +15,37 @@ from analytics_kit.options import Options
 from analytics_kit.settings import without_secrets
 from analytics_kit.study.archive.source import fingerprint, is_url, locate
 
-OF_SERVER = "study:"
-"""`"study:ID"` is a study of the server's catalogue."""
+CATALOGUE_PREFIX = "study:"
+"""`"study:ID"` names a study in the server's catalogue."""
 
 
-def remote_request(source: str | os.PathLike[str], options: Options, tags: tuple[str, ...], owner: str) -> JobRequest:
-    """The request for a study: its place here, or its id there, and what is in it.
+def request_for_server(
+    source: str | os.PathLike[str], options: Options, tags: tuple[str, ...], owner: str
+) -> JobRequest:
+    """Return the request for a local ZIP, which is identified by its content, or for a study of the server.
 
-    Raises SourceNotFoundError, and SettingsError for a folder or CSV, which is not uploaded.
+    Raises
+    ------
+    SourceNotFoundError
+        The ZIP does not exist.
+    SettingsError
+        The source is a folder or a CSV file, neither of which can be uploaded.
     """
-    text, told = os.fspath(source), options.to_json()
-    if text.startswith(OF_SERVER):
-        arguments = {"source": text, "study_id": text.removeprefix(OF_SERVER), "options": told}
-        return JobRequest("", arguments, result_key=text, source=text, tags=tags, owner=owner)
+    location, options_json = os.fspath(source), options.to_json()
+    if location.startswith(CATALOGUE_PREFIX):
+        study_id = location.removeprefix(CATALOGUE_PREFIX)
+        arguments = {"source": location, "study_id": study_id, "options": options_json}
+        return JobRequest("", arguments, result_key=location, source=location, tags=tags, owner=owner)
     path = locate(source)
     if path.lower().endswith(".csv") or (not is_url(path) and Path(path).is_dir()):
-        raise SettingsError("To a server only a ZIP is uploaded.", hint="Zip the folder or file, and submit the ZIP.")
+        raise SettingsError(
+            "Only a ZIP can be uploaded to a server.", hint="Zip the folder or file and submit the ZIP."
+        )
     content, size_bytes = fingerprint(path, options)
     return JobRequest(
         task="",
-        arguments={"source": path, "content": content, "options": told},
-        result_key=f"{content} {told}",
+        arguments={"source": path, "content": content, "options": options_json},
+        result_key=f"{content} {options_json}",
         source=without_secrets(path),
         size_bytes=size_bytes,
         tags=tags,

@@ -213,7 +213,7 @@ class TestSubmit:
     def test_a_folder_and_a_csv_have_to_be_zipped(self, client, tmp_path):
         (tmp_path / "x.csv").write_text("Time,running_time,keys\n")
         for source in (tmp_path, tmp_path / "x.csv"):
-            with pytest.raises(ak.SettingsError, match="only a ZIP") as caught:
+            with pytest.raises(ak.SettingsError, match="Only a ZIP") as caught:
                 client.submit(source)
             assert "Zip" in caught.value.hint
         with pytest.raises(ak.SourceNotFoundError):
