@@ -10,7 +10,7 @@ import pytest
 
 from analytics_kit.backends.redis.backend import RedisBackend, connect
 from analytics_kit.backends.redis.job_store import ACTIVE, LATER, LEAVING
-from analytics_kit.backends.worker import crew
+from analytics_kit.backends.worker import pool as worker_pool
 from analytics_kit.errors import (
     BadArchiveError,
     JobTimeoutError,
@@ -308,7 +308,7 @@ class TestSigterm:
         until(lambda: backend.get(job_id).progress.fraction, "the job runs")
         children = [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
         process.send_signal(signal.SIGTERM)
-        time.sleep(crew.AGAIN_S + 0.5)  # sooner it counts as the first one
+        time.sleep(worker_pool.AGAIN_S + 0.5)  # sooner it counts as the first one
         process.send_signal(signal.SIGTERM)
         process.wait(30)
         assert not any(map(alive, children))

@@ -22,9 +22,8 @@ from analytics_kit.backends.embedded.paths import RuntimePaths, held, place_of, 
 from analytics_kit.backends.machine import pool_size
 from analytics_kit.backends.redis.backend import RedisBackend, connect, socket_url
 from analytics_kit.backends.redis.job_store import JobStore
-from analytics_kit.backends.worker.crew import settings_environment
 from analytics_kit.errors import BrokerUnavailableError
-from analytics_kit.settings import Settings
+from analytics_kit.settings import Settings, settings_environment
 
 START_LIMIT_S = 60.0
 STOP_LIMIT_S = 30.0

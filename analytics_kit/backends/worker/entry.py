@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
-import signal
-from pathlib import Path
-from typing import Any
 
 from rq import Queue
 from rq.serializers import JSONSerializer
@@ -16,7 +12,7 @@ from analytics_kit.backends.record import Attempt, StaleAttemptError
 from analytics_kit.backends.redis.attempts import AttemptStore
 from analytics_kit.backends.redis.job_store import QUEUE, Connection
 from analytics_kit.backends.step_runner import HAND_BACK_S, resolve, run
-from analytics_kit.errors import AnalyticsKitError, OutOfMemoryError, WorkerLostError
+from analytics_kit.errors import AnalyticsKitError
 from analytics_kit.model import CannotRunHere, Failure
 
 logger = logging.getLogger(__name__)
@@ -24,7 +20,6 @@ connection: Connection | None = None
 """Of the process that does tasks, to its broker."""
 DISCARD = "analytics_kit.backends.worker.entry.discard"
 SWEEP = "analytics_kit.backends.worker.entry.sweep"
-OUTPUT_CHARACTERS = 4000
 DISCARD_AGAIN_S = 60
 
 
@@ -78,44 +73,6 @@ def lost(book: AttemptStore, ticket: Attempt, error: AnalyticsKitError, output: 
     """The process of an attempt is gone: have it done again, or fail the job. No effect when it is out of date."""
     for record in book.get_many([ticket.job_id]):
         book.lost(ticket, Failure.of(error, output), record.retries)
-
-
-def cause(status: int | None, out_of_memory: bool = False) -> AnalyticsKitError:
-    """Why a process is gone, from its wait status and whether the kernel has ended any for want of memory."""
-    if out_of_memory and status is not None and status & 0x7F == signal.SIGKILL:
-        return OutOfMemoryError(
-            "The system ended the process that worked on the job because memory ran out.",
-            hint="Run fewer workers on this machine, or process fewer participants at once.",
-        )
-    return WorkerLostError(f"The process that worked on the job is gone: {death(status)}.")
-
-
-def death(status: int | None) -> str:
-    """How a process ended, from its wait status, in words."""
-    if status is None:
-        return "it ended without a word"
-    number = status & 0x7F
-    if number == signal.SIGKILL:
-        return "it was killed (SIGKILL), possibly because memory ran out"
-    if number:
-        return f"it was ended by {signal.Signals(number).name}"
-    return f"it left with exit code {status >> 8} before its work was done"
-
-
-def kernel_kills(vmstat: Path = Path("/proc/vmstat")) -> int:
-    """How many processes the kernel has ended for want of memory since the machine started; 0 where it can't say."""
-    try:
-        found = re.search(r"^oom_kill (\d+)$", vmstat.read_text(), re.MULTILINE)
-    except OSError:
-        return 0
-    return int(found[1]) if found else 0
-
-
-def rest_of(output: Any) -> str:
-    """The end of what a process printed into the file."""
-    size = output.seek(0, os.SEEK_END)
-    output.seek(max(0, size - OUTPUT_CHARACTERS))
-    return str(output.read().decode(errors="replace")).strip()
 
 
 def _connection() -> Connection:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import re
+import signal
 import time
+from pathlib import Path
+from typing import Any
 
 import psutil
 
 from analytics_kit.backends.record import Attempt, StaleAttemptError, State
 from analytics_kit.backends.redis.attempts import AttemptStore
-from analytics_kit.backends.worker.entry import kernel_kills
-from analytics_kit.errors import AnalyticsKitError, JobTimeoutError, OutOfMemoryError
+from analytics_kit.errors import AnalyticsKitError, JobTimeoutError, OutOfMemoryError, WorkerLostError
 from analytics_kit.model import Failure
 
 MB = 1024**2
@@ -59,3 +63,44 @@ class Watch:
                     hint="Raise memory_limit_mb; the program itself takes about 250 MB of it.",
                 )
         return None
+
+
+OUTPUT_CHARACTERS = 4000
+
+
+def cause(status: int | None, out_of_memory: bool = False) -> AnalyticsKitError:
+    """Why a process is gone, from its wait status and whether the kernel has ended any for want of memory."""
+    if out_of_memory and status is not None and status & 0x7F == signal.SIGKILL:
+        return OutOfMemoryError(
+            "The system ended the process that worked on the job because memory ran out.",
+            hint="Run fewer workers on this machine, or process fewer participants at once.",
+        )
+    return WorkerLostError(f"The process that worked on the job is gone: {death(status)}.")
+
+
+def death(status: int | None) -> str:
+    """How a process ended, from its wait status, in words."""
+    if status is None:
+        return "it ended without a word"
+    number = status & 0x7F
+    if number == signal.SIGKILL:
+        return "it was killed (SIGKILL), possibly because memory ran out"
+    if number:
+        return f"it was ended by {signal.Signals(number).name}"
+    return f"it left with exit code {status >> 8} before its work was done"
+
+
+def kernel_kills(vmstat: Path = Path("/proc/vmstat")) -> int:
+    """How many processes the kernel has ended for want of memory since the machine started; 0 where it can't say."""
+    try:
+        found = re.search(r"^oom_kill (\d+)$", vmstat.read_text(), re.MULTILINE)
+    except OSError:
+        return 0
+    return int(found[1]) if found else 0
+
+
+def rest_of(output: Any) -> str:
+    """The end of what a process printed into the file."""
+    size = output.seek(0, os.SEEK_END)
+    output.seek(max(0, size - OUTPUT_CHARACTERS))
+    return str(output.read().decode(errors="replace")).strip()

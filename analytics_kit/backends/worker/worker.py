@@ -31,6 +31,7 @@ from analytics_kit.backends.redis.job_store import QUEUE, TASK
 from analytics_kit.backends.redis.recovery import reconcile
 from analytics_kit.backends.step_runner import resolve
 from analytics_kit.backends.worker import entry as perform
+from analytics_kit.backends.worker import limits
 from analytics_kit.backends.worker.limits import Watch
 from analytics_kit.backends.worker.task_process import TaskProcess
 from analytics_kit.errors import BrokerUnavailableError
@@ -135,14 +136,14 @@ class QuickWorker(Worker):
             self._horse = None
 
     def _see_to(self, job: Job, execution: Any, status: int, watch: Watch | None) -> None:
-        output = perform.rest_of(self._output)
+        output = limits.rest_of(self._output)
         if output:
             print(output, file=sys.stderr, flush=True)
         if watch is not None and self.in_hand is not None:
             book, ticket = self.in_hand
             book.say(ticket.job_id, (f"{ticket.step}: {line}" for line in output.splitlines()))
             if not watch.over and (status or book.has(ticket, self.name)):
-                perform.lost(book, ticket, perform.cause(status, watch.kernel_killed), output)
+                perform.lost(book, ticket, limits.cause(status, watch.kernel_killed), output)
             if book.leave(ticket, wrote_late=watch.over):
                 perform.queue_discard(book, ticket.job_id, self._code)
         with self.connection.pipeline() as pipe:

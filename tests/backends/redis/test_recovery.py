@@ -12,7 +12,7 @@ from analytics_kit.backends.redis.backend import RedisBackend, connect
 from analytics_kit.backends.redis.job_store import ACTIVE, LATER
 from analytics_kit.backends.step_runner import run
 from analytics_kit.backends.worker import entry as perform
-from analytics_kit.errors import BrokerUnavailableError, OutOfMemoryError, WorkerLostError
+from analytics_kit.errors import BrokerUnavailableError, WorkerLostError
 from analytics_kit.model import JobRequest, JobStatus
 from analytics_kit.settings import Settings
 from tests.processes import until
@@ -117,17 +117,6 @@ def test_a_broker_that_is_away_for_too_long_fails_no_job(running):
     with pytest.raises(BrokerUnavailableError):
         run(away, running.get("job-1"), BEGIN)
     assert running.get("job-1").state is State.RUNNING
-
-
-def test_only_a_kill_can_be_the_kernels(tmp_path):
-    assert type(perform.cause(9, True)) is OutOfMemoryError
-    assert type(perform.cause(9, False)) is WorkerLostError
-    assert type(perform.cause(3 << 8, True)) is WorkerLostError
-    assert "exit code 3" in perform.cause(3 << 8, True).message
-    counts = tmp_path / "vmstat"
-    counts.write_text("pgfault 7\noom_kill 12\n")
-    assert perform.kernel_kills(counts) == 12
-    assert perform.kernel_kills(tmp_path / "nowhere") == 0
 
 
 class TestWithWorkers:
