@@ -51,7 +51,7 @@ class EmbeddedBackend(RedisBackend):
         No server program is installed, or the broker does not start.
     """
 
-    _idle_notice = ""
+    _no_worker_notice = ""
 
     def __init__(self, settings: Settings, code: str) -> None:
         self._settings = settings
@@ -60,14 +60,14 @@ class EmbeddedBackend(RedisBackend):
 
     def _call(self, act: Callable[[JobStore], Answer]) -> Answer:
         for _ in range(2):
-            book = self._ledger
+            book = self._jobs
             try:
                 return super()._call(act)
             except BrokerUnavailableError as error:
                 if not isinstance(error.__cause__, redis.ConnectionError):
                     raise
             with self._restart_lock:
-                if self._ledger is book:  # else another thread has restarted the broker
+                if self._jobs is book:  # else another thread has restarted the broker
                     self._open(socket_url(ensure_running(self._settings, self._code)))
                     book.connection.close()
         return super()._call(act)

@@ -52,7 +52,7 @@ def begin(task: StepContext, store: Store, part: str, merge: str) -> Committed |
 def part(task: StepContext, store: Store) -> None:
     """Work on one shard, unless an earlier attempt has done it: then commit what that one wrote."""
     prefix, folder = own_folder(task), job_folder(task.arguments, task.job_id)
-    assert task.part is not None  # noqa: S101  it is one of a Split
+    assert task.shard is not None  # noqa: S101  it is one of a Split
     done = latest(store, folder, task.step, before=task.attempt)
     with kept_if_committed(store, prefix):
         if done is not None:
@@ -64,7 +64,7 @@ def part(task: StepContext, store: Store) -> None:
         plan = _plan_of(store, folder)
         options = Options.of(**task.arguments["options"])
         with without_gc():
-            shard, members = handover.read_shard(store, *plan, task.part)
+            shard, members = handover.read_shard(store, *plan, task.shard)
             advance = _Advance(task, shard.raw_bytes)
             with _opened(task, store, plan, members) as archive:
                 result = run_shard(archive, shard, options, store, prefix, advance)
@@ -96,7 +96,7 @@ def _merged(task: StepContext, store: Store, folder: str) -> Committed:
         task.report(Progress("merging", plan.raw_bytes, plan.raw_bytes))
         results = []
         for number in range(len(planned.manifest["shards"])):
-            part = _committed(store, f"{folder}/part-{number}-{task.winners[number]}")
+            part = _committed(store, f"{folder}/part-{number}-{task.winning_attempts[number]}")
             results.append(handover.read_result(store, part.manifest))
         issues = Issues(options.on_error)
         issues.list = found
