@@ -15,12 +15,13 @@ from typing import Any
 
 import pandas as pd
 
+from analytics_kit.backends.base import Backend, RemoteBackend
 from analytics_kit.backends.machine import pool_size
 from analytics_kit.backends.open import open_backend
 from analytics_kit.errors import BrokerUnavailableError, SettingsError, StoreError, nearest
 from analytics_kit.futures import as_completed, gather
 from analytics_kit.job import Job
-from analytics_kit.model import SCHEMA_VERSION, Backend, JobInfo, JobRequest, JobStatus, Remote
+from analytics_kit.model import SCHEMA_VERSION, JobInfo, JobRequest, JobStatus
 from analytics_kit.notebook.board import Board
 from analytics_kit.options import Options
 from analytics_kit.progress_bar import Bar
@@ -142,7 +143,7 @@ class Client:
     def begin(self, request: JobRequest) -> Job:
         """The job that serves the request; one whose result is gone serves nobody."""
         watcher, info = self._send(request)
-        if isinstance(watcher.backend, Remote):
+        if isinstance(watcher.backend, RemoteBackend):
             return self._with_copy_removed(Job(watcher, info), request.arguments["source"])
         if info.status is JobStatus.COMPLETED and not is_stored(info):
             watcher, info = self._send(replace(request, refresh=True))
@@ -230,7 +231,7 @@ class Client:
     def health(self) -> dict[str, Any]:
         """Whether work can be done: status ok, degraded or down, with a reason; broker, workers, store."""
         found, url = self.backend.health(), self.settings.store_url()
-        if isinstance(self.backend, Remote):
+        if isinstance(self.backend, RemoteBackend):
             return found
         try:
             Store.of(self.settings).check()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from types import TracebackType
-from typing import IO, Any, Literal, Protocol, Self, runtime_checkable
+from typing import IO, Any, Literal, Protocol
 
 from analytics_kit.errors import AnalyticsKitError, rebuild
 
@@ -194,78 +193,6 @@ class StepContext(Protocol):
         """From here on the job can't be cancelled. Raises JobCancelledError when it already was."""
 
 
-ANY_JOB = frozenset({"*"})
-"""Among ids of jobs, or in their place: any may have changed."""
-
-
-class Changes(Protocol):
-    """Word of changed jobs, for as long as the `with` block lasts."""
-
-    def wait(self, timeout_s: float) -> frozenset[str]:
-        """Ids of jobs that may have changed within `timeout_s`; `ANY_JOB` where it could be any. Word can be lost."""
-
-    def __enter__(self) -> Self: ...
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-
-
-class Backend(Protocol):
-    """Where jobs wait, run and are remembered. Every backend passes the same contract tests."""
-
-    @property
-    def name(self) -> str:
-        """`"redis"`, `"embedded"`, `"local"` or `"http"`."""
-
-    @property
-    def notice(self) -> str:
-        """Why this backend was chosen, where that needs saying; else empty."""
-
-    @property
-    def survives_process(self) -> bool:
-        """Whether jobs go on and are remembered when this process ends."""
-
-    @property
-    def kills_running(self) -> bool:
-        """Whether a running task can be killed."""
-
-    def submit(self, request: JobRequest) -> JobInfo:
-        """Queue the work, or join the job that already does it (see DESIGN: submitting the same content)."""
-
-    def get(self, job_id: str) -> JobInfo:
-        """The job. Raises JobNotFoundError."""
-
-    def get_many(self, job_ids: Sequence[str]) -> dict[str, JobInfo]:
-        """Those of the jobs that are known."""
-
-    def list(self, status: JobStatus | None = None) -> list[JobInfo]:
-        """All jobs of this namespace, newest first."""
-
-    def cancel(self, job_id: str) -> bool:
-        """Whether the job is cancelled now; False when it has ended or is committing. Raises JobNotFoundError."""
-
-    def retry(self, job_id: str) -> JobInfo:
-        """A new job for the work of one that failed or was cancelled. Raises JobNotFoundError, SettingsError."""
-
-    def delete(self, job_id: str) -> None:
-        """Forget a job that has ended. Raises JobNotFoundError, SettingsError when it has not ended."""
-
-    def log(self, job_id: str) -> Sequence[str]:
-        """What happened to the job, a line each, with the end of its worker's output. Raises JobNotFoundError."""
-
-    def changes(self) -> Changes:
-        """Listen for changed jobs."""
-
-    def queue_status(self) -> dict[str, Any]:
-        """Counts of jobs by state and of workers, as JSON."""
-
-    def health(self) -> dict[str, Any]:
-        """Whether work can be done here, as JSON with `status` ok, degraded or down, and a `reason`."""
-
-    def close(self) -> None:
-        """Let go of connections and threads; jobs are not touched."""
-
-
 class Files(Protocol):
     """The files of results, wherever they are."""
 
@@ -281,11 +208,3 @@ class Files(Protocol):
 
     def touch(self, path: str) -> None:
         """Note that a file was used, where that is of use; never fails."""
-
-
-@runtime_checkable
-class Remote(Protocol):
-    """A backend that keeps studies and results itself, so that its clients need no part in a store."""
-
-    def files(self, job_id: str) -> Files:
-        """The files of the job's result."""

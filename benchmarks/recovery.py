@@ -47,7 +47,7 @@ def taken_again(job: ak.Job) -> float:
             words = job.log().splitlines()
         except ak.BrokerUnavailableError:
             return False
-        lost = [i for i, line in enumerate(words) if "is done again" in line]
+        lost = [i for i, line in enumerate(words) if "is retried" in line]
         return any("taken by" in line for line in words[lost[0] :]) if lost else False
 
     return until(seen, "it is taken again")
@@ -157,7 +157,7 @@ def hosts(folder: Path) -> Iterator[Row]:
         with crew(url, home) as only:
             job = running(client, path)
             _kill_all(only.pid)
-        seconds = until(lambda: (job.status, "is done again" in job.log())[1], "it is noticed")
+        seconds = until(lambda: (job.status, "is retried" in job.log())[1], "it is noticed")
         yield "all hosts die → noticed by a client that asks", f"{seconds:.1f} s", "< 15 s", seconds < 15
 
 

@@ -6,9 +6,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import analytics_kit as ak
+from analytics_kit.backends.base import ANY_JOB
 from analytics_kit.errors import BrokerUnavailableError
 from analytics_kit.job import Job
-from analytics_kit.model import ANY_JOB, JobInfo, JobStatus, Progress
+from analytics_kit.model import JobInfo, JobStatus, Progress
 
 _ids = itertools.count()
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import warnings
 
+from analytics_kit.backends.base import Backend
 from analytics_kit.backends.embedded.backend import EmbeddedBackend
 from analytics_kit.backends.http.backend import HttpBackend
 from analytics_kit.backends.local import LocalBackend
-from analytics_kit.backends.redis.backend import RedisBackend, is_unreachable
+from analytics_kit.backends.redis.backend import RedisBackend
+from analytics_kit.backends.redis.connection import is_unreachable
 from analytics_kit.errors import BrokerUnavailableError
-from analytics_kit.model import Backend
 from analytics_kit.settings import Settings
 
 _warned: set[str] = set()

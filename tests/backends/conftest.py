@@ -10,7 +10,8 @@ from analytics_kit.backends.embedded import backend as embedded
 from analytics_kit.backends.embedded.backend import EmbeddedBackend
 from analytics_kit.backends.local import LocalBackend
 from analytics_kit.backends.redis.attempts import AttemptStore
-from analytics_kit.backends.redis.backend import RedisBackend, connect
+from analytics_kit.backends.redis.backend import RedisBackend
+from analytics_kit.backends.redis.connection import connect
 from analytics_kit.backends.redis.job_store import JobStore
 from analytics_kit.model import JobRequest
 from analytics_kit.settings import Settings
@@ -101,7 +102,7 @@ def asked():
 def store(redis_url):
     """Records and steps of a namespace that no worker is told of, in a database of its own."""
     store = AttemptStore(connect(redis_url.removesuffix("/0") + "/3"), f"store-{os.urandom(4).hex()}")
-    store.connection.flushdb()
+    store.jobs.connection.flushdb()
     yield store
-    store.connection.flushdb()
-    store.connection.close()
+    store.jobs.connection.flushdb()
+    store.jobs.connection.close()

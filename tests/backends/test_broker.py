@@ -59,7 +59,7 @@ class TestRestart:
         server.start()
         info = ended(backend, job_id)
         assert info.status is JobStatus.COMPLETED
-        assert "done again" not in "\n".join(backend.log(job_id))
+        assert "is retried" not in "\n".join(backend.log(job_id))
 
     def test_a_job_in_parts(self, server, backend, asked, gate, tmp_path):
         job_id = backend.submit(asked("fan", parts=4, folder=tmp_path, gate=gate, retries=2)).job_id

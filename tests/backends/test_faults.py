@@ -8,8 +8,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from analytics_kit.backends.redis.backend import RedisBackend, connect
-from analytics_kit.backends.redis.job_store import ACTIVE_KEY, CLEANUP_KEY, DELAYED_KEY
+from analytics_kit.backends.redis.backend import RedisBackend
+from analytics_kit.backends.redis.connection import connect
+from analytics_kit.backends.redis.keys import ACTIVE_KEY, CLEANUP_KEY, DELAYED_KEY
 from analytics_kit.backends.worker import pool as worker_pool
 from analytics_kit.errors import (
     BadArchiveError,
@@ -35,7 +36,7 @@ def _flights(job_id):
     def act(store):
         from analytics_kit.backends.redis.attempts import AttemptStore
 
-        return AttemptStore(store.connection, store.namespace).pending_steps([job_id])[0]
+        return AttemptStore(store.connection, store.keys.namespace).pending_steps([job_id])[0]
 
     return act
 
@@ -129,7 +130,7 @@ class TestFanOut:
         assert type(error.error()) is WorkerLostError
         assert "SIGKILL" in error.message
         assert error.traceback == ""
-        assert "is done again" in "\n".join(backend.log(job_id))
+        assert "is retried" in "\n".join(backend.log(job_id))
         until(lambda: not (tmp_path / job_id).exists(), "its files are gone")
 
 
@@ -238,7 +239,7 @@ class TestDeath:
         info = ended(backend, job_id)
         assert info.status is JobStatus.COMPLETED
         assert info.result["pid"] != horse.pid
-        assert "begin is done again: The worker" in "\n".join(backend.log(job_id))
+        assert "begin is retried: The worker" in "\n".join(backend.log(job_id))
         until(lambda: backend.queue_status()["workers"] == 2, "the worker is replaced")
 
     def test_of_the_whole_pool_is_seen_by_the_next_client_and_the_next_workers_go_on(self, url, workers, asked, gate):
@@ -253,7 +254,7 @@ class TestDeath:
                 member.kill()
             until(lambda: not any(alive(member.pid) for member in family), "all are dead")
         begun = time.monotonic()
-        until(lambda: "is done again" in "\n".join((backend.get(job_id), backend.log(job_id))[1]), "it is noticed")
+        until(lambda: "is retried" in "\n".join((backend.get(job_id), backend.log(job_id))[1]), "it is noticed")
         print(f"noticed after {time.monotonic() - begun:.1f} s")
         gate.touch()
         with workers(url):

@@ -43,7 +43,7 @@ def test_only_legal_changes(source, to):
         with pytest.raises(StaleAttemptError) as caught:
             transition(before, to, 7.0)
         assert caught.value.state is source
-        assert isinstance(caught.value.told(), JobCancelledError)
+        assert isinstance(caught.value.as_cancellation(), JobCancelledError)
 
 
 def test_times_are_set_once():

@@ -21,8 +21,8 @@ from hypothesis.stateful import (
 
 from analytics_kit.backends.record import PREVIOUS_STATES, Attempt, Record, RecordState, StaleAttemptError
 from analytics_kit.backends.redis.attempts import AttemptStore
-from analytics_kit.backends.redis.backend import connect
-from analytics_kit.backends.redis.job_store import ACTIVE_KEY, CLEANUP_KEY
+from analytics_kit.backends.redis.connection import connect
+from analytics_kit.backends.redis.keys import ACTIVE_KEY, CLEANUP_KEY
 from analytics_kit.errors import JobNotFoundError, SettingsError
 from analytics_kit.model import Failure, JobRequest, Progress, Split
 
@@ -74,8 +74,8 @@ class LedgerMachine(RuleBasedStateMachine):
     def begin(self):
         name = f"model-{os.urandom(4).hex()}"
         self.stores = [AttemptStore(connect(self.url), name) for _ in range(2)]
-        self.stores[0].connection.flushdb()
-        self.stores[0].connection.sadd("rq:workers:analytics", "rq:worker:w1", "rq:worker:w2")
+        self.stores[0].jobs.connection.flushdb()
+        self.stores[0].jobs.connection.sadd("rq:workers:analytics", "rq:worker:w1", "rq:worker:w2")
         self.model: dict[str, Modelled] = {}
         queued, running, split = (self.submitted() for _ in range(3))
         for job_id in (running, split):
@@ -93,13 +93,13 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def teardown(self):
         for store in getattr(self, "stores", ()):
-            store.connection.flushdb()
-            store.connection.close()
+            store.jobs.connection.flushdb()
+            store.jobs.connection.close()
 
     def submitted(self):
         job_id = f"job{len(self.model)}"
         request = JobRequest("tests.backends.sample_steps.echo", {}, job_id, "/s.zip", retries=RETRIES)
-        self.stores[0].submit(Record.of(request, job_id, self.stores[0].now_s()), False)
+        self.stores[0].jobs.submit(Record.of(request, job_id, self.stores[0].jobs.now_s()), False)
         self.model[job_id] = Modelled()
         return job_id
 
@@ -142,7 +142,7 @@ class LedgerMachine(RuleBasedStateMachine):
         if not really and job.state not in FINAL:  # else most jobs would end before much has happened
             return
         allowed = job.state in PREVIOUS_STATES[RecordState.CANCELLED]
-        assert self.stores[client].cancel(job_id) is (allowed or job.state is RecordState.CANCELLED)
+        assert self.stores[client].jobs.cancel(job_id) is (allowed or job.state is RecordState.CANCELLED)
         if allowed:
             job.end(RecordState.CANCELLED)
 
@@ -218,15 +218,15 @@ class LedgerMachine(RuleBasedStateMachine):
     def is_as_modelled(self):
         store = self.stores[1]
         for job_id, job in self.model.items():
-            record = store.get(job_id)
+            record = store.jobs.get(job_id)
             assert record.state is job.state
             assert (record.ended_at is not None) is (job.state in FINAL)
             (flights,) = store.pending_steps([job_id])
             assert {a.step: (a.number, where) for a, where in flights.items()} == {
                 step: (number, where) for step, (number, _, where) in job.flights.items()
             }
-        members = {name: store.connection.smembers(name) for name in (ACTIVE_KEY, CLEANUP_KEY)}
-        name = f"{store.namespace}:"
+        members = {name: store.jobs.connection.smembers(name) for name in (ACTIVE_KEY, CLEANUP_KEY)}
+        name = f"{store.jobs.keys.namespace}:"
         active = {f"{name}{job_id}".encode() for job_id, job in self.model.items() if job.state not in FINAL}
         leaving = {f"{name}{job_id}".encode() for job_id, job in self.model.items() if job.is_leaving}
         assert members == {ACTIVE_KEY: active, CLEANUP_KEY: leaving}
@@ -249,7 +249,7 @@ def test_of_many_who_end_a_job_at_the_same_time_one_does(store, asked):
     for number in range(60):
         job_id = f"race-{number}"
         attempt = Attempt(job_id)
-        store.submit(Record.of(asked("echo", key=job_id), job_id, store.now_s()), False)
+        store.jobs.submit(Record.of(asked("echo", key=job_id), job_id, store.jobs.now_s()), False)
         store.claim(attempt, "w1")
         store.change_state(attempt, RecordState.RUNNING)
         if chance.random() < 0.5:
@@ -264,8 +264,8 @@ def test_of_many_who_end_a_job_at_the_same_time_one_does(store, asked):
                 told[name] += 0
 
         deeds = [
-            ("cancelled", lambda job_id=job_id: store.cancel(job_id)),
-            ("cancelled", lambda job_id=job_id: store.cancel(job_id)),
+            ("cancelled", lambda job_id=job_id: store.jobs.cancel(job_id)),
+            ("cancelled", lambda job_id=job_id: store.jobs.cancel(job_id)),
             ("failed", lambda attempt=attempt: store.change_state(attempt, RecordState.FAILED, error=FAILURE)),
             ("completed", lambda attempt=attempt: store.change_state(attempt, RecordState.COMPLETED, result={})),
             ("lost", lambda attempt=attempt: store.retry_or_fail(attempt, FAILURE, 0)),
@@ -275,9 +275,9 @@ def test_of_many_who_end_a_job_at_the_same_time_one_does(store, asked):
             thread.start()
         for thread in threads:
             thread.join()
-        state = store.get(job_id).state
+        state = store.jobs.get(job_id).state
         assert state in FINAL
         for name in ("cancelled", "failed", "completed"):
             assert not told[name] or name == state or (name == "cancelled" and told[name] == 0), (name, told, state)
-        said = [line.split(" ", 2)[2] for line in store.log(job_id)]
+        said = [line.split(" ", 2)[2] for line in store.jobs.log(job_id)]
         assert sum(word in FINAL for word in said) == 1, said

@@ -154,7 +154,7 @@ def _look_at_jobs(submitted, cancelled, expected, figures: Figures) -> None:
         name = f"{job.id} ({path.stem})"
         info = job.info()
         log = job.log()
-        figures.done_again += log.count("is done again")
+        figures.done_again += log.count("is retried")
         if cancelled.get(job.id):
             figures.cancelled += 1
             if info.status is not ak.JobStatus.CANCELLED:

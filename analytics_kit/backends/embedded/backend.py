@@ -27,7 +27,8 @@ from analytics_kit.backends.embedded.paths import (
     locked,
 )
 from analytics_kit.backends.machine import pool_size
-from analytics_kit.backends.redis.backend import RedisBackend, connect, socket_url
+from analytics_kit.backends.redis.backend import RedisBackend
+from analytics_kit.backends.redis.connection import connect, socket_url
 from analytics_kit.backends.redis.job_store import JobStore
 from analytics_kit.errors import BrokerUnavailableError
 from analytics_kit.settings import Settings, settings_environment

@@ -21,9 +21,9 @@ import redis
 
 from analytics_kit.backends.embedded.backend import end_server
 from analytics_kit.backends.embedded.paths import BrokerPaths, acquire_lock, locked
-from analytics_kit.backends.redis import job_store as ledger
-from analytics_kit.backends.redis import rq_queue
-from analytics_kit.backends.redis.backend import connect, socket_url
+from analytics_kit.backends.redis.connection import connect, socket_url
+from analytics_kit.backends.redis.keys import ACTIVE_KEY, CLEANUP_KEY, SUBMISSIONS_KEY
+from analytics_kit.backends.redis.pool_state import publish_pool_state
 from analytics_kit.backends.redis.recovery import rebuild_queue, reconcile, return_all_to_queue
 from analytics_kit.backends.worker.pool import Pool
 
@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         connection = _connect_when_ready(paths, guard)
         rebuild_queue(connection)
-        rq_queue.publish_pool_state(connection, phase="starting")
+        publish_pool_state(connection, phase="starting")
         paths.address.write_text(str(paths.socket))
         os.write(arguments.ready, b"1")
         os.close(arguments.ready)
@@ -150,7 +150,7 @@ def _run_pool(
     with contextlib.suppress(redis.RedisError):
         return_all_to_queue(connection, "the embedded broker was stopped")
         # A client that was connected already may have submitted a job.
-        return not stop_requested.is_set() and bool(connection.scard(ledger.ACTIVE_KEY))
+        return not stop_requested.is_set() and bool(connection.scard(ACTIVE_KEY))
     return False
 
 
@@ -158,21 +158,17 @@ def run_until_idle(
     connection: redis.Redis, paths: BrokerPaths, pool: Pool, stop_requested: threading.Event, idle_s: float
 ) -> None:
     """Maintain the pool until `stop_requested` is set, or no job was submitted or running for `idle_s` seconds."""
-    submitted, busy_at = connection.get(ledger.SUBMISSIONS_KEY), time.monotonic()
+    submitted, busy_at = connection.get(SUBMISSIONS_KEY), time.monotonic()
     while not stop_requested.wait(SUPERVISION_INTERVAL_S):
         with contextlib.suppress(redis.ResponseError):  # out of memory or read-only: this may pass
             pool.tick()
             reconcile(connection, pool.code)
-        count = connection.get(ledger.SUBMISSIONS_KEY)
-        if connection.scard(ledger.ACTIVE_KEY) or connection.scard(ledger.CLEANUP_KEY) or count != submitted:
+        count = connection.get(SUBMISSIONS_KEY)
+        if connection.scard(ACTIVE_KEY) or connection.scard(CLEANUP_KEY) or count != submitted:
             submitted, busy_at = count, time.monotonic()
         elif time.monotonic() - busy_at > idle_s:
             with locked(paths.start_lock, 0) as is_acquired:
-                if (
-                    is_acquired
-                    and not connection.scard(ledger.ACTIVE_KEY)
-                    and connection.get(ledger.SUBMISSIONS_KEY) == submitted
-                ):
+                if is_acquired and not connection.scard(ACTIVE_KEY) and connection.get(SUBMISSIONS_KEY) == submitted:
                     paths.address.unlink(missing_ok=True)
                     return
 

@@ -10,10 +10,11 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
+from analytics_kit.backends.base import ANY_JOB
 from analytics_kit.backends.http.transport import Transport
 from analytics_kit.backends.http.upload_queue import UploadQueue
 from analytics_kit.errors import BrokerUnavailableError, JobNotFoundError, SettingsError, SourceNotFoundError
-from analytics_kit.model import ANY_JOB, Failure, JobInfo, JobRequest, JobStatus, Progress
+from analytics_kit.model import Failure, JobInfo, JobRequest, JobStatus, Progress
 from analytics_kit.settings import Settings
 
 POSTED_ARGUMENTS = ("study_id", "content", "options")

@@ -37,7 +37,7 @@ class UploadQueue:
 
     def __init__(self, transport: Transport, settings: Settings) -> None:
         self._transport = transport
-        self.jobs = LocalBackend(settings, act=self._run)
+        self.jobs = LocalBackend(settings, task=self._run)
 
     def submit(self, request: JobRequest, body: Mapping[str, Any]) -> JobInfo:
         """Return the job that uploads the study and then posts `body`, an earlier one if it is not finished."""

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 import os
 
-from rq import Queue
-from rq.serializers import JSONSerializer
-
+from analytics_kit.backends.dotted_names import resolve
 from analytics_kit.backends.record import Attempt, StaleAttemptError
 from analytics_kit.backends.redis.attempts import AttemptStore
-from analytics_kit.backends.redis.job_store import QUEUE_NAME, Connection
-from analytics_kit.backends.step_runner import RETURN_DELAY_S, resolve, run
-from analytics_kit.errors import AnalyticsKitError
-from analytics_kit.model import CannotRunHere, Failure
+from analytics_kit.backends.redis.cleanup import clean_up
+from analytics_kit.backends.redis.connection import Connection
+from analytics_kit.backends.step_runner import RETURN_DELAY_S, run_step
+from analytics_kit.model import CannotRunHere
 
-logger = logging.getLogger(__name__)
 connection: Connection | None = None
 """Of the process that does tasks, to its broker."""
-CLEANUP_FUNCTION = "analytics_kit.backends.worker.entry.discard"
-SWEEP_FUNCTION = "analytics_kit.backends.worker.entry.sweep"
-CLEANUP_RETRY_S = 60
 
 
 def perform(namespace: str, job_id: str, step: str, attempt: int) -> None:
@@ -33,7 +26,7 @@ def perform(namespace: str, job_id: str, step: str, attempt: int) -> None:
     except CannotRunHere as why:
         book.return_to_queue(ticket, str(why), f"No worker can do it yet: {why}", RETURN_DELAY_S)
         return
-    run(book, record, ticket, winners)
+    run_step(book, record, ticket, winners)
 
 
 def sweep(code: str) -> None:
@@ -43,36 +36,7 @@ def sweep(code: str) -> None:
 
 def discard(namespace: str, job_id: str, code: str) -> None:
     """Remove what a job that has ended left in the store; a task of its own, because a store may be slow."""
-    remove_remains(AttemptStore(_connection(), namespace), job_id, code)
-
-
-def remove_remains(book: AttemptStore, job_id: str, code: str) -> None:
-    """Do that here and now. Whatever can't be removed is left to the sweep."""
-    for record in book.get_many([job_id]):
-        try:
-            resolve(f"{code}.discard")(record.arguments, job_id, record.result)
-        except Exception as error:
-            logger.exception("What job %s left can't be removed.", job_id)
-            book.append_log(job_id, [f"what it left can't be removed: {type(error).__name__}: {error}"])
-    book.mark_cleaned_up(job_id)
-
-
-def queue_cleanup(book: AttemptStore, job_id: str, code: str) -> None:
-    """Have it done by a worker, by one at a time."""
-    if book.connection.set(f"ak:discard:{book.namespace}:{job_id}", b"", nx=True, ex=CLEANUP_RETRY_S):
-        queue_function(book.connection, CLEANUP_FUNCTION, book.namespace, job_id, code)
-
-
-def queue_function(connection: Connection, function: str, *arguments: str) -> None:
-    """Give the workers something to do that is no step of a job."""
-    queue = Queue(QUEUE_NAME, connection=connection, serializer=JSONSerializer)
-    queue.enqueue_call(function, args=arguments, timeout=-1, result_ttl=0, failure_ttl=1, at_front=True)
-
-
-def retry_or_fail(book: AttemptStore, ticket: Attempt, error: AnalyticsKitError, output: str = "") -> None:
-    """The process of an attempt is gone: have it done again, or fail the job. No effect when it is out of date."""
-    for record in book.get_many([ticket.job_id]):
-        book.retry_or_fail(ticket, Failure.of(error, output), record.retries)
+    clean_up(AttemptStore(_connection(), namespace), job_id, code)
 
 
 def _connection() -> Connection:

@@ -28,11 +28,11 @@ class Watch:
         self._kills = kernel_kills()
         self.over = False
         """Whether the process has to go, and the record says why."""
-        self._record = next(iter(book.get_many([ticket.job_id])), None)
+        self._record = next(iter(book.jobs.get_many([ticket.job_id])), None)
         self._ends_at: float | None = None
         if self._record is not None and (limit_s := self._record.time_limit_s) is not None:
             begun = self._record.started_at
-            passed_s = 0.0 if begun is None else max(0.0, book.now_s() - begun)
+            passed_s = 0.0 if begun is None else max(0.0, book.jobs.now_s() - begun)
             self._ends_at = time.monotonic() + limit_s - passed_s
 
     @property

@@ -18,8 +18,8 @@ from pathlib import Path
 import redis
 
 from analytics_kit.backends.redis import rq_queue
-from analytics_kit.backends.redis.backend import connect, translate_errors
-from analytics_kit.backends.redis.job_store import Connection
+from analytics_kit.backends.redis.connection import Connection, connect, translate_errors
+from analytics_kit.backends.redis.pool_state import publish_pool_state
 from analytics_kit.backends.redis.recovery import recover_worker
 from analytics_kit.errors import BrokerUnavailableError
 from analytics_kit.settings import Settings, settings_environment, without_secrets
@@ -120,10 +120,10 @@ class Pool:
         if names & rq_queue.live_workers(self.connection).keys():
             self._ready = True
             if self.log is not None:
-                rq_queue.publish_pool_state(self.connection)
+                publish_pool_state(self.connection)
         elif self.log is not None and not self._compiling and now - self._begun_at > COMPILING_AFTER_S:
             self._compiling = True
-            rq_queue.publish_pool_state(self.connection, phase="compiling")
+            publish_pool_state(self.connection, phase="compiling")
 
     def _bury(self, slot: Slot, now: float) -> None:
         self.ended_badly |= self.stopping and slot.process is not None and slot.process.returncode != 0
@@ -134,7 +134,7 @@ class Pool:
         slot.back_off_s = min(max(slot.back_off_s * 2, 0.5), BACK_OFF_LIMIT_S) if quick else 0.0
         slot.next_at = now + slot.back_off_s
         if not self._ready and self.log is not None:
-            rq_queue.publish_pool_state(self.connection, notice=f"The workers do not start; see {self.log}.")
+            publish_pool_state(self.connection, notice=f"The workers do not start; see {self.log}.")
 
 
 def spawn(

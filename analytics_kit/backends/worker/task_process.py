@@ -25,8 +25,8 @@ from typing import Any
 
 import psutil
 
-from analytics_kit.backends.redis.job_store import Connection
-from analytics_kit.backends.step_runner import resolve
+from analytics_kit.backends.dotted_names import resolve
+from analytics_kit.backends.redis.connection import Connection
 from analytics_kit.backends.worker import entry as perform
 
 MOST_TASKS = 200

@@ -24,17 +24,18 @@ from rq import Queue, Worker, worker_registration
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
+from analytics_kit.backends.dotted_names import resolve
 from analytics_kit.backends.record import Attempt
+from analytics_kit.backends.redis import rq_queue
 from analytics_kit.backends.redis.attempts import AttemptStore, retry_until_available
-from analytics_kit.backends.redis.backend import connect, socket_url, translate_errors
-from analytics_kit.backends.redis.job_store import QUEUE_NAME, STEP_FUNCTION
+from analytics_kit.backends.redis.cleanup import queue_cleanup
+from analytics_kit.backends.redis.connection import connect, socket_url, translate_errors
 from analytics_kit.backends.redis.recovery import reconcile
-from analytics_kit.backends.step_runner import resolve
-from analytics_kit.backends.worker import entry as perform
 from analytics_kit.backends.worker import limits
 from analytics_kit.backends.worker.limits import Watch
 from analytics_kit.backends.worker.task_process import TaskProcess
 from analytics_kit.errors import BrokerUnavailableError
+from analytics_kit.model import Failure
 from analytics_kit.settings import Settings, without_secrets
 
 HEARTBEAT_S = 1.0
@@ -56,7 +57,7 @@ class QuickWorker(Worker):
         """The step that is being worked on, of which every heartbeat tells."""
         self._horse: TaskProcess | None = None
         super().__init__(
-            [Queue(QUEUE_NAME, connection=connection, serializer=JSONSerializer)],
+            [rq_queue.open_queue(connection)],
             name=name,
             connection=connection,
             serializer=JSONSerializer,
@@ -72,7 +73,7 @@ class QuickWorker(Worker):
         super().heartbeat(KEY_TTL_S, pipeline)
         to: Any = self.connection if pipeline is None else pipeline
         hand = "" if self.in_hand is None else self.in_hand[1].rq_job_id
-        to.hset(self.key, mapping={"state": self.get_state(), "hand": hand})
+        rq_queue.publish_heartbeat(to, self.key, self.get_state(), hand)
         worker_registration.register(self, to)
 
     def get_heartbeat_ttl(self, job: Job, working_time: float = 0.0) -> int:
@@ -88,9 +89,8 @@ class QuickWorker(Worker):
     def monitor_work_horse(self, job: Job, queue: Queue, execution: Any) -> None:
         """Look after the process that does the task until it ends, and see to what it leaves."""
         watch = None
-        if job.func_name == STEP_FUNCTION:
-            namespace, *words = job.args
-            book, ticket = self.in_hand = AttemptStore(self.connection, namespace), Attempt(*words)
+        if (subject := rq_queue.attempt_of(job)) is not None:
+            book, ticket = self.in_hand = AttemptStore(self.connection, subject[0]), subject[1]
             watch = retry_until_available(lambda: Watch(book, ticket, self.horse_pid))
         beat_at = 0.0
         assert self._horse is not None  # noqa: S101  forked just now
@@ -143,13 +143,13 @@ class QuickWorker(Worker):
             book, ticket = self.in_hand
             book.append_log(ticket.job_id, (f"{ticket.step}: {line}" for line in output.splitlines()))
             if not watch.over and (status or book.is_held_by(ticket, self.name)):
-                perform.retry_or_fail(book, ticket, limits.cause(status, watch.kernel_killed), output)
+                error = limits.cause(status, watch.kernel_killed)
+                book.retry_or_fail(ticket, Failure.of(error, output))
             if book.release(ticket, wrote_late=watch.over):
-                perform.queue_cleanup(book, ticket.job_id, self._code)
+                queue_cleanup(book, ticket.job_id, self._code)
         with self.connection.pipeline() as pipe:
             self.cleanup_execution(job, pipe, execution)
-            pipe.lrem(f"rq:queue:{QUEUE_NAME}:intermediate", 1, job.id)
-            pipe.delete(job.key)
+            rq_queue.forget_done(pipe, job)
             pipe.execute()
 
 

@@ -63,7 +63,9 @@ def test_the_queue_is_read_once_for_all_jobs_and_only_where_one_is_queued(store,
     asks, positions = [], JobStore.positions
     monkeypatch.setattr(JobStore, "positions", lambda store: asks.append(1) or positions(store))
     backend = RedisBackend(
-        redis_url.removesuffix("/0") + "/3", Settings.of(namespace=store.namespace), "tests.backends.sample_steps"
+        redis_url.removesuffix("/0") + "/3",
+        Settings.of(namespace=store.jobs.keys.namespace),
+        "tests.backends.sample_steps",
     )
     ids = [backend.submit(asked("echo")).job_id for _ in range(20)]
     assert not asks
@@ -146,7 +148,7 @@ def test_the_embedded_server_can_be_reached_by_its_owner_only(own):
 def test_a_job_that_says_nothing_for_long_may_be_stuck(named, asked, gate, monkeypatch):
     monkeypatch.setattr("analytics_kit.backends.redis.backend.QUIET_S", 0.5)
     job_id = named.submit(asked("stuck", gate=gate)).job_id
-    until(lambda: "it may be stuck" in named.get(job_id).notice, "it is said")
+    until(lambda: "the job may be stuck" in named.get(job_id).notice, "it is said")
     gate.touch()
     assert ended(named, job_id).notice == ""
 

@@ -6,14 +6,15 @@ import time
 import pytest
 
 from analytics_kit.backends.record import Attempt, Record, RecordState
-from analytics_kit.backends.redis import recovery as reconcile
 from analytics_kit.backends.redis.attempts import AttemptStore
-from analytics_kit.backends.redis.backend import RedisBackend, connect
-from analytics_kit.backends.redis.job_store import ACTIVE_KEY, DELAYED_KEY
-from analytics_kit.backends.step_runner import run
-from analytics_kit.backends.worker import entry as perform
+from analytics_kit.backends.redis.backend import RedisBackend
+from analytics_kit.backends.redis.connection import connect
+from analytics_kit.backends.redis.keys import ACTIVE_KEY, DELAYED_KEY, RECOVERY_TURN_KEY
+from analytics_kit.backends.redis.recovery import reconcile
+from analytics_kit.backends.redis.rq_queue import QUEUE_KEY
+from analytics_kit.backends.step_runner import run_step
 from analytics_kit.errors import BrokerUnavailableError, WorkerLostError
-from analytics_kit.model import JobRequest, JobStatus
+from analytics_kit.model import Failure, JobRequest, JobStatus
 from analytics_kit.settings import Settings
 from tests.processes import until
 
@@ -27,77 +28,69 @@ def ended(backend, job_id):
 @pytest.fixture
 def running(store):
     request = JobRequest("tests.backends.sample_steps.echo", {}, "key", "/s.zip", retries=1)
-    store.submit(Record.of(request, "job-1", store.now_s()), False)
-    store.connection.delete(store.queue.key)
+    store.jobs.submit(Record.of(request, "job-1", store.jobs.now_s()), False)
+    store.jobs.connection.delete(QUEUE_KEY)
     store.claim(BEGIN, "w1")
     store.change_state(BEGIN, RecordState.RUNNING)
     return store
 
 
-def look(store, monkeypatch, after_s=0.0):
-    """One look, as if so many seconds had passed since the last one."""
-    before = reconcile._now_s(store.connection) + after_s
-
-    class Clocked(reconcile._Round):
-        def __init__(self, *arguments):
-            super().__init__(*arguments)
-            self.now_s = before
-
-    monkeypatch.setattr(reconcile, "_Round", Clocked)
-    store.connection.delete(reconcile.TURN)
-    reconcile.reconcile(store.connection, "tests.backends.sample_steps")
-    monkeypatch.undo()
+def reconcile_after(store, after_s=0.0):
+    """Run one round of recovery, as if so many seconds had passed."""
+    now_s = store.jobs.now_s() + after_s
+    store.jobs.connection.delete(RECOVERY_TURN_KEY)
+    reconcile(store.jobs.connection, "tests.backends.sample_steps", clock=lambda connection: now_s)
 
 
 def beat(store, hand):
-    store.connection.sadd("rq:workers:analytics", "rq:worker:w1")
-    store.connection.hset("rq:worker:w1", mapping={"state": "busy", "hand": hand})
+    store.jobs.connection.sadd("rq:workers:analytics", "rq:worker:w1")
+    store.jobs.connection.hset("rq:worker:w1", mapping={"state": "busy", "hand": hand})
 
 
-def test_a_worker_that_is_silent_for_a_while_is_dead(running, monkeypatch):
-    look(running, monkeypatch)
+def test_a_worker_that_is_silent_for_a_while_is_dead(running):
+    reconcile_after(running)
     assert running.pending_steps(["job-1"]) == [{BEGIN: "w1"}], "a machine that wakes up finds all workers silent"
-    look(running, monkeypatch, 3.5)
+    reconcile_after(running, 3.5)
     assert running.pending_steps(["job-1"]) == [{BEGIN._replace(number=2): "later"}]
 
 
-def test_a_worker_that_is_heard_of_again_was_not_dead(running, monkeypatch):
-    look(running, monkeypatch)
+def test_a_worker_that_is_heard_of_again_was_not_dead(running):
+    reconcile_after(running)
     beat(running, BEGIN.rq_job_id)
-    look(running, monkeypatch, 3.5)
-    running.connection.delete("rq:worker:w1")
-    look(running, monkeypatch, 4.5)
+    reconcile_after(running, 3.5)
+    running.jobs.connection.delete("rq:worker:w1")
+    reconcile_after(running, 4.5)
     assert running.pending_steps(["job-1"]) == [{BEGIN: "w1"}]
 
 
-def test_a_worker_that_lives_and_has_forgotten_the_step_loses_it(running, monkeypatch):
+def test_a_worker_that_lives_and_has_forgotten_the_step_loses_it(running):
     beat(running, "")
-    look(running, monkeypatch)
+    reconcile_after(running)
     assert running.pending_steps(["job-1"]) == [{BEGIN: "w1"}], "it may not have said so yet"
-    look(running, monkeypatch, 5.5)
+    reconcile_after(running, 5.5)
     assert running.pending_steps(["job-1"]) == [{BEGIN._replace(number=2): "later"}]
 
 
-def test_a_step_that_waits_for_a_job_whose_record_has_gone_is_forgotten(running, monkeypatch):
-    perform.retry_or_fail(running, BEGIN, WorkerLostError("gone"))
-    running.connection.delete(running._key("job-1"))
-    look(running, monkeypatch, 5)
-    assert not running.connection.exists(DELAYED_KEY, ACTIVE_KEY, f"{running._key('job-1')}:flight")
+def test_a_step_that_waits_for_a_job_whose_record_has_gone_is_forgotten(running):
+    running.retry_or_fail(BEGIN, Failure("WorkerLostError", "gone"))
+    running.jobs.connection.delete(running.jobs.keys.record("job-1"))
+    reconcile_after(running, 5)
+    assert not running.jobs.connection.exists(DELAYED_KEY, ACTIVE_KEY, f"{running.jobs.keys.record('job-1')}:flight")
 
 
-def test_a_record_that_can_not_be_read_troubles_no_other(running, monkeypatch, asked, caplog):
-    running.connection.hset(running._key("job-1"), "state", "dreaming")
-    running.submit(Record.of(asked("echo", key="other"), "job-2", running.now_s()), False)
+def test_a_record_that_can_not_be_read_troubles_no_other(running, asked, caplog):
+    running.jobs.connection.hset(running.jobs.keys.record("job-1"), "state", "dreaming")
+    running.jobs.submit(Record.of(asked("echo", key="other"), "job-2", running.jobs.now_s()), False)
     with caplog.at_level(logging.WARNING):
-        assert [record.job_id for record in running.records()] == ["job-2"]
-        look(running, monkeypatch, 60)
+        assert [record.job_id for record in running.jobs.records()] == ["job-2"]
+        reconcile_after(running, 60)
     assert "job-1 can't be read" in caplog.text
-    assert running.connection.exists(running._key("job-1")), "nor is it thrown away"
+    assert running.jobs.connection.exists(running.jobs.keys.record("job-1")), "nor is it thrown away"
 
 
 def test_a_step_that_has_just_ended_may_still_queue_what_comes_next(running):
     assert running.is_wanted(BEGIN)
-    running.connection.hdel(f"{running._key('job-1')}:flight", "begin")
+    running.jobs.connection.hdel(f"{running.jobs.keys.record('job-1')}:flight", "begin")
     assert running.is_wanted(BEGIN)
     running.change_state(Attempt("job-1", "", 0), RecordState.FAILED)
     assert not running.is_wanted(BEGIN)
@@ -113,10 +106,10 @@ def test_a_broker_that_is_away_for_too_long_fails_no_job(running):
         def change_state(self, *_, **__):
             raise BrokerUnavailableError("away")
 
-    away = Away(running.connection, running.namespace)
+    away = Away(running.jobs.connection, running.jobs.keys.namespace)
     with pytest.raises(BrokerUnavailableError):
-        run(away, running.get("job-1"), BEGIN)
-    assert running.get("job-1").state is RecordState.RUNNING
+        run_step(away, running.jobs.get("job-1"), BEGIN)
+    assert running.jobs.get("job-1").state is RecordState.RUNNING
 
 
 class TestWithWorkers:
