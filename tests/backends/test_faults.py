@@ -309,7 +309,7 @@ class TestSigterm:
         until(lambda: backend.get(job_id).progress.fraction, "the job runs")
         children = [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
         process.send_signal(signal.SIGTERM)
-        time.sleep(worker_pool.AGAIN_S + 0.5)  # sooner it counts as the first one
+        time.sleep(worker_pool.REPEATED_SIGNAL_S + 0.5)  # sooner it counts as the first one
         process.send_signal(signal.SIGTERM)
         process.wait(30)
         assert not any(map(alive, children))

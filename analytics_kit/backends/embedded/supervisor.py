@@ -161,7 +161,7 @@ def run_until_idle(
     submitted, busy_at = connection.get(SUBMISSIONS_KEY), time.monotonic()
     while not stop_requested.wait(SUPERVISION_INTERVAL_S):
         with contextlib.suppress(redis.ResponseError):  # out of memory or read-only: this may pass
-            pool.tick()
+            pool.maintain()
             reconcile(connection, pool.code)
         count = connection.get(SUBMISSIONS_KEY)
         if connection.scard(ACTIVE_KEY) or connection.scard(CLEANUP_KEY) or count != submitted:

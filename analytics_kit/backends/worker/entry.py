@@ -1,4 +1,4 @@
-"""What happens to a job when rq runs one of its tasks, or the process that ran it is gone?"""
+"""Define the functions that rq calls in the task process of a worker, by their dotted names."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from analytics_kit.backends.step_runner import RETURN_DELAY_S, run_step
 from analytics_kit.model import CannotRunHere
 
 connection: Connection | None = None
-"""Of the process that does tasks, to its broker."""
+"""Connection of the task process to its broker, set after the fork."""
 
 
 def perform(namespace: str, job_id: str, step: str, attempt: int) -> None:
-    """Do one attempt at a step, in the forked process. Does nothing when it is out of date."""
-    book, ticket = AttemptStore(_connection(), namespace), Attempt(job_id, step, attempt)
+    """Execute one attempt at a step of a job; a stale attempt does nothing."""
+    attempts, claimed = AttemptStore(_connection(), namespace), Attempt(job_id, step, attempt)
     try:
-        record, winners = book.claim(ticket, os.environ["RQ_WORKER_ID"])
+        record, winning_attempts = attempts.claim(claimed, os.environ["RQ_WORKER_ID"])
     except StaleAttemptError:
         return
-    except CannotRunHere as why:
-        book.return_to_queue(ticket, str(why), f"No worker can do it yet: {why}", RETURN_DELAY_S)
+    except CannotRunHere as reason:
+        attempts.return_to_queue(claimed, str(reason), f"No worker can do it yet: {reason}", RETURN_DELAY_S)
         return
-    run_step(book, record, ticket, winners)
-
-
-def sweep(code: str) -> None:
-    """Remove what is past its time from the store; a task of its own, about once an hour."""
-    resolve(f"{code}.tidy")()
+    run_step(attempts, record, claimed, winning_attempts)
 
 
 def discard(namespace: str, job_id: str, code: str) -> None:
-    """Remove what a job that has ended left in the store; a task of its own, because a store may be slow."""
+    """Remove what a finished job left in the store, which may be slow and is therefore queued."""
     clean_up(AttemptStore(_connection(), namespace), job_id, code)
+
+
+def sweep(code: str) -> None:
+    """Remove what has expired in the store; queued about once an hour."""
+    resolve(f"{code}.tidy")()
 
 
 def _connection() -> Connection:
     if connection is None:
-        raise RuntimeError("Only workers call this.")
+        raise RuntimeError("Only the task process of a worker may call this.")
     return connection
