@@ -25,7 +25,7 @@ from analytics_kit.model import SCHEMA_VERSION, JobInfo, JobRequest, JobStatus
 from analytics_kit.notebook.board import Board
 from analytics_kit.options import Options
 from analytics_kit.progress_bar import Bar
-from analytics_kit.remote import remote_request
+from analytics_kit.server_request import request_for_server
 from analytics_kit.settings import Settings, without_secrets
 from analytics_kit.study.archive.source import fingerprint, locate, open_archive
 from analytics_kit.study.metrics.catalogue import NAMES
@@ -119,7 +119,7 @@ class Client:
         """What `submit` asks of the backend. Raises SettingsError, SourceNotFoundError."""
         chosen = _checked(options)
         if self.settings.backend == "http":
-            return remote_request(source, chosen, _tags(tags), self.settings.namespace)
+            return request_for_server(source, chosen, _tags(tags), self.settings.namespace)
         path = locate(source)
         content, size_bytes = fingerprint(path, chosen)
         return JobRequest(

@@ -14,7 +14,7 @@ import psutil
 
 import analytics_kit as ak
 from analytics_kit.backends.embedded import backend as embedded
-from analytics_kit.backends.embedded.paths import place_of
+from analytics_kit.backends.embedded.paths import broker_paths
 from benchmarks import studies
 from benchmarks.jobs import Row, broker
 
@@ -66,7 +66,7 @@ def deaths(folder: Path) -> Iterator[Row]:
         client.submit(path).result()
 
         def owner() -> int:
-            return int(place_of(client.settings).owner_lock.read_text())
+            return int(broker_paths(client.settings).owner_lock.read_text())
 
         def server() -> psutil.Process:
             family = psutil.Process(owner()).children(recursive=True)
@@ -108,7 +108,7 @@ def server(folder: Path) -> Iterator[str]:
     """A Redis with an append-only file on a socket."""
     folder.mkdir()
     config = f"port 0\nunixsocket {folder}/s\nunixsocketperm 700\ndir {folder}\nappendonly yes\n"
-    process = subprocess.Popen([embedded.binary(), "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen([embedded.server_binary(), "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
     assert process.stdin is not None
     process.stdin.write(config.encode())
     process.stdin.close()

@@ -338,7 +338,7 @@ print(backend.submit(JobRequest("tests.backends.sample_steps.echo", {{}}, "survi
         code = f"""
 from tests.backends.http_backend import connected
 from analytics_kit.model import JobRequest
-backend = connected({backend._line.name!r}, {str(backend._home)!r})
+backend = connected({backend._transport.server_url!r}, {str(backend._home)!r})
 print(backend.submit(JobRequest("tests.backends.sample_steps.echo", {{}}, "survives", "/data/study.zip")).job_id)
 """
     else:

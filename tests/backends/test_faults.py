@@ -11,7 +11,7 @@ import pytest
 from analytics_kit.backends.redis.backend import RedisBackend
 from analytics_kit.backends.redis.connection import connect
 from analytics_kit.backends.redis.keys import ACTIVE_KEY, CLEANUP_KEY, DELAYED_KEY
-from analytics_kit.backends.worker import crew
+from analytics_kit.backends.worker import pool as worker_pool
 from analytics_kit.errors import (
     BadArchiveError,
     JobTimeoutError,
@@ -309,7 +309,7 @@ class TestSigterm:
         until(lambda: backend.get(job_id).progress.fraction, "the job runs")
         children = [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
         process.send_signal(signal.SIGTERM)
-        time.sleep(crew.AGAIN_S + 0.5)  # sooner it counts as the first one
+        time.sleep(worker_pool.REPEATED_SIGNAL_S + 0.5)  # sooner it counts as the first one
         process.send_signal(signal.SIGTERM)
         process.wait(30)
         assert not any(map(alive, children))

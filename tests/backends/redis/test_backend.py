@@ -12,7 +12,7 @@ import pytest
 
 from analytics_kit.backends.embedded import backend as embedded
 from analytics_kit.backends.embedded.backend import EmbeddedBackend
-from analytics_kit.backends.embedded.paths import place_of
+from analytics_kit.backends.embedded.paths import broker_paths
 from analytics_kit.backends.record import Record
 from analytics_kit.backends.redis.backend import RedisBackend
 from analytics_kit.backends.redis.job_store import JobStore
@@ -156,7 +156,7 @@ def test_a_job_that_says_nothing_for_long_may_be_stuck(named, asked, gate, monke
 def test_down_ends_all_brokers_of_a_home(tmp_path):
     several = [Settings.of(home=tmp_path / "home", store=str(tmp_path / name), workers=1) for name in "ab"]
     backends = [EmbeddedBackend(settings, "tests.backends.sample_steps") for settings in several]
-    pids = [int(place_of(settings).owner_lock.read_text()) for settings in several]
+    pids = [int(broker_paths(settings).owner_lock.read_text()) for settings in several]
     assert len(set(pids)) == 2
     assert embedded.stop(several[0])
     until(lambda: not any(map(alive, pids)), "both have gone")

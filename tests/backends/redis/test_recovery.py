@@ -13,8 +13,7 @@ from analytics_kit.backends.redis.keys import ACTIVE_KEY, DELAYED_KEY, RECOVERY_
 from analytics_kit.backends.redis.recovery import reconcile
 from analytics_kit.backends.redis.rq_queue import QUEUE_KEY
 from analytics_kit.backends.step_runner import run_step
-from analytics_kit.backends.worker import entry as perform
-from analytics_kit.errors import BrokerUnavailableError, OutOfMemoryError, WorkerLostError
+from analytics_kit.errors import BrokerUnavailableError, WorkerLostError
 from analytics_kit.model import Failure, JobRequest, JobStatus
 from analytics_kit.settings import Settings
 from tests.processes import until
@@ -111,17 +110,6 @@ def test_a_broker_that_is_away_for_too_long_fails_no_job(running):
     with pytest.raises(BrokerUnavailableError):
         run_step(away, running.jobs.get("job-1"), BEGIN)
     assert running.jobs.get("job-1").state is RecordState.RUNNING
-
-
-def test_only_a_kill_can_be_the_kernels(tmp_path):
-    assert type(perform.cause(9, True)) is OutOfMemoryError
-    assert type(perform.cause(9, False)) is WorkerLostError
-    assert type(perform.cause(3 << 8, True)) is WorkerLostError
-    assert "exit code 3" in perform.cause(3 << 8, True).message
-    counts = tmp_path / "vmstat"
-    counts.write_text("pgfault 7\noom_kill 12\n")
-    assert perform.kernel_kills(counts) == 12
-    assert perform.kernel_kills(tmp_path / "nowhere") == 0
 
 
 class TestWithWorkers:
