@@ -27,7 +27,7 @@ from analytics_kit import client as client_module
 from analytics_kit.backends.embedded import backend as embedded
 from analytics_kit.backends.embedded.paths import broker_paths
 
-KINDS_OF_KILL = ("horse", "horse", "horse", "worker", "worker", "server", "supervisor", "pool")
+KINDS_OF_KILL = ("task process", "task process", "task process", "worker", "worker", "server", "supervisor", "pool")
 END_LIMIT_S = 240.0
 TABLES = ("trials", "issues", "members", "surveys")
 
@@ -65,7 +65,7 @@ def run(folder: Path, seconds: float, jobs: int, seed: int) -> Figures:
     os.environ["PYTHONPATH"] = str(Path(__file__).parents[2])
     before, client_module.CODE = client_module.CODE, "tests.chaos.chaos_steps"
     client = ak.connect("embedded", home=folder / "home", workers=2, retries=100)
-    place = broker_paths(client.settings)
+    paths = broker_paths(client.settings)
     submitted: dict[ak.Job, Path] = {}
     cancelled: dict[str, bool] = {}
     begun, pids = time.monotonic(), set[int]()
@@ -83,15 +83,15 @@ def run(folder: Path, seconds: float, jobs: int, seed: int) -> Figures:
             if now > kill_at:
                 kill_at = now + chance.uniform(0.5, 3.0)
                 kind = chance.choice(KINDS_OF_KILL)
-                pids |= _family(place)
-                figures.kills[kind] += _kill(kind, place, chance)
+                pids |= _broker_pids(paths)
+                figures.kills[kind] += _kill(kind, paths, chance)
             time.sleep(0.05)
-        pids |= _family(place)
+        pids |= _broker_pids(paths)
         ends = time.monotonic() + END_LIMIT_S
         for job in submitted:
             job.wait(max(0.0, ends - time.monotonic()))
         figures.seconds = round(time.monotonic() - begun, 1)
-        pids |= _family(place)
+        pids |= _broker_pids(paths)
         _look_at_jobs(submitted, cancelled, expected, figures)
         _settled(client)
         _look_at_keys(client, figures)
@@ -102,7 +102,7 @@ def run(folder: Path, seconds: float, jobs: int, seed: int) -> Figures:
         embedded.stop(client.settings)
     figures.jobs = len(submitted)
     figures.left_processes = [str(pid) for pid in pids if _is_ours(pid, folder)]
-    figures.left_files += [str(path) for path in (place.socket_folder,) if path.exists()]
+    figures.left_files += [str(path) for path in (paths.socket_folder,) if path.exists()]
     return figures
 
 
@@ -121,27 +121,29 @@ def _expected(folder: Path, studies: list[Path]) -> dict[Path, ak.StudyResult]:
         return {path: client.process(path) for path in studies}
 
 
-def _family(place) -> set[int]:
-    """Supervisor, watcher, server, workers and what they forked."""
+def _broker_pids(paths) -> set[int]:
+    """Return the process ids of supervisor, guard, server, workers and what they forked."""
     with suppress(psutil.Error, OSError, ValueError):
-        head = psutil.Process(int(place.owner_lock.read_text()))
+        head = psutil.Process(int(paths.owner_lock.read_text()))
         return {head.pid, *(child.pid for child in head.children(recursive=True))}
     return set()
 
 
-def _kill(kind: str, place, chance: random.Random) -> int:
+def _kill(kind: str, paths, chance: random.Random) -> int:
     """Kill one process of a kind, or all workers with what they do; how many were killed."""
     try:
-        owner = psutil.Process(int(place.owner_lock.read_text()))
+        owner = psutil.Process(int(paths.owner_lock.read_text()))
         if "supervisor" not in " ".join(owner.cmdline()):
             return 0
         workers = [
             child for child in owner.children() if "analytics_kit.backends.worker.worker" in " ".join(child.cmdline())
         ]
-        horses = [horse for worker in workers for horse in worker.children()]
+        task_processes = [process for worker in workers for process in worker.children()]
         servers = [c for c in owner.children(recursive=True) if "server" in c.name() and "unixsocket" not in c.name()]
-        chosen = {"horse": horses, "worker": workers, "server": servers, "supervisor": [owner]}.get(kind)
-        victims = [*workers, *horses] if chosen is None else [chance.choice(chosen)] if chosen else []
+        chosen = {"task process": task_processes, "worker": workers, "server": servers, "supervisor": [owner]}.get(
+            kind
+        )
+        victims = [*workers, *task_processes] if chosen is None else [chance.choice(chosen)] if chosen else []
         for victim in victims:
             victim.send_signal(signal.SIGKILL)
         return len(victims)
