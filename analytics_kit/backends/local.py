@@ -28,7 +28,7 @@ from analytics_kit.errors import JobNotFoundError, JobTimeoutError, SettingsErro
 from analytics_kit.model import Failure, JobInfo, JobRequest, JobStatus, Progress, StepContext
 from analytics_kit.settings import Settings
 
-LOG_LINES = 500
+LOCAL_LOG_LINES = 500
 TRACEBACK_LINES = 20
 
 
@@ -37,7 +37,7 @@ class _LocalJob:
     """What is kept of a job besides its record."""
 
     request: JobRequest
-    log: deque[str] = field(default_factory=lambda: deque(maxlen=LOG_LINES))
+    log: deque[str] = field(default_factory=lambda: deque(maxlen=LOCAL_LOG_LINES))
     ends_at: float | None = None
     """When its time limit is reached, on the monotonic clock."""
 

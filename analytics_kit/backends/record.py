@@ -48,7 +48,7 @@ PREVIOUS_STATES: Mapping[RecordState, frozenset[RecordState]] = {
 """The states from which each state may be reached."""
 
 
-BEGIN, MERGE = "begin", "merge"
+BEGIN_STEP, MERGE_STEP = "begin", "merge"
 SHARD_PREFIX = "part-"
 """Names of steps on the wire: `begin`, `part-0`, `part-1`, …, `merge`."""
 
@@ -57,7 +57,7 @@ class Attempt(NamedTuple):
     """One attempt at one step of a job. Only the newest attempt at a step may change the record."""
 
     job_id: str
-    step: str = BEGIN
+    step: str = BEGIN_STEP
     number: int = 1
 
     @property
@@ -153,9 +153,9 @@ class Record:
 
     def task_of(self, step: str) -> str:
         """Return the dotted name of the function that runs a step."""
-        if step == BEGIN or self.split is None:
+        if step == BEGIN_STEP or self.split is None:
             return self.task
-        name: str = self.split["merge" if step == MERGE else "part"]
+        name: str = self.split["merge" if step == MERGE_STEP else "part"]
         return name
 
     def to_fields(self) -> dict[str, str]:

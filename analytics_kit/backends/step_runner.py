@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 from analytics_kit.backends.dotted_names import resolve
 from analytics_kit.backends.progress import ProgressReporter
 from analytics_kit.backends.record import (
-    BEGIN,
+    BEGIN_STEP,
     Attempt,
     Record,
     RecordState,
@@ -89,7 +89,7 @@ class RunningStep:
     @property
     def can_split(self) -> bool:
         """Whether the step may return a `Split`."""
-        return isinstance(self._store, ShardingStepStore) and self._attempt.step == BEGIN
+        return isinstance(self._store, ShardingStepStore) and self._attempt.step == BEGIN_STEP
 
     @property
     def arguments(self) -> Mapping[str, Any]:

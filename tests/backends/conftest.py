@@ -100,9 +100,21 @@ def asked():
 
 @pytest.fixture
 def store(redis_url):
-    """Records and steps of a namespace that no worker is told of, in a database of its own."""
-    store = AttemptStore(connect(redis_url.removesuffix("/0") + "/3"), f"store-{os.urandom(4).hex()}")
-    store.jobs.connection.flushdb()
-    yield store
-    store.jobs.connection.flushdb()
-    store.jobs.connection.close()
+    """The attempts of a namespace that no worker serves, in a database of its own."""
+    connection = connect(redis_url.removesuffix("/0") + "/3")
+    connection.flushdb()
+    yield AttemptStore(connection, f"store-{os.urandom(4).hex()}")
+    connection.flushdb()
+    connection.close()
+
+
+@pytest.fixture
+def jobs(store):
+    """Its records."""
+    return store.jobs
+
+
+@pytest.fixture
+def connection(jobs):
+    """Its connection."""
+    return jobs.connection

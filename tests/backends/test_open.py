@@ -94,7 +94,7 @@ def test_a_wrong_password_is_an_error_that_does_not_tell_it(chosen, redis_url, a
 def test_a_host_that_takes_connections_and_says_nothing_is_not_there(chosen, monkeypatch):
     monkeypatch.setattr("analytics_kit.backends.redis.backend.CONNECT_TIMEOUT_S", 0.2)
     monkeypatch.setattr(
-        "analytics_kit.backends.redis.backend.ANSWER_TIMEOUT_S", None
+        "analytics_kit.backends.redis.connection.ANSWER_TIMEOUT_S", None
     )  # for ever: it must not be asked so
     with socket.create_server(("127.0.0.1", 0)) as server:
         assert chosen(redis_host="127.0.0.1", redis_port=server.getsockname()[1]).name == "local"

@@ -15,7 +15,7 @@ from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
 from analytics_kit.backends.record import (
-    MERGE,
+    MERGE_STEP,
     Attempt,
     Record,
     RecordState,
@@ -214,7 +214,7 @@ class AttemptStore:
     def _put_steps(self, attempt: Attempt, answer: list[Any]) -> None:
         for step in answer[1:]:
             new = Attempt(attempt.job_id, step.decode())
-            self._put(new, front=new.step == MERGE)
+            self._put(new, front=new.step == MERGE_STEP)
 
     def _put(self, attempt: Attempt, front: bool = False) -> None:
         """Give rq an attempt; recovery finds it if this process dies between the script and this."""

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from analytics_kit.backends.record import Record, RecordState
 from analytics_kit.backends.redis import rq_queue
 from analytics_kit.backends.redis.attempts import AttemptStore
-from analytics_kit.backends.redis.changes import POLL_S, RedisChanges
+from analytics_kit.backends.redis.changes import CHANGES_POLL_S, RedisChanges
 from analytics_kit.backends.redis.cleanup import clean_up
 from analytics_kit.backends.redis.connection import CONNECT_TIMEOUT_S, connect, translate_errors
 from analytics_kit.backends.redis.job_store import JobStore
@@ -160,7 +160,7 @@ class RedisBackend:
     def _observed(self, jobs: JobStore, records: Sequence[Record]) -> dict[str, JobInfo]:
         """Return the jobs, with notices on those that wait or may be stuck, and take part in recovery."""
         active = [record for record in records if not record.state.status.final]
-        if active and time.monotonic() - self._reconciled_at > POLL_S:
+        if active and time.monotonic() - self._reconciled_at > CHANGES_POLL_S:
             self._reconciled_at = time.monotonic()
             reconcile(jobs.connection, self._code)
         infos = self._infos(jobs, records)

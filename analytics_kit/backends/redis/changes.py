@@ -14,7 +14,7 @@ from analytics_kit.backends.base import ANY_JOB
 from analytics_kit.backends.redis.connection import CONNECT_TIMEOUT_S
 from analytics_kit.backends.redis.job_store import JobStore
 
-POLL_S = 1.0
+CHANGES_POLL_S = 1.0
 
 
 class RedisChanges:
@@ -33,12 +33,12 @@ class RedisChanges:
     def wait(self, timeout_s: float) -> frozenset[str]:
         """Return the ids of jobs that changed; at least once a second they include `ANY_JOB`."""
         try:
-            changed = self._receive(min(timeout_s, POLL_S))
+            changed = self._receive(min(timeout_s, CHANGES_POLL_S))
         except (redis.RedisError, ValueError, OSError):  # also: another thread has just closed the connection
             self._unsubscribe()
             time.sleep(min(timeout_s, 0.2))
             changed = ANY_JOB
-        if time.monotonic() - self._polled_at >= POLL_S:
+        if time.monotonic() - self._polled_at >= CHANGES_POLL_S:
             changed = changed | ANY_JOB
         if changed >= ANY_JOB:
             self._polled_at = time.monotonic()

@@ -13,7 +13,7 @@ from typing import Any
 import redis
 
 from analytics_kit.backends.record import (
-    BEGIN,
+    BEGIN_STEP,
     PREVIOUS_STATES,
     RECORD_TTL_S,
     Attempt,
@@ -68,7 +68,7 @@ class JobStore:
                         return joined
                     pipe.multi()
                     pipe.hset(keys.record(job_id), mapping=record.to_fields())
-                    pipe.hset(keys.pending(job_id), BEGIN, f"{attempt.number} 0 queued")
+                    pipe.hset(keys.pending(job_id), BEGIN_STEP, f"{attempt.number} 0 queued")
                     pipe.rpush(keys.log(job_id), f"{record.created_at} queued")
                     pipe.set(newest, job_id)
                     pipe.zadd(keys.index, {job_id: record.created_at})

@@ -16,7 +16,7 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from analytics_kit.backends.dotted_names import current_name
-from analytics_kit.backends.record import BEGIN, Attempt
+from analytics_kit.backends.record import BEGIN_STEP, Attempt
 from analytics_kit.backends.redis.connection import Connection
 
 QUEUE_NAME = "analytics"
@@ -72,7 +72,7 @@ class StepQueue:
         """Return the jobs whose first step is queued, in the order of the queue, with the number of its attempt."""
         begins: dict[str, int] = {}
         for rq_job_id in waiting_ids(self._connection):
-            job_id, _, number = rq_job_id.partition(f"-{BEGIN}-")
+            job_id, _, number = rq_job_id.partition(f"-{BEGIN_STEP}-")
             if number:
                 begins.setdefault(job_id, int(number))
         return begins
