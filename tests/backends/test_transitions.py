@@ -85,7 +85,7 @@ class LedgerMachine(RuleBasedStateMachine):
             self.model[job_id].flights["begin"][2] = "w0"
         self.stores[0].split(
             Attempt(split),
-            Split(3, 300, "tests.backends.sample_steps.fan_part", "tests.backends.sample_steps.fan_merge"),
+            Split(3, 300, "tests.backends.sample_steps.process_one", "tests.backends.sample_steps.merge_all"),
         )
         self.model[split].flights, self.model[split].parts = {}, 3
         self.model[split].release(2)
@@ -158,7 +158,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def split(self, job_id, data, client, parts):
         attempt, job = Attempt(job_id, "begin", data.draw(st.integers(1, 2))), self.model[job_id]
         split = Split(
-            parts, 100 * parts, "tests.backends.sample_steps.fan_part", "tests.backends.sample_steps.fan_merge"
+            parts, 100 * parts, "tests.backends.sample_steps.process_one", "tests.backends.sample_steps.merge_all"
         )
         if self.allowed(
             lambda: self.stores[client].split(attempt, split), job.holds(attempt) and job.state is RecordState.RUNNING
@@ -243,13 +243,13 @@ def test_the_ledger_does_what_its_model_does(redis_url):
     )
 
 
-def test_of_many_who_end_a_job_at_the_same_time_one_does(store, asked):
+def test_of_many_who_end_a_job_at_the_same_time_one_does(store, make_request):
     """Whatever they are told agrees with what the record says."""
     chance = random.Random(1)
     for number in range(60):
         job_id = f"race-{number}"
         attempt = Attempt(job_id)
-        store.jobs.submit(Record.of(asked("echo", key=job_id), job_id, store.jobs.now_s()), False)
+        store.jobs.submit(Record.of(make_request("echo", key=job_id), job_id, store.jobs.now_s()), False)
         store.claim(attempt, "w1")
         store.change_state(attempt, RecordState.RUNNING)
         if chance.random() < 0.5:
@@ -270,7 +270,7 @@ def test_of_many_who_end_a_job_at_the_same_time_one_does(store, asked):
             ("completed", lambda attempt=attempt: store.change_state(attempt, RecordState.COMPLETED, result={})),
             ("lost", lambda attempt=attempt: store.retry_or_fail(attempt, FAILURE, 0)),
         ]
-        threads = [threading.Thread(target=act, args=deed) for deed in deeds]
+        threads = [threading.Thread(target=act, args=step_name) for step_name in deeds]
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -51,9 +51,9 @@ def broker_pids(backend):
     return pids
 
 
-def first_worker_pid(backend, asked):
+def first_worker_pid(backend, make_request):
     """Process id of the worker that has done a job."""
-    return wait_for_end(backend, backend.submit(asked("parent")).job_id).result["parent"]
+    return wait_for_end(backend, backend.submit(make_request("parent")).job_id).result["parent"]
 
 
 def any_worker_pid(backend):
@@ -61,24 +61,24 @@ def any_worker_pid(backend):
     return next(child.pid for child in supervisor.children() if "backends.worker" in " ".join(command_line(child)))
 
 
-def test_stop_ends_every_process_and_keeps_the_jobs(broker, asked):
+def test_stop_ends_every_process_and_keeps_the_jobs(broker, make_request):
     backend = broker()
-    job_id = backend.submit(asked("echo", x=1)).job_id
-    assert wait_for_end(backend, job_id).result == {"heard": {"x": 1}}
+    job_id = backend.submit(make_request("echo", x=1)).job_id
+    assert wait_for_end(backend, job_id).result == {"arguments": {"x": 1}}
     pids = broker_pids(backend)
     paths = broker_paths(backend._settings)
     assert embedded.stop(backend._settings)
     until(lambda: not any(map(alive, pids)), "all processes have ended")
     assert not paths.socket_folder.exists()
     assert not embedded.stop(backend._settings)
-    assert broker().get(job_id).result == {"heard": {"x": 1}}
+    assert broker().get(job_id).result == {"arguments": {"x": 1}}
 
 
-def test_running_and_queued_jobs_complete_after_the_next_start(broker, asked, gate):
+def test_running_and_queued_jobs_complete_after_the_next_start(broker, make_request, gate):
     backend = broker()
-    first_worker_pid(backend, asked)
-    running = backend.submit(asked("gated", gate=gate, retries=1)).job_id
-    waiting = backend.submit(asked("echo")).job_id
+    first_worker_pid(backend, make_request)
+    running = backend.submit(make_request("gated", gate=gate, retries=1)).job_id
+    waiting = backend.submit(make_request("echo")).job_id
     until(lambda: backend.get(running).progress.fraction, "the job runs")
     psutil.Process(supervisor_pid(backend)).kill()
     until(lambda: embedded.running_socket(broker_paths(backend._settings)) is None, "the broker is gone")
@@ -89,41 +89,41 @@ def test_running_and_queued_jobs_complete_after_the_next_start(broker, asked, ga
     assert wait_for_end(backend, waiting).status is JobStatus.COMPLETED
 
 
-def test_all_processes_end_with_a_killed_supervisor(broker, asked):
+def test_all_processes_end_with_a_killed_supervisor(broker, make_request):
     backend = broker()
-    first_worker_pid(backend, asked)
+    first_worker_pid(backend, make_request)
     pids = broker_pids(backend)
     psutil.Process(supervisor_pid(backend)).kill()
     until(lambda: not any(map(alive, pids)), "all processes have ended")
 
 
-def test_killed_worker_is_replaced(broker, asked, gate):
+def test_killed_worker_is_replaced(broker, make_request, gate):
     backend = broker()
-    pid = first_worker_pid(backend, asked)
-    job_id = backend.submit(asked("gated", gate=gate)).job_id
+    pid = first_worker_pid(backend, make_request)
+    job_id = backend.submit(make_request("gated", gate=gate)).job_id
     until(lambda: backend.get(job_id).progress.fraction, "the job runs")
     psutil.Process(pid).kill()
     assert type(wait_for_end(backend, job_id).error.error()) is WorkerLostError
-    assert first_worker_pid(backend, asked) != pid
-    again = backend.submit(asked("gated", gate=gate, retries=1)).job_id
+    assert first_worker_pid(backend, make_request) != pid
+    again = backend.submit(make_request("gated", gate=gate, retries=1)).job_id
     until(lambda: backend.get(again).progress.fraction, "the job runs")
     psutil.Process(any_worker_pid(backend)).kill()
     gate.touch()
     assert wait_for_end(backend, again).status is JobStatus.COMPLETED
 
 
-def test_idle_broker_ends_and_starts_again_on_the_next_call(broker, asked):
+def test_idle_broker_ends_and_starts_again_on_the_next_call(broker, make_request):
     backend = broker(idle_s=0.3)
-    job_id = backend.submit(asked("echo")).job_id
+    job_id = backend.submit(make_request("echo")).job_id
     wait_for_end(backend, job_id)
     until(lambda: not broker_paths(backend._settings).socket_folder.exists(), "the broker has ended")
     assert backend.get(job_id).status is JobStatus.COMPLETED
-    assert wait_for_end(backend, backend.submit(asked("echo")).job_id).status is JobStatus.COMPLETED
+    assert wait_for_end(backend, backend.submit(make_request("echo")).job_id).status is JobStatus.COMPLETED
 
 
-def test_broker_with_a_running_job_does_not_end_as_idle(broker, asked, gate):
+def test_broker_with_a_running_job_does_not_end_as_idle(broker, make_request, gate):
     backend = broker(idle_s=0.2)
-    job_id = backend.submit(asked("gated", gate=gate)).job_id
+    job_id = backend.submit(make_request("gated", gate=gate)).job_id
     until(lambda: backend.get(job_id).progress.fraction, "the job runs")
     pid = supervisor_pid(backend)
     time.sleep(1.0)  # five times the idle limit
@@ -151,10 +151,10 @@ def test_simultaneous_starts_share_one_broker(broker, tmp_path):
     assert len(set(sockets)) == len(set(supervisors)) == 1
 
 
-def test_phase_of_the_starting_pool_is_shown_by_queued_jobs(broker, asked, gate, monkeypatch):
-    monkeypatch.setenv("DEEDS_GATE", str(gate))
+def test_phase_of_the_starting_pool_is_shown_by_queued_jobs(broker, make_request, gate, monkeypatch):
+    monkeypatch.setenv("SAMPLE_GATE", str(gate))
     backend = broker("tests.backends.sample_steps_gated")
-    job_id = backend.submit(asked("echo")).job_id
+    job_id = backend.submit(make_request("echo")).job_id
     info = backend.get(job_id)
     assert (info.status, info.progress.phase, info.notice) == (JobStatus.QUEUED, "starting", "")
     assert backend.health()["reason"] == "starting"
@@ -164,9 +164,9 @@ def test_phase_of_the_starting_pool_is_shown_by_queued_jobs(broker, asked, gate,
     assert backend.health()["status"] == "ok"
 
 
-def test_job_whose_workers_do_not_start_has_a_notice_with_the_log(broker, asked):
+def test_job_whose_workers_do_not_start_has_a_notice_with_the_log(broker, make_request):
     backend = broker("tests.backends.sample_steps_failing")
-    job_id = backend.submit(asked("echo")).job_id
+    job_id = backend.submit(make_request("echo")).job_id
     info = until(lambda: (info := backend.get(job_id)).notice and info, "the job has a notice")
     log = broker_paths(backend._settings).log
     assert info.notice == f"The workers do not start; see {log}."
@@ -183,23 +183,23 @@ def test_server_that_does_not_start_raises_with_its_output(broker, monkeypatch, 
     assert "log" in caught.value.hint
 
 
-def test_socket_folder_with_special_characters_of_urls_works(broker, asked, monkeypatch, tmp_path_factory):
+def test_socket_folder_with_special_characters_of_urls_works(broker, make_request, monkeypatch, tmp_path_factory):
     folder = tmp_path_factory.getbasetemp().parent / "a#b%41?c"
     folder.mkdir(exist_ok=True)
     for name in ("XDG_RUNTIME_DIR", "TMPDIR"):
         monkeypatch.setenv(name, str(folder))
     monkeypatch.setattr("tempfile.tempdir", None)
     backend = broker()
-    assert wait_for_end(backend, backend.submit(asked("echo")).job_id).status is JobStatus.COMPLETED
+    assert wait_for_end(backend, backend.submit(make_request("echo")).job_id).status is JobStatus.COMPLETED
 
 
-def test_process_with_many_open_files_can_start_it(broker, asked):
+def test_process_with_many_open_files_can_start_it(broker, make_request):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 2000)), hard))
     files = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
     try:
         backend = broker()
-        assert wait_for_end(backend, backend.submit(asked("echo")).job_id).status is JobStatus.COMPLETED
+        assert wait_for_end(backend, backend.submit(make_request("echo")).job_id).status is JobStatus.COMPLETED
     finally:
         for file in files:
             os.close(file)

@@ -70,6 +70,18 @@ class TestAttempts:
         assert jobs.get("job-1").result == {"by": 2}
         assert jobs.needs_cleanup("job-1"), "what the lost attempt wrote has to be removed"
 
+    def test_attempt_whose_step_has_just_ended_is_still_wanted(self, store, jobs, connection, running):
+        """It may have to queue what comes next."""
+        assert store.is_wanted(BEGIN)
+        connection.hdel(jobs.keys.pending("job-1"), "begin")
+        assert store.is_wanted(BEGIN)
+        store.change_state(Attempt("job-1", "", 0), RecordState.FAILED)
+        assert not store.is_wanted(BEGIN)
+
+    def test_claim_by_the_same_worker_is_repeatable(self, store, running):
+        """The answer to the first claim may have been lost."""
+        assert store.claim(BEGIN, "w1")[0].job_id == "job-1"
+
 
 class TestShards:
     def test_as_many_shards_are_pending_as_workers_are_registered(self, store, connection, split_job):

@@ -20,11 +20,11 @@ BEGIN = Attempt("job-1")
 
 
 @pytest.fixture
-def claimed(store, asked):
+def claimed(store, make_request):
     """claimed(**limits) → the store with a job whose first step is claimed and running."""
 
     def claim(**limits):
-        store.jobs.submit(Record.of(asked("echo", **limits), "job-1", store.jobs.now_s()), refresh=False)
+        store.jobs.submit(Record.of(make_request("echo", **limits), "job-1", store.jobs.now_s()), refresh=False)
         store.claim(BEGIN, "w1")
         store.change_state(BEGIN, RecordState.RUNNING)
         return store
