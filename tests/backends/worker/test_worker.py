@@ -65,14 +65,14 @@ def attempts(connection):
     return AttemptStore(connection, "ann")
 
 
-def test_worker_executes_steps_and_leaves_nothing_of_rq(work, attempts, connection, asked):
+def test_worker_executes_steps_and_leaves_nothing_of_rq(work, attempts, connection, make_request):
     for number in range(2):
-        record = Record.of(asked("echo", x=number), f"job-{number}", attempts.jobs.now_s())
+        record = Record.of(make_request("echo", x=number), f"job-{number}", attempts.jobs.now_s())
         attempts.jobs.submit(record, refresh=False)
     work()
     records = attempts.jobs.get_many(["job-0", "job-1"])
     assert [record.state for record in records] == [RecordState.COMPLETED] * 2
-    assert [record.result for record in records] == [{"heard": {"x": 0}}, {"heard": {"x": 1}}]
+    assert [record.result for record in records] == [{"arguments": {"x": 0}}, {"arguments": {"x": 1}}]
     assert not [*connection.scan_iter("rq:job:*"), *connection.scan_iter("rq:queue:*")]
 
 
@@ -86,8 +86,8 @@ def test_worker_executes_a_housekeeping_function_and_leaves_nothing_of_rq(work, 
     assert not [*connection.scan_iter("rq:job:*"), *connection.scan_iter("rq:queue:*")]
 
 
-def test_worker_whose_task_process_dies_fails_a_job_without_retries(work, attempts, asked):
-    attempts.jobs.submit(Record.of(asked("slip_away"), "job-1", attempts.jobs.now_s()), refresh=False)
+def test_worker_whose_task_process_dies_fails_a_job_without_retries(work, attempts, make_request):
+    attempts.jobs.submit(Record.of(make_request("exit_silently"), "job-1", attempts.jobs.now_s()), refresh=False)
     work()
     record = attempts.jobs.get("job-1")
     assert record.state is RecordState.FAILED
