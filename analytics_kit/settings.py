@@ -158,11 +158,11 @@ def without_secrets(url: str) -> str:
 
 
 def settings_environment(settings: Settings) -> dict[str, str]:
-    """Environment variables that give a new process the same settings, but for the broker's."""
+    """Return environment variables that give a child process these settings, except those of the broker."""
     home = str(settings.home.expanduser().absolute())
-    told = {"ANALYTICS_KIT_HOME": home, "ANALYTICS_KIT_STORE": settings.store_url()}
+    variables = {"ANALYTICS_KIT_HOME": home, "ANALYTICS_KIT_STORE": settings.store_url()}
     if settings.store_limit_gb is not None:
-        told["ANALYTICS_KIT_STORE_LIMIT_GB"] = str(settings.store_limit_gb)
+        variables["ANALYTICS_KIT_STORE_LIMIT_GB"] = str(settings.store_limit_gb)
     if settings.sources is not None:
-        told["ANALYTICS_KIT_SOURCES"] = ":".join(str(path) for path in settings.sources)
-    return told
+        variables["ANALYTICS_KIT_SOURCES"] = ":".join(str(path) for path in settings.sources)
+    return variables

@@ -121,7 +121,7 @@ def server(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def crew(url: str, home: Path) -> Iterator[subprocess.Popen[bytes]]:
+def worker_pool(url: str, home: Path) -> Iterator[subprocess.Popen[bytes]]:
     """`analytics-kit worker` with one worker."""
     process = subprocess.Popen(
         [sys.executable, "-m", "analytics_kit.cli", "worker"],
@@ -144,7 +144,7 @@ def hosts(folder: Path) -> Iterator[Row]:
         job = client.submit(path, refresh=True)
         seconds = until(lambda: client.get_job(job.id).info().notice, "it is said")
         yield "no worker listens → said on the job", f"{seconds:.2f} s", "< 5 s", seconds < 5
-        with crew(url, home) as first, crew(url, home):
+        with worker_pool(url, home) as first, worker_pool(url, home):
             until(lambda: client.queue_status()["workers"] == 2, "both work")
             time.sleep(max(0.0, begun + SETTLED_S - time.monotonic()))  # a server just started gives workers time
             job.wait()
@@ -154,7 +154,7 @@ def hosts(folder: Path) -> Iterator[Row]:
             seconds = taken_again(job)
             yield "a host dies, another one lives → work taken again", f"{seconds:.1f} s", "< 15 s", seconds < 15
             job.result()
-        with crew(url, home) as only:
+        with worker_pool(url, home) as only:
             job = running(client, path)
             _kill_all(only.pid)
         seconds = until(lambda: (job.status, "is retried" in job.log())[1], "it is noticed")

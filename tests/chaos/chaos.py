@@ -84,15 +84,15 @@ def run(folder: Path, seconds: float, jobs: int, seed: int) -> Figures:
             if now > kill_at:
                 kill_at = now + chance.uniform(0.5, 3.0)
                 kind = chance.choice(KINDS_OF_KILL)
-                pids |= _family(paths)
+                pids |= _broker_pids(paths)
                 figures.kills[kind] += _kill(kind, paths, chance)
             time.sleep(0.05)
-        pids |= _family(paths)
+        pids |= _broker_pids(paths)
         ends = time.monotonic() + END_LIMIT_S
         for job in submitted:
             job.wait(max(0.0, ends - time.monotonic()))
         figures.seconds = round(time.monotonic() - begun, 1)
-        pids |= _family(paths)
+        pids |= _broker_pids(paths)
         _look_at_jobs(submitted, cancelled, expected, figures)
         _settled(client)
         _look_at_keys(client, figures)
@@ -122,7 +122,7 @@ def _expected(folder: Path, studies: list[Path]) -> dict[Path, ak.StudyResult]:
         return {path: client.process(path) for path in studies}
 
 
-def _family(paths) -> set[int]:
+def _broker_pids(paths) -> set[int]:
     """Return the ids of supervisor, server guard, server, workers and task processes."""
     with suppress(psutil.Error, OSError, ValueError):
         head = psutil.Process(int(paths.owner_lock.read_text()))

@@ -61,16 +61,16 @@ class EmbeddedBackend(RedisBackend):
 
     def _call(self, act: Callable[[JobStore], Answer]) -> Answer:
         for _ in range(2):
-            book = self._jobs
+            jobs = self._jobs
             try:
                 return super()._call(act)
             except BrokerUnavailableError as error:
                 if not isinstance(error.__cause__, redis.ConnectionError):
                     raise
             with self._restart_lock:
-                if self._jobs is book:  # else another thread has restarted the broker
+                if self._jobs is jobs:  # else another thread has restarted the broker
                     self._open(socket_url(ensure_running(self._settings, self._code)))
-                    book.connection.close()
+                    jobs.connection.close()
         return super()._call(act)
 
 

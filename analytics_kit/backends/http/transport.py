@@ -32,7 +32,7 @@ LONG_RETRY = Retry(
 """For callers that wait anyway: half a minute of an unavailable server, or as long as its Retry-After says."""
 REQUEST_TIMEOUT = Timeout(connect=5, read=60)
 UPLOAD_TIMEOUT = Timeout(connect=5, read=600)
-CHUNK_BYTES = 1 << 18
+TRANSFER_CHUNK_BYTES = 1 << 18
 DOWNLOAD_TRIES = 3
 TOKEN_HINT = "Pass token=, or set ANALYTICS_KIT_TOKEN; the administrator of the server can give you one."  # noqa: S105  no token
 UNAVAILABLE_HINT = "It may be back soon; its log, which the administrator can read, says why."
@@ -81,7 +81,7 @@ class Transport:
         self._authorization = {} if token is None else {"Authorization": f"Bearer {token}"}
         self._open()
         self._unavailable: tuple[float, str] = (0.0, "")
-        """When the server may be asked again, in seconds of the monotonic clock, and the message until then."""
+        """End of the Retry-After, in seconds of the monotonic clock, and the message until then."""
         if token is not None and parts.scheme == "http" and not _is_loopback(parts.hostname):
             warnings.warn(
                 f"The token is sent to {self.server_url} unencrypted. Use https:// unless the network is trusted.",
@@ -92,7 +92,7 @@ class Transport:
     def _open(self) -> None:
         self._pid = os.getpid()
         self._connections = urllib3.PoolManager(
-            maxsize=8, blocksize=CHUNK_BYTES, timeout=REQUEST_TIMEOUT, retries=STALE_CONNECTION_RETRY
+            maxsize=8, blocksize=TRANSFER_CHUNK_BYTES, timeout=REQUEST_TIMEOUT, retries=STALE_CONNECTION_RETRY
         )
 
     @property
@@ -134,7 +134,7 @@ class Transport:
         Parameters
         ----------
         respect_retry_after
-            While the server has asked to be left alone, raise its message instead of sending the request.
+            Until the end of the server's last Retry-After, raise its message instead of sending the request.
         retry_long
             Retry for up to half a minute while the server is unavailable.
         accept
@@ -183,7 +183,7 @@ class Transport:
                     self._checked(response)
                 try:
                     with self._translate_errors():
-                        for chunk in response.stream(CHUNK_BYTES):
+                        for chunk in response.stream(TRANSFER_CHUNK_BYTES):
                             file.write(chunk)
                     break
                 except BrokerUnavailableError:

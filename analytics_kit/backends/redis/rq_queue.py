@@ -107,7 +107,8 @@ def forget_taken(connection: Connection, rq_job_id: str) -> None:
 def forget_done(pipe: Connection, job: Job) -> None:
     """Remove what rq keeps of a job that a worker has worked on."""
     pipe.lrem(_INTERMEDIATE, 1, job.id)
-    pipe.delete(job.key)
+    # Another worker's maintenance sets the second key, for a day, when it sees the job before it is started.
+    pipe.delete(job.key, f"{_INTERMEDIATE}:first_seen:{job.id}")
 
 
 def publish_heartbeat(connection: Connection, worker_key: str, state: str, rq_job_id: str) -> None:

@@ -81,7 +81,7 @@ class Pool:
     workers: list[PooledWorker] = field(default_factory=list)
     is_stopping: bool = False
     has_failed: bool = False
-    """Whether a worker that was asked to stop ended with an error."""
+    """Whether a worker ended with an error after `terminate`."""
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
     _opened_at: float = field(default_factory=time.monotonic)
     _is_ready: bool = False
@@ -113,7 +113,7 @@ class Pool:
         ]
 
     def terminate(self) -> None:
-        """Ask all workers to stop: at the first call they finish their step, at the second they return it."""
+        """Signal all workers to stop: they finish their step at the first signal and return it at the second."""
         self.is_stopping = True
         for process in self.live_processes:
             process.send_signal(signal.SIGTERM)

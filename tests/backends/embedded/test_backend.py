@@ -15,6 +15,7 @@ from analytics_kit.backends.embedded.paths import broker_paths
 from analytics_kit.errors import BrokerUnavailableError, WorkerLostError
 from analytics_kit.model import JobStatus
 from analytics_kit.settings import Settings
+from tests.backends.waiting import wait_for_end
 from tests.processes import alive, command_line, until
 
 
@@ -33,10 +34,6 @@ def broker(tmp_path):
         backend.close()
     for settings in used_settings:
         embedded.stop(settings)
-
-
-def wait_for_end(backend, job_id):
-    return until(lambda: (info := backend.get(job_id)).status.final and info, "the job has ended")
 
 
 def supervisor_pid(backend):
