@@ -5,8 +5,8 @@ Imports go down only; the floors, from the ground up:
 0. `record` (what is stored of a job, and its legal changes), `progress` (throttling), `dotted_names` (functions that
    queues and records name), `machine` (room for workers), `base` (the `Backend` protocol)
 1. `step_runner` (run one step, whatever the backend)
-2. `local` (a thread of this process) and `redis/` (a Redis server: `connection`, `keys`, `rq_queue` and `scripts` with
-   `lua/` at the bottom, then `job_store`, `attempts`, `cleanup`, `recovery`, then `changes` and `backend`)
+2. `local` (a thread of this process) and `redis/` (a Redis server: `connection`, `keys`, `rq_queue` and `scripts`
+   with `lua/` at the bottom, then `job_store`, `attempts`, `cleanup`, `recovery`, then `changes` and `backend`)
 3. `worker/` (processes that run steps from a Redis server)
 4. `embedded/` (a server and workers that the package starts itself) and `http/` (a server of analytics_kit)
 5. `open` (the backend that the settings name)

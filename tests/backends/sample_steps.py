@@ -151,9 +151,9 @@ def split_work(task):
 
 
 def process_one(task):
-    """Write a file in the job's folder; `die` says of which shards how many attempts kill their process."""
+    """Write the worker's process id to a file; `die` says of which shards how many attempts kill themselves."""
     path = _attempt_file(task)
-    path.write_text(f"{os.getpid()}")
+    path.write_text(f"{os.getppid()}")
     task.report(Progress("processing", 50, 100, fraction=0.5))
     if task.attempt <= task.arguments.get("die", {}).get(str(task.shard), 0):
         die(task)

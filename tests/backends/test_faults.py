@@ -73,7 +73,7 @@ class TestFanOut:
         info = wait_for_end(backend, backend.submit(make_request("split_work", parts=7, folder=tmp_path)).job_id)
         assert info.status is JobStatus.COMPLETED
         assert [Path(path).name for path in info.result["files"]] == [f"part-{n}-1" for n in range(7)]
-        assert len({Path(path).read_text() for path in info.result["files"]}) == 2, "two processes ran them"
+        assert len({Path(path).read_text() for path in info.result["files"]}) == 2, "both workers ran some"
         assert (info.progress.fraction, info.progress.done) == (1.0, 700)
 
     def test_all_workers_run_shards_of_one_job(self, backend, make_request, gate, tmp_path):

@@ -82,7 +82,7 @@ class _Round:
         if location == QUEUED:
             if attempt.rq_job_id not in self._queued and self._looks_lost(attempt.rq_job_id, STEP_LOST_S):
                 rq_queue.forget_taken(self._connection, attempt.rq_job_id)
-                store.return_to_queue(attempt, "its task had gone from the queue")
+                store.return_to_queue(attempt, "it had gone from the queue")
         elif location in self._dead or (
             location not in self.live and self._looks_lost(f"{location} {attempt}", WORKER_SILENT_S)
         ):
