@@ -192,8 +192,8 @@ def _attempt_file(task):
 
 def run_elsewhere_only(task):
     """Run only in a process whose environment names the right location."""
-    if os.environ.get("SAMPLE_LOCATION") != task.arguments["place"]:
-        raise CannotRunHere(f"this is not {task.arguments['place']}")
+    if os.environ.get("SAMPLE_LOCATION") != task.arguments["location"]:
+        raise CannotRunHere(f"this is not {task.arguments['location']}")
     return {"pid": os.getpid()}
 
 

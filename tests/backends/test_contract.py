@@ -8,7 +8,7 @@ import pytest
 
 from analytics_kit.errors import BadArchiveError, JobFailedError, JobNotFoundError
 from analytics_kit.model import JobStatus
-from tests.backends.waiting import wait_for_end, wait_for_fraction
+from tests.backends.waiting import observe_end, wait_for_fraction
 from tests.processes import LIMIT_S, until
 
 
@@ -21,7 +21,7 @@ def test_job_runs_and_returns_its_result(backend, make_request):
     before = datetime.now(UTC)
     queued = backend.submit(make_request("echo", tags=("a", "ü"), text="<b>\u2028", number=1.5))
     assert queued.status in (JobStatus.QUEUED, JobStatus.RUNNING)
-    info = wait_for_end(backend, queued.job_id)
+    info = observe_end(backend, queued.job_id)
     assert info.status is JobStatus.COMPLETED
     if shows_records(backend):
         assert info.result == {"arguments": {"text": "<b>\u2028", "number": 1.5}}
@@ -46,7 +46,7 @@ def test_progress_is_published_while_the_job_runs(backend, make_request, gate):
     assert info.ended_at is None
     assert (info.progress.phase, info.progress.done, info.progress.total) == ("processing", 40, 100)
     gate.touch()
-    assert wait_for_end(backend, job_id).status is JobStatus.COMPLETED
+    assert observe_end(backend, job_id).status is JobStatus.COMPLETED
 
 
 def test_queued_jobs_have_their_position_in_the_queue(backend, make_request, gate):
@@ -61,7 +61,7 @@ def test_queued_jobs_have_their_position_in_the_queue(backend, make_request, gat
     assert [listed[job_id] for job_id in (*queued, running)] == [1, None, 2, 3, None]
     assert [info.queue_position for info in backend.list(JobStatus.QUEUED)] == [3, 2, 1]
     gate.touch()
-    assert wait_for_end(backend, queued[3]).queue_position is None
+    assert observe_end(backend, queued[3]).queue_position is None
 
 
 def test_fraction_never_falls(backend, make_request):
@@ -88,7 +88,7 @@ def test_change_is_observed_without_polling(backend, make_request, gate):
 
 
 def test_failed_job_has_its_error_as_data(backend, make_request):
-    info = wait_for_end(backend, backend.submit(make_request("fail")).job_id)
+    info = observe_end(backend, backend.submit(make_request("fail")).job_id)
     assert info.status is JobStatus.FAILED
     assert info.result is None
     assert (info.error.type, info.error.message, info.error.hint) == (
@@ -114,7 +114,7 @@ def test_failed_job_has_its_error_as_data(backend, make_request):
     ],
 )
 def test_job_that_fails_in_any_way_names_the_cause(backend, make_request, step_name, message):
-    info = wait_for_end(backend, backend.submit(make_request(step_name)).job_id)
+    info = observe_end(backend, backend.submit(make_request(step_name)).job_id)
     assert info.status is JobStatus.FAILED
     error = info.error.error()
     assert isinstance(error, JobFailedError)
@@ -123,7 +123,7 @@ def test_job_that_fails_in_any_way_names_the_cause(backend, make_request, step_n
 
 def test_job_runs_after_one_that_failed(backend, make_request):
     backend.submit(make_request("exit_process"))
-    assert wait_for_end(backend, backend.submit(make_request("echo")).job_id).status is JobStatus.COMPLETED
+    assert observe_end(backend, backend.submit(make_request("echo")).job_id).status is JobStatus.COMPLETED
 
 
 def test_same_request_joins_a_queued_running_or_completed_job(backend, make_request, gate):
@@ -133,18 +133,18 @@ def test_same_request_joins_a_queued_running_or_completed_job(backend, make_requ
     wait_for_fraction(backend, first.job_id, 0.4)
     assert backend.submit(make_request("gated", key="one", gate=gate)).job_id == first.job_id
     gate.touch()
-    wait_for_end(backend, first.job_id)
+    observe_end(backend, first.job_id)
     assert backend.submit(make_request("gated", key="one", gate=gate)).job_id == first.job_id
     again = backend.submit(make_request("echo", key="one", refresh=True))
     assert again.job_id != first.job_id
     assert backend.submit(make_request("echo", key="one")).job_id == again.job_id
-    wait_for_end(backend, again.job_id)
+    observe_end(backend, again.job_id)
 
 
 def test_joining_adds_tags(backend, make_request):
     first = backend.submit(make_request("echo", key="tagged", tags=("a", "b")))
     assert backend.submit(make_request("echo", key="tagged", tags=("b", "c"))).tags == ("a", "b", "c")
-    assert wait_for_end(backend, first.job_id).tags == ("a", "b", "c")
+    assert observe_end(backend, first.job_id).tags == ("a", "b", "c")
     backend.submit(make_request("echo", key="tagged", tags=("d",)))
     assert backend.get(first.job_id).tags == ("a", "b", "c", "d")
 
@@ -165,10 +165,10 @@ def test_joining_at_the_same_time_adds_all_tags(backend, make_request):
 
 
 def test_failed_job_is_not_joined(backend, make_request):
-    first = wait_for_end(backend, backend.submit(make_request("fail", key="bad")).job_id)
+    first = observe_end(backend, backend.submit(make_request("fail", key="bad")).job_id)
     second = backend.submit(make_request("fail", key="bad"))
     assert second.job_id != first.job_id
-    wait_for_end(backend, second.job_id)
+    observe_end(backend, second.job_id)
 
 
 @pytest.mark.parametrize("end", ["fail", "cancelled"])
@@ -179,12 +179,12 @@ def test_rejoin_returns_the_newest_job_even_if_failed_or_cancelled(backend, make
     if end == "cancelled":
         backend.cancel(first)
     gate.touch()
-    wait_for_end(backend, blocker)
-    info = wait_for_end(backend, first)
+    observe_end(backend, blocker)
+    info = observe_end(backend, first)
     assert backend.submit(replace(request, rejoin=True)) == info
     again = backend.retry(first)
     assert backend.submit(replace(request, rejoin=True)).job_id == again.job_id, "the newest job is joined"
-    wait_for_end(backend, again.job_id)
+    observe_end(backend, again.job_id)
     assert backend.submit(replace(request, rejoin=True, refresh=True)).job_id != again.job_id
 
 
@@ -207,7 +207,7 @@ def test_same_request_from_many_threads_makes_one_job(backend, make_request):
 def test_jobs_are_listed_newest_first_and_by_status(backend, make_request):
     ids = [backend.submit(make_request(step_name)).job_id for step_name in ("echo", "fail", "echo")]
     for job_id in ids:
-        wait_for_end(backend, job_id)
+        observe_end(backend, job_id)
     assert [info.job_id for info in backend.list()][:3] == ids[::-1]
     assert next(info.job_id for info in backend.list(JobStatus.FAILED)) == ids[1]
     assert {info.status for info in backend.list(JobStatus.FAILED)} == {JobStatus.FAILED}
@@ -223,7 +223,7 @@ def test_committing_is_shown_as_running(backend, make_request, gate):
     until(lambda: backend.get(job_id).status is JobStatus.RUNNING, "it runs")
     assert backend.queue_status()["running"] == 1
     gate.touch()
-    assert wait_for_end(backend, job_id).status is JobStatus.COMPLETED
+    assert observe_end(backend, job_id).status is JobStatus.COMPLETED
 
 
 def test_queue_status_counts(backend, make_request, gate):
@@ -236,7 +236,7 @@ def test_queue_status_counts(backend, make_request, gate):
     assert (now["running"], now["queued"], now["workers"]) == (1, 1, 1)
     assert until(lambda: backend.queue_status()["workers_busy"], "the worker says that it is busy") == 1
     gate.touch()
-    wait_for_end(backend, waiting)
+    observe_end(backend, waiting)
     after = backend.queue_status()
     assert after["completed"] == before["completed"] + 2
     assert (after["running"], after["queued"]) == (0, 0)

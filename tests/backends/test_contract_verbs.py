@@ -11,14 +11,14 @@ import pytest
 from analytics_kit.errors import JobNotFoundError, JobTimeoutError, SettingsError
 from analytics_kit.model import JobStatus
 from tests.backends.test_contract import shows_records
-from tests.backends.waiting import wait_for_end, wait_for_fraction
+from tests.backends.waiting import observe_end, wait_for_fraction
 from tests.processes import until
 
 
 def test_get_many_leaves_out_unknown_jobs(backend, make_request):
     ids = [backend.submit(make_request("echo")).job_id for _ in range(3)]
     for job_id in ids:
-        wait_for_end(backend, job_id)
+        observe_end(backend, job_id)
     found = backend.get_many([*ids, "nonesuch", ids[0]])
     assert sorted(found) == sorted(ids)
     assert {job_id: backend.get(job_id) for job_id in ids} == found
@@ -40,7 +40,7 @@ class TestCancel:
         assert info.started_at is None
         assert (info.error, info.result) == (None, None)
         gate.touch()
-        assert wait_for_end(backend, after).status is JobStatus.COMPLETED
+        assert observe_end(backend, after).status is JobStatus.COMPLETED
         assert not (tmp_path / "beat").exists()
 
     def test_cancelled_running_job_stops_at_once(self, backend, make_request, tmp_path):
@@ -51,7 +51,7 @@ class TestCancel:
         info = backend.get(job_id)
         assert info.status is JobStatus.CANCELLED
         assert (
-            wait_for_end(backend, backend.submit(make_request("echo")).job_id).status is JobStatus.COMPLETED
+            observe_end(backend, backend.submit(make_request("echo")).job_id).status is JobStatus.COMPLETED
         )  # the next one runs
         last = beat.read_text()
         time.sleep(0.2)
@@ -65,7 +65,7 @@ class TestCancel:
         wait_for_fraction(backend, job_id, 0.4)
         assert backend.cancel(job_id)
         gate.touch()
-        wait_for_end(backend, backend.submit(make_request("echo")).job_id)
+        observe_end(backend, backend.submit(make_request("echo")).job_id)
         info = backend.get(job_id)
         assert (info.status, info.result, info.error) == (JobStatus.CANCELLED, None, None)
         assert info.progress.fraction < 1
@@ -75,11 +75,11 @@ class TestCancel:
         until(lambda: "committing" in _state(backend, job_id), "it commits")
         assert not backend.cancel(job_id)
         gate.touch()
-        assert wait_for_end(backend, job_id).status is JobStatus.COMPLETED
+        assert observe_end(backend, job_id).status is JobStatus.COMPLETED
 
     @pytest.mark.parametrize("step_name", ["echo", "fail"])
     def test_ended_job_is_not_changed(self, backend, make_request, step_name):
-        info = wait_for_end(backend, backend.submit(make_request(step_name)).job_id)
+        info = observe_end(backend, backend.submit(make_request(step_name)).job_id)
         assert not backend.cancel(info.job_id)
         assert backend.get(info.job_id) == info
 
@@ -99,14 +99,14 @@ class TestCancel:
             thread.join()
         assert answers == [True] * 4, "each caller sees that it is cancelled"
         gate.touch()
-        wait_for_end(backend, blocker)
+        observe_end(backend, blocker)
 
     def test_cancel_is_published(self, backend, make_request, gate):
         job_id = backend.submit(make_request("gated", gate=gate)).job_id
         wait_for_fraction(backend, job_id, 0.4)
         timer = threading.Timer(0.1, backend.cancel, [job_id])
         timer.start()
-        assert wait_for_end(backend, job_id).status is JobStatus.CANCELLED
+        assert observe_end(backend, job_id).status is JobStatus.CANCELLED
         timer.join()
 
     def test_same_request_after_a_cancel_makes_a_new_job(self, backend, make_request, gate):
@@ -117,16 +117,16 @@ class TestCancel:
         second = backend.submit(request).job_id
         assert second != first
         gate.touch()
-        wait_for_end(backend, blocker)
-        assert wait_for_end(backend, second).status is JobStatus.COMPLETED
+        observe_end(backend, blocker)
+        assert observe_end(backend, second).status is JobStatus.COMPLETED
 
 
 class TestRetry:
     def test_failed_job_is_retried_as_a_new_job(self, backend, make_request, gate):
-        first = wait_for_end(backend, backend.submit(make_request("failing_until", tags=("a",), gate=gate)).job_id)
+        first = observe_end(backend, backend.submit(make_request("failing_until", tags=("a",), gate=gate)).job_id)
         gate.touch()
         queued = backend.retry(first.job_id)
-        second = wait_for_end(backend, queued.job_id)
+        second = observe_end(backend, queued.job_id)
         assert second.status is JobStatus.COMPLETED
         if shows_records(backend):
             assert second.result == {"done": True}
@@ -140,27 +140,27 @@ class TestRetry:
 
     def test_each_retry_is_a_new_job_and_the_newest_is_joined(self, backend, make_request, gate):
         request = make_request("failing_until", gate=gate)
-        first = wait_for_end(backend, backend.submit(request).job_id).job_id
+        first = observe_end(backend, backend.submit(request).job_id).job_id
         gate.touch()
         retries = [backend.retry(first).job_id for _ in range(2)]
         assert len({first, *retries}) == 3
         assert backend.submit(request).job_id == retries[-1]
-        assert {wait_for_end(backend, job_id).status for job_id in retries} == {JobStatus.COMPLETED}
+        assert {observe_end(backend, job_id).status for job_id in retries} == {JobStatus.COMPLETED}
 
     def test_cancelled_job_is_retried(self, backend, make_request, gate):
         blocker = backend.submit(make_request("gated", gate=gate)).job_id
         job_id = backend.submit(make_request("echo")).job_id
         backend.cancel(job_id)
         gate.touch()
-        wait_for_end(backend, blocker)
-        assert wait_for_end(backend, backend.retry(job_id).job_id).status is JobStatus.COMPLETED
+        observe_end(backend, blocker)
+        assert observe_end(backend, backend.retry(job_id).job_id).status is JobStatus.COMPLETED
 
     def test_running_or_completed_job_is_not_retried(self, backend, make_request, gate):
         running = backend.submit(make_request("gated", gate=gate)).job_id
         with pytest.raises(SettingsError):
             backend.retry(running)
         gate.touch()
-        wait_for_end(backend, running)
+        observe_end(backend, running)
         with pytest.raises(SettingsError, match="refresh=True"):
             backend.retry(running)
 
@@ -169,18 +169,18 @@ class TestDelete:
     @pytest.mark.parametrize("step_name", ["echo", "fail"])
     def test_deleted_job_is_unknown(self, backend, make_request, step_name):
         request = make_request(step_name)
-        job_id = wait_for_end(backend, backend.submit(request).job_id).job_id
+        job_id = observe_end(backend, backend.submit(request).job_id).job_id
         backend.delete(job_id)
         with pytest.raises(JobNotFoundError):
             backend.get(job_id)
         assert backend.get_many([job_id]) == {}
         assert job_id not in [info.job_id for info in backend.list()]
-        assert wait_for_end(backend, backend.submit(request).job_id).job_id != job_id
+        assert observe_end(backend, backend.submit(request).job_id).job_id != job_id
 
     def test_delete_keeps_other_jobs_of_the_result(self, backend, make_request):
         request = make_request("echo")
-        first = wait_for_end(backend, backend.submit(request).job_id).job_id
-        second = wait_for_end(
+        first = observe_end(backend, backend.submit(request).job_id).job_id
+        second = observe_end(
             backend, backend.submit(make_request("echo", key=request.result_key, refresh=True)).job_id
         ).job_id
         backend.delete(first)
@@ -196,7 +196,7 @@ class TestDelete:
             with pytest.raises(SettingsError):
                 backend.delete(job_id)
         gate.touch()
-        assert wait_for_end(backend, running).status is wait_for_end(backend, queued).status is JobStatus.COMPLETED
+        assert observe_end(backend, running).status is observe_end(backend, queued).status is JobStatus.COMPLETED
 
     def test_delete_right_after_cancel_works(self, backend, make_request, tmp_path):
         beat = tmp_path / "beat"
@@ -204,12 +204,12 @@ class TestDelete:
         wait_for_fraction(backend, job_id, 0.4)
         backend.cancel(job_id)
         backend.delete(job_id)
-        assert wait_for_end(backend, backend.submit(make_request("echo")).job_id).status is JobStatus.COMPLETED
+        assert observe_end(backend, backend.submit(make_request("echo")).job_id).status is JobStatus.COMPLETED
         with pytest.raises(JobNotFoundError):
             backend.get(job_id)
 
     def test_delete_is_published(self, backend, make_request):
-        job_id = wait_for_end(backend, backend.submit(make_request("echo")).job_id).job_id
+        job_id = observe_end(backend, backend.submit(make_request("echo")).job_id).job_id
         with backend.changes() as changes:
             changes.wait(0.01)  # changes from before
             backend.delete(job_id)
@@ -219,7 +219,7 @@ class TestDelete:
 class TestLog:
     def test_log_lists_what_happened_in_order(self, backend, make_request):
         job_id = backend.submit(make_request("report_in_steps")).job_id
-        wait_for_end(backend, job_id)
+        observe_end(backend, job_id)
         lines = [_text(line) for line in backend.log(job_id)]
         positions = [next(at for at, line in enumerate(lines) if word in line) for word in _PHASES]
         assert positions == sorted(positions)
@@ -232,11 +232,11 @@ class TestLog:
         backend.cancel(job_id)
         assert "cancelled" in _text(backend.log(job_id)[-1])
         gate.touch()
-        wait_for_end(backend, blocker)
+        observe_end(backend, blocker)
 
     def test_log_of_a_failed_job_has_the_end_of_the_traceback(self, backend, make_request):
         job_id = backend.submit(make_request("fail")).job_id
-        wait_for_end(backend, job_id)
+        observe_end(backend, job_id)
         text = "\n".join(backend.log(job_id))
         assert "failed" in text
         assert "BadArchiveError: the ZIP is torn: ünïcode <b>" in text
@@ -264,14 +264,14 @@ class TestTimeLimit:
         request = make_request(
             "report_until_stopped", time_limit_s=0.5, mark=tmp_path / "mark", beat=tmp_path / "beat"
         )
-        info = wait_for_end(backend, backend.submit(request).job_id)
+        info = observe_end(backend, backend.submit(request).job_id)
         assert info.status is JobStatus.FAILED
         assert isinstance(info.error.error(), JobTimeoutError)
         assert "0.5 s" in info.error.message
-        assert wait_for_end(backend, backend.submit(make_request("echo")).job_id).status is JobStatus.COMPLETED
+        assert observe_end(backend, backend.submit(make_request("echo")).job_id).status is JobStatus.COMPLETED
 
     def test_job_that_commits_after_its_time_limit_fails(self, backend, make_request):
-        info = wait_for_end(backend, backend.submit(make_request("commit_late", time_limit_s=0.2, after_s=3)).job_id)
+        info = observe_end(backend, backend.submit(make_request("commit_late", time_limit_s=0.2, after_s=3)).job_id)
         assert (info.status, info.result) == (JobStatus.FAILED, None)
         assert isinstance(info.error.error(), JobTimeoutError)
 
@@ -280,15 +280,15 @@ class TestTimeLimit:
         job_id = backend.submit(make_request("echo", time_limit_s=2)).job_id
         time.sleep(2.5)
         gate.touch()
-        wait_for_end(backend, blocker)
-        assert wait_for_end(backend, job_id).status is JobStatus.COMPLETED
+        observe_end(backend, blocker)
+        assert observe_end(backend, job_id).status is JobStatus.COMPLETED
 
     def test_retry_keeps_the_time_limit(self, backend, make_request, tmp_path):
         request = make_request(
             "report_until_stopped", time_limit_s=0.5, mark=tmp_path / "mark", beat=tmp_path / "beat"
         )
-        job_id = wait_for_end(backend, backend.submit(request).job_id).job_id
-        assert isinstance(wait_for_end(backend, backend.retry(job_id).job_id).error.error(), JobTimeoutError)
+        job_id = observe_end(backend, backend.submit(request).job_id).job_id
+        assert isinstance(observe_end(backend, backend.retry(job_id).job_id).error.error(), JobTimeoutError)
 
 
 @pytest.mark.parametrize("verb", ["get", "cancel", "retry", "delete", "log"])
@@ -309,7 +309,7 @@ class TestKillsRunning:
             time.sleep(0.3)
             assert backend.get(after).status is JobStatus.QUEUED  # the thread has to wait for it
             gate.touch()
-        assert wait_for_end(backend, after).status is JobStatus.COMPLETED
+        assert observe_end(backend, after).status is JobStatus.COMPLETED
 
     def test_step_that_never_reports_is_killed_at_its_time_limit(self, backend, make_request, gate):
         job_id = backend.submit(make_request("stuck", time_limit_s=0.5, gate=gate)).job_id
@@ -318,12 +318,12 @@ class TestKillsRunning:
             time.sleep(0.8)
             assert backend.get(job_id).status is JobStatus.RUNNING
             gate.touch()
-        assert isinstance(wait_for_end(backend, job_id).error.error(), JobTimeoutError)
+        assert isinstance(observe_end(backend, job_id).error.error(), JobTimeoutError)
 
     def test_memory_limit_is_refused_without_it(self, backend, make_request):
         request = make_request("echo", memory_limit_mb=4000)
         if backend.kills_running:
-            assert wait_for_end(backend, backend.submit(request).job_id).status is JobStatus.COMPLETED
+            assert observe_end(backend, backend.submit(request).job_id).status is JobStatus.COMPLETED
             return
         before = len(backend.list())
         with pytest.raises(SettingsError, match="can't be killed"):
@@ -366,7 +366,7 @@ print(backend.submit(JobRequest("tests.backends.sample_steps.echo", {{}}, "survi
 """
     job_id = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
     if backend.survives_process:
-        assert wait_for_end(backend, job_id).status is JobStatus.COMPLETED
+        assert observe_end(backend, job_id).status is JobStatus.COMPLETED
     else:
         with pytest.raises(JobNotFoundError, match=job_id):
             backend.get(job_id)

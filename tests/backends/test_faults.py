@@ -326,7 +326,7 @@ def test_step_that_can_not_run_on_one_worker_runs_on_another(url, workers, make_
     url = url.removesuffix("/4") + "/13"
     backend = RedisBackend(url, Settings.of(), "tests.backends.sample_steps")
     with workers(url, SAMPLE_LOCATION="Leipzig"):
-        job_id = backend.submit(make_request("run_elsewhere_only", place="Jena")).job_id
+        job_id = backend.submit(make_request("run_elsewhere_only", location="Jena")).job_id
         notice = "No worker can do it yet: this is not Jena"
         until(lambda: backend.get(job_id).notice == notice, "the notice says so")
         assert backend.get(job_id).status is JobStatus.QUEUED

@@ -1,8 +1,8 @@
 """Records, queued jobs and results of the version before the present names of modules and functions.
 
 `older_version/redis.json` holds the keys of a Redis server and `older_version/files.zip` the studies, the store and a
-saved result that commit bc41ca9 wrote: a completed job, a failed one, one split into four shards of which one is done,
-a queued one, and a cancelled one whose clean-up is queued. `{root}` stands for the folder of the files.
+saved result, all written by commit bc41ca9: a completed job, a failed one, one split into four shards of which one is
+done, a queued one, and a cancelled one whose clean-up is queued. `{root}` stands for the folder of the files.
 """
 
 import base64
