@@ -3,8 +3,7 @@
 import time
 
 from analytics_kit import worker_tasks as tasks
-from analytics_kit.study.pipeline import distributed
-from analytics_kit.study.pipeline import plan
+from analytics_kit.study.pipeline import distributed, plan
 from analytics_kit.study.pipeline import run as pipeline
 from analytics_kit.study.store.store import Store
 
