@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 import analytics_kit as ak
-from analytics_kit.study.metrics.mousetrap import NAMES
+from analytics_kit.study.metrics.mousetrap import MEASURES
 from benchmarks import kh2017
 from benchmarks.jobs import Row
 
@@ -41,7 +41,7 @@ def rows(folder: Path) -> Iterator[Row]:
         for how, (name, options) in TRUTHS.items()
     }
     constant = dict.fromkeys(TRUTHS, 0)
-    for measure in NAMES:
+    for measure in MEASURES:
         told, worst = [], 0.0
         for how, trials in joined.items():
             theirs = trials[f"{measure}_theirs"]
@@ -56,7 +56,7 @@ def rows(folder: Path) -> Iterator[Row]:
     for how, trials in joined.items():
         compared = len(trials)
         yield (
-            f"all {len(NAMES)}, {how}",
+            f"all {len(MEASURES)}, {how}",
             f"{compared:,} trials, {constant[how]} measures the same in all of them",
             "1,140 trials",
             compared == 1140,

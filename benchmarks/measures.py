@@ -85,7 +85,7 @@ def measured(path: Path) -> tuple[int, float, float, float]:
                 groups[kind] = Grouped(read_events(archive, pairs, kind, Issues()), shard.trials)
                 groups[kind].sort_by_time()
                 rows += len(groups[kind].table.t)
-            steps = evaluate(groups, shard.trials, options).steps
+            steps = evaluate(groups, shard.trials, options).x_differences
             metrics += quickest(lambda groups=groups, shard=shard: evaluate(groups, shard.trials, options))
             metrics += quickest(lambda steps=steps: sample_entropies(steps))
     return rows, read, polars, metrics

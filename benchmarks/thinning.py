@@ -40,7 +40,7 @@ def hands(folder: Path) -> Iterator[Trial]:
     """Every report of the mouse in the trials of a sample study, session by session, in the order they were done."""
     plain = ak.sample_study(folder / "plain.zip", PARTICIPANTS, TRIALS)
     with (
-        mock.patch.object(sample_behaviour, "written", lambda x, y, reference: np.arange(len(x))),
+        mock.patch.object(sample_behaviour, "logged_rows", lambda x, y, reference: np.arange(len(x))),
         mock.patch.object(sample_behaviour, "_centiseconds", lambda time_s: (time_s * PER_S).astype(np.int64)),
     ):
         fine = ak.sample_study(folder / "reports.zip", PARTICIPANTS, TRIALS)
@@ -91,7 +91,7 @@ def thinned(trials: Iterable[Trial]) -> Iterator[Trial]:
     for folder, moves, clicks in trials:
         if folder.partition("/")[0] != session:
             session, reference = folder.partition("/")[0], (0, 0)
-        kept = moves.iloc[sample_behaviour.written(moves.x.to_numpy(), moves.y.to_numpy(), reference)]
+        kept = moves.iloc[sample_behaviour.logged_rows(moves.x.to_numpy(), moves.y.to_numpy(), reference)]
         if len(kept):
             reference = int(kept.x.iloc[-1]), int(kept.y.iloc[-1])
         yield folder, kept, clicks

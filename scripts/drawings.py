@@ -246,8 +246,8 @@ def presses(canvas: Canvas, values: Values) -> None:
 
 def complexity(canvas: Canvas, values: Values) -> None:
     """The hundred steps of x, and the tolerance within which two are alike."""
-    moved = np.empty(entropy.STEPS)
-    entropy.steps(np.array(T), XY[:, 0].copy(), moved)
+    moved = np.empty(entropy.X_DIFFERENCES)
+    entropy.x_differences(np.array(T), XY[:, 0].copy(), moved)
     tolerance, base, scale = entropy.TOLERANCE * float(np.std(moved, ddof=1)), 190.0, 5.0
     for k, step in enumerate(moved):
         x = 12 + 4 * k

@@ -10,7 +10,7 @@ import pytest
 
 import analytics_kit
 from analytics_kit.options import FORMATS, Options
-from analytics_kit.study.metrics.catalogue import CATALOGUE, FAMILIES, NAMES
+from analytics_kit.study.metrics.catalogue import CATALOGUE, FAMILIES, METRIC_NAMES
 from scripts import example, metrics_page
 from scripts.drawings import DRAWINGS
 from scripts.metrics_page import DOCS, DRAWN, files
@@ -45,7 +45,7 @@ def test_every_metric_has_its_formula_and_example_on_the_page(made):
 
 def test_the_example_has_a_value_for_every_metric():
     worked_out = example.values()
-    assert list(worked_out) == list(NAMES)
+    assert list(worked_out) == list(METRIC_NAMES)
     assert not [name for name, value in worked_out.items() if math.isnan(value)]
 
 
@@ -66,7 +66,7 @@ def test_every_metric_of_space_has_a_drawing():
     for family in FAMILIES:
         if family.title in ("Path, rest and place", "Speed", "Shape", "Complexity and direction", "Aiming"):
             assert DRAWN.keys() >= {metric.name for metric in family.metrics}
-    assert DRAWN.keys() <= set(NAMES)
+    assert DRAWN.keys() <= set(METRIC_NAMES)
     assert set(DRAWN.values()) == DRAWINGS.keys()
 
 
@@ -100,7 +100,7 @@ def test_links_lead_somewhere(page):
 
 def test_the_measured_page_names_metrics_that_there_are():
     named = set(re.findall(r"^\| `(\w+)`", (DOCS / "logger.md").read_text(), re.MULTILINE))
-    assert named <= set(NAMES)
+    assert named <= set(METRIC_NAMES)
     assert named >= {metric.name for metric in CATALOGUE if "mouse_movement" in metric.needs}
 
 

@@ -1,6 +1,6 @@
 """How did the pointer get to its clicks: how straight, by MacKenzie's accuracy measures, and with what pause?
 
-Conventions: presses are (t, x, y) as `pairs.clicks` gives them. A segment is the movement rows after a press and
+Conventions: presses are (t, x, y) as `press_release.pair_clicks` gives them. A segment is the movement rows after a press and
 before the next; its axis is the line from press to press, and a segment whose presses are at one place has none. Rows
 ascend in time, equal times merged; y grows downwards, so that a distance to the axis is positive on the right hand of
 who goes along it.
@@ -14,7 +14,7 @@ from analytics_kit.study.metrics.movement import path_length
 from analytics_kit.study.metrics.primitives import distance, median
 from analytics_kit.study.schema.compiling import TICK_PX, Floats, kernel
 
-NAMES = (
+AIMING_METRICS = (
     "pre_click_pause_median_s", "inter_click_path_efficiency",
     "task_axis_crossings", "movement_direction_changes", "orthogonal_direction_changes", "movement_variability_px",
     "movement_error_px", "movement_offset_px",
@@ -31,7 +31,7 @@ def direction(step: float) -> int:
 def segment(
     x: Floats, y: Floats, from_x: float, from_y: float, to_x: float, to_y: float
 ) -> tuple[int, int, int, float, float, float]:
-    """Of one segment, the last six of NAMES; variability needs two rows, error and offset one."""
+    """Of one segment, the last six of AIMING_METRICS; variability needs two rows, error and offset one."""
     length = distance(from_x, from_y, to_x, to_y)
     ux, uy = (to_x - from_x) / length, (to_y - from_y) / length
     n, total, absolute, squares = len(x), 0.0, 0.0, 0.0
@@ -86,7 +86,7 @@ def efficiency(x: Floats, y: Floats, from_x: float, from_y: float, to_x: float, 
 
 @kernel
 def measure(t: Floats, x: Floats, y: Floats, presses: Floats, scratch: Floats, out: Floats) -> None:
-    """Fill `out` (NAMES) for one trial: sums of the counts, means of the others over its segments.
+    """Fill `out` (AIMING_METRICS) for one trial: sums of the counts, means of the others over its segments.
 
     NA where no segment has an axis; the means also where none of them has enough rows.
     """

@@ -293,10 +293,10 @@ FAMILIES: tuple[Family, ...] = (
     )),
 )  # fmt: skip
 CATALOGUE: tuple[Metric, ...] = tuple(metric for family in FAMILIES for metric in family.metrics)
-NAMES: tuple[str, ...] = tuple(metric.name for metric in CATALOGUE)
-BY_NAME: dict[str, Metric] = {metric.name: metric for metric in CATALOGUE}
+METRIC_NAMES: tuple[str, ...] = tuple(metric.name for metric in CATALOGUE)
+METRICS_BY_NAME: dict[str, Metric] = {metric.name: metric for metric in CATALOGUE}
 
-COUNTS: dict[Kind, str] = {
+EVENT_COUNT_METRICS: dict[Kind, str] = {
     "mouse_movement": "movement_count",
     "mouse_clicks": "click_event_count",
     "mouse_scrolls": "scroll_event_count",

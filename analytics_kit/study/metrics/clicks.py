@@ -1,16 +1,16 @@
 """How did the pointer click: how often, how long, and how soon again?
 
-Conventions: presses as `pairs.clicks` gives them, ascending in time.
+Conventions: presses as `press_release.pair_clicks` gives them, ascending in time.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from analytics_kit.study.metrics.primitives import distance, known, longest, mean, median
+from analytics_kit.study.metrics.primitives import distance, max_rows, mean, median, without_nan
 from analytics_kit.study.schema.compiling import TICK_S, Floats, Ints, kernel
 
-NAMES = (
+CLICK_METRICS = (
     "time_to_first_click_s", "click_count", "unpaired_click_events", "click_hold_mean_s", "click_hold_median_s",
     "inter_click_interval_median_s", "double_click_count", "rage_click_count", "drag_count",
 )  # fmt: skip
@@ -58,8 +58,8 @@ def measure(
     presses: Floats, starts: Ints, ends: Ints, tally: Ints, double_s: float, double_px: float, rage_s: float,
     rage_px: float, drag_px: float, out: Floats,
 ) -> None:  # fmt: skip
-    """Fill a row of `out` (NAMES) for each trial."""
-    scratch = np.empty(longest(starts, ends))
+    """Fill a row of `out` (CLICK_METRICS) for each trial."""
+    scratch = np.empty(max_rows(starts, ends))
     for i in range(len(starts)):
         start, end = starts[i], ends[i]
         t, x, y = presses[0, start:end], presses[1, start:end], presses[2, start:end]
@@ -67,7 +67,7 @@ def measure(
         out[i, 1], out[i, 2] = tally[i, 0], tally[i, 1]
         out[i, 6] = double_clicks(t, x, y, double_s, double_px)
         out[i, 7] = rage_clicks(t, x, y, rage_s, rage_px)
-        held = known(presses[3, start:end], scratch)
+        held = without_nan(presses[3, start:end], scratch)
         if len(held) > 0:
             out[i, 3] = mean(held)
             out[i, 4] = median(held)

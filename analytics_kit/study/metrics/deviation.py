@@ -11,16 +11,16 @@ import numpy as np
 from analytics_kit.study.metrics.primitives import distance
 from analytics_kit.study.schema.compiling import TICK_PX, TICK_S, Floats, kernel
 
-NAMES = (
+DEVIATION_METRICS = (
     "maximum_absolute_deviation_px", "maximum_absolute_deviation_time_s", "maximum_deviation_above_px",
     "maximum_deviation_below_px", "area_under_curve_px2", "average_deviation_px", "x_flips", "y_flips",
 )  # fmt: skip
-Line = tuple[float, float, float]
-Way = tuple[float, float, float, int]
+StraightLine = tuple[float, float, float]
+FlipState = tuple[float, float, float, int]
 
 
 @kernel
-def straight(x: Floats, y: Floats) -> Line:
+def straight(x: Floats, y: Floats) -> StraightLine:
     """The line from first to last point: its dx and dy, and 1 / length with the sign that deviations get."""
     last = len(x) - 1
     dx, dy = x[last] - x[0], y[last] - y[0]
@@ -30,7 +30,7 @@ def straight(x: Floats, y: Floats) -> Line:
 
 
 @kernel
-def deviation(p: float, q: float, line: Line) -> float:
+def deviation(p: float, q: float, line: StraightLine) -> float:
     """Signed distance to the line of the point that lies p and q from the first one, or to that if it is the last."""
     dx, dy, scale = line
     if dx != 0:
@@ -66,15 +66,15 @@ def area_under_curve(x: Floats, y: Floats) -> float:
 
 
 @kernel
-def visit(way: Way, now: float, least: float) -> Way:
+def update_flips(state: FlipState, now: float, least: float) -> FlipState:
     """Go on to another place: where it is, the run in one direction, the last run longer than `least`, turns so far.
 
     Standing still ends no run. A run counts as soon as it is long enough.
     """
-    at, run, kept, turns = way
+    at, run, kept, turns = state
     step = now - at
     if abs(step) <= TICK_PX:
-        return way
+        return state
     run = run + step if (step > 0) == (run > 0) else step
     if abs(run) > least:
         turns += (run > 0) != (kept > 0) and kept != 0
@@ -97,7 +97,7 @@ def resampled(
     per_s, slack = 1 / step_s, TICK_S / step_s
     point = np.ceil((t[0] - origin) * per_s - slack)
     total, here = 0.0, 0.0  # at the first row, and before it, there is no deviation
-    x_way, y_way = (x[0], 0.0, 0.0, 0), (y[0], 0.0, 0.0, 0)
+    x_state, y_state = (x[0], 0.0, 0.0, 0), (y[0], 0.0, 0.0, 0)
     for i in range(last):
         start, end = t[i], t[i + 1]
         dx, dy = x[i + 1] - x[i], y[i + 1] - y[i]
@@ -109,7 +109,7 @@ def resampled(
             moving = max(point, np.ceil((start - origin) * per_s - slack))
             if moving > point:
                 total += (moving - point) * here
-                x_way, y_way = visit(x_way, x[i], flip_px), visit(y_way, y[i], flip_px)
+                x_state, y_state = update_flips(x_state, x[i], flip_px), update_flips(y_state, y[i], flip_px)
         count = following - moving
         if count > 0:
             per_gap = 1 / (end - start)
@@ -121,17 +121,23 @@ def resampled(
                 for k in range(int(count)):
                     share = first + k * each
                     total += deviation(x[i] - x[0] + share * dx, y[i] - y[0] + share * dy, line)
-            x_way, y_way = visit(x_way, x[i] + first * dx, flip_px), visit(y_way, y[i] + first * dy, flip_px)
+            x_state, y_state = (
+                update_flips(x_state, x[i] + first * dx, flip_px),
+                update_flips(y_state, y[i] + first * dy, flip_px),
+            )
             if count > 1:
-                x_way, y_way = visit(x_way, x[i] + final * dx, flip_px), visit(y_way, y[i] + final * dy, flip_px)
+                x_state, y_state = (
+                    update_flips(x_state, x[i] + final * dx, flip_px),
+                    update_flips(y_state, y[i] + final * dy, flip_px),
+                )
         point, here = following, there
-    x_way, y_way = visit(x_way, x[last], flip_px), visit(y_way, y[last], flip_px)
-    return (total + here) / (point + 1), x_way[3], y_way[3]
+    x_state, y_state = update_flips(x_state, x[last], flip_px), update_flips(y_state, y[last], flip_px)
+    return (total + here) / (point + 1), x_state[3], y_state[3]
 
 
 @kernel
 def measure(t: Floats, x: Floats, y: Floats, step_s: float, hold_gap_s: float, flip_px: float, out: Floats) -> None:
-    """Fill `out` (NAMES) for one trial of one row or more; one row has no flips and no line."""
+    """Fill `out` (DEVIATION_METRICS) for one trial of one row or more; one row has no flips and no line."""
     if len(t) == 1:
         out[6], out[7] = 0, 0
         return

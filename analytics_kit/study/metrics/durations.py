@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics_kit.study.metrics.primitives import longest, median
+from analytics_kit.study.metrics.primitives import max_rows, median
 from analytics_kit.study.schema.compiling import TICK_S, Floats, Ints, kernel
 
-NAMES = (
+DURATION_METRICS = (
     "completion_time_s", "time_to_first_event_s", "active_time_s", "device_switch_count", "homing_time_median_s",
 )  # fmt: skip
 
 
 @kernel
 def measure(t: Floats, starts: Ints, ends: Ints, keyboard: int, activity_gap_s: float, out: Floats) -> None:
-    """Fill a row of `out` (NAMES) for each trial that has events.
+    """Fill a row of `out` (DURATION_METRICS) for each trial that has events.
 
     `t` holds the times of all kinds one after the other; kind k of trial i is `t[starts[k, i]:ends[k, i]]`,
     ascending. The kinds are merged as they are read. Kind `keyboard`, the last if there is one, is the other device;
@@ -25,7 +25,7 @@ def measure(t: Floats, starts: Ints, ends: Ints, keyboard: int, activity_gap_s: 
     """
     kinds, trials = starts.shape
     at = np.empty(kinds, np.int64)
-    homing = np.empty(2 * longest(starts[keyboard], ends[keyboard]) + 1 if keyboard < kinds else 0)
+    homing = np.empty(2 * max_rows(starts[keyboard], ends[keyboard]) + 1 if keyboard < kinds else 0)
     for i in range(trials):
         for k in range(kinds):  # assigning a slice would take seconds to compile
             at[k] = starts[k, i]

@@ -10,7 +10,7 @@ import numpy as np
 
 from analytics_kit.study.schema.compiling import TICK_PX, Floats, kernel
 
-STEPS = 100
+X_DIFFERENCES = 100
 """Steps of equal time from the first row to the last."""
 WINDOW = 3
 """Steps in a row that have to be alike."""
@@ -19,17 +19,17 @@ TOLERANCE = 0.2
 
 
 @kernel
-def steps(t: Floats, x: Floats, out: Floats) -> None:
+def x_differences(t: Floats, x: Floats, out: Floats) -> None:
     """out[k] is how far x changes in the k-th of the steps of one trial; left alone where there are not two rows."""
     row, last = 0, len(t) - 1
     if last <= row:
         return
-    before, each = x[0], (t[last] - t[0]) / STEPS
-    for k in range(STEPS):
+    before, each = x[0], (t[last] - t[0]) / X_DIFFERENCES
+    for k in range(X_DIFFERENCES):
         now, here = t[0] + (k + 1) * each, x[last]
         while row < last and t[row + 1] <= now:
             row += 1
-        if row < last and k < STEPS - 1:
+        if row < last and k < X_DIFFERENCES - 1:
             here = x[row] + (now - t[row]) / (t[row + 1] - t[row]) * (x[row + 1] - x[row])
         out[k] = here - before
         before = here
@@ -54,7 +54,7 @@ def _entropies(moved: Floats, tolerance: float, out: Floats) -> None:
 
 
 def sample_entropies(moved: Floats) -> Floats:
-    """Sample entropy (nat) of each trial from its steps (trials x STEPS); NaN where steps are, or none are alike.
+    """Sample entropy (nat) of each trial from its steps (trials x X_DIFFERENCES); NaN where steps are, or none are alike.
 
     The share of windows of 3 alike steps whose next steps are alike too, as its negative logarithm (Hehman et al.
     2015, as in mousetrap). The tolerance is 0.2 standard deviations (n - 1) of the steps of all trials.

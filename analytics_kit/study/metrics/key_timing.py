@@ -7,23 +7,29 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics_kit.study.metrics.primitives import known, longest, mean, median
+from analytics_kit.study.metrics.primitives import max_rows, mean, median, without_nan
 from analytics_kit.study.schema.compiling import TICK_S, Floats, Ints, kernel
 
-NAMES = ("dwell_time_mean_s", "dwell_time_median_s", "flight_time_mean_s", "flight_time_median_s", "rollover_ratio")
-REPEAT_NAMES = ("auto_repeat_share",)
+KEY_TIMING_METRICS = (
+    "dwell_time_mean_s",
+    "dwell_time_median_s",
+    "flight_time_mean_s",
+    "flight_time_median_s",
+    "rollover_ratio",
+)
+AUTO_REPEAT_METRICS = ("auto_repeat_share",)
 
 
 @kernel
 def measure(t: Floats, released: Floats, starts: Ints, ends: Ints, out: Floats) -> None:
-    """Fill a row of `out` (NAMES) for each trial; NA where no press has a release, and a press after it."""
-    scratch = np.empty(longest(starts, ends))
+    """Fill a row of `out` (KEY_TIMING_METRICS) for each trial; NA where no press has a release, and a press after it."""
+    scratch = np.empty(max_rows(starts, ends))
     values = np.empty(len(scratch))
     for i in range(len(starts)):
         start, end = starts[i], ends[i]
         for k in range(start, end):
             values[k - start] = released[k] - t[k]
-        dwell = known(values[: end - start], scratch)
+        dwell = without_nan(values[: end - start], scratch)
         if len(dwell) > 0:
             out[i, 0] = mean(dwell)
             out[i, 1] = median(dwell)
@@ -31,7 +37,7 @@ def measure(t: Floats, released: Floats, starts: Ints, ends: Ints, out: Floats) 
         for k in range(start + 1, end):
             values[k - 1 - start] = t[k] - released[k - 1]
             rolled += t[k] <= released[k - 1] + TICK_S
-        flight = known(values[: max(end - start - 1, 0)], scratch)
+        flight = without_nan(values[: max(end - start - 1, 0)], scratch)
         if len(flight) > 0:
             out[i, 2] = mean(flight)
             out[i, 3] = median(flight)

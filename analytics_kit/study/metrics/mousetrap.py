@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics_kit.study.metrics.primitives import extent, longest, merge_equal_times
+from analytics_kit.study.metrics.primitives import max_rows, merge_equal_times, min_max
 from analytics_kit.study.schema.compiling import Floats, Ints, literal_kernel
 
-NAMES = (
+MEASURES = (
     "xpos_max", "xpos_min", "ypos_max", "ypos_min", "MAD", "MAD_time", "MD_above", "MD_above_time", "MD_below",
     "MD_below_time", "AD", "AUC", "xpos_flips", "ypos_flips", "xpos_reversals", "ypos_reversals", "RT",
     "initiation_time", "idle_time", "hover_time", "hovers", "total_dist", "vel_max", "vel_max_time", "vel_min",
     "vel_min_time", "acc_max", "acc_max_time", "acc_min", "acc_min_time",
 )  # fmt: skip
-LEAST = 3
+MIN_SAMPLES = 3
 """mousetrap needs so many samples."""
 TICK_MS = 1e-6
 
@@ -176,12 +176,12 @@ def measure(
     t: Floats, x: Floats, y: Floats, starts: Ints, ends: Ints, step_ms: float, hold_ms: float, hover_ms: float,
     out: Floats,
 ) -> None:  # fmt: skip
-    """Fill a row of `out` (NAMES) for each trial of LEAST samples or more; paths are resampled if `step_ms` > 0."""
-    merged = np.empty((3, longest(starts, ends)))
+    """Fill a row of `out` (MEASURES) for each trial of MIN_SAMPLES samples or more; paths are resampled if `step_ms` > 0."""
+    merged = np.empty((3, max_rows(starts, ends)))
     for i in range(len(starts)):
         start, end = starts[i], ends[i]
         n = merge_equal_times(t[start:end], x[start:end], y[start:end], merged)
-        if n < LEAST:
+        if n < MIN_SAMPLES:
             continue
         a, b, c = merged[0, :n], merged[1, :n], merged[2, :n]
         if step_ms > 0:
@@ -189,8 +189,8 @@ def measure(
             resample(a, b, c, step_ms, hold_ms, sampled)
             a, b, c = sampled[0], sampled[1], sampled[2]
         row = out[i]
-        row[1], row[0] = extent(b)
-        row[3], row[2] = extent(c)
+        row[1], row[0] = min_max(b)
+        row[3], row[2] = min_max(c)
         deviations(a, b, c, row[4:11])
         row[11] = area_under_curve(b, c)
         row[12], row[13] = flips(b), flips(c)

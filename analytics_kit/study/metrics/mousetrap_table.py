@@ -10,12 +10,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from analytics_kit.errors import SettingsError
-from analytics_kit.study.metrics.mousetrap import NAMES, measure
+from analytics_kit.study.metrics.mousetrap import MEASURES, measure
 from analytics_kit.study.schema.columns import TRIAL_COLUMNS
 from analytics_kit.study.schema.compiling import Floats, Ints
 
-COUNTS = ("xpos_flips", "ypos_flips", "xpos_reversals", "ypos_reversals", "hovers")
-MOST_SAMPLES = 20_000_000
+COUNT_MEASURES = ("xpos_flips", "ypos_flips", "xpos_reversals", "ypos_reversals", "hovers")
+MAX_SAMPLES = 20_000_000
 _NEEDED = ("t_s", "x_px", "y_px")
 
 
@@ -58,11 +58,11 @@ def mousetrap_measures(
     named, firsts, starts, ends, order = _trials(events, t)
     t, x, y = t[order], x[order], y[order]
     _require_room(t, starts, ends, step_ms)
-    out = np.full((len(starts), len(NAMES)), np.nan)
+    out = np.full((len(starts), len(MEASURES)), np.nan)
     measure(t, x, y, starts, ends, step_ms, hold_ms or math.inf, hover_ms, out)
-    known = ~np.isnan(out[:, NAMES.index("RT")])
+    known = ~np.isnan(out[:, MEASURES.index("RT")])
     trials = events[named].iloc[firsts[known]].reset_index(drop=True)
-    measures = pd.DataFrame(out[known], columns=list(NAMES)).astype(dict.fromkeys(COUNTS, "Int64"))
+    measures = pd.DataFrame(out[known], columns=list(MEASURES)).astype(dict.fromkeys(COUNT_MEASURES, "Int64"))
     return cast(pd.DataFrame, pd.concat([trials, measures], axis=1))
 
 
@@ -112,8 +112,8 @@ def _require_room(t: Floats, starts: Ints, ends: Ints, step_ms: float) -> None:
     some = ends > starts
     if step_ms and some.any():
         longest_ms = float((t[ends[some] - 1] - np.minimum(t[starts[some]], 0)).max())
-        if longest_ms / step_ms > MOST_SAMPLES:
+        if longest_ms / step_ms > MAX_SAMPLES:
             raise SettingsError(
-                f"A trial of {longest_ms / 1000:,.0f} s would have more than {MOST_SAMPLES:,} samples.",
+                f"A trial of {longest_ms / 1000:,.0f} s would have more than {MAX_SAMPLES:,} samples.",
                 hint="Give a larger resample_s.",
             )

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics_kit.study.metrics.primitives import distance, extent, median
+from analytics_kit.study.metrics.primitives import distance, median, min_max
 from analytics_kit.study.schema.compiling import TICK_S, Floats, kernel
 
-NAMES = (
+MOVEMENT_METRICS = (
     "path_length_px", "displacement_px", "path_efficiency", "initiation_time_s", "idle_time_s", "hover_count",
     "hover_time_s", "movement_time_s", "x_min_px", "x_max_px", "y_min_px", "y_max_px", "bounding_area_px2",
     "speed_mean_px_s", "speed_median_px_s", "speed_max_px_s", "speed_max_time_s", "acceleration_max_px_s2",
@@ -28,8 +28,8 @@ def path_length(x: Floats, y: Floats) -> float:
 
 
 @kernel
-def gaps(t: Floats, longest_s: float) -> tuple[int, float, float]:
-    """Number and sum of the gaps longer than `longest_s`; the sum of the others, exactly 0 where there is none."""
+def split_gaps(t: Floats, longest_s: float) -> tuple[int, float, float]:
+    """Number and sum of the split_gaps longer than `longest_s`; the sum of the others, exactly 0 where there is none."""
     count, over, within = 0, 0.0, 0.0
     for i in range(1, len(t)):
         gap = t[i] - t[i - 1]
@@ -76,7 +76,7 @@ def accelerations(t: Floats, speed: Floats) -> tuple[float, float, float]:
 def measure(
     t: Floats, x: Floats, y: Floats, idle_gap_s: float, hover_gap_s: float, scratch: Floats, out: Floats
 ) -> None:
-    """Fill `out` (NAMES) for one trial of one row or more."""
+    """Fill `out` (MOVEMENT_METRICS) for one trial of one row or more."""
     last = len(t) - 1
     length = path_length(x, y)
     straight = distance(x[0], y[0], x[last], y[last])
@@ -85,11 +85,11 @@ def measure(
     if length > 0:
         out[2] = straight / length
     out[3] = t[0]
-    _, out[4], moved_s = gaps(t, idle_gap_s)
-    out[5], out[6], _ = gaps(t, hover_gap_s)
+    _, out[4], moved_s = split_gaps(t, idle_gap_s)
+    out[5], out[6], _ = split_gaps(t, hover_gap_s)
     out[7] = moved_s
-    out[8], out[9] = extent(x)
-    out[10], out[11] = extent(y)
+    out[8], out[9] = min_max(x)
+    out[10], out[11] = min_max(y)
     out[12] = (out[9] - out[8]) * (out[11] - out[10])
     if last > 0:
         out[15], out[16] = speed_max(t, speed)

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics_kit.study.metrics import aiming, entropy, movement, turning
-from analytics_kit.study.metrics import deviation as line
-from analytics_kit.study.metrics.primitives import longest, merge_equal_times
+from analytics_kit.study.metrics import aiming, deviation, entropy, movement, turning
+from analytics_kit.study.metrics.primitives import max_rows, merge_equal_times
 from analytics_kit.study.schema.compiling import Floats, Ints, kernel
 
-FAMILIES = (movement.NAMES, line.NAMES, turning.NAMES, aiming.NAMES)
-_LINE = len(movement.NAMES)
-_TURNING = _LINE + len(line.NAMES)
-_AIMING = _TURNING + len(turning.NAMES)
-COLUMNS = _AIMING + len(aiming.NAMES)
+FAMILIES = (movement.MOVEMENT_METRICS, deviation.DEVIATION_METRICS, turning.TURNING_METRICS, aiming.AIMING_METRICS)
+_LINE = len(movement.MOVEMENT_METRICS)
+_TURNING = _LINE + len(deviation.DEVIATION_METRICS)
+_AIMING = _TURNING + len(turning.TURNING_METRICS)
+COLUMNS = _AIMING + len(aiming.AIMING_METRICS)
 
 
 @kernel
@@ -28,8 +27,8 @@ def measure(
 
     `steps` may have no rows. Presses of trial i are `presses[:, first[i]:last[i]]`.
     """
-    merged = np.empty((3, longest(starts, ends)))
-    scratch = np.empty(max(longest(starts, ends), longest(first, last)))
+    merged = np.empty((3, max_rows(starts, ends)))
+    scratch = np.empty(max(max_rows(starts, ends), max_rows(first, last)))
     for i in range(len(starts)):
         n = merge_equal_times(t[starts[i] : ends[i]], x[starts[i] : ends[i]], y[starts[i] : ends[i]], merged)
         if n == 0 and last[i] == first[i]:
@@ -40,10 +39,10 @@ def measure(
             if wanted[0]:
                 movement.measure(a, b, c, idle_gap_s, hover_gap_s, scratch, row[:_LINE])
             if wanted[1]:
-                line.measure(a, b, c, resample_s, idle_gap_s, flip_px, row[_LINE:_TURNING])
+                deviation.measure(a, b, c, resample_s, idle_gap_s, flip_px, row[_LINE:_TURNING])
             if wanted[2]:
                 turning.measure(b, c, row[_TURNING:_AIMING])
             if len(steps):
-                entropy.steps(a, b, steps[i])
+                entropy.x_differences(a, b, steps[i])
         if wanted[3]:
             aiming.measure(a, b, c, presses[:, first[i] : last[i]], scratch, row[_AIMING:])

@@ -31,7 +31,7 @@ def merge_equal_times(t: Floats, x: Floats, y: Floats, merged: Floats) -> int:
 
 
 @kernel
-def longest(starts: Ints, ends: Ints) -> int:
+def max_rows(starts: Ints, ends: Ints) -> int:
     """Rows of the largest trial."""
     most = 0
     for i in range(len(starts)):
@@ -40,7 +40,7 @@ def longest(starts: Ints, ends: Ints) -> int:
 
 
 @kernel
-def known(values: Floats, scratch: Floats) -> Floats:
+def without_nan(values: Floats, scratch: Floats) -> Floats:
     """The values that are not NaN."""
     n = 0
     for value in values:
@@ -106,7 +106,7 @@ def _select(values: Floats, k: int) -> float:
 
 
 @kernel
-def extent(values: Floats) -> tuple[float, float]:
+def min_max(values: Floats) -> tuple[float, float]:
     """Smallest and largest of one value or more."""
     smallest = largest = values[0]
     for value in values:

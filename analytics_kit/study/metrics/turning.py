@@ -12,7 +12,11 @@ from analytics_kit.study.metrics.primitives import distance
 from analytics_kit.study.schema.compiling import Floats, kernel
 
 SECTORS = 8
-NAMES = ("turning_angle_mean_rad", "curvature_mean_rad_px", *(f"direction_sector_{k}" for k in range(SECTORS)))
+TURNING_METRICS = (
+    "turning_angle_mean_rad",
+    "curvature_mean_rad_px",
+    *(f"direction_sector_{k}" for k in range(SECTORS)),
+)
 _FLAT = np.sqrt(2) - 1
 """The tangent of 22.5 degrees, where a sector ends."""
 
@@ -31,7 +35,7 @@ def sector(dx: float, dy: float) -> int:
 
 
 @kernel
-def between(px: float, py: float, dx: float, dy: float) -> float:
+def angle_between(px: float, py: float, dx: float, dy: float) -> float:
     """Angle between two steps, 0 to pi; NaN if one is 0. Of a ratio up to 1 the arc tangent is a third as dear."""
     across, along = abs(px * dy - py * dx), px * dx + py * dy
     angle = np.arctan(min(across, abs(along)) / max(across, abs(along)))
@@ -42,7 +46,7 @@ def between(px: float, py: float, dx: float, dy: float) -> float:
 
 @kernel
 def measure(x: Floats, y: Floats, out: Floats) -> None:
-    """Fill `out` (NAMES) for one trial: NA for the angles below two steps, for the shares without any."""
+    """Fill `out` (TURNING_METRICS) for one trial: NA for the angles below two steps, for the shares without any."""
     px, py, before = 0.0, 0.0, 0.0
     total, angles, curvatures, count = 0.0, 0.0, 0.0, 0
     for k in range(SECTORS):
@@ -55,7 +59,7 @@ def measure(x: Floats, y: Floats, out: Floats) -> None:
         out[2 + sector(dx, dy)] += length
         total += length
         if before > 0:
-            angle = between(px, py, dx, dy)
+            angle = angle_between(px, py, dx, dy)
             angles += angle
             curvatures += angle / before
             count += 1

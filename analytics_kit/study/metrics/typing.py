@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics_kit.study.metrics.primitives import longest, mean, median
+from analytics_kit.study.metrics.primitives import max_rows, mean, median
 from analytics_kit.study.schema.compiling import TICK_S, Bytes, Floats, Ints, kernel
 from analytics_kit.study.schema.keys import CODE, KEY_CLASSES
 
-NAMES = (
+TYPING_METRICS = (
     "inter_key_interval_mean_s", "inter_key_interval_median_s", "inter_key_interval_sd_s", "inter_key_interval_cv",
     "keystroke_rate_per_s", "words_per_minute_gross", "words_per_minute_net", "keystrokes_per_character",
     "backspace_rate", "error_corrections_per_character", "correction_burst_count", "correction_burst_length_mean",
@@ -20,7 +20,7 @@ NAMES = (
     *(f"key_share_{name}" for name in KEY_CLASSES),
 )  # fmt: skip
 _CLASSES = len(KEY_CLASSES)
-_SHARES = len(NAMES) - _CLASSES
+_SHARES = len(TYPING_METRICS) - _CLASSES
 _LAST_CHARACTER, _BACKSPACE, _DELETE = CODE["space"], CODE["backspace"], CODE["delete"]
 
 
@@ -65,8 +65,8 @@ def correction_bursts(code: Bytes) -> tuple[int, int]:
 
 @kernel
 def measure(t: Floats, code: Bytes, starts: Ints, ends: Ints, pause_s: float, out: Floats) -> None:
-    """Fill a row of `out` (NAMES) for each trial. Without keys all counts and sums are 0, the others NA."""
-    scratch = np.empty(longest(starts, ends))
+    """Fill a row of `out` (TYPING_METRICS) for each trial. Without keys all counts and sums are 0, the others NA."""
+    scratch = np.empty(max_rows(starts, ends))
     for i in range(len(starts)):
         start, end = starts[i], ends[i]
         n = end - start

@@ -18,7 +18,7 @@ from analytics_kit.study.store.event_reading import read_events
 from analytics_kit.study.store.store import Store
 
 
-class Stored:
+class ResultFiles:
     """The files of a result that its manifest names. Raises ResultExpiredError where one of them is gone."""
 
     def __init__(self, store: Files, manifest: dict[str, Any]) -> None:
@@ -43,7 +43,7 @@ class Stored:
         tables = list(self._parts(kind, chosen, columns))
         return _frame(pa.concat_tables(tables)) if tables else _frame(_no_events(columns))
 
-    def events_by_part(self, kind: str, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
+    def events_by_shard(self, kind: str, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
         """The same of all trials, some whole trials at a time, in the order of `trials`."""
         return map(_frame, self._parts(kind, None, columns))
 

@@ -15,7 +15,7 @@ from analytics_kit.model import KINDS, RESULT_TTL_S, SCHEMA_VERSION, Files
 from analytics_kit.study.result.analysis.description import Over, describe
 from analytics_kit.study.result.analysis.joining import beside, by_participant
 from analytics_kit.study.result.analysis.quality import quality
-from analytics_kit.study.result.files import Stored
+from analytics_kit.study.result.files import ResultFiles
 from analytics_kit.study.result.html import as_html
 from analytics_kit.study.result.summaries import aggregate, bimodality, digraph_latencies
 from analytics_kit.study.schema.columns import EVENT_COLUMNS, TRIAL_COLUMNS, TRIAL_INDEX
@@ -37,7 +37,7 @@ class StudyResult:
 
     def __init__(self, store: Files, manifest: dict[str, Any], joined: pd.DataFrame | None = None) -> None:
         self._store = store
-        self._stored = Stored(store, manifest)
+        self._files = ResultFiles(store, manifest)
         self._new = {} if joined is None else {_JOINED: joined}
 
     @classmethod
@@ -65,29 +65,29 @@ class StudyResult:
         Counts are Int64, other metrics float64 in the unit their name ends in; NA where the log can't say.
         What `join` has added comes last.
         """
-        trials = self._stored.table("trials")
+        trials = self._files.table("trials")
         return trials if self._joined is None else beside(trials, self._joined)
 
     @cached_property
     def _joined(self) -> pd.DataFrame | None:
         if _JOINED in self._new:
             return self._new[_JOINED]
-        return self._stored.table(_JOINED) if _JOINED in self._stored.manifest["tables"] else None
+        return self._files.table(_JOINED) if _JOINED in self._files.manifest["tables"] else None
 
     @cached_property
     def issues(self) -> pd.DataFrame:
         """What was lost or doubtful: member, line (of the first case), kind, message, rows_dropped."""
-        return self._stored.table("issues")
+        return self._files.table("issues")
 
     @cached_property
     def members(self) -> pd.DataFrame:
         """A row per file: member, role, trial_row (row of `trials`), raw_bytes, rows_in, rows_kept."""
-        return self._stored.table("members")
+        return self._files.table("members")
 
     @cached_property
     def surveys(self) -> pd.DataFrame:
         """A row per answer: participant, session, survey, member, row, question, answer."""
-        return self._stored.table("surveys")
+        return self._files.table("surveys")
 
     @property
     def participants(self) -> pd.DataFrame:
@@ -124,7 +124,7 @@ class StudyResult:
                 "Which keys were pressed is not known, only their classes.",
                 hint='Process the study with keys="full", which keeps what was typed.',
             )
-        keys = self._stored.events("keyboard", None, ["t_s", "key", "action"])
+        keys = self._files.events("keyboard", None, ["t_s", "key", "action"])
         pairs = digraph_latencies(keys[keys["action"] == "press"], TRIAL_INDEX)
         rows = pairs.pop(TRIAL_INDEX).to_numpy(np.int64)
         trials = self.trials[list(TRIAL_COLUMNS)].take(rows).reset_index(drop=True)
@@ -140,7 +140,7 @@ class StudyResult:
         """
         new = by_participant(self.trials, table, on)
         joined = new if self._joined is None else pd.concat([self._joined, new], axis=1)
-        return StudyResult(self._store, self._stored.manifest, joined)
+        return StudyResult(self._store, self._files.manifest, joined)
 
     def describe(
         self,
@@ -220,22 +220,22 @@ class StudyResult:
         count is not among the metrics). Files of no trial, or of several, are in `issues` and `members` only.
         """
         idle_gap_s = self.provenance["options"]["idle_gap_s"]
-        return quality(self.trials, self.members, self.issues, self._stored, idle_gap_s)
+        return quality(self.trials, self.members, self.issues, self._files, idle_gap_s)
 
     @property
     def summary(self) -> dict[str, Any]:
         """Counts: participants, sessions, tasks, factors, trials, events per kind, rows in, kept and dropped, …"""
-        return dict(self._stored.manifest["summary"])
+        return dict(self._files.manifest["summary"])
 
     @property
     def provenance(self) -> dict[str, Any]:
         """How the result came to be: source, options with thresholds, versions, time."""
-        return dict(self._stored.manifest["provenance"])
+        return dict(self._files.manifest["provenance"])
 
     @property
     def kinds(self) -> list[str]:
         """The kinds of events there are."""
-        return list(self._stored.manifest["summary"]["events"])
+        return list(self._files.manifest["summary"]["events"])
 
     def events(
         self,
@@ -278,7 +278,7 @@ class StudyResult:
                 )
         chosen = self._rows_of({"participant": participant, "task": task, "factor": factor, "trial": trial})
         stored = [name for name in wanted if name in EVENT_COLUMNS[kind]]
-        return self._named(self._stored.events(kind, chosen, stored), wanted, stored)
+        return self._named(self._files.events(kind, chosen, stored), wanted, stored)
 
     def _rows_of(self, choice: dict[str, object]) -> list[int] | None:
         """Rows of the trials chosen; None for all."""
@@ -305,12 +305,12 @@ class StudyResult:
         Raises SettingsError where the folder exists and is not empty or lies nowhere, StoreError where it can't be
         written.
         """
-        target = require_new(path)
-        self._stored.copy_to(target, self._new)
+        target = require_new_folder(path)
+        self._files.copy_to(target, self._new)
         return target
 
     def __repr__(self) -> str:
-        s = self._stored.manifest["summary"]
+        s = self._files.manifest["summary"]
         return (
             f"StudyResult({s['participants']} participants, {s['trials']} trials, "
             f"{s['rows_kept']} events, {s['issues']} issues)"
@@ -320,7 +320,7 @@ class StudyResult:
         return as_html(self.summary, self.provenance, self.trials)
 
 
-def require_new(path: str | Path) -> Path:
+def require_new_folder(path: str | Path) -> Path:
     """The folder that a result may be kept in. Raises SettingsError where there is something, or no folder above."""
     target = Path(path).expanduser()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):

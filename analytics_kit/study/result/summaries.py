@@ -7,10 +7,10 @@ from typing import cast
 import pandas as pd
 
 from analytics_kit.errors import SettingsError, nearest
-from analytics_kit.study.metrics.catalogue import BY_NAME
+from analytics_kit.study.metrics.catalogue import METRICS_BY_NAME
 
 GROUPS = ("participant", "task", "factor")
-LEAST = 4
+MIN_VALUES = 4
 """With fewer values the coefficient's formula divides by 0."""
 
 
@@ -19,8 +19,8 @@ def aggregate(trials: pd.DataFrame, by: str) -> pd.DataFrame:
     groups = trials.groupby(by, dropna=False, sort=False)
     columns = {"trial_count": groups.size().astype("Int64")}
     for name in trials.columns:
-        if name in BY_NAME:
-            columns[name] = groups[name].sum(min_count=1) if BY_NAME[name].is_count else groups[name].mean()
+        if name in METRICS_BY_NAME:
+            columns[name] = groups[name].sum(min_count=1) if METRICS_BY_NAME[name].is_count else groups[name].mean()
     return pd.DataFrame(columns).reset_index()
 
 
@@ -30,7 +30,7 @@ def bimodality(trials: pd.DataFrame, by: str) -> pd.DataFrame:
         raise SettingsError(
             f"Trials can't be grouped by {by!r}.{nearest(by, GROUPS)}", hint=f"Group by {', '.join(GROUPS)}."
         )
-    metrics = [name for name in trials.columns if name in BY_NAME]
+    metrics = [name for name in trials.columns if name in METRICS_BY_NAME]
     groups = trials.groupby(by, dropna=False, sort=False)
     return groups[metrics].agg(bimodality_coefficient).astype("float64").reset_index()
 
@@ -43,7 +43,7 @@ def bimodality_coefficient(values: pd.Series) -> float:
     """
     known = values.dropna().astype("float64")
     n = len(known)
-    if n < LEAST or known.min() == known.max():
+    if n < MIN_VALUES or known.min() == known.max():
         return float("nan")
     skewness, kurtosis = cast(float, known.skew()), cast(float, known.kurt())
     return float((skewness**2 + 1) / (kurtosis + 3 * (n - 1) ** 2 / ((n - 2) * (n - 3))))

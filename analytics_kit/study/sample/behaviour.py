@@ -23,7 +23,7 @@ _SUBMIT = (1580.0, 170.0)
 
 
 @dataclass(frozen=True)
-class Task:
+class TaskProfile:
     """What there is to do: mean seconds of an action, and the shares of actions that click, scroll and type."""
 
     name: str
@@ -36,7 +36,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Factor:
+class FactorProfile:
     """What a condition does to people: times as multiples, detours per action, bend as share of distance."""
 
     name: str
@@ -48,7 +48,7 @@ class Factor:
 
 
 @dataclass(frozen=True)
-class Person:
+class ParticipantProfile:
     """How a participant differs from the others: times and bend as multiples, typos as share of letters."""
 
     slowness: float
@@ -58,7 +58,7 @@ class Person:
 
 
 @dataclass(frozen=True)
-class Events:
+class SimulatedTrial:
     """The rows of one trial; `keys` are codes, rows of `printed_keys()`."""
 
     movement: Points
@@ -82,16 +82,16 @@ class _Legs:
     last: NDArray[np.bool_]
 
 
-def act(
+def simulate_trial(
     rng: np.random.Generator,
-    person: Person,
-    task: Task,
-    factor: Factor,
+    person: ParticipantProfile,
+    task: TaskProfile,
+    factor: FactorProfile,
     *,
     practice: float,
     trial_s: float,
     reference: tuple[int, int],
-) -> Events:
+) -> SimulatedTrial:
     """Everything one person does in one trial of about `trial_s` seconds.
 
     `practice` multiplies times and detours (1 = none). `reference` is the last movement row written before this
@@ -120,7 +120,7 @@ def act(
 
     scroll_at_s = arrival_s + settle_s + click_s
     type_at_s = scroll_at_s + scroll_s
-    return Events(
+    return SimulatedTrial(
         movement=_movement(rng, legs, begins_s, person.bend * factor.bend, reference),
         clicks=_clicks(rng, legs, begins_s, arrival_s, arrival_s + settle_s, presses, (x, y)),
         scrolls=(_centiseconds(np.repeat(scroll_at_s, ticks) + tick_s), np.repeat(x, ticks), np.repeat(y, ticks)),
@@ -132,8 +132,8 @@ def act(
 def _legs(
     rng: np.random.Generator,
     count: int,
-    task: Task,
-    factor: Factor,
+    task: TaskProfile,
+    factor: FactorProfile,
     slowness: float,
     practice: float,
     reference: tuple[int, int],
@@ -165,7 +165,7 @@ def _legs(
     return _Legs(action, origin_x, origin_y, x, y, pause_s, duration_s, last)
 
 
-def _targets(rng: np.random.Generator, count: int, task: Task) -> tuple[Floats, Floats]:
+def _targets(rng: np.random.Generator, count: int, task: TaskProfile) -> tuple[Floats, Floats]:
     """Where the actions of a trial happen: anywhere, or down the fields of a form; at last the submit button."""
     if task.form:
         x = rng.uniform(480, 980, count)
@@ -185,7 +185,7 @@ def _movement(
     for first in range(0, len(begins_s), _LEGS_AT_ONCE):
         part = slice(first, first + _LEGS_AT_ONCE)
         time_cs, x, y = _reports(rng, legs, part, begins_s, bow)
-        kept = written(x, y, reference)
+        kept = logged_rows(x, y, reference)
         if len(kept):
             rows.append((time_cs[kept], x[kept], y[kept]))
             reference = int(x[kept[-1]]), int(y[kept[-1]])
@@ -216,7 +216,7 @@ def _reports(rng: np.random.Generator, legs: _Legs, part: slice, begins_s: Float
     return _centiseconds(time_s), x, y
 
 
-def written(x: Ints, y: Ints, reference: tuple[int, int]) -> Ints:
+def logged_rows(x: Ints, y: Ints, reference: tuple[int, int]) -> Ints:
     """The indices of the reports that the logger writes: each more than 10 px from the one written before it."""
     x, y = np.append(reference[0], x), np.append(reference[1], y)
     following = np.arange(1, len(x) + 1)
@@ -298,7 +298,7 @@ def _phrase_codes(phrases: tuple[str, ...]) -> tuple[Ints, Ints]:
     return np.array(codes), np.array(sizes)
 
 
-def _typed(rng: np.random.Generator, task: Task, typo: float, typing: NDArray[np.bool_]) -> tuple[Ints, Ints]:
+def _typed(rng: np.random.Generator, task: TaskProfile, typo: float, typing: NDArray[np.bool_]) -> tuple[Ints, Ints]:
     """Key codes of a trial, and how many belong to each action: a phrase with wrong letters put right at once."""
     phrase_codes, sizes = _phrase_codes(task.phrases)
     phrase = rng.integers(len(sizes), size=len(typing))

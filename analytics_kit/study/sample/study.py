@@ -16,14 +16,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analytics_kit.errors import SettingsError
-from analytics_kit.study.sample.behaviour import SCREEN_PX, Factor, Ints, Person, Task, act, printed_keys
+from analytics_kit.study.sample.behaviour import (
+    SCREEN_PX,
+    FactorProfile,
+    Ints,
+    ParticipantProfile,
+    TaskProfile,
+    printed_keys,
+    simulate_trial,
+)
 
 _DAY_S = 86_400
 _ROWS_AT_ONCE = 16_384
 _WRITTEN_AT = (2025, 3, 3, 12, 0, 0)
 
 _TASKS = (
-    Task(
+    TaskProfile(
         "Search",
         action_s=2.1,
         click=0.6,
@@ -32,7 +40,7 @@ _TASKS = (
         form=False,
         phrases=("train to oslo\n", "lake hotel, quiet\n", "weather monday\n", '"blue teapot"\n', "opening hours\n"),
     ),
-    Task(
+    TaskProfile(
         "Fill_Form",
         action_s=3.95,
         click=0.85,
@@ -51,14 +59,14 @@ _TASKS = (
     ),
 )
 _FACTORS = (
-    Factor("Baseline", slowness=0.92, hesitation=0.9, detours=0.6, bend=0.05, retry=0.0),
-    Factor("Cluttered", slowness=1.08, hesitation=1.25, detours=1.3, bend=0.1, retry=0.03),
+    FactorProfile("Baseline", slowness=0.92, hesitation=0.9, detours=0.6, bend=0.05, retry=0.0),
+    FactorProfile("Cluttered", slowness=1.08, hesitation=1.25, detours=1.3, bend=0.1, retry=0.03),
 )
 # A Williams design: over four participants every condition comes at every place, and after every other one.
 _CONDITIONS = tuple((task, factor) for task in _TASKS for factor in _FACTORS)
 _ORDERS = ((0, 1, 3, 2), (1, 2, 0, 3), (2, 3, 1, 0), (3, 0, 2, 1))
 
-Member = tuple[str, bytes]
+SampleFile = tuple[str, bytes]
 
 
 def sample_study(
@@ -138,7 +146,7 @@ def _check(target: Path, participants: int, trials: int, seed: int, trial_s: flo
         raise SettingsError(f"{str(target)!r} is a folder.", hint="Give the name of a file, such as study.zip.")
 
 
-def _ahead(members: Iterator[list[Member]]) -> Iterator[Member]:
+def _ahead(members: Iterator[list[SampleFile]]) -> Iterator[SampleFile]:
     """The members one by one, the next trial being made in a second thread while these are compressed."""
     with ThreadPoolExecutor(1) as maker:
         coming = maker.submit(next, members, None)
@@ -155,7 +163,7 @@ def _entry(name: str) -> zipfile.ZipInfo:
     return entry
 
 
-def _members(participants: int, trials: int, seed: int, trial_s: float) -> Iterator[list[Member]]:
+def _members(participants: int, trials: int, seed: int, trial_s: float) -> Iterator[list[SampleFile]]:
     """The files of each trial, session by session, in the order the trials were done."""
     for participant in range(1, participants + 1):
         yield from _session(_generator(seed, participant), participant, trials, trial_s)
@@ -165,8 +173,8 @@ def _generator(seed: int, participant: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, participant])))
 
 
-def _session(rng: np.random.Generator, participant: int, trials: int, trial_s: float) -> Iterator[list[Member]]:
-    person = Person(
+def _session(rng: np.random.Generator, participant: int, trials: int, trial_s: float) -> Iterator[list[SampleFile]]:
+    person = ParticipantProfile(
         slowness=rng.lognormal(-0.01, 0.13),
         bend=rng.lognormal(0.0, 0.2),
         key_interval_s=rng.lognormal(np.log(0.17), 0.2),
@@ -181,7 +189,7 @@ def _session(rng: np.random.Generator, participant: int, trials: int, trial_s: f
     for repetition in range(trials):
         for condition in _ORDERS[(participant - 1) % len(_ORDERS)]:
             task, factor = _CONDITIONS[condition]
-            events = act(
+            events = simulate_trial(
                 rng, person, task, factor, practice=practice[repetition], trial_s=trial_s, reference=reference
             )
             folder = f"{participant}_participant_session/{task.name}_{factor.name}_trial_{trials - repetition}"

@@ -13,10 +13,10 @@ from typing import Any, Literal, get_args
 import pandas as pd
 
 from analytics_kit.errors import SettingsError, nearest
-from analytics_kit.study.result.analysis.choice import metrics_of, require_column
+from analytics_kit.study.result.analysis.arguments import require_group_column, require_metrics
 from analytics_kit.study.result.analysis.contrasts import paired_t, repeated_anova, welch_anova, welch_t
 from analytics_kit.study.result.analysis.design import Design, comparable, design_of
-from analytics_kit.study.result.analysis.library import multipletests
+from analytics_kit.study.result.analysis.stats_libraries import multipletests
 
 Correction = Literal["holm", "fdr_bh", "none"]
 MOST_LEVELS = 20
@@ -34,8 +34,8 @@ def compare(
     trials: pd.DataFrame, metric: str | Sequence[str], between: str, correction: Correction = "holm"
 ) -> pd.DataFrame:
     """See `StudyResult.compare`."""
-    metrics = metrics_of(trials, metric)
-    require_column(trials, between, ("factor", "task"))
+    metrics = require_metrics(trials, metric)
+    require_group_column(trials, between, ("factor", "task"))
     if correction not in get_args(Correction):
         raise SettingsError(
             f"There is no correction {correction!r}.{nearest(str(correction), get_args(Correction))}",

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from analytics_kit.study.result.analysis.library import AnovaRM, CompareMeans, DescrStatsW, anova_oneway, f
+from analytics_kit.study.result.analysis.stats_libraries import AnovaRM, CompareMeans, DescrStatsW, anova_oneway, f
 
 Floats = npt.NDArray[np.float64]
 LEAST_SPREAD = 1e-9

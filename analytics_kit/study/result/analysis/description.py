@@ -8,8 +8,8 @@ from typing import Literal, get_args
 import pandas as pd
 
 from analytics_kit.errors import SettingsError, nearest
-from analytics_kit.study.metrics.catalogue import BY_NAME
-from analytics_kit.study.result.analysis.choice import metrics_of, require_column
+from analytics_kit.study.metrics.catalogue import METRICS_BY_NAME
+from analytics_kit.study.result.analysis.arguments import require_group_column, require_metrics
 
 Over = Literal["trial", "participant"]
 OWN = ("participant", "session", "task", "factor")
@@ -19,10 +19,10 @@ def describe(
     trials: pd.DataFrame, by: str | Sequence[str] | None, metrics: str | Sequence[str] | None, over: Over
 ) -> pd.DataFrame:
     """See `StudyResult.describe`."""
-    names = metrics_of(trials, metrics)
+    names = require_metrics(trials, metrics)
     groups = list(dict.fromkeys([by] if isinstance(by, str) else by or []))
     for name in groups:
-        require_column(trials, name, OWN)
+        require_group_column(trials, name, OWN)
     if over not in get_args(Over):
         raise SettingsError(
             f"over can't be {over!r}.{nearest(str(over), get_args(Over))}", hint='"trial" or "participant".'
@@ -44,7 +44,7 @@ def describe(
     }
     columns = {name: table.to_numpy().ravel() for name, table in numbers.items()}
     repeated = known.index.repeat(len(names)).to_frame(index=False)[groups]
-    about = {"metric": names * len(known), "unit": [BY_NAME[name].unit for name in names] * len(known)}
+    about = {"metric": names * len(known), "unit": [METRICS_BY_NAME[name].unit for name in names] * len(known)}
     return pd.concat([repeated, pd.DataFrame(about | columns)], axis=1).astype(
         {"metric": "str", "unit": "str", "n": "Int64", "n_missing": "Int64"}
     )

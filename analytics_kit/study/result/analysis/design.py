@@ -6,13 +6,13 @@ from typing import Literal, NamedTuple
 
 import pandas as pd
 
-Kind = Literal["within", "between"]
+DesignKind = Literal["within", "between"]
 
 
 class Design(NamedTuple):
     """How participants were spread over levels: "within" (all levels each), "between" (one each), None (neither)."""
 
-    kind: Kind | None
+    kind: DesignKind | None
     why: str
 
 
@@ -35,7 +35,7 @@ def design_of(present: pd.DataFrame, between: str) -> Design:
     return Design(None, f"{mixed}neither test fits, a mixed model does.")
 
 
-def comparable(means: pd.DataFrame, present: pd.DataFrame, kind: Kind | None) -> pd.DataFrame:
+def comparable(means: pd.DataFrame, present: pd.DataFrame, kind: DesignKind | None) -> pd.DataFrame:
     """Of a metric's means, by participant and level, the participants that the design can compare.
 
     Levels without any value are left out; within participants, so are those who lack a value at one of the others.

@@ -9,7 +9,7 @@ import pandas as pd
 from pandas.api.types import is_bool_dtype, is_float_dtype, is_integer_dtype
 
 from analytics_kit.errors import SettingsError, nearest
-from analytics_kit.study.metrics.catalogue import BY_NAME
+from analytics_kit.study.metrics.catalogue import METRICS_BY_NAME
 
 MOST_NAMED = 10
 """Participants that a warning names."""
@@ -55,7 +55,7 @@ def _require_new(names: Sequence[str] | pd.Index, trials: pd.DataFrame) -> None:
     if not len(names):
         raise SettingsError("The table has no column to join.", hint="Give a table with more columns than the ids.")
     for name in names:
-        if name in trials.columns or name in BY_NAME or name == "trial_count" or list(names).count(name) > 1:
+        if name in trials.columns or name in METRICS_BY_NAME or name == "trial_count" or list(names).count(name) > 1:
             raise SettingsError(
                 f"The name {name!r} is taken.", hint=f"Rename the column: table.rename(columns={{{name!r}: …}})."
             )

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analytics_kit.study.result.analysis.choice import metrics_of
-from analytics_kit.study.result.analysis.library import linregress, t
+from analytics_kit.study.result.analysis.arguments import require_metrics
+from analytics_kit.study.result.analysis.stats_libraries import linregress, t
 
 METRIC = "completion_time_s"
 _NUMBERS = ("a_s", "b", "b_ci_low", "b_ci_high", "r_squared")
@@ -16,7 +16,7 @@ _NUMBERS = ("a_s", "b", "b_ci_low", "b_ci_high", "r_squared")
 
 def learning_curve(trials: pd.DataFrame) -> pd.DataFrame:
     """See `StudyResult.learning_curve`."""
-    metrics_of(trials, METRIC)
+    require_metrics(trials, METRIC)
     sessions = ["participant", "session"]
     known = trials[trials["trial_order"].notna() & (trials[METRIC] > 0)]
     points = pd.DataFrame({"x": np.log(known["trial_order"].astype("float64")), "y": np.log(known[METRIC])})

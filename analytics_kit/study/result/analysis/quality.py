@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from analytics_kit.model import KINDS
-from analytics_kit.study.metrics.catalogue import COUNTS
-from analytics_kit.study.result.files import Stored
+from analytics_kit.study.metrics.catalogue import EVENT_COUNT_METRICS
+from analytics_kit.study.result.files import ResultFiles
 from analytics_kit.study.schema.columns import SCREEN_LIMIT_PX, TRIAL_INDEX
 
 POINTER = tuple(kind for kind in KINDS if kind != "keyboard")
@@ -21,7 +21,7 @@ _STEPS = ("step_median_s", "step_95_s", "gap_longest_s", "gap_share", "step_medi
 
 
 def quality(
-    trials: pd.DataFrame, members: pd.DataFrame, issues: pd.DataFrame, stored: Stored, idle_gap_s: float
+    trials: pd.DataFrame, members: pd.DataFrame, issues: pd.DataFrame, stored: ResultFiles, idle_gap_s: float
 ) -> pd.DataFrame:
     """See `StudyResult.quality`."""
     codes, people = pd.factorize(trials["participant"], use_na_sentinel=False)
@@ -39,39 +39,39 @@ def quality(
     steps = {who: _about(found, idle_gap_s) for who, found in _steps(stored, codes)}
     for place, name in enumerate(_STEPS):
         table[name] = [steps[who][place] if who in steps else np.nan for who in places]
-    for kind, count in COUNTS.items():
+    for kind, count in EVENT_COUNT_METRICS.items():
         lacking = trials[count].isna() if count in trials else pd.Series(np.nan, trials.index)
         table[f"{kind}_missing_share"] = lacking.astype("float64").groupby(codes).mean()
     counts = [name for name in table.columns if name.endswith("_rows") or name == "rows_dropped"]
     return table.astype({"participant": "str"} | dict.fromkeys(counts, "Int64"))
 
 
-def _rows(stored: Stored, kind: str, codes: npt.NDArray[np.int64], people: int) -> npt.NDArray[np.int64]:
+def _rows(stored: ResultFiles, kind: str, codes: npt.NDArray[np.int64], people: int) -> npt.NDArray[np.int64]:
     """Events of a kind, by participant."""
     found = np.zeros(people, np.int64)
-    for part in stored.events_by_part(kind, []):
+    for part in stored.events_by_shard(kind, []):
         found += np.bincount(codes[part[TRIAL_INDEX].to_numpy(np.int64)], minlength=people)
     return found
 
 
-def _artefacts(stored: Stored, codes: npt.NDArray[np.int64], people: int) -> npt.NDArray[np.int64]:
+def _artefacts(stored: ResultFiles, codes: npt.NDArray[np.int64], people: int) -> npt.NDArray[np.int64]:
     """Rows of pointer events outside any screen, by participant."""
     found = np.zeros(people, np.int64)
     for kind in POINTER:
-        for part in stored.events_by_part(kind, ["x_px", "y_px"]):
+        for part in stored.events_by_shard(kind, ["x_px", "y_px"]):
             outside = (part[["x_px", "y_px"]].abs() > SCREEN_LIMIT_PX).any(axis=1)
             found += np.bincount(codes[part.loc[outside, TRIAL_INDEX].to_numpy(np.int64)], minlength=people)
     return found
 
 
-def _steps(stored: Stored, codes: npt.NDArray[np.int64]) -> Iterator[tuple[int, pd.DataFrame]]:
+def _steps(stored: ResultFiles, codes: npt.NDArray[np.int64]) -> Iterator[tuple[int, pd.DataFrame]]:
     """Of each participant the time and length of all steps from one movement row to the next of the same trial.
 
     A participant is handed out once the last trial was read, so no more is held than a part and those it left open.
     """
     last = pd.Series(np.arange(len(codes))).groupby(codes).max()
     waiting: defaultdict[int, list[pd.DataFrame]] = defaultdict(list)
-    for part in stored.events_by_part("mouse_movement", ["t_s", "x_px", "y_px"]):
+    for part in stored.events_by_shard("mouse_movement", ["t_s", "x_px", "y_px"]):
         trial = part[TRIAL_INDEX].to_numpy(np.int64)
         same = trial[1:] == trial[:-1]
         moved = part[["t_s", "x_px", "y_px"]].diff().iloc[1:][same]
