@@ -1,6 +1,6 @@
-"""How did the pointer click: how often, how long, and how soon again?
+"""Measure clicks: how many, how long they are held, how soon they follow each other, double and rage clicks, drags.
 
-Conventions: presses as `press_release.pair_clicks` gives them, ascending in time.
+Conventions: presses as `press_release.pair_clicks` returns them, ascending in time.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ CLICK_METRICS = (
 
 @kernel
 def press_intervals(t: Floats, scratch: Floats) -> Floats:
-    """Time from press to press."""
+    """Return the times from press to press."""
     for k in range(1, len(t)):
         scratch[k - 1] = t[k] - t[k - 1]
     return scratch[: len(t) - 1]
 
 
 @kernel
-def double_clicks(t: Floats, x: Floats, y: Floats, longest_s: float, farthest_px: float) -> int:
-    """Pairs of presses not longer and not farther apart; no press is in two."""
+def double_clicks(t: Floats, x: Floats, y: Floats, max_s: float, max_px: float) -> int:
+    """Count the pairs of presses at most `max_s` and `max_px` apart; no press belongs to two pairs."""
     count, k = 0, 1
     while k < len(t):
-        if t[k] - t[k - 1] <= longest_s + TICK_S and distance(x[k - 1], y[k - 1], x[k], y[k]) <= farthest_px:
+        if t[k] - t[k - 1] <= max_s + TICK_S and distance(x[k - 1], y[k - 1], x[k], y[k]) <= max_px:
             count += 1
             k += 1
         k += 1
@@ -38,7 +38,10 @@ def double_clicks(t: Floats, x: Floats, y: Floats, longest_s: float, farthest_px
 
 @kernel
 def rage_clicks(t: Floats, x: Floats, y: Floats, within_s: float, within_px: float) -> int:
-    """Runs of three presses, each less far in time and in |dx| + |dy| from the one before; then anew."""
+    """Count the runs of three presses, each less than `within_s` and `within_px` (|dx| + |dy|) from its predecessor.
+
+    After three presses a new run begins.
+    """
     count, run = 0, 0
     for k in range(len(t)):
         close = (
@@ -58,7 +61,7 @@ def measure(
     presses: Floats, starts: Ints, ends: Ints, tally: Ints, double_s: float, double_px: float, rage_s: float,
     rage_px: float, drag_px: float, out: Floats,
 ) -> None:  # fmt: skip
-    """Fill a row of `out` (CLICK_METRICS) for each trial."""
+    """Fill a row of `out` (columns in the order of CLICK_METRICS) for each trial."""
     scratch = np.empty(max_rows(starts, ends))
     for i in range(len(starts)):
         start, end = starts[i], ends[i]

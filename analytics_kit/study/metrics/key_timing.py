@@ -1,6 +1,6 @@
-"""How long was each key down, and when was the next one pressed? For logs with releases that say which key it was.
+"""Measure dwell and flight times, rollover and auto-repeat, for logs that record key releases.
 
-Conventions: presses ascending in time; `released` is each one's time of release, NaN where there is none.
+Conventions: presses ascending in time; `released` holds the time of each press's release, NaN if it has none.
 """
 
 from __future__ import annotations
@@ -11,18 +11,17 @@ from analytics_kit.study.metrics.primitives import max_rows, mean, median, witho
 from analytics_kit.study.schema.compiling import TICK_S, Floats, Ints, kernel
 
 KEY_TIMING_METRICS = (
-    "dwell_time_mean_s",
-    "dwell_time_median_s",
-    "flight_time_mean_s",
-    "flight_time_median_s",
-    "rollover_ratio",
-)
+    "dwell_time_mean_s", "dwell_time_median_s", "flight_time_mean_s", "flight_time_median_s", "rollover_ratio",
+)  # fmt: skip
 AUTO_REPEAT_METRICS = ("auto_repeat_share",)
 
 
 @kernel
 def measure(t: Floats, released: Floats, starts: Ints, ends: Ints, out: Floats) -> None:
-    """Fill a row of `out` (KEY_TIMING_METRICS) for each trial; NA where no press has a release, and a press after it."""
+    """Fill a row of `out` (columns in the order of KEY_TIMING_METRICS) for each trial.
+
+    Dwell times are NA if no press has a release, the others if no such press has a successor.
+    """
     scratch = np.empty(max_rows(starts, ends))
     values = np.empty(len(scratch))
     for i in range(len(starts)):
@@ -46,7 +45,7 @@ def measure(t: Floats, released: Floats, starts: Ints, ends: Ints, out: Floats) 
 
 @kernel
 def measure_repeats(t: Floats, number: Ints, starts: Ints, ends: Ints, repeat_s: float, out: Floats) -> None:
-    """Share of presses of the same key as the one before, not later than `repeat_s`; NA without presses."""
+    """Fill `out` with the fraction of presses that repeat the previous key within `repeat_s`; NA without presses."""
     for i in range(len(starts)):
         repeats, n = 0, ends[i] - starts[i]
         for k in range(starts[i] + 1, ends[i]):

@@ -1,6 +1,7 @@
-"""What does the path of the pointer tell? All families that need it, trial by trial.
+"""Measure all families of metrics that need the path of the pointer, trial by trial.
 
-Rows of equal times are merged into a copy that is only as large as the largest trial.
+The rows of a trial without repeated times are copied to a buffer of the size of the largest trial, which all families
+share.
 """
 
 from __future__ import annotations
@@ -11,21 +12,24 @@ from analytics_kit.study.metrics import aiming, deviation, entropy, movement, tu
 from analytics_kit.study.metrics.primitives import max_rows, merge_equal_times
 from analytics_kit.study.schema.compiling import Floats, Ints, kernel
 
-FAMILIES = (movement.MOVEMENT_METRICS, deviation.DEVIATION_METRICS, turning.TURNING_METRICS, aiming.AIMING_METRICS)
-_LINE = len(movement.MOVEMENT_METRICS)
-_TURNING = _LINE + len(deviation.DEVIATION_METRICS)
+PATH_FAMILIES = (
+    movement.MOVEMENT_METRICS, deviation.DEVIATION_METRICS, turning.TURNING_METRICS, aiming.AIMING_METRICS,
+)  # fmt: skip
+_DEVIATION = len(movement.MOVEMENT_METRICS)
+_TURNING = _DEVIATION + len(deviation.DEVIATION_METRICS)
 _AIMING = _TURNING + len(turning.TURNING_METRICS)
-COLUMNS = _AIMING + len(aiming.AIMING_METRICS)
+PATH_COLUMNS = _AIMING + len(aiming.AIMING_METRICS)
 
 
 @kernel
 def measure(
-    t: Floats, x: Floats, y: Floats, starts: Ints, ends: Ints, presses: Floats, first: Ints, last: Ints, wanted: Ints,
-    idle_gap_s: float, hover_gap_s: float, resample_s: float, flip_px: float, out: Floats, steps: Floats,
+    t: Floats, x: Floats, y: Floats, starts: Ints, ends: Ints, presses: Floats, first: Ints, last: Ints, needed: Ints,
+    idle_gap_s: float, hover_gap_s: float, resample_s: float, flip_px: float, out: Floats, x_differences: Floats,
 ) -> None:  # fmt: skip
-    """Fill a row of `out` (COLUMNS: all FAMILIES, those that are `wanted`) and of `steps` for each trial with rows.
+    """Fill a row of `out` and of `x_differences` for each trial.
 
-    `steps` may have no rows. Presses of trial i are `presses[:, first[i]:last[i]]`.
+    `out` has PATH_COLUMNS columns, PATH_FAMILIES one after the other; families whose `needed` is 0 are left as they
+    are. `x_differences` may have no rows. The presses of trial i are `presses[:, first[i]:last[i]]`.
     """
     merged = np.empty((3, max_rows(starts, ends)))
     scratch = np.empty(max(max_rows(starts, ends), max_rows(first, last)))
@@ -36,13 +40,13 @@ def measure(
         a, b, c = merged[0, :n], merged[1, :n], merged[2, :n]
         row = out[i]
         if n > 0:
-            if wanted[0]:
-                movement.measure(a, b, c, idle_gap_s, hover_gap_s, scratch, row[:_LINE])
-            if wanted[1]:
-                deviation.measure(a, b, c, resample_s, idle_gap_s, flip_px, row[_LINE:_TURNING])
-            if wanted[2]:
+            if needed[0]:
+                movement.measure(a, b, c, idle_gap_s, hover_gap_s, scratch, row[:_DEVIATION])
+            if needed[1]:
+                deviation.measure(a, b, c, resample_s, idle_gap_s, flip_px, row[_DEVIATION:_TURNING])
+            if needed[2]:
                 turning.measure(b, c, row[_TURNING:_AIMING])
-            if len(steps):
-                entropy.x_differences(a, b, steps[i])
-        if wanted[3]:
+            if len(x_differences):
+                entropy.x_differences(a, b, x_differences[i])
+        if needed[3]:
             aiming.measure(a, b, c, presses[:, first[i] : last[i]], scratch, row[_AIMING:])

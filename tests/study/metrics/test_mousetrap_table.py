@@ -222,5 +222,5 @@ def test_thresholds_that_make_no_sense(options, message):
 def test_tables_that_are_no_movement():
     with pytest.raises(SettingsError, match="no column 'x_px'"):
         ak.mousetrap_measures(pd.DataFrame({"t_s": [0.0], "key": ["a"]}))
-    with pytest.raises(SettingsError, match="no time or place"):
+    with pytest.raises(SettingsError, match="lack a time or a position"):
         ak.mousetrap_measures(path((0, 1, 1), (0.1, math.nan, 2), (0.2, 3, 3)))
