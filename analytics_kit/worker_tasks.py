@@ -17,7 +17,8 @@ from analytics_kit.errors import BadArchiveError, SourceNotFoundError, StoreErro
 from analytics_kit.model import CannotRunHere, Split, StepContext
 from analytics_kit.options import Options
 from analytics_kit.settings import Settings, without_secrets
-from analytics_kit.study.pipeline.attempts import Committed, job_folder, remove_rest
+from analytics_kit.study.pipeline.attempts import Committed, job_folder, remove_unreferenced
+from analytics_kit.study.store import paths
 from analytics_kit.study.store.store import Store
 from analytics_kit.study.store.uploads import is_upload
 
@@ -44,7 +45,7 @@ def process_shard(task: StepContext) -> dict[str, Any]:
     """Process one part of a study."""
     from analytics_kit.study.pipeline import distributed as fanout
 
-    fanout.part(task, _checked_store(task))
+    fanout.process_shard(task, _checked_store(task))
     return {}
 
 
@@ -59,9 +60,9 @@ def discard(arguments: Mapping[str, Any], job_id: str, result: Mapping[str, Any]
     """Remove what a job that has ended leaves in the store: all without a `result`, else what that does not need."""
     store = _store(arguments)
     if result is None:
-        store.delete(job_folder(arguments, job_id))
+        store.delete(paths.job_folder(arguments["result_key"], job_id))
     else:
-        remove_rest(store, result["folder"], result["prefix"])
+        remove_unreferenced(store, result["folder"], result["prefix"])
 
 
 def warm() -> None:
@@ -108,7 +109,7 @@ def _checked_store(task: StepContext) -> Store:
 
 
 def _answer(task: StepContext, done: Committed) -> dict[str, Any]:
-    folder = job_folder(task.arguments, task.job_id)
+    folder = job_folder(task)
     where = {"store": task.arguments["store"], "prefix": done.prefix, "folder": folder}
     shown = {"preview": done.manifest["preview"]} if "preview" in done.manifest else {}
     return {**where, "summary": done.manifest["summary"], **shown}

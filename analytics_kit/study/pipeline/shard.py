@@ -6,7 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Protocol, TypedDict
+from typing import Protocol
 
 import numpy as np
 
@@ -25,19 +25,11 @@ from analytics_kit.study.schema.columns import SCREEN_LIMIT_PX
 from analytics_kit.study.schema.compiling import Floats
 from analytics_kit.study.schema.issues import Issue, Issues
 from analytics_kit.study.store.event_parquet import write_events
+from analytics_kit.study.store.manifests import EventPart
+from analytics_kit.study.store.paths import events_path
 from analytics_kit.study.store.store import Store
 
 _CLOCK = re.compile(r"(\d{1,2}):(\d{2}):(\d{2}(?:\.\d+)?)")
-
-
-class Part(TypedDict):
-    """An event table in the store, at `path`: rows of one kind, trials `first_trial` to `last_trial`."""
-
-    kind: Kind
-    path: str
-    rows: int
-    first_trial: int
-    last_trial: int
 
 
 @dataclass(slots=True)
@@ -49,7 +41,7 @@ class ShardResult:
     clocks: Floats
     members: list[MemberRow] = field(default_factory=list)
     issues: list[Issue] = field(default_factory=list)
-    parts: list[Part] = field(default_factory=list)
+    parts: list[EventPart] = field(default_factory=list)
     x_differences: Floats | None = None
     """See `evaluate.TrialMetrics`."""
 
@@ -68,7 +60,7 @@ def run_shard(
     groups: dict[Kind, Grouped] = {}
     members: list[MemberRow] = []
     first_events = np.full((shard.trials, 2), np.nan)
-    parts: list[Part] = []
+    parts: list[EventPart] = []
     read = _native if shard.format == NATIVE else _logs
     for table in read(archive, shard, options, issues, advance, members, first_events):
         kind = table.kind
@@ -77,12 +69,12 @@ def run_shard(
         _note_odd_clicks(group, issues)
         group.sort_by_time()
         if len(table.t):
-            path = f"{prefix}/events/{kind}-{shard.index:05d}.parquet"
+            path = events_path(prefix, kind, shard.index)
             with store.create(path) as file:
                 write_events(file, group, shard.first_trial)
             last = shard.first_trial + shard.trials - 1
             parts.append(
-                Part(kind=kind, path=path, rows=len(table.t), first_trial=shard.first_trial, last_trial=last)
+                EventPart(kind=kind, path=path, rows=len(table.t), first_trial=shard.first_trial, last_trial=last)
             )
     measured = evaluate(groups, shard.trials, options)
     clocks = first_events[:, 1]

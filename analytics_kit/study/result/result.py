@@ -19,7 +19,8 @@ from analytics_kit.study.result.files import ResultFiles
 from analytics_kit.study.result.html import as_html
 from analytics_kit.study.result.summaries import aggregate, bimodality, digraph_latencies
 from analytics_kit.study.schema.columns import EVENT_COLUMNS, TRIAL_COLUMNS, TRIAL_INDEX
-from analytics_kit.study.store.store import MANIFEST, Store
+from analytics_kit.study.store.paths import MANIFEST
+from analytics_kit.study.store.store import Store
 
 if TYPE_CHECKING:  # it loads the libraries of statistics
     from analytics_kit.study.result.analysis.compare import Correction
