@@ -13,7 +13,7 @@ from analytics_kit.options import FORMATS, Options
 from analytics_kit.study.metrics.catalogue import CATALOGUE, FAMILIES, METRIC_NAMES
 from scripts import example, metrics_page
 from scripts.drawings import DRAWINGS
-from scripts.metrics_page import DOCS, DRAWN, files
+from scripts.metrics_page import DOCS, DRAWING_OF, files
 
 ROOT = DOCS.parent
 
@@ -32,21 +32,21 @@ def test_the_page_and_its_drawings_are_as_they_would_be_written_now(made):
 
 def test_every_metric_has_its_formula_and_example_on_the_page(made):
     page = made[DOCS / "metrics.md"]
-    worked_out = example.values()
+    examples = example.values()
     for metric in CATALOGUE:
         start = page.index(metric.name if metrics_page.prefix(metric) else f"### {metric.name}\n")
         section = page[start : page.find("\n### ", start + 1)]
         for words in (metric.formula.replace("|", "\\|" if metrics_page.prefix(metric) else "|"), metric.source):
             assert words in section, metric.name
-        assert metrics_page.number(metric, worked_out) in section, metric.name
+        assert metrics_page.number(metric, examples) in section, metric.name
         for option in metric.thresholds:
             assert f"`{option}` {getattr(Options(), option):g}" in section, metric.name
 
 
 def test_the_example_has_a_value_for_every_metric():
-    worked_out = example.values()
-    assert list(worked_out) == list(METRIC_NAMES)
-    assert not [name for name, value in worked_out.items() if math.isnan(value)]
+    examples = example.values()
+    assert list(examples) == list(METRIC_NAMES)
+    assert not [name for name, value in examples.items() if math.isnan(value)]
 
 
 def test_the_example_is_what_the_platform_could_log():
@@ -62,12 +62,12 @@ def test_every_metric_of_space_has_a_drawing():
     units = {"px", "px2", "px/s", "px/s2", "rad", "rad/px"}
     for metric in CATALOGUE:
         if metric.unit in units and metric.native != "unavailable":
-            assert metric.name in DRAWN, metric.name
+            assert metric.name in DRAWING_OF, metric.name
     for family in FAMILIES:
-        if family.title in ("Path, rest and place", "Speed", "Shape", "Complexity and direction", "Aiming"):
-            assert DRAWN.keys() >= {metric.name for metric in family.metrics}
-    assert DRAWN.keys() <= set(METRIC_NAMES)
-    assert set(DRAWN.values()) == DRAWINGS.keys()
+        if family.title in ("Path, rest and extent", "Speed", "Shape", "Complexity and direction", "Aiming"):
+            assert DRAWING_OF.keys() >= {metric.name for metric in family.metrics}
+    assert DRAWING_OF.keys() <= set(METRIC_NAMES)
+    assert set(DRAWING_OF.values()) == DRAWINGS.keys()
 
 
 @pytest.mark.parametrize("name", DRAWINGS)
