@@ -127,9 +127,11 @@ def test_no_more_is_read_at_once_than_a_part(process, studies, monkeypatch):
 
     import analytics_kit.study.result.analysis.quality as module
 
-    about = module._about
+    describe_steps = module._describe_steps
     monkeypatch.setattr(ResultFiles, "events_by_shard", watched)
-    monkeypatch.setattr(module, "_about", lambda *given: happened.append("summed up") or about(*given))
+    monkeypatch.setattr(
+        module, "_describe_steps", lambda *given: happened.append("summed up") or describe_steps(*given)
+    )
     result.quality()
     assert happened[-8:] == ["read", "summed up"] * 4
 
