@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from analytics_kit.study.metrics.primitives import distance
-from analytics_kit.study.schema.compiling import TICK_PX, TICK_S, Floats, kernel
+from analytics_kit.study.schema.compiling import TOLERANCE_PX, TOLERANCE_S, Floats, kernel
 
 DEVIATION_METRICS = (
     "maximum_absolute_deviation_px", "maximum_absolute_deviation_time_s", "maximum_deviation_above_px",
@@ -82,7 +82,7 @@ def update_flips(state: FlipState, position: float, min_run: float) -> FlipState
     """
     previous, run, counted_run, flips = state
     step = position - previous
-    if abs(step) <= TICK_PX:
+    if abs(step) <= TOLERANCE_PX:
         return state
     run = run + step if (step > 0) == (run > 0) else step
     if abs(run) > min_run:
@@ -103,7 +103,7 @@ def resampled(
     """
     line, last = straight(x, y), len(t) - 1
     origin = 0.0 if t[0] > 0 else t[0]
-    per_s, slack = 1 / step_s, TICK_S / step_s
+    per_s, slack = 1 / step_s, TOLERANCE_S / step_s
     sample = np.ceil((t[0] - origin) * per_s - slack)
     total, from_deviation = 0.0, 0.0  # the deviation is 0 at the first row and before it
     x_state, y_state = (x[0], 0.0, 0.0, 0), (y[0], 0.0, 0.0, 0)
@@ -113,7 +113,7 @@ def resampled(
         to_deviation = deviation(x[i + 1] - x[0], y[i + 1] - y[0], line)
         next_sample = np.ceil((end - origin) * per_s - slack)
         moving = sample
-        if end - start > hold_gap_s + TICK_S:
+        if end - start > hold_gap_s + TOLERANCE_S:
             start = end - hold_gap_s / 2
             moving = max(sample, np.ceil((start - origin) * per_s - slack))
             if moving > sample:

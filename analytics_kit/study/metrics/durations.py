@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from analytics_kit.study.metrics.primitives import max_rows, median
-from analytics_kit.study.schema.compiling import TICK_S, Floats, Ints, kernel
+from analytics_kit.study.schema.compiling import TOLERANCE_S, Floats, Ints, kernel
 
 DURATION_METRICS = (
     "completion_time_s", "time_to_first_event_s", "active_time_s", "device_switch_count", "homing_time_median_s",
@@ -52,7 +52,7 @@ def measure(t: Floats, starts: Ints, ends: Ints, keyboard: int, activity_gap_s: 
             typing = earliest == keyboard
             while row < end and t[row] <= others:  # until a row of another kind is earlier
                 gap = t[row] - last
-                if gap <= activity_gap_s + TICK_S:
+                if gap <= activity_gap_s + TOLERANCE_S:
                     active += gap
                 last = t[row]
                 row += 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics_kit.study.schema.compiling import TICK_PX, Floats, kernel
+from analytics_kit.study.schema.compiling import TOLERANCE_PX, Floats, kernel
 
 X_DIFFERENCES = 100
 """Number of differences of x per trial, over intervals of equal duration from the first row to the last."""
@@ -74,7 +74,7 @@ def sample_entropies(differences: Floats) -> Floats:
     finite = np.isfinite(differences).all(axis=1)
     if finite.any():
         with np.errstate(over="ignore", invalid="ignore"):
-            tolerance = TOLERANCE * float(np.std(differences[finite], ddof=1)) + TICK_PX
+            tolerance = TOLERANCE * float(np.std(differences[finite], ddof=1)) + TOLERANCE_PX
         entropies = np.full(int(finite.sum()), np.nan)
         _entropies(differences[finite], tolerance, entropies)
         out[finite] = entropies

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from analytics_kit.study.metrics.primitives import distance, median, min_max
-from analytics_kit.study.schema.compiling import TICK_S, Floats, kernel
+from analytics_kit.study.schema.compiling import TOLERANCE_S, Floats, kernel
 
 MOVEMENT_METRICS = (
     "path_length_px", "displacement_px", "path_efficiency", "initiation_time_s", "idle_time_s", "hover_count",
@@ -34,7 +34,7 @@ def split_gaps(t: Floats, limit_s: float) -> tuple[int, float, float]:
     count, over, within = 0, 0.0, 0.0
     for i in range(1, len(t)):
         gap = t[i] - t[i - 1]
-        if gap > limit_s + TICK_S:
+        if gap > limit_s + TOLERANCE_S:
             count += 1
             over += gap
         else:

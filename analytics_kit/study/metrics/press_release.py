@@ -10,12 +10,12 @@ import numpy as np
 
 from analytics_kit.study.metrics.primitives import distance
 from analytics_kit.study.schema.columns import RELEASE
-from analytics_kit.study.schema.compiling import Bytes, Floats, Ints, kernel
+from analytics_kit.study.schema.compiling import Codes, Floats, Ints, kernel
 
 
 @kernel
 def pair_clicks(
-    t: Floats, x: Floats, y: Floats, action: Bytes, starts: Ints, ends: Ints
+    t: Floats, x: Floats, y: Floats, action: Codes, starts: Ints, ends: Ints
 ) -> tuple[Floats, Ints, Ints, Ints]:
     """Pair click rows.
 
@@ -58,7 +58,7 @@ def pair_clicks(
 
 
 @kernel
-def pair_keys(t: Floats, number: Ints, action: Bytes, starts: Ints, ends: Ints) -> tuple[Ints, Floats, Ints, Ints]:
+def pair_keys(t: Floats, number: Ints, action: Codes, starts: Ints, ends: Ints) -> tuple[Ints, Floats, Ints, Ints]:
     """Return the rows that are presses, the release time of each, and the start and end of each trial in these.
 
     `number` identifies the key or the press. A key that is pressed again while it is down (auto-repeat) is released

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from analytics_kit.study.metrics.primitives import max_rows, mean, median
-from analytics_kit.study.schema.compiling import TICK_S, Bytes, Floats, Ints, kernel
-from analytics_kit.study.schema.keys import CODE, KEY_CLASSES
+from analytics_kit.study.schema.compiling import TOLERANCE_S, Codes, Floats, Ints, kernel
+from analytics_kit.study.schema.keys import KEY_CLASS_CODES, KEY_CLASSES
 
 TYPING_METRICS = (
     "inter_key_interval_mean_s", "inter_key_interval_median_s", "inter_key_interval_sd_s", "inter_key_interval_cv",
@@ -21,7 +21,7 @@ TYPING_METRICS = (
 )  # fmt: skip
 _CLASSES = len(KEY_CLASSES)
 _SHARES = len(TYPING_METRICS) - _CLASSES
-_LAST_CHARACTER, _BACKSPACE, _DELETE = CODE["space"], CODE["backspace"], CODE["delete"]
+_LAST_CHARACTER, _BACKSPACE, _DELETE = (KEY_CLASS_CODES[name] for name in ("space", "backspace", "delete"))
 
 
 @kernel
@@ -46,14 +46,14 @@ def pauses(gaps: Floats, min_s: float) -> tuple[int, float]:
     """Return number and sum of the intervals of at least `min_s`."""
     count, total = 0, 0.0
     for gap in gaps:
-        if gap >= min_s - TICK_S:
+        if gap >= min_s - TOLERANCE_S:
             count += 1
             total += gap
     return count, total
 
 
 @kernel
-def correction_bursts(code: Bytes) -> tuple[int, int]:
+def correction_bursts(code: Codes) -> tuple[int, int]:
     """Return the number of runs of backspace and delete, and the number of keys in them."""
     bursts = keys = 0
     for k in range(len(code)):
@@ -64,7 +64,7 @@ def correction_bursts(code: Bytes) -> tuple[int, int]:
 
 
 @kernel
-def measure(t: Floats, code: Bytes, starts: Ints, ends: Ints, pause_s: float, out: Floats) -> None:
+def measure(t: Floats, code: Codes, starts: Ints, ends: Ints, pause_s: float, out: Floats) -> None:
     """Fill a row of `out` (columns in the order of TYPING_METRICS) for each trial.
 
     Without keys counts and sums are 0, the other metrics NA.

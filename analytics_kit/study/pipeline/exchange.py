@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 from analytics_kit.errors import StoreError
 from analytics_kit.model import SCHEMA_VERSION, Kind
 from analytics_kit.study.archive.base import Archive, Member
-from analytics_kit.study.formats.layout import Place, Trial
-from analytics_kit.study.formats.registry import Choice
+from analytics_kit.study.formats.layout import MemberAssignment, Trial
+from analytics_kit.study.formats.registry import FormatChoice
 from analytics_kit.study.metrics.entropy import X_DIFFERENCES
-from analytics_kit.study.pipeline.plan import MemberRow, Plan, Shard, Work
+from analytics_kit.study.pipeline.plan import MemberRow, Plan, Shard, ShardMember
 from analytics_kit.study.pipeline.shard import ShardResult
 from analytics_kit.study.schema.compiling import Floats
 from analytics_kit.study.schema.issues import Issue, Issues
@@ -31,8 +31,8 @@ _TYPES: dict[object, pa.DataType] = {
     bool: pa.bool_(),
 }  # fmt: skip
 _MEMBER = get_type_hints(Member)
-_WORK = _MEMBER | {"slot": int, "kind": str, "label": str}
-_SURVEY = _MEMBER | get_type_hints(Place)
+_SHARD_MEMBER = _MEMBER | {"slot": int, "kind": str, "label": str}
+_SURVEY = _MEMBER | get_type_hints(MemberAssignment)
 _CLOCKS = "clocks"
 
 
@@ -41,8 +41,8 @@ def write_plan(store: Store, prefix: str, archive: Archive, plan: Plan, issues: 
     members = archive.members
     shards = sorted(plan.shards, key=lambda shard: -shard.raw_bytes)
     for number, shard in enumerate(shards):
-        work = [(*members[w.member], w.slot, w.kind, w.label) for w in sorted(shard.work)]
-        _write(store, shard_path(prefix, number), work, _WORK)
+        rows = [(*members[m.member], m.slot, m.kind, m.label) for m in sorted(shard.members)]
+        _write(store, shard_path(prefix, number), rows, _SHARD_MEMBER)
     _write(store, table_path(prefix, "nested"), archive.nested, _MEMBER)
     _write(store, table_path(prefix, "trials"), plan.trials, get_type_hints(Trial))
     _write(store, table_path(prefix, "others"), plan.others, get_type_hints(MemberRow))
@@ -71,11 +71,11 @@ def read_shard(store: Store, prefix: str, manifest: Mapping[str, Any], number: i
     """Return shard `number` of a plan, and the members that its work refers to by position."""
     rows = _read(store, shard_path(prefix, number))
     positions: dict[Member, int] = {}
-    work = []
+    shard_members = []
     for *member, slot, kind, label in rows:
         position = positions.setdefault(Member(*member), len(positions))
-        work.append(Work(position, slot, kind, label))
-    return Shard(work=tuple(work), **manifest["shards"][number]), list(positions)
+        shard_members.append(ShardMember(position, slot, kind, label))
+    return Shard(members=tuple(shard_members), **manifest["shards"][number]), list(positions)
 
 
 def read_nested(store: Store, prefix: str) -> list[Member]:
@@ -90,9 +90,9 @@ def read_plan(store: Store, prefix: str, manifest: Mapping[str, Any]) -> tuple[P
         trials=tuple(Trial(*row) for row in _read(store, table_path(prefix, "trials"))),
         shards=(),
         others=tuple(MemberRow(*row) for row in _read(store, table_path(prefix, "others"))),
-        surveys=tuple(Place(*row[len(_MEMBER) :])._replace(member=i) for i, row in enumerate(surveys)),
+        surveys=tuple(MemberAssignment(*row[len(_MEMBER) :])._replace(member=i) for i, row in enumerate(surveys)),
         raw_bytes=manifest["raw_bytes"],
-        format=Choice(*manifest["format"]),
+        format=FormatChoice(*manifest["format"]),
     )
     issues = [Issue(*row) for row in _read(store, table_path(prefix, "issues"))]
     return plan, issues, [Member(*row[: len(_MEMBER)]) for row in surveys]
