@@ -15,10 +15,10 @@ import pandas as pd
 import analytics_kit as ak
 from analytics_kit.model import Kind
 from analytics_kit.options import Options
-from analytics_kit.study.events.native.reader import EventTable, MemberRows
-from analytics_kit.study.metrics import press_release as pairs
+from analytics_kit.study.events.table import EventTable, Grouped, MemberRows
 from analytics_kit.study.metrics.catalogue import CATALOGUE
-from analytics_kit.study.metrics.evaluate import Grouped, evaluate
+from analytics_kit.study.metrics.evaluate import evaluate
+from analytics_kit.study.schema.columns import PRESS, RELEASE
 from analytics_kit.study.schema.keys import CODE, key_class
 
 MOVES = (
@@ -82,8 +82,8 @@ def wheel() -> Grouped:
 
 def strokes() -> Grouped:
     """The key presses with their releases."""
-    rows = [(t, key, pairs.PRESS) for t, key, _ in KEYS]
-    rows += [(released, key, pairs.RELEASE) for _, key, released in KEYS if released is not None]
+    rows = [(t, key, PRESS) for t, key, _ in KEYS]
+    rows += [(released, key, RELEASE) for _, key, released in KEYS if released is not None]
     rows.sort(key=lambda row: row[0])
     t, keys, actions = zip(*rows, strict=True)
     table = _table("keyboard", t)

@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from analytics_kit.study.archive.zip_archive import CHUNK_BYTES, Archive, Member, MemberUnreadableError
+from analytics_kit.study.archive.base import CHUNK_BYTES, Archive, Member, MemberUnreadableError
 
 
 class FolderArchive(Archive):

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 import polars as pl
 
-from analytics_kit.study.events.native.careful import records
+from analytics_kit.study.csv.records import records
 
 _BLANK_LINE = re.compile(rb"^[ \t]*\n", re.MULTILINE)
 FIRST_LINE = 2

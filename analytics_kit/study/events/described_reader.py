@@ -13,14 +13,14 @@ import polars as pl
 
 from analytics_kit.event_format import NAMES
 from analytics_kit.model import KINDS, Kind
-from analytics_kit.study.archive.zip_archive import Archive, Member, MemberUnreadableError
+from analytics_kit.study.archive.base import Archive, Member, MemberUnreadableError
 from analytics_kit.study.events import quality_flags as check
-from analytics_kit.study.events.native.reader import EventTable, MemberRows, classes_of
+from analytics_kit.study.events.table import EventTable, MemberRows, classes_of
 from analytics_kit.study.formats.base import PER_SECOND, LogFormat, no_records
 from analytics_kit.study.formats.event_format import TROUBLES
 from analytics_kit.study.formats.trials import batches, heads, label
-from analytics_kit.study.metrics.press_release import PRESS, RELEASE
-from analytics_kit.study.metrics.primitives import Floats
+from analytics_kit.study.schema.columns import PRESS, RELEASE
+from analytics_kit.study.schema.compiling import Floats
 from analytics_kit.study.schema.issues import Issues
 
 Slots = Mapping[str, int]

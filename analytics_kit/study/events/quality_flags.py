@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics_kit.study.metrics.primitives import Floats, Ints, kernel
+from analytics_kit.study.schema.compiling import Floats, Ints, kernel
 
 DOUBTS = (
     ("time_backwards", "time(s) earlier than the row before; rows were sorted by time"),

@@ -11,7 +11,7 @@ import polars as pl
 from analytics_kit.errors import AnalyticsKitError, SettingsError
 from analytics_kit.event_format import NAMES
 from analytics_kit.model import KINDS, Kind
-from analytics_kit.study.archive.zip_archive import MemberUnreadableError
+from analytics_kit.study.archive.base import MemberUnreadableError
 from analytics_kit.study.schema.issues import Issues
 
 Names = tuple[str | None, ...]

@@ -12,9 +12,9 @@ import polars as pl
 
 from analytics_kit.event_format import NAMES, EventFormat, Role
 from analytics_kit.model import Kind
-from analytics_kit.study.archive.zip_archive import MemberUnreadableError
+from analytics_kit.study.archive.base import MemberUnreadableError
 from analytics_kit.study.csv.cells import FIRST_LINE, odd_cells, regular_cells
-from analytics_kit.study.events.native.careful import DELIMITERS, MOST_HEADER, decode_text
+from analytics_kit.study.csv.records import DELIMITERS, MOST_HEADER, decode_text
 from analytics_kit.study.formats.base import RECORD, LogFormat, Names, Table, no_records, shaped
 from analytics_kit.study.schema.issues import Issues
 from analytics_kit.study.schema.keys import key_name

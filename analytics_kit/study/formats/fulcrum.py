@@ -11,8 +11,9 @@ from itertools import islice
 from typing import NamedTuple
 
 from analytics_kit.model import KINDS, Kind
-from analytics_kit.study.archive.zip_archive import Archive, Member, MemberUnreadableError
-from analytics_kit.study.formats.layout import Arrangement, Place, Trial, apart, whole_number
+from analytics_kit.study.archive.base import Archive, Member, MemberUnreadableError
+from analytics_kit.study.formats.layout import Arrangement, Place, Trial, apart
+from analytics_kit.study.schema.text import whole_number
 
 MEASUREMENTS: dict[str, Kind] = {
     "mouse movement": "mouse_movement",

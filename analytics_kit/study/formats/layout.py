@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-MOST_DIGITS = 18
-"""Longer numbers do not fit into 64 bits and are read as text."""
+from analytics_kit.study.schema.text import whole_number
+
 LOG = "log"
 """The role of a file that a described format reads: it may hold several kinds and several trials."""
 
@@ -45,11 +45,6 @@ class Arrangement:
     trials: list[Trial]
     places: list[Place]
     notes: list[tuple[str, str, str]]
-
-
-def whole_number(text: str) -> int | None:
-    """The number, if the text is one that fits into 64 bits."""
-    return int(text) if text.isdecimal() and len(text) <= MOST_DIGITS else None
 
 
 def apart(path: str) -> str | None:

@@ -10,7 +10,7 @@ from analytics_kit.errors import SettingsError
 from analytics_kit.event_format import EventFormat
 from analytics_kit.model import Kind
 from analytics_kit.options import PLUG_INS, Options, format_names
-from analytics_kit.study.archive.zip_archive import Archive, Member
+from analytics_kit.study.archive.base import Archive, Member
 from analytics_kit.study.formats import fulcrum
 from analytics_kit.study.formats.base import PER_SECOND, LogFormat
 from analytics_kit.study.formats.event_format import Described

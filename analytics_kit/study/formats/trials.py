@@ -11,12 +11,13 @@ from typing import TypeVar
 import polars as pl
 
 from analytics_kit.event_format import NAMES
-from analytics_kit.study.archive.zip_archive import Archive, Member, MemberUnreadableError
-from analytics_kit.study.events.native.careful import decode_text
+from analytics_kit.study.archive.base import Archive, Member, MemberUnreadableError
+from analytics_kit.study.csv.records import decode_text
 from analytics_kit.study.formats.base import LogFormat, Names
-from analytics_kit.study.formats.layout import LOG, Arrangement, Place, Trial, apart, whole_number
-from analytics_kit.study.metrics.primitives import Ints
+from analytics_kit.study.formats.layout import LOG, Arrangement, Place, Trial, apart
+from analytics_kit.study.schema.compiling import Ints
 from analytics_kit.study.schema.issues import Issues
+from analytics_kit.study.schema.text import whole_number
 
 START_BYTES = 4096
 BATCH_BYTES = 8 << 20

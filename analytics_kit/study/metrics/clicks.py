@@ -7,17 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics_kit.study.metrics.primitives import (
-    TICK_S,
-    Floats,
-    Ints,
-    distance,
-    kernel,
-    known,
-    longest,
-    mean,
-    median,
-)
+from analytics_kit.study.metrics.primitives import distance, known, longest, mean, median
+from analytics_kit.study.schema.compiling import TICK_S, Floats, Ints, kernel
 
 NAMES = (
     "time_to_first_click_s", "click_count", "unpaired_click_events", "click_hold_mean_s", "click_hold_median_s",

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics_kit.study.metrics.primitives import TICK_PX, TICK_S, Floats, distance, kernel
+from analytics_kit.study.metrics.primitives import distance
+from analytics_kit.study.schema.compiling import TICK_PX, TICK_S, Floats, kernel
 
 NAMES = (
     "maximum_absolute_deviation_px", "maximum_absolute_deviation_time_s", "maximum_deviation_above_px",

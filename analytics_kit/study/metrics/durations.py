@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics_kit.study.metrics.primitives import TICK_S, Floats, Ints, kernel, longest, median
+from analytics_kit.study.metrics.primitives import longest, median
+from analytics_kit.study.schema.compiling import TICK_S, Floats, Ints, kernel
 
 NAMES = (
     "completion_time_s", "time_to_first_event_s", "active_time_s", "device_switch_count", "homing_time_median_s",

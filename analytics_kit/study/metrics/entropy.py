@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics_kit.study.metrics.primitives import TICK_PX, Floats, kernel
+from analytics_kit.study.schema.compiling import TICK_PX, Floats, kernel
 
 STEPS = 100
 """Steps of equal time from the first row to the last."""

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics_kit.study.metrics.primitives import TICK_S, Floats, Ints, kernel, known, longest, mean, median
+from analytics_kit.study.metrics.primitives import known, longest, mean, median
+from analytics_kit.study.schema.compiling import TICK_S, Floats, Ints, kernel
 
 NAMES = ("dwell_time_mean_s", "dwell_time_median_s", "flight_time_mean_s", "flight_time_median_s", "rollover_ratio")
 REPEAT_NAMES = ("auto_repeat_share",)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics_kit.study.metrics.primitives import TICK_S, Floats, distance, extent, kernel, median
+from analytics_kit.study.metrics.primitives import distance, extent, median
+from analytics_kit.study.schema.compiling import TICK_S, Floats, kernel
 
 NAMES = (
     "path_length_px", "displacement_px", "path_efficiency", "initiation_time_s", "idle_time_s", "hover_count",

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics_kit.study.metrics.primitives import Bytes, Floats, Ints, distance, kernel
-
-PRESS, RELEASE = np.int8(0), np.int8(1)
+from analytics_kit.study.metrics.primitives import distance
+from analytics_kit.study.schema.columns import RELEASE
+from analytics_kit.study.schema.compiling import Bytes, Floats, Ints, kernel
 
 
 @kernel

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics_kit.study.metrics.primitives import TICK_S, Bytes, Floats, Ints, kernel, longest, mean, median
+from analytics_kit.study.metrics.primitives import longest, mean, median
+from analytics_kit.study.schema.compiling import TICK_S, Bytes, Floats, Ints, kernel
 from analytics_kit.study.schema.keys import CODE, KEY_CLASSES
 
 NAMES = (

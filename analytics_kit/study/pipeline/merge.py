@@ -15,15 +15,17 @@ import pyarrow.parquet as pq
 
 from analytics_kit.errors import BadArchiveError
 from analytics_kit.model import KINDS
-from analytics_kit.study.archive.zip_archive import Archive, MemberUnreadableError
+from analytics_kit.study.archive.base import Archive, MemberUnreadableError
 from analytics_kit.study.formats.registry import NATIVE
-from analytics_kit.study.metrics.catalogue import BY_NAME, HEAD_COLUMNS
+from analytics_kit.study.metrics.catalogue import BY_NAME
 from analytics_kit.study.metrics.entropy import STEPS, sample_entropies
 from analytics_kit.study.metrics.evaluate import ENTROPY
-from analytics_kit.study.metrics.primitives import Floats
 from analytics_kit.study.pipeline.plan import Plan
 from analytics_kit.study.pipeline.shard import ShardResult
+from analytics_kit.study.schema.columns import HEAD_COLUMNS
+from analytics_kit.study.schema.compiling import Floats
 from analytics_kit.study.schema.issues import Issue, Issues
+from analytics_kit.study.store.paths import table_path
 from analytics_kit.study.store.store import Store
 
 HALF_DAY_S = 12 * 3600.0
@@ -53,7 +55,7 @@ def merge(
         "members": _rows(members, _MEMBERS),
         "surveys": _rows(surveys, _SURVEYS),
     }
-    paths = {name: f"{prefix}/{name}.parquet" for name in tables}
+    paths = {name: table_path(prefix, name) for name in tables}
     for name, table in tables.items():
         with store.create(paths[name]) as file:
             pq.write_table(table, file)

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple, cast
 from analytics_kit.errors import BadArchiveError, NoEventsError, nearest
 from analytics_kit.model import KINDS, Kind
 from analytics_kit.options import Options, format_names
-from analytics_kit.study.archive.zip_archive import Archive, MemberUnreadableError
+from analytics_kit.study.archive.base import Archive, MemberUnreadableError
 from analytics_kit.study.events.native.careful import read_member
 from analytics_kit.study.formats import fulcrum
 from analytics_kit.study.formats import trials as arranging

@@ -6,37 +6,30 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Protocol, TypedDict
+from typing import Protocol
 
 import numpy as np
 
 from analytics_kit.model import KINDS, Kind
 from analytics_kit.options import Options
-from analytics_kit.study.archive.zip_archive import Archive
+from analytics_kit.study.archive.base import Archive
 from analytics_kit.study.events import quality_flags as check
 from analytics_kit.study.events.described_reader import read_logs
-from analytics_kit.study.events.native.reader import EventTable, read_events
+from analytics_kit.study.events.native.reader import read_events
+from analytics_kit.study.events.table import EventTable, Grouped
 from analytics_kit.study.formats.layout import LOG
 from analytics_kit.study.formats.registry import NATIVE, log_format
-from analytics_kit.study.metrics.catalogue import SCREEN_LIMIT_PX
-from analytics_kit.study.metrics.evaluate import Grouped, evaluate
-from analytics_kit.study.metrics.primitives import Floats
+from analytics_kit.study.metrics.evaluate import evaluate
 from analytics_kit.study.pipeline.plan import MemberRow, Shard
+from analytics_kit.study.schema.columns import SCREEN_LIMIT_PX
+from analytics_kit.study.schema.compiling import Floats
 from analytics_kit.study.schema.issues import Issue, Issues
 from analytics_kit.study.store.event_parquet import write_events
+from analytics_kit.study.store.manifests import EventPart
+from analytics_kit.study.store.paths import events_path
 from analytics_kit.study.store.store import Store
 
 _CLOCK = re.compile(r"(\d{1,2}):(\d{2}):(\d{2}(?:\.\d+)?)")
-
-
-class Part(TypedDict):
-    """An event table in the store, at `path`: rows of one kind, trials `first_trial` to `last_trial`."""
-
-    kind: Kind
-    path: str
-    rows: int
-    first_trial: int
-    last_trial: int
 
 
 @dataclass(slots=True)
@@ -48,7 +41,7 @@ class ShardResult:
     clocks: Floats
     members: list[MemberRow] = field(default_factory=list)
     issues: list[Issue] = field(default_factory=list)
-    parts: list[Part] = field(default_factory=list)
+    parts: list[EventPart] = field(default_factory=list)
     steps: Floats | None = None
     """See `metrics.Measured`."""
 
@@ -67,7 +60,7 @@ def run_shard(
     groups: dict[Kind, Grouped] = {}
     members: list[MemberRow] = []
     first_events = np.full((shard.trials, 2), np.nan)
-    parts: list[Part] = []
+    parts: list[EventPart] = []
     read = _native if shard.format == NATIVE else _logs
     for table in read(archive, shard, options, issues, advance, members, first_events):
         kind = table.kind
@@ -76,12 +69,12 @@ def run_shard(
         _note_odd_clicks(group, issues)
         group.sort_by_time()
         if len(table.t):
-            path = f"{prefix}/events/{kind}-{shard.index:05d}.parquet"
+            path = events_path(prefix, kind, shard.index)
             with store.create(path) as file:
                 write_events(file, group, shard.first_trial)
             last = shard.first_trial + shard.trials - 1
             parts.append(
-                Part(kind=kind, path=path, rows=len(table.t), first_trial=shard.first_trial, last_trial=last)
+                EventPart(kind=kind, path=path, rows=len(table.t), first_trial=shard.first_trial, last_trial=last)
             )
     measured = evaluate(groups, shard.trials, options)
     clocks = first_events[:, 1]

@@ -8,14 +8,14 @@ import numpy as np
 
 from analytics_kit.model import KINDS, Kind
 from analytics_kit.options import Options
-from analytics_kit.study.archive.zip_archive import without_gc
+from analytics_kit.study.archive.base import without_gc
 from analytics_kit.study.events import quality_flags as check
 from analytics_kit.study.events.native.buffers import Columns
 from analytics_kit.study.events.native.fast import decode
-from analytics_kit.study.events.native.reader import EventTable, MemberRows
-from analytics_kit.study.metrics.catalogue import SCREEN_LIMIT_PX
+from analytics_kit.study.events.table import EventTable, Grouped, MemberRows
 from analytics_kit.study.metrics.entropy import sample_entropies
-from analytics_kit.study.metrics.evaluate import Grouped, evaluate
+from analytics_kit.study.metrics.evaluate import evaluate
+from analytics_kit.study.schema.columns import SCREEN_LIMIT_PX
 from analytics_kit.study.store.event_parquet import pack, write_events
 
 

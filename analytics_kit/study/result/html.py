@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from analytics_kit.study.metrics.catalogue import HEAD_COLUMNS
+from analytics_kit.study.schema.columns import HEAD_COLUMNS
 
 
 def as_html(summary: Mapping[str, Any], provenance: Mapping[str, Any], trials: pd.DataFrame) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
-from analytics_kit.study.formats.layout import whole_number
+from analytics_kit.study.schema.text import whole_number
 
 KEY_CLASSES = (
     "letter", "digit", "punctuation", "space", "enter", "backspace", "delete", "navigation", "modifier", "function",

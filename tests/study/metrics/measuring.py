@@ -3,9 +3,9 @@
 import numpy as np
 
 from analytics_kit.options import Options
-from analytics_kit.study.events.native.reader import EventTable, MemberRows
+from analytics_kit.study.events.table import EventTable, Grouped, MemberRows
 from analytics_kit.study.metrics.entropy import sample_entropies
-from analytics_kit.study.metrics.evaluate import ENTROPY, Grouped, evaluate
+from analytics_kit.study.metrics.evaluate import ENTROPY, evaluate
 from analytics_kit.study.schema.keys import CODE, key_class
 
 KIND = {"moves": "mouse_movement", "clicks": "mouse_clicks", "scrolls": "mouse_scrolls", "keys": "keyboard"}

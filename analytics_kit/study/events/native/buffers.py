@@ -9,7 +9,7 @@ import numpy.typing as npt
 import polars as pl
 
 from analytics_kit.model import Kind
-from analytics_kit.study.metrics.primitives import Floats
+from analytics_kit.study.schema.compiling import Floats
 
 Codes = npt.NDArray[np.int8]
 

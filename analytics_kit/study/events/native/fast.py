@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from analytics_kit.study.metrics.primitives import Floats, Ints, kernel
+from analytics_kit.study.schema.compiling import Floats, Ints, kernel
 from analytics_kit.study.schema.keys import CODE, NAMED, key_class
 
 SHORTEST_LINE = len(",0,\n")

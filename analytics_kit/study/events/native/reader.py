@@ -8,31 +8,21 @@ halved until the odd lines stand alone, and those are read by `rows`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from analytics_kit.model import Kind
-from analytics_kit.study.archive.zip_archive import CHUNK_BYTES, Archive, Member, MemberUnreadableError
+from analytics_kit.study.archive.base import CHUNK_BYTES, Archive, Member, MemberUnreadableError
+from analytics_kit.study.csv.records import decode_bytewise, end_of_records
 from analytics_kit.study.events.native.buffers import Columns
 from analytics_kit.study.events.native.bulk import count_lines, is_regular, native_start, parsed
-from analytics_kit.study.events.native.careful import (
-    Rows,
-    decode_bytewise,
-    end_of_records,
-    native_header,
-    read_member,
-    read_records,
-)
+from analytics_kit.study.events.native.careful import Rows, native_header, read_member, read_records
 from analytics_kit.study.events.native.fast import SHORTEST_LINE, decode
+from analytics_kit.study.events.table import EventTable, MemberRows, classes_of
+from analytics_kit.study.schema.compiling import Ints
 from analytics_kit.study.schema.issues import Issues
-from analytics_kit.study.schema.keys import CODE, key_class
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Bytes = npt.NDArray[np.int8]
 
 JOIN_BYTES = 200_000
 """Members up to this size are joined; larger ones fill a parse of their own."""
@@ -45,51 +35,6 @@ NATIVE_LINE = len("10:00:00,0.00,a\n")
 """Lines of the logger are no shorter."""
 ODD_BYTES = 2048
 """A piece of text this small is not halved again but read record by record."""
-
-
-@dataclass(slots=True)
-class MemberRows:
-    """What became of a member: which rows of the table are its, and on which lines they stood."""
-
-    member: str
-    slot: int
-    rows_in: int = 0
-    rows_kept: int = 0
-    clock: str = ""
-    readable: bool = True
-    lines: list[tuple[int, Sequence[int] | Ints | None, int]] = field(default_factory=list)
-    """(first line, lines one by one where they are not consecutive, rows) of each piece."""
-
-    def line_of(self, row: int) -> int:
-        """Line of the member's `row`th kept row."""
-        for first, exact, count in self.lines:
-            if row < count:
-                return first + row if exact is None else int(exact[row])
-            row -= count
-        return 0
-
-
-@dataclass(slots=True)
-class EventTable:
-    """Rows of one kind, grouped by trial slot in the order of `members`. A column that the log lacks is empty.
-
-    `action` is 0 for a press and 1 for a release, `key_number` says which key it was and means nothing outside this
-    table, `press_number` is the same for a press and its release where the log itself tells, `dx` and `dy` are the
-    wheel's steps in pixels.
-    """
-
-    kind: Kind
-    members: list[MemberRows]
-    t: Floats
-    x: Floats
-    y: Floats
-    key_class: Bytes
-    key: pl.Series | None
-    action: Bytes = field(default_factory=lambda: np.empty(0, np.int8))
-    key_number: Ints = field(default_factory=lambda: np.empty(0, np.int64))
-    press_number: Ints = field(default_factory=lambda: np.empty(0, np.int64))
-    dx: Floats = field(default_factory=lambda: np.empty(0))
-    dy: Floats = field(default_factory=lambda: np.empty(0))
 
 
 def read_events(
@@ -290,12 +235,3 @@ class _Reader:
             made.key = self.columns.keys
             made.key_number = made.key.rank("dense").fill_null(0).cast(pl.Int64).to_numpy()
         return made
-
-
-def classes_of(keys: pl.Series) -> Bytes:
-    """Class codes of a column of keys."""
-    if keys.is_empty():
-        return np.empty(0, np.int8)
-    known = keys.unique().to_list()
-    codes = pl.Series([CODE[key_class(key)] for key in known], dtype=pl.Int8)
-    return keys.replace_strict(known, codes, return_dtype=pl.Int8).to_numpy(writable=True)

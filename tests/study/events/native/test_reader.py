@@ -10,8 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from analytics_kit.study.archive import zip_archive as archives
-from analytics_kit.study.archive.zip_archive import Archive, Member, MemberUnreadableError
-from analytics_kit.study.events.native import careful as records
+from analytics_kit.study.archive.base import Archive, Member, MemberUnreadableError
 from analytics_kit.study.events.native import reader as events
 from analytics_kit.study.events.native.careful import read_member
 from analytics_kit.study.events.native.fast import decode
@@ -270,7 +269,7 @@ def test_no_piece_ends_in_a_quoted_cell(size):
 
 
 def test_a_quote_in_every_line_is_cut_somewhere(monkeypatch):
-    monkeypatch.setattr(records, "CUT_STEPS", 5)
+    monkeypatch.setattr("analytics_kit.study.csv.records.CUT_STEPS", 5)
     content = log([('"',)] * 50, "keyboard")
     with pieces_of(200):
         table, issues = joined([content], "keyboard", piece_bytes=200)
