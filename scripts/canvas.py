@@ -1,4 +1,4 @@
-"""How is a small SVG written that is read on light and on dark pages?"""
+"""Write small SVG drawings that are legible on light and on dark pages."""
 
 from __future__ import annotations
 
@@ -8,33 +8,33 @@ from xml.sax.saxutils import escape
 WIDTH, HEIGHT = 420, 270
 INK, PALE, PAPER = "#1f2933", "#9aa5b1", "#ffffff"
 BLUE, RED, GREEN = "#0072B2", "#D55E00", "#00795C"
-"""Told apart by colour-blind readers too, and each at least 3 to 1 on the paper."""
+"""Distinguishable for colour-blind readers, each with a contrast of at least 3 to the paper."""
 Point = tuple[float, float]
 
 
 class Canvas:
-    """A white sheet with rounded corners; pixels of the trial are pixels of the drawing, y grows downwards."""
+    """A white sheet with rounded corners, in the coordinates of the trial: px, y grows downwards."""
 
     def __init__(self, title: str) -> None:
         self.title = title
         self.parts: list[str] = []
 
     def line(self, points: Iterable[Point], colour: str = INK, width: float = 1.5, dash: str = "") -> None:
-        """An open line through points."""
+        """Draw an open line through points."""
         self._shape("polyline", points, f'fill="none" stroke="{colour}" stroke-width="{width}"' + _dashed(dash))
 
     def area(self, points: Iterable[Point], colour: str, opacity: float = 0.2, edge: bool = False) -> None:
-        """A filled shape."""
+        """Draw a filled shape."""
         self._shape("polygon", points, f'fill="{colour}" fill-opacity="{opacity}"' + f' stroke="{colour}"' * edge)
 
     def dots(self, points: Iterable[Point], colour: str = INK, radius: float = 3, hollow: bool = False) -> None:
-        """Small discs, or rings."""
+        """Draw small discs, or rings."""
         look = f'fill="none" stroke="{colour}" stroke-width="2"' if hollow else f'fill="{colour}"'
         for x, y in points:
             self.parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:g}" {look}/>')
 
     def arrow(self, start: Point, end: Point, colour: str, width: float = 2) -> None:
-        """A line with a head at its end."""
+        """Draw a line with a head at its end."""
         (x0, y0), (x1, y1) = start, end
         length = ((x1 - x0) ** 2 + (y1 - y0) ** 2) ** 0.5 or 1
         ux, uy = (x1 - x0) / length, (y1 - y0) / length
@@ -45,14 +45,14 @@ class Canvas:
         self.area([end, *wings], colour, 1)
 
     def text(self, place: Point, words: str, colour: str = INK, anchor: str = "start") -> None:
-        """A few words; a rim of paper keeps them legible on lines."""
+        """Write a short text; a rim of paper keeps it legible on lines."""
         self.parts.append(
             f'<text x="{place[0]:.1f}" y="{place[1]:.1f}" fill="{colour}" text-anchor="{anchor}" '
             f'stroke="{PAPER}" stroke-width="3" paint-order="stroke" stroke-linejoin="round">{escape(words)}</text>'
         )
 
     def svg(self) -> str:
-        """The file."""
+        """Return the SVG."""
         head = (
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" '
             f'viewBox="0 0 {WIDTH} {HEIGHT}" font-family="system-ui, sans-serif" font-size="12" role="img">'

@@ -1,4 +1,4 @@
-"""What does each metric of space measure on the example? A drawing each, or one for a few that belong together."""
+"""Draw what each spatial metric measures on the example: one drawing per metric or group of related metrics."""
 
 from __future__ import annotations
 
@@ -284,7 +284,7 @@ DRAWINGS: dict[str, tuple[Callable[[Canvas, Values], None], tuple[str, ...]]] = 
 
 
 def drawn(name: str, values: Values) -> str:
-    """The SVG of a drawing."""
+    """Return the SVG of a drawing."""
     draw, _ = DRAWINGS[name]
     canvas = Canvas((draw.__doc__ or "").strip())
     draw(canvas, values)

@@ -1,4 +1,4 @@
-"""Where are the lines, feet and distances that drawings of the example show?"""
+"""Compute the lines, feet and distances that the drawings of the example show."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OPTIONS = Options()
 
 
 def deviations(points: np.ndarray) -> np.ndarray:
-    """Signed distances to the straight line from first to last point."""
+    """Return signed distances to the straight line from first to last point."""
     across, down = XY[-1] - XY[0]
     sign = -1 if (across < 0) != (down < 0) else 1
     away = points - XY[0]
@@ -30,14 +30,14 @@ def deviations(points: np.ndarray) -> np.ndarray:
 
 
 def foot(point: np.ndarray) -> Point:
-    """The nearest point of that line."""
+    """Return the nearest point of that line."""
     line = XY[-1] - XY[0]
     x, y = XY[0] + (point - XY[0]) @ line / (line @ line) * line
     return float(x), float(y)
 
 
 def resampled() -> np.ndarray:
-    """The points of the resampled path."""
+    """Return the points of the resampled path."""
     times, places = [0.0], [XY[0]]
     for i, t in enumerate(T):
         if i and t - T[i - 1] > OPTIONS.idle_gap_s:
@@ -50,12 +50,12 @@ def resampled() -> np.ndarray:
 
 
 def along_axis(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How far points are along the first segment's axis, and to the right of it."""
+    """Return the distances of points along the first segment's axis, and to the right of it."""
     away = points - np.array(START)
     return away @ AXIS, AXIS[0] * away[:, 1] - AXIS[1] * away[:, 0]
 
 
 def beside_axis(far: float) -> list[Point]:
-    """The axis, so far to the right."""
+    """Return the axis, shifted to the right."""
     aside = far * np.array([-AXIS[1], AXIS[0]])
     return [(float(x), float(y)) for x, y in (np.array(START) + aside, np.array(TARGET) + aside)]

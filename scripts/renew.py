@@ -1,4 +1,4 @@
-"""Run all notebooks as a report does, without a front end and in a home of their own, and keep what they give."""
+"""Run all notebooks without a front end, in a home of their own, and save their outputs (`make notebooks`)."""
 
 import os
 import tempfile
@@ -11,7 +11,7 @@ NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 
 
 def renew(path: Path) -> None:
-    """Run one notebook; a cell that fails raises, and the file stays as it was."""
+    """Run one notebook and save it; when a cell fails, raise and leave the file unchanged."""
     book = nbformat.read(path, 4)
     NotebookClient(
         book, timeout=120, record_timing=False, resources={"metadata": {"path": str(path.parent)}}
