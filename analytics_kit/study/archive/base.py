@@ -11,7 +11,7 @@ CHUNK_BYTES = 16 << 20
 """Members are inflated in pieces of at most this size when they are streamed."""
 
 
-SHORT_BYTES = 8 << 20
+SHORT_MEMBER_BYTES = 8 << 20
 """Surveys and manifests are a few kilobytes; what is larger than this is not read as one."""
 
 
@@ -25,7 +25,7 @@ class Member(NamedTuple):
     method: int
     encrypted: bool
     offset: int
-    container: int
+    zip_number: int
     """Which ZIP holds it: 0 is the outer one, 1 the first of `Archive.nested`, …"""
     changed: str = ""
     """When a loose file was last written; empty in a ZIP."""
@@ -52,7 +52,7 @@ class Archive:
         """The ZIPs in the ZIP whose members are listed too, in the order of their container numbers."""
         self.folders: list[str] = []
         """Folders that are listed by name, which matters where they are empty."""
-        self.notes: list[tuple[str, str, str]] = []
+        self.issues: list[tuple[str, str, str]] = []
         """(member, issue kind, message) of what was noticed while listing."""
 
     def list_members(self) -> None:
@@ -78,9 +78,9 @@ class Archive:
 
     def read_short(self, member: Member) -> bytes:
         """`read` for what is turned into a table at once. Raises MemberUnreadableError also for what is too large."""
-        if member.raw_bytes > SHORT_BYTES:
+        if member.raw_bytes > SHORT_MEMBER_BYTES:
             raise MemberUnreadableError(
-                "too_large", f"it has {member.raw_bytes:,} bytes, where such a file may have {SHORT_BYTES:,}"
+                "too_large", f"it has {member.raw_bytes:,} bytes, where such a file may have {SHORT_MEMBER_BYTES:,}"
             )
         return self.read(member)
 

@@ -16,10 +16,10 @@ from isal import isal_zlib
 from analytics_kit.errors import BadArchiveError
 from analytics_kit.options import Options
 from analytics_kit.study.archive.base import CHUNK_BYTES, Archive, Member, MemberUnreadableError, without_gc
-from analytics_kit.study.archive.byte_range import Container, Spool
+from analytics_kit.study.archive.byte_range import ByteRange, Spool
 from analytics_kit.study.archive.central_directory import ENCRYPTED, decoded_name, find_directory, read_directory
 from analytics_kit.study.archive.decompress import AES, DEFLATED, DamagedError, inflate, is_supported, method_name
-from analytics_kit.study.archive.limits import NO_FILES, Safety
+from analytics_kit.study.archive.limits import SPECIAL_FILES, ArchiveLimits
 
 _HEADER_ROOM = 128
 _LOCAL_HEADER = struct.Struct("<4s2xHH16xHH")
@@ -31,14 +31,14 @@ class ZipArchive(Archive):
     def __init__(self, file: IO[bytes], source: str, size_bytes: int, options: Options | None = None) -> None:
         super().__init__(source, size_bytes)
         self._options = options or Options()
-        self._containers: dict[int, Container] = {0: Container(file, size_bytes)}
+        self._containers: dict[int, ByteRange] = {0: ByteRange(file, size_bytes)}
         self._spool = Spool()
         self._inflating = threading.RLock()
 
     def list_members(self) -> None:
         """See Archive. Raises BadArchiveError and UnsafeArchiveError."""
         with without_gc():
-            self._list(0, self.name, "", 0, Safety(self._options, self.name))
+            self._list(0, self.name, "", 0, ArchiveLimits(self._options, self.name))
 
     def fingerprint(self) -> str:
         """See Archive. Nothing is inflated, and a piece of the ZIP's directory is held at a time."""
@@ -52,13 +52,13 @@ class ZipArchive(Archive):
                 raise ValueError("it holds too many files")
         return digest.hexdigest()
 
-    def _list(self, number: int, name: str, prefix: str, depth: int, safety: Safety) -> None:
+    def _list(self, number: int, name: str, prefix: str, depth: int, limits: ArchiveLimits) -> None:
         container = self._container(number)
         with _bad_zip(name):
             directory = find_directory(container)
-            entries = list(islice(read_directory(container, directory), safety.entries_left + 1))
+            entries = list(islice(read_directory(container, directory), limits.entries_left + 1))
         packed_bytes = self.nested[number - 1].packed_bytes if number else None
-        safety.check(name, entries, directory, container.size, packed_bytes)
+        limits.check(name, entries, directory, container.size, packed_bytes)
         members: list[Member] = []
         nested: list[Member] = []
         for raw_name, flags, method, crc, packed, raw, offset, file_type in entries:
@@ -68,9 +68,9 @@ class ZipArchive(Archive):
                 decoded, is_known = decoded_name(raw_name, flags)
                 text = prefix + decoded
                 if not is_known:
-                    self.notes.append((text, "name_encoding", "the file name has no encoding mark; it was guessed"))
-            if file_type in NO_FILES:
-                self.notes.append((text, *NO_FILES[file_type]))
+                    self.issues.append((text, "name_encoding", "the file name has no encoding mark; it was guessed"))
+            if file_type in SPECIAL_FILES:
+                self.issues.append((text, *SPECIAL_FILES[file_type]))
                 continue
             if text.endswith("/"):
                 self.folders.append(text.rstrip("/"))
@@ -81,17 +81,17 @@ class ZipArchive(Archive):
             (nested if is_zip else members).append(member)
         self.members += members
         for member in nested:
-            safety.check_nesting(depth + 1, member.name)
+            limits.check_nesting(depth + 1, member.name)
             self.nested.append(member)
             try:
-                self._list(len(self.nested), member.name, member.name + "/", depth + 1, safety)
+                self._list(len(self.nested), member.name, member.name + "/", depth + 1, limits)
             except (BadArchiveError, MemberUnreadableError) as error:
                 self._containers.pop(len(self.nested), None)
                 self.nested.pop()
-                self.notes.append((member.name, "unreadable_zip", f"nested ZIP can't be read: {error.args[0]}"))
+                self.issues.append((member.name, "unreadable_zip", f"nested ZIP can't be read: {error.args[0]}"))
                 self.members.append(member)
 
-    def _container(self, number: int) -> Container:
+    def _container(self, number: int) -> ByteRange:
         """The bytes of one of the ZIPs."""
         with self._inflating:
             if number not in self._containers:
@@ -149,7 +149,7 @@ class ZipArchive(Archive):
             yield data
 
     def _packed(self, member: Member, offset: int, size: int) -> bytes | memoryview:
-        container = self._containers.get(member.container) or self._container(member.container)
+        container = self._containers.get(member.zip_number) or self._container(member.zip_number)
         try:
             return container.read(offset, size)
         except (OSError, ValueError, OverflowError) as error:

@@ -9,9 +9,9 @@ import numpy as np
 import polars as pl
 
 from analytics_kit.model import Kind
-from analytics_kit.study.events import quality_flags as check
-from analytics_kit.study.schema.compiling import Bytes, Floats, Ints
-from analytics_kit.study.schema.keys import CODE, key_class
+from analytics_kit.study.events import quality_flags
+from analytics_kit.study.schema.compiling import Codes, Floats, Ints
+from analytics_kit.study.schema.keys import KEY_CLASS_CODES, classify_key
 
 
 @dataclass(slots=True)
@@ -50,21 +50,21 @@ class EventTable:
     t: Floats
     x: Floats
     y: Floats
-    key_class: Bytes
+    key_class: Codes
     key: pl.Series | None
-    action: Bytes = field(default_factory=lambda: np.empty(0, np.int8))
+    action: Codes = field(default_factory=lambda: np.empty(0, np.int8))
     key_number: Ints = field(default_factory=lambda: np.empty(0, np.int64))
     press_number: Ints = field(default_factory=lambda: np.empty(0, np.int64))
     dx: Floats = field(default_factory=lambda: np.empty(0))
     dy: Floats = field(default_factory=lambda: np.empty(0))
 
 
-def classes_of(keys: pl.Series) -> Bytes:
+def classify_keys(keys: pl.Series) -> Codes:
     """Class codes of a column of keys."""
     if keys.is_empty():
         return np.empty(0, np.int8)
     known = keys.unique().to_list()
-    codes = pl.Series([CODE[key_class(key)] for key in known], dtype=pl.Int8)
+    codes = pl.Series([KEY_CLASS_CODES[classify_key(key)] for key in known], dtype=pl.Int8)
     return keys.replace_strict(known, codes, return_dtype=pl.Int8).to_numpy(writable=True)
 
 
@@ -88,7 +88,7 @@ class Grouped:
         """Bring each trial's rows in the order of their times; rows of equal times stay as they were."""
         table = self.table
         everything = np.arange(len(table.t)) if table.key is not None else None
-        for i in check.unsorted(table.t, self.starts, self.ends):
+        for i in quality_flags.find_unsorted(table.t, self.starts, self.ends):
             part = slice(self.starts[i], self.ends[i])
             order = np.argsort(table.t[part], kind="stable")
             for name in _PERMUTED:

@@ -135,7 +135,7 @@ class _ShardProgress:
 
 def _open_planned(context: StepContext, store: Store, plan: Committed, members: Sequence[Member]) -> Archive:
     """Open the study for some of its members. Raises BadArchiveError where it is not the one that was planned."""
-    nested = exchange.read_nested(store, plan.prefix) if any(member.container for member in members) else []
+    nested = exchange.read_nested(store, plan.prefix) if any(member.zip_number for member in members) else []
     archive = open_members(context.arguments["source"], members, nested)
     planned: Mapping[str, Any] = plan.manifest
     if archive.size_bytes and archive.size_bytes != planned["source_bytes"]:

@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 from analytics_kit.errors import StoreError
 from analytics_kit.model import SCHEMA_VERSION, Kind
 from analytics_kit.study.archive.base import Archive, Member
-from analytics_kit.study.formats.layout import Place, Trial
-from analytics_kit.study.formats.registry import Choice
+from analytics_kit.study.formats.layout import MemberAssignment, Trial
+from analytics_kit.study.formats.registry import FormatChoice
 from analytics_kit.study.metrics.entropy import STEPS
-from analytics_kit.study.pipeline.plan import MemberRow, Plan, Shard, Work
+from analytics_kit.study.pipeline.plan import MemberRow, Plan, Shard, ShardMember
 from analytics_kit.study.pipeline.shard import ShardResult
 from analytics_kit.study.schema.compiling import Floats
 from analytics_kit.study.schema.issues import Issue, Issues
@@ -32,7 +32,7 @@ _TYPES: dict[object, pa.DataType] = {
 }  # fmt: skip
 _MEMBER = get_type_hints(Member)
 _WORK = _MEMBER | {"slot": int, "kind": str, "label": str}
-_SURVEY = _MEMBER | get_type_hints(Place)
+_SURVEY = _MEMBER | get_type_hints(MemberAssignment)
 _CLOCKS = "clocks"
 
 
@@ -74,7 +74,7 @@ def read_shard(store: Store, prefix: str, manifest: Mapping[str, Any], number: i
     work = []
     for *member, slot, kind, label in rows:
         position = positions.setdefault(Member(*member), len(positions))
-        work.append(Work(position, slot, kind, label))
+        work.append(ShardMember(position, slot, kind, label))
     return Shard(work=tuple(work), **manifest["shards"][number]), list(positions)
 
 
@@ -90,9 +90,9 @@ def read_plan(store: Store, prefix: str, manifest: Mapping[str, Any]) -> tuple[P
         trials=tuple(Trial(*row) for row in _read(store, table_path(prefix, "trials"))),
         shards=(),
         others=tuple(MemberRow(*row) for row in _read(store, table_path(prefix, "others"))),
-        surveys=tuple(Place(*row[len(_MEMBER) :])._replace(member=i) for i, row in enumerate(surveys)),
+        surveys=tuple(MemberAssignment(*row[len(_MEMBER) :])._replace(member=i) for i, row in enumerate(surveys)),
         raw_bytes=manifest["raw_bytes"],
-        format=Choice(*manifest["format"]),
+        format=FormatChoice(*manifest["format"]),
     )
     issues = [Issue(*row) for row in _read(store, table_path(prefix, "issues"))]
     return plan, issues, [Member(*row[: len(_MEMBER)]) for row in surveys]

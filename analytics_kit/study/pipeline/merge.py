@@ -22,7 +22,7 @@ from analytics_kit.study.metrics.entropy import STEPS, sample_entropies
 from analytics_kit.study.metrics.evaluate import ENTROPY
 from analytics_kit.study.pipeline.plan import Plan
 from analytics_kit.study.pipeline.shard import ShardResult
-from analytics_kit.study.schema.columns import HEAD_COLUMNS
+from analytics_kit.study.schema.columns import PREVIEW_COLUMNS
 from analytics_kit.study.schema.compiling import Floats
 from analytics_kit.study.schema.issues import Issue, Issues
 from analytics_kit.study.store.paths import table_path
@@ -41,7 +41,7 @@ def merge(
     """Write the study's tables and return summary, tables and parts for the manifest."""
     results = sorted(results, key=lambda result: result.first_trial)
     read = [row for result in results for row in result.members]
-    read.sort(key=lambda row: (row.trial_row or 0, row.role))  # whatever the cut into shards
+    read.sort(key=lambda row: (row.trial_index or 0, row.role))  # whatever the cut into shards
     members = read + list(plan.others)
     place = {row.member: i for i, row in enumerate(read)}
     found = [issue for result in results for issue in result.issues]
@@ -81,7 +81,7 @@ def merge(
 
 
 def trial_order(sessions: Sequence[Hashable], clocks: Floats, dated: bool = False) -> list[int | None]:
-    """Place of each trial in its session by the wall clock of its first event; NA when tied or unknown.
+    """MemberAssignment of each trial in its session by the wall clock of its first event; NA when tied or unknown.
 
     A log without dates has times of day: a session that seems to span more than half a day is taken to pass
     midnight, in its longest pause.
@@ -137,7 +137,7 @@ def _values(results: Sequence[ShardResult]) -> dict[str, Floats]:
 
 def _preview(trials: pa.Table, issues: pa.Table) -> dict[str, Any]:
     """The first trials, by some of their columns, and the first issues, as JSON of a few kB."""
-    columns = [name for name in HEAD_COLUMNS if name in trials.column_names]
+    columns = [name for name in PREVIEW_COLUMNS if name in trials.column_names]
     told = ["member", "line", "kind", "message"]
     return {
         "columns": columns,

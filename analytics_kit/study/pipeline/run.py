@@ -163,7 +163,7 @@ def _provenance(archive: Archive, plan: Plan, options: Options) -> dict[str, Any
         "source": archive.source,
         "source_bytes": archive.size_bytes,
         "format": plan.format.name,
-        "format_chosen": plan.format.why,
+        "format_chosen": plan.format.reason,
         "options": options.to_json(),
         "created_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),

@@ -7,7 +7,7 @@ import numpy as np
 TRIAL_COLUMNS = ("participant", "session", "task", "factor", "trial", "trial_order")
 
 
-HEAD_COLUMNS = (
+PREVIEW_COLUMNS = (
     "participant", "task", "factor", "trial", "click_count", "keystroke_count", "completion_time_s", "path_length_px",
 )  # fmt: skip
 """Columns of the trials table that are shown where there is room for a few."""

@@ -15,17 +15,17 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 
-Bytes = npt.NDArray[np.int8]
+Codes = npt.NDArray[np.int8]
 
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-TICK_PX = 1e-9
+TOLERANCE_PX = 1e-9
 """Places that should be one differ by rounding; a difference so far below a pixel is none."""
 
 
-TICK_S = 1e-9
+TOLERANCE_S = 1e-9
 """Gaps are differences of decimal fractions: 0.30 - 0.20 is a bit over 0.1. A gap is longer by more than this."""
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-MOST_DIGITS = 18
+MAX_INT64_DIGITS = 18
 """Longer numbers do not fit into 64 bits and are read as text."""
 
 
-def whole_number(text: str) -> int | None:
+def parse_whole_number(text: str) -> int | None:
     """The number, if the text is one that fits into 64 bits."""
-    return int(text) if text.isdecimal() and len(text) <= MOST_DIGITS else None
+    return int(text) if text.isdecimal() and len(text) <= MAX_INT64_DIGITS else None

@@ -10,7 +10,7 @@ from typing import Any, NotRequired, TypedDict
 from analytics_kit.model import Kind
 
 
-class EventPart(TypedDict):
+class EventFile(TypedDict):
     """An event table in the store, at `path`: rows of one kind, of the trials `first_trial` to `last_trial`."""
 
     kind: Kind
@@ -56,7 +56,7 @@ class ShardManifest(TypedDict):
     raw_bytes: int
     read: NotRequired[RowsRead]
     tables: dict[str, str]
-    parts: list[EventPart]
+    parts: list[EventFile]
 
 
 class ResultManifest(TypedDict):
@@ -67,4 +67,4 @@ class ResultManifest(TypedDict):
     summary: dict[str, Any]
     preview: NotRequired[dict[str, Any]]
     tables: dict[str, str]
-    parts: list[EventPart]
+    parts: list[EventFile]

@@ -223,7 +223,7 @@ def test_surveys_and_manifests_are_bounded(studies, monkeypatch):
     survey = "1_participant_session/mood_survey/answers.csv"
     study = {GOOD: ROWS, survey: "a,b\n" + "1,2\n" * 50, "manifest.csv": "id,kind\n" + "1,keyboard\n" * 50}
     assert len(studies.process(study).surveys) == 100
-    monkeypatch.setattr("analytics_kit.study.archive.base.SHORT_BYTES", 100)
+    monkeypatch.setattr("analytics_kit.study.archive.base.SHORT_MEMBER_BYTES", 100)
     assert {(m, k) for m, _, k, _ in issues_of(studies.process(study))} == {
         (survey, "survey"),
         ("manifest.csv", "manifest"),

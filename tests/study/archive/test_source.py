@@ -213,7 +213,7 @@ def test_a_nested_zip_is_inflated_when_a_member_of_it_is_read(studies):
             "8_participant_session.zip",
         ]
         loose, _, seven, eight = sorted(
-            archive.members, key=lambda m: (m.container, m.name != f"{folder(9)}/Mouse Movement.csv")
+            archive.members, key=lambda m: (m.zip_number, m.name != f"{folder(9)}/Mouse Movement.csv")
         )
         nested = [archive.nested[0]._replace(crc=1), archive.nested[1]]
     with open_members(source, [loose, seven, eight], nested) as archive:
