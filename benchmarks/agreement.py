@@ -1,4 +1,4 @@
-"""How close is each of mousetrap's measures to mousetrap's own number, on 1,140 real trials?"""
+"""Compare each of mousetrap's measures with mousetrap's own number, on 1,140 real trials."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GOAL = 1e-9
 
 
 def difference(ours: pd.Series, theirs: pd.Series) -> float:
-    """The largest relative difference; a value beside 0, or beside none, is infinitely far."""
+    """Return the largest relative difference; infinite where only one is 0 or missing."""
     a, b = ours.to_numpy(float, na_value=np.nan), theirs.to_numpy(float, na_value=np.nan)
     with np.errstate(divide="ignore", invalid="ignore"):
         apart = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0.0, np.abs(a - b) / np.abs(b))
@@ -29,7 +29,7 @@ def difference(ours: pd.Series, theirs: pd.Series) -> float:
 
 
 def rows(folder: Path) -> Iterator[Row]:
-    """A row per measure, then trials and how many measures are the same in all of them, which says little."""
+    """Yield a row per measure, then the trials and the number of measures that are constant over them."""
     if not kh2017.there():
         yield "agreement with mousetrap", f"not measured: {kh2017.ABSENT}", f"≤ {GOAL:g}", None
         return

@@ -1,4 +1,4 @@
-"""How long do the figures of 100,000 events take, against reading those events and drawing what is shown of them?"""
+"""Measure the figures of 100,000 events against reading those events and drawing the points that are shown."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ from benchmarks.jobs import Row
 
 ROUNDS = 15
 MOST_TIMES = 4
-"""The floor reads the events that the figure reads, and has plotly draw its traces from values that are there
-already: as many traces and points, each with its colour and hover text. What plotly takes for them is the price of
-showing them. A figure does three things more: it joins the kinds and leaves out what is not finite, it finds the
-trials and sorts by trial and time, it chooses the points and names their trials. Each is a pass over the events and
-may be as dear as the floor; what is beyond four floors is needless. Figures of trials read no events: they have
-their second."""
+"""The floor reads the events that the figure reads, and has plotly draw traces from values that already exist: as
+many traces and points, each with its colour and hover text. A figure does three things more: it joins the kinds and
+drops what is not finite, it finds the trials and sorts by trial and time, and it selects the points and names their
+trials. Each is a pass over the events and may cost as much as the floor; more than four floors is waste. Figures of
+trials read no events; their goal is one second."""
 POINTER = ("mouse_movement", "mouse_clicks", "mouse_scrolls")
 READ = {
     "trajectory": POINTER,
@@ -34,7 +33,7 @@ READ = {
 
 
 def by_turns(*acts: Callable[[], object]) -> list[float]:
-    """Seconds of the quickest call of each, the first left out; by turns, so that a busy machine slows all alike."""
+    """Return the seconds of the quickest call of each, called alternately so that a busy machine slows all alike."""
     rounds = []
     for _ in range(1 + ROUNDS):
         times = []
@@ -47,7 +46,7 @@ def by_turns(*acts: Callable[[], object]) -> list[float]:
 
 
 def rows(folder: Path) -> Iterator[Row]:
-    """Each figure of the whole study, as JSON."""
+    """Measure each figure of the whole study, as JSON."""
     result = ak.process(studies.hundred_thousand_events(folder))
     count = result.summary["rows_kept"]
     for name, kinds in READ.items():

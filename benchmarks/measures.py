@@ -1,6 +1,6 @@
-"""What do the metrics cost, against the parse of the same events, and mousetrap's measures, against a numpy loop?
+"""Measure the metrics against parsing the same events, and mousetrap's measures against a numpy loop.
 
-Times are of the processor, so that other programs disturb less.
+Times are processor times, which other programs disturb less.
 """
 
 from __future__ import annotations
@@ -33,11 +33,14 @@ from benchmarks import kh2017, studies
 from benchmarks.jobs import Row
 
 ROUNDS = 5
-COMPILE = "import time; from analytics_kit.study.pipeline.warmup import warm; start = time.perf_counter(); warm(); print({})"
+COMPILE = (
+    "import time; from analytics_kit.study.pipeline.warmup import warm; "
+    "start = time.perf_counter(); warm(); print({})"
+)
 
 
 def quickest(act: Callable[[], object]) -> float:
-    """Processor seconds of the quickest of some calls."""
+    """Return the processor seconds of the quickest of `ROUNDS` calls."""
     times = []
     for _ in range(ROUNDS):
         start = time.process_time()
@@ -47,7 +50,7 @@ def quickest(act: Callable[[], object]) -> float:
 
 
 def inflated(archive: Archive, shard: Shard, kind: Kind) -> list[bytes]:
-    """The members of a kind, as text."""
+    """Return the members of a kind as bytes."""
     work = sorted((w for w in shard.members if w.kind == kind), key=lambda w: (w.slot, w.member))
     members = [archive.members[w.member] for w in work]
     return [
@@ -57,7 +60,7 @@ def inflated(archive: Archive, shard: Shard, kind: Kind) -> list[bytes]:
 
 
 def by_polars(texts: list[bytes], keyboard: bool) -> object:
-    """The numbers of joined members by polars' reader, and nothing else."""
+    """Parse joined members by polars' reader, and nothing else."""
     body = b"".join(text.partition(b"\n")[2] for text in texts)
     schema = {"clock": pl.Binary, "t": pl.Float64}
     schema |= {"key": pl.String} if keyboard else {"x": pl.Float64, "y": pl.Float64}
@@ -65,7 +68,7 @@ def by_polars(texts: list[bytes], keyboard: bool) -> object:
 
 
 def measured(path: Path) -> tuple[int, float, float, float]:
-    """Rows of a study, seconds of inflating and reading them, of polars on what is inflated, and of all metrics."""
+    """Return the rows of a study, and the seconds of reading them, of polars' parse, and of all metrics."""
     rows, read, polars, metrics = 0, 0.0, 0.0, 0.0
     options = Options()
     with open_archive(str(path), options) as archive:
@@ -92,7 +95,7 @@ def measured(path: Path) -> tuple[int, float, float, float]:
 
 
 def parsing(folder: Path) -> Iterator[Row]:
-    """All metrics against the parse of the same events."""
+    """Measure all metrics against the parse of the same events."""
     for name, make, goal in (("small", studies.small_files, 2.5), ("large", studies.large_files, 1.0)):
         rows, read, polars, metrics = measured(make(folder))
         yield (
@@ -105,7 +108,7 @@ def parsing(folder: Path) -> Iterator[Row]:
 
 
 def compiling() -> Iterator[Row]:
-    """The one compile of an installation."""
+    """Measure the compilation that an installation does once."""
     took = []
     for clock in ("time.perf_counter() - start", "time.process_time()"):
         with tempfile.TemporaryDirectory() as cache:
@@ -116,7 +119,7 @@ def compiling() -> Iterator[Row]:
 
 
 def by_numpy(events: pd.DataFrame) -> list[list[float]]:
-    """The 30 measures as one would write them: a loop over trials, numpy in it."""
+    """Return the 30 measures, computed by a plain loop over trials with numpy."""
     return [
         of_a_path(trial["t_s"].to_numpy() * 1000, trial["x_px"].to_numpy(), trial["y_px"].to_numpy())
         for _, trial in events.groupby(["participant", "session", "task", "factor", "trial"], sort=False)
@@ -124,7 +127,7 @@ def by_numpy(events: pd.DataFrame) -> list[list[float]]:
 
 
 def of_a_path(t: np.ndarray, x: np.ndarray, y: np.ndarray, hover: float = 250.0) -> list[float]:
-    """mousetrap's measures of one trial."""
+    """Return mousetrap's measures of one trial."""
     last = np.append(np.diff(t) > 0, True)
     t, x, y = t[last], x[last], y[last]
     line = np.array([x[-1] - x[0], y[-1] - y[0]])
@@ -157,7 +160,7 @@ def of_a_path(t: np.ndarray, x: np.ndarray, y: np.ndarray, hover: float = 250.0)
 
 
 def mousetrap(folder: Path) -> Iterator[Row]:
-    """KH2017's trials, or as many of the sample's where it is absent."""
+    """Measure KH2017's trials, or the sample's where KH2017 is absent."""
     if kh2017.there():
         study, name = kh2017.study(folder), "KH2017"
     else:
@@ -176,7 +179,7 @@ def mousetrap(folder: Path) -> Iterator[Row]:
 
 
 def rows(folder: Path) -> Iterator[Row]:
-    """All of it."""
+    """Measure everything in this file."""
     warm()
     yield from parsing(folder)
     yield from mousetrap(folder)

@@ -12,7 +12,7 @@ from benchmarks.studies import twenty_members
 
 
 def main(what: str, study: str, scratch: str) -> float:
-    """Seconds that `what` takes; `process` and the loop have worked on a tiny study before, `submit` on nothing."""
+    """Return the seconds of `what`; `process` and the loop are warmed up on a tiny study, `submit` is cold."""
     if what == "submit":
         start = time.perf_counter()
         ak.connect("embedded", home=scratch).submit(study)

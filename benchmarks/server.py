@@ -1,4 +1,4 @@
-"""How fast is the HTTP API, over the embedded broker: polls of 100 jobs, a known study, an upload?"""
+"""Measure the HTTP API on the embedded broker: polls of 100 jobs, a known study, an upload."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Asker:
         self._known = {"Authorization": f"Bearer {token}"}
 
     def ask(self, path: str) -> bytes:
-        """The body of an answer."""
+        """Request a path and return the body of the response."""
         self._connection.request("GET", f"/api/analytics{path}", headers=self._known)
         answer = self._connection.getresponse()
         body = answer.read()
@@ -50,7 +50,7 @@ class Asker:
             answer.read()
 
     def seconds(self, path: str) -> float:
-        """How long an answer takes."""
+        """Return the seconds that a request takes."""
         start = time.perf_counter()
         self.ask(path)
         return time.perf_counter() - start
@@ -58,7 +58,7 @@ class Asker:
 
 @contextmanager
 def server(data: Path, home: Path) -> Iterator[tuple[int, str]]:
-    """Port and token of a server with an embedded broker; both are gone afterwards."""
+    """Yield port and token of a server with an embedded broker; stop both afterwards."""
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("REDIS", "ANALYTICS_KIT"))
     }
@@ -83,7 +83,7 @@ def server(data: Path, home: Path) -> Iterator[tuple[int, str]]:
 
 
 def written_mb_per_s(folder: Path) -> float:
-    """The disk's speed: as many bytes written and synced."""
+    """Return the disk's speed in MB/s: as many bytes written and synced."""
     piece = os.urandom(PIECE_BYTES)
     start = time.perf_counter()
     with (folder / "probe").open("wb") as file:
@@ -97,7 +97,7 @@ def written_mb_per_s(folder: Path) -> float:
 
 
 def rows(folder: Path) -> Iterator[Row]:
-    """All that is measured of the server."""
+    """Measure everything about the server."""
     data = folder / "served"
     data.mkdir()
     for number in range(JOBS):

@@ -1,4 +1,4 @@
-"""What each file of a Fulcrum download is, and which trial it belongs to (layouts: DESIGN, section 5)."""
+"""Assign each file of a download of the Fulcrum platform to its trial and kind (layouts: docs/formats.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The single rules of the kernels: thresholds at their edges, signs, ties, and the numbers of METRICS.md."""
+"""The single rules of the kernels: thresholds at their edges, signs, ties, and published reference numbers."""
 
 import math
 
