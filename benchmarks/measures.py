@@ -157,8 +157,8 @@ def mousetrap_measures_of(t: np.ndarray, x: np.ndarray, y: np.ndarray, hover: fl
     left = np.concatenate([t[:1], t])
     return [
         x.max(), x.min(), y.max(), y.min(), deviation[largest], t[largest], deviation[above], t[above],
-        deviation[below], t[below], deviation.mean(), area, *turns, t[-1], t[away[0] - 1] if len(away) else t[-1], idle,
-        hovers.sum(), len(hovers),
+        deviation[below], t[below], deviation.mean(), area, *turns, t[-1], t[away[0] - 1] if len(away) else t[-1],
+        idle, hovers.sum(), len(hovers),
         length.sum(), speed[fastest], left[fastest], speed[slowest], left[slowest], gain.max(), t[np.argmax(gain)],
         gain.min(), t[np.argmin(gain)],
     ]  # fmt: skip
