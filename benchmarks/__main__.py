@@ -24,10 +24,10 @@ from benchmarks.jobs import Row
 ROUNDS = 5
 
 
-def seconds(act: Callable[[], object]) -> float:
+def seconds(call: Callable[[], object]) -> float:
     """Return the duration of a call in seconds."""
     start = time.perf_counter()
-    act()
+    call()
     return time.perf_counter() - start
 
 

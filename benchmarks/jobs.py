@@ -80,9 +80,9 @@ def second_worker(folder: Path) -> Iterator[Row]:
                 info = job.info()
                 times[workers].append((info.ended_at - info.started_at).total_seconds())
     one, two = min(times[1]), min(times[2])
-    parts = sum("done" in line.split() for line in job.log().splitlines())
+    shards = sum("done" in line.split() for line in job.log().splitlines())
     yield (
-        f"a study of {parts} shards: two workers against one",
+        f"a study of {shards} shards: two workers against one",
         f"{one:.1f} s and {two:.1f} s: {one / two:.2f} times",
         "≥ 1.6",
         one / two >= 1.6,
@@ -94,12 +94,12 @@ def safety(folder: Path) -> Iterator[Row]:
     path = studies.half_a_gigabyte(folder)
     on_queue, bare = [], []
     with broker(folder / "safety", 1) as client:
-        for turn in range(4):  # alternately; the first one of each only warms up
+        for round_number in range(4):  # alternately; the first one of each only warms up
             job = client.submit(path, refresh=True, time_limit_s=600, memory_limit_mb=4000)
             job.result()
             info = job.info()
             on_queue.append((info.ended_at - info.started_at).total_seconds())
-            bare.append(afresh_bare(path, folder / "bare" / str(turn)))
+            bare.append(afresh_bare(path, folder / "bare" / str(round_number)))
     cost = min(on_queue[1:]) / min(bare[1:]) - 1
     yield (
         "record, recovery and limits, of a 500 MB job",
@@ -120,26 +120,26 @@ def fairness(folder: Path) -> Iterator[Row]:
     large, small = studies.sixteen_shards(folder), studies.twenty_members(folder, 0)
     with broker(folder / "fairness", 2) as client:
         client.submit(small, refresh=True).wait()
-        alone = _took(client, small)
+        alone_s = _seconds_until_ended(client, small)
         job = client.submit(large, refresh=True)
         while job.progress.phase != "processing":
             time.sleep(0.01)
-        beside = [_took(client, small) for _ in range(5)]
-        still = not job.done()
+        beside_s = [_seconds_until_ended(client, small) for _ in range(5)]
+        still_running = not job.done()
         job.wait()
         info = job.info()
-        whole = (info.ended_at - info.started_at).total_seconds()
-    assert still, "the large job ended before the small ones"
-    shard = whole / 8
+        large_s = (info.ended_at - info.started_at).total_seconds()
+    assert still_running, "the large job ended before the small ones"
+    shard = large_s / 8
     yield (
         "a small job beside one of 16 shards",
-        f"{max(beside):.2f} s at most, alone {alone:.2f} s, a shard {shard:.2f} s",
+        f"{max(beside_s):.2f} s at most, alone {alone_s:.2f} s, a shard {shard:.2f} s",
         "< 2 shards",
-        max(beside) < 2 * shard,
+        max(beside_s) < 2 * shard,
     )
 
 
-def _took(client: ak.Client, path: Path) -> float:
+def _seconds_until_ended(client: ak.Client, path: Path) -> float:
     start = time.perf_counter()
     client.submit(path, refresh=True).wait()
     return time.perf_counter() - start

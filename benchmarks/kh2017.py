@@ -15,7 +15,7 @@ ABSENT = "../shared/data/kh2017_fulcrum is absent"
 TRIAL = ["participant", "factor", "trial"]
 
 
-def there() -> bool:
+def is_available() -> bool:
     """Return whether the study is available; it is not part of the repository."""
     return FOLDER.is_dir()
 

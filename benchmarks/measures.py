@@ -22,7 +22,7 @@ from analytics_kit.model import KINDS, Kind
 from analytics_kit.options import Options
 from analytics_kit.study.archive.base import CHUNK_BYTES, Archive
 from analytics_kit.study.archive.source import open_archive
-from analytics_kit.study.events.native.reader import read_events
+from analytics_kit.study.events.reading import read_events
 from analytics_kit.study.events.table import Grouped
 from analytics_kit.study.metrics.entropy import sample_entropies
 from analytics_kit.study.metrics.evaluate import evaluate
@@ -39,12 +39,12 @@ COMPILE = (
 )
 
 
-def quickest(act: Callable[[], object]) -> float:
+def quickest(call: Callable[[], object]) -> float:
     """Return the processor seconds of the quickest of `ROUNDS` calls."""
     times = []
     for _ in range(ROUNDS):
         start = time.process_time()
-        act()
+        call()
         times.append(time.process_time() - start)
     return min(times)
 
@@ -88,9 +88,9 @@ def measured(path: Path) -> tuple[int, float, float, float]:
                 groups[kind] = Grouped(read_events(archive, pairs, kind, Issues()), shard.trials)
                 groups[kind].sort_by_time()
                 rows += len(groups[kind].table.t)
-            steps = evaluate(groups, shard.trials, options).steps
+            differences = evaluate(groups, shard.trials, options).x_differences
             metrics += quickest(lambda groups=groups, shard=shard: evaluate(groups, shard.trials, options))
-            metrics += quickest(lambda steps=steps: sample_entropies(steps))
+            metrics += quickest(lambda differences=differences: sample_entropies(differences))
     return rows, read, polars, metrics
 
 
@@ -109,32 +109,37 @@ def parsing(folder: Path) -> Iterator[Row]:
 
 def compiling() -> Iterator[Row]:
     """Measure the compilation that an installation does once."""
-    took = []
+    seconds = []
     for clock in ("time.perf_counter() - start", "time.process_time()"):
         with tempfile.TemporaryDirectory() as cache:
             command = [sys.executable, "-c", COMPILE.format(clock)]
             environment = os.environ | {"NUMBA_CACHE_DIR": cache}
-            took.append(float(subprocess.run(command, env=environment, check=True, capture_output=True).stdout))
-    yield "compile of all kernels", f"{took[0]:.1f} s ({took[1]:.1f} s of a processor)", "< 15 s", took[0] < 15
+            seconds.append(float(subprocess.run(command, env=environment, check=True, capture_output=True).stdout))
+    yield (
+        "compile of all kernels",
+        f"{seconds[0]:.1f} s ({seconds[1]:.1f} s of a processor)",
+        "< 15 s",
+        seconds[0] < 15,
+    )
 
 
 def by_numpy(events: pd.DataFrame) -> list[list[float]]:
     """Return the 30 measures, computed by a plain loop over trials with numpy."""
     return [
-        of_a_path(trial["t_s"].to_numpy() * 1000, trial["x_px"].to_numpy(), trial["y_px"].to_numpy())
+        mousetrap_measures_of(trial["t_s"].to_numpy() * 1000, trial["x_px"].to_numpy(), trial["y_px"].to_numpy())
         for _, trial in events.groupby(["participant", "session", "task", "factor", "trial"], sort=False)
     ]
 
 
-def of_a_path(t: np.ndarray, x: np.ndarray, y: np.ndarray, hover: float = 250.0) -> list[float]:
+def mousetrap_measures_of(t: np.ndarray, x: np.ndarray, y: np.ndarray, hover: float = 250.0) -> list[float]:
     """Return mousetrap's measures of one trial."""
     last = np.append(np.diff(t) > 0, True)
     t, x, y = t[last], x[last], y[last]
     line = np.array([x[-1] - x[0], y[-1] - y[0]])
-    share = ((x - x[0]) * line[0] + (y - y[0]) * line[1]) / (line @ line)
-    ideal_x, ideal_y = x[0] + share * line[0], y[0] + share * line[1]
-    strayed = np.hypot(ideal_x - x, ideal_y - y) * np.where(ideal_y > y, -1, 1) * (-1 if line[1] < 0 else 1)
-    most, above, below = np.argmax(np.abs(strayed)), np.argmax(strayed), np.argmin(strayed)
+    along = ((x - x[0]) * line[0] + (y - y[0]) * line[1]) / (line @ line)
+    ideal_x, ideal_y = x[0] + along * line[0], y[0] + along * line[1]
+    deviation = np.hypot(ideal_x - x, ideal_y - y) * np.where(ideal_y > y, -1, 1) * (-1 if line[1] < 0 else 1)
+    largest, above, below = np.argmax(np.abs(deviation)), np.argmax(deviation), np.argmin(deviation)
     area = 0.5 * np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y) * (-1 if np.prod(line) > 0 else 1)
     dx, dy, dt = np.diff(x), np.diff(y), np.diff(t)
     signs = [np.sign(values[values != 0]) for values in (dx, dy, x, y)]
@@ -151,9 +156,9 @@ def of_a_path(t: np.ndarray, x: np.ndarray, y: np.ndarray, hover: float = 250.0)
     fastest, slowest = np.argmax(speed), np.argmin(speed)
     left = np.concatenate([t[:1], t])
     return [
-        x.max(), x.min(), y.max(), y.min(), strayed[most], t[most], strayed[above], t[above], strayed[below],
-        t[below], strayed.mean(), area, *turns, t[-1], t[away[0] - 1] if len(away) else t[-1], idle,
-        hovers.sum(), len(hovers),
+        x.max(), x.min(), y.max(), y.min(), deviation[largest], t[largest], deviation[above], t[above],
+        deviation[below], t[below], deviation.mean(), area, *turns, t[-1], t[away[0] - 1] if len(away) else t[-1],
+        idle, hovers.sum(), len(hovers),
         length.sum(), speed[fastest], left[fastest], speed[slowest], left[slowest], gain.max(), t[np.argmax(gain)],
         gain.min(), t[np.argmin(gain)],
     ]  # fmt: skip
@@ -161,7 +166,7 @@ def of_a_path(t: np.ndarray, x: np.ndarray, y: np.ndarray, hover: float = 250.0)
 
 def mousetrap(folder: Path) -> Iterator[Row]:
     """Measure KH2017's trials, or the sample's where KH2017 is absent."""
-    if kh2017.there():
+    if kh2017.is_available():
         study, name = kh2017.study(folder), "KH2017"
     else:
         study, name = studies.small_files(folder), "the sample"

@@ -18,10 +18,10 @@ def main(what: str, study: str, scratch: str) -> float:
         ak.connect("embedded", home=scratch).submit(study)
         return time.perf_counter() - start
     client = ak.connect("local", home=scratch)
-    acts = {"process": lambda path: client.process(path), "pandas_loop": lambda path: pandas_loop(Path(path))}
-    acts[what](twenty_members(Path(scratch), 0))
+    calls = {"process": lambda path: client.process(path), "pandas_loop": lambda path: pandas_loop(Path(path))}
+    calls[what](twenty_members(Path(scratch), 0))
     start = time.perf_counter()
-    acts[what](study)
+    calls[what](study)
     return time.perf_counter() - start
 
 

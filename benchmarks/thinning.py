@@ -19,15 +19,15 @@ import pandas as pd
 
 import analytics_kit as ak
 from analytics_kit.study.metrics.catalogue import CATALOGUE
-from analytics_kit.study.sample import behaviour as sample_behaviour
+from analytics_kit.study.sample import behaviour
 from benchmarks import kh2017
 
 BALABIT = Path(__file__).parents[2] / "shared" / "data" / "balabit_sample"
-NAMES = [metric.name for metric in CATALOGUE if "mouse_movement" in metric.needs]
+MOVEMENT_METRICS = [metric.name for metric in CATALOGUE if "mouse_movement" in metric.needs]
 TRIAL = ["participant", "task", "factor", "trial"]
 PARTICIPANTS, TRIALS = 40, 3
 PER_S = 100_000
-WINDOW_S, LEAST_ROWS = 60, 50
+WINDOW_S, MIN_ROWS = 60, 50
 FAR_PX = 100
 RESAMPLED = {"average_deviation_px": "AD", "x_flips": "xpos_flips", "y_flips": "ypos_flips"}
 Rows = pd.DataFrame
@@ -40,8 +40,8 @@ def hands(folder: Path) -> Iterator[Trial]:
     """Yield every report of the mouse in the trials of a sample study, by session, in order."""
     plain = ak.sample_study(folder / "plain.zip", PARTICIPANTS, TRIALS)
     with (
-        mock.patch.object(sample_behaviour, "written", lambda x, y, reference: np.arange(len(x))),
-        mock.patch.object(sample_behaviour, "_centiseconds", lambda time_s: (time_s * PER_S).astype(np.int64)),
+        mock.patch.object(behaviour, "logged_rows", lambda x, y, reference: np.arange(len(x))),
+        mock.patch.object(behaviour, "_centiseconds", lambda time_s: (time_s * PER_S).astype(np.int64)),
     ):
         fine = ak.sample_study(folder / "reports.zip", PARTICIPANTS, TRIALS)
     with zipfile.ZipFile(plain) as logged, zipfile.ZipFile(fine) as reported:
@@ -68,7 +68,7 @@ def balabit() -> Iterator[Trial]:
         for start, part in rows.groupby(minute):
             part = part.assign(t_s=part.t_s - WINDOW_S * int(str(start)))
             moves = part[part.state.isin(["Move", "Drag"])]
-            if len(moves) >= LEAST_ROWS:
+            if len(moves) >= MIN_ROWS:
                 kept += 1
                 clicks = part[part.state.isin(["Pressed", "Released"])]
                 folder = f"{participant}_participant_session/Work_Free_trial_{kept}"
@@ -91,7 +91,7 @@ def thinned(trials: Iterable[Trial]) -> Iterator[Trial]:
     for folder, moves, clicks in trials:
         if folder.partition("/")[0] != session:
             session, reference = folder.partition("/")[0], (0, 0)
-        kept = moves.iloc[sample_behaviour.written(moves.x.to_numpy(), moves.y.to_numpy(), reference)]
+        kept = moves.iloc[behaviour.logged_rows(moves.x.to_numpy(), moves.y.to_numpy(), reference)]
         if len(kept):
             reference = int(kept.x.iloc[-1]), int(kept.y.iloc[-1])
         yield folder, kept, clicks
@@ -105,7 +105,7 @@ def processed(path: Path, trials: Iterable[Trial], **options: Any) -> ak.StudyRe
                 rows = rows.rename(columns={"t_s": "running_time"}).assign(Time="12:00:00")
                 text = rows[["Time", "running_time", "x", "y"]].to_csv(index=False, float_format="%.5f")
                 archive.writestr(f"{folder}/Mouse {name}.csv", text)
-    return ak.process(path, metrics=NAMES, **options)
+    return ak.process(path, metrics=MOVEMENT_METRICS, **options)
 
 
 def compared(values: pd.Series, truth: pd.Series) -> tuple[float, float, float, float, int]:
@@ -118,11 +118,11 @@ def compared(values: pd.Series, truth: pd.Series) -> tuple[float, float, float, 
     return float(middle), float(low), float(high), r, len(a)
 
 
-def percent(share: float) -> str:
+def percent(fraction: float) -> str:
     """Format as `-0.8 %`; what rounds to 0 has no sign."""
-    digits = 1 if abs(share) < 0.0995 else 0
-    text = f"{100 * share:+.{digits}f} %"
-    return "" if np.isnan(share) else text[1:] if text[1:] == "0.0 %" else text
+    digits = 1 if abs(fraction) < 0.0995 else 0
+    text = f"{100 * fraction:+.{digits}f} %"
+    return "" if np.isnan(fraction) else text[1:] if text[1:] == "0.0 %" else text
 
 
 def correlation(r: float) -> str:
@@ -139,7 +139,7 @@ def lines(head: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
 
 def differences(logged: pd.DataFrame, whole: pd.DataFrame, fine: pd.DataFrame | None) -> Iterator[list[str]]:
     """Yield a row per metric."""
-    for name in NAMES:
+    for name in MOVEMENT_METRICS:
         middle, low, high, r, count = compared(logged[name], whole[name])
         row = [f"`{name}`", percent(middle), f"{percent(low)} … {percent(high)}", correlation(r)]
         if fine is not None:
@@ -213,7 +213,7 @@ def of_balabit(folder: Path) -> Iterator[str]:
 
 def of_kh2017(folder: Path) -> Iterator[str]:
     """Compare the time of the last row with the trial's end; the full movement is not available."""
-    if not kh2017.there():
+    if not kh2017.is_available():
         yield f"KH2017: {kh2017.ABSENT}"
         return
     last = kh2017.events(folder).groupby(kh2017.TRIAL, as_index=False)["t_s"].max()

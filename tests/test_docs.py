@@ -10,10 +10,10 @@ import pytest
 
 import analytics_kit
 from analytics_kit.options import FORMATS, Options
-from analytics_kit.study.metrics.catalogue import CATALOGUE, FAMILIES, NAMES
+from analytics_kit.study.metrics.catalogue import CATALOGUE, FAMILIES, METRIC_NAMES
 from scripts import example, metrics_page
 from scripts.drawings import DRAWINGS
-from scripts.metrics_page import DOCS, DRAWN, files
+from scripts.metrics_page import DOCS, DRAWING_OF, files
 
 ROOT = DOCS.parent
 
@@ -32,21 +32,21 @@ def test_metrics_page_and_drawings_equal_what_is_generated(generated):
 
 def test_metrics_page_has_formula_and_example_of_every_metric(generated):
     page = generated[DOCS / "metrics.md"]
-    worked_out = example.values()
+    examples = example.values()
     for metric in CATALOGUE:
         start = page.index(metric.name if metrics_page.prefix(metric) else f"### {metric.name}\n")
         section = page[start : page.find("\n### ", start + 1)]
         for words in (metric.formula.replace("|", "\\|" if metrics_page.prefix(metric) else "|"), metric.source):
             assert words in section, metric.name
-        assert metrics_page.number(metric, worked_out) in section, metric.name
+        assert metrics_page.number(metric, examples) in section, metric.name
         for option in metric.thresholds:
             assert f"`{option}` {getattr(Options(), option):g}" in section, metric.name
 
 
 def test_example_has_a_value_for_every_metric():
-    worked_out = example.values()
-    assert list(worked_out) == list(NAMES)
-    assert not [name for name, value in worked_out.items() if math.isnan(value)]
+    examples = example.values()
+    assert list(examples) == list(METRIC_NAMES)
+    assert not [name for name, value in examples.items() if math.isnan(value)]
 
 
 def test_example_could_be_logged_by_the_platform():
@@ -62,12 +62,12 @@ def test_spatial_metrics_have_a_drawing():
     units = {"px", "px2", "px/s", "px/s2", "rad", "rad/px"}
     for metric in CATALOGUE:
         if metric.unit in units and metric.native != "unavailable":
-            assert metric.name in DRAWN, metric.name
+            assert metric.name in DRAWING_OF, metric.name
     for family in FAMILIES:
-        if family.title in ("Path, rest and place", "Speed", "Shape", "Complexity and direction", "Aiming"):
-            assert DRAWN.keys() >= {metric.name for metric in family.metrics}
-    assert DRAWN.keys() <= set(NAMES)
-    assert set(DRAWN.values()) == DRAWINGS.keys()
+        if family.title in ("Path, rest and extent", "Speed", "Shape", "Complexity and direction", "Aiming"):
+            assert DRAWING_OF.keys() >= {metric.name for metric in family.metrics}
+    assert DRAWING_OF.keys() <= set(METRIC_NAMES)
+    assert set(DRAWING_OF.values()) == DRAWINGS.keys()
 
 
 @pytest.mark.parametrize("name", DRAWINGS)
@@ -139,7 +139,7 @@ def test_architecture_svg_is_well_formed_and_described():
 
 def test_logger_page_names_existing_metrics_and_all_of_movement():
     named = set(re.findall(r"^\| `(\w+)`", (DOCS / "logger.md").read_text(), re.MULTILINE))
-    assert named <= set(NAMES)
+    assert named <= set(METRIC_NAMES)
     assert named >= {metric.name for metric in CATALOGUE if "mouse_movement" in metric.needs}
 
 
