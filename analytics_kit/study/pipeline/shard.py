@@ -46,8 +46,8 @@ class ShardResult:
     members: list[MemberRow] = field(default_factory=list)
     issues: list[Issue] = field(default_factory=list)
     parts: list[EventFile] = field(default_factory=list)
-    steps: Floats | None = None
-    """See `metrics.evaluate`."""
+    x_differences: Floats | None = None
+    """See `evaluate.TrialMetrics`."""
 
 
 class ProgressCallback(Protocol):
@@ -82,7 +82,9 @@ def run_shard(
             )
     measured = evaluate(groups, shard.trials, options)
     clocks = first_events[:, 1]
-    return ShardResult(shard.first_trial, measured.values, clocks, members, issues.list, parts, measured.steps)
+    return ShardResult(
+        shard.first_trial, measured.values, clocks, members, issues.list, parts, measured.x_differences
+    )
 
 
 def _read_native(

@@ -7,7 +7,7 @@ import pytest
 
 from analytics_kit import EventFormat
 from analytics_kit.errors import BadMemberError, NoEventsError
-from analytics_kit.study.metrics.catalogue import NAMES
+from analytics_kit.study.metrics.catalogue import METRIC_NAMES
 from analytics_kit.study.sample.study import sample_study
 from tests.study.make_study import Studies, balance, issues_of, named, patched, zip_bytes
 from tests.study.step_queue import Queue, assert_same
@@ -60,9 +60,9 @@ def test_equal_events_in_two_formats_give_equal_results(both, process):
     # the log holds all kinds, so that a trial without keys has 0 of them
     counted = theirs.keystroke_count.fillna(0)
     assert mine.keystroke_count.tolist() == counted.tolist()
-    typed = [name for name in NAMES if theirs[name].isna().any()]
+    typed = [name for name in METRIC_NAMES if theirs[name].isna().any()]
     pd.testing.assert_frame_equal(
-        mine[list(NAMES)].drop(columns=typed), theirs[list(NAMES)].drop(columns=typed), rtol=1e-12
+        mine[list(METRIC_NAMES)].drop(columns=typed), theirs[list(METRIC_NAMES)].drop(columns=typed), rtol=1e-12
     )
     both_know = theirs[typed].notna()
     assert mine[typed].where(both_know).astype(float).round(9).equals(theirs[typed].astype(float).round(9))
