@@ -22,7 +22,7 @@ from analytics_kit.model import KINDS, Kind
 from analytics_kit.options import Options
 from analytics_kit.study.archive.base import CHUNK_BYTES, Archive
 from analytics_kit.study.archive.source import open_archive
-from analytics_kit.study.events.native.reader import read_events
+from analytics_kit.study.events.reading import read_events
 from analytics_kit.study.events.table import Grouped
 from analytics_kit.study.metrics.entropy import sample_entropies
 from analytics_kit.study.metrics.evaluate import evaluate

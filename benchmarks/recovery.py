@@ -108,7 +108,7 @@ def server(folder: Path) -> Iterator[str]:
     """Run a Redis with an append-only file on a socket; yield its URL."""
     folder.mkdir()
     config = f"port 0\nunixsocket {folder}/s\nunixsocketperm 700\ndir {folder}\nappendonly yes\n"
-    process = subprocess.Popen([embedded.binary(), "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen([embedded.server_binary(), "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
     assert process.stdin is not None
     process.stdin.write(config.encode())
     process.stdin.close()
@@ -121,7 +121,7 @@ def server(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def crew(url: str, home: Path) -> Iterator[subprocess.Popen[bytes]]:
+def worker_pool(url: str, home: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Run `analytics-kit worker` with one worker."""
     process = subprocess.Popen(
         [sys.executable, "-m", "analytics_kit.cli", "worker"],
@@ -144,7 +144,7 @@ def hosts(folder: Path) -> Iterator[Row]:
         job = client.submit(path, refresh=True)
         seconds = until(lambda: client.get_job(job.id).info().notice, "the job has a notice")
         yield "no worker listens → notice on the job", f"{seconds:.2f} s", "< 5 s", seconds < 5
-        with crew(url, home) as first, crew(url, home):
+        with worker_pool(url, home) as first, worker_pool(url, home):
             until(lambda: client.queue_status()["workers"] == 2, "both workers listen")
             time.sleep(max(0.0, begun + SETTLED_S - time.monotonic()))  # a server just started gives workers time
             job.wait()
@@ -154,10 +154,10 @@ def hosts(folder: Path) -> Iterator[Row]:
             seconds = taken_again(job)
             yield "a host dies, another one lives → step taken again", f"{seconds:.1f} s", "< 15 s", seconds < 15
             job.result()
-        with crew(url, home) as only:
+        with worker_pool(url, home) as only:
             job = running(client, path)
             _kill_all(only.pid)
-        seconds = until(lambda: (job.status, "is done again" in job.log())[1], "it is noticed")
+        seconds = until(lambda: (job.status, "is retried" in job.log())[1], "it is noticed")
         yield "all hosts die → noticed by a client that reads the job", f"{seconds:.1f} s", "< 15 s", seconds < 15
 
 

@@ -16,7 +16,7 @@ from rich.filesize import decimal
 
 from analytics_kit import __version__
 from analytics_kit.backends.embedded import backend as embedded
-from analytics_kit.backends.worker import crew
+from analytics_kit.backends.worker import pool as worker_pool
 from analytics_kit.cli import jobs as cli_jobs
 from analytics_kit.cli.doctor import examine
 from analytics_kit.cli.jobs import EXIT_FAILED, AsJson, Set, Source, chosen
@@ -109,7 +109,7 @@ def start_worker(
             f"{n} worker(s) for {without_secrets(url)}; Ctrl-C ends them when each has finished the part it is at.",
             markup=False,
         )
-    raise typer.Exit(crew.run_workers(settings, n, CODE))
+    raise typer.Exit(worker_pool.run_workers(settings, n, CODE))
 
 
 @app.command()

@@ -15,7 +15,7 @@ from analytics_kit.options import Options
 from analytics_kit.study.archive.base import Archive
 from analytics_kit.study.events import quality_flags
 from analytics_kit.study.events.described_reader import read_logs
-from analytics_kit.study.events.native.reader import read_events
+from analytics_kit.study.events.reading import read_events
 from analytics_kit.study.events.table import EventTable, Grouped
 from analytics_kit.study.formats.layout import LOG_ROLE
 from analytics_kit.study.formats.registry import NATIVE, load_format
