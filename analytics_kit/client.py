@@ -28,7 +28,7 @@ from analytics_kit.progress_bar import Bar
 from analytics_kit.server_request import request_for_server
 from analytics_kit.settings import Settings, without_secrets
 from analytics_kit.study.archive.source import fingerprint, locate, open_archive
-from analytics_kit.study.metrics.catalogue import NAMES
+from analytics_kit.study.metrics.catalogue import METRIC_NAMES
 from analytics_kit.study.result.result import StudyResult
 from analytics_kit.study.store.store import Store
 from analytics_kit.study.store.uploads import Upload, discard, is_upload
@@ -293,9 +293,10 @@ def is_stored(info: JobInfo) -> bool:
 def _checked(options: dict[str, Any]) -> Options:
     chosen = Options.of(**options)
     for name in chosen.metrics or ():
-        if name not in NAMES:
+        if name not in METRIC_NAMES:
             raise SettingsError(
-                f"There is no metric {name!r}.{nearest(name, NAMES)}", hint=f"Metrics: {', '.join(sorted(NAMES))}."
+                f"There is no metric {name!r}.{nearest(name, METRIC_NAMES)}",
+                hint=f"Metrics: {', '.join(sorted(METRIC_NAMES))}.",
             )
     return chosen
 

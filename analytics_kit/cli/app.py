@@ -25,7 +25,7 @@ from analytics_kit.cli.watch import watch
 from analytics_kit.client import CODE, Client
 from analytics_kit.errors import AnalyticsKitError, JobCancelledError, SettingsError
 from analytics_kit.settings import Settings, without_secrets
-from analytics_kit.study.result.result import require_new
+from analytics_kit.study.result.result import require_new_folder
 from analytics_kit.study.sample.study import sample_study
 
 EXIT_USAGE, EXIT_TIMEOUT, EXIT_CANCELLED = 2, 3, cli_jobs.EXIT_CANCELLED
@@ -87,7 +87,7 @@ def process(
 ) -> None:
     """Process a study here and now, without a queue."""
     if save is not None:
-        require_new(save)
+        require_new_folder(save)
     with Client() as client:
         result = client.process(source, progress=not as_json, **chosen(options))
     if save is not None:

@@ -1,4 +1,4 @@
-"""The libraries that compute statistics; they are an extra, and whoever lacks them is told what to install."""
+"""Import the statistics libraries, which are an optional extra, or raise an error that says what to install."""
 
 try:
     from scipy.stats import f, linregress, t

@@ -5,7 +5,7 @@ import numpy as np
 from analytics_kit.options import Options
 from analytics_kit.study.events.table import EventTable, Grouped, MemberRows
 from analytics_kit.study.metrics.entropy import sample_entropies
-from analytics_kit.study.metrics.evaluate import ENTROPY, evaluate
+from analytics_kit.study.metrics.evaluate import SAMPLE_ENTROPY, evaluate
 from analytics_kit.study.schema.keys import KEY_CLASS_CODES, classify_key
 
 KIND = {"moves": "mouse_movement", "clicks": "mouse_clicks", "scrolls": "mouse_scrolls", "keys": "keyboard"}
@@ -39,8 +39,8 @@ def measured_all(trials, **options):
 
 def settled(result):
     """The values as the merge would settle them."""
-    if result.steps is not None:
-        result.values[ENTROPY] = sample_entropies(result.steps)
+    if result.x_differences is not None:
+        result.values[SAMPLE_ENTROPY] = sample_entropies(result.x_differences)
     return result.values
 
 

@@ -1,4 +1,4 @@
-"""The single rules of the kernels: thresholds at their edges, signs, ties, and the numbers of METRICS.md."""
+"""The single rules of the kernels: thresholds at their edges, signs, ties, and published reference numbers."""
 
 import math
 
@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from analytics_kit.study.events import quality_flags
 from analytics_kit.study.metrics.deviation import area_under_curve, maximum_deviations
 from analytics_kit.study.metrics.movement import path_length, speed_max, speeds
-from analytics_kit.study.metrics.primitives import extent, median, merge_equal_times
-from tests.study.metrics.measuring import group, measured
+from analytics_kit.study.metrics.primitives import median, merge_equal_times, min_max
+from tests.study.metrics.trial_metrics import group, measured
 
 
 def corner():
@@ -202,7 +202,7 @@ def test_doubts():
 def test_median_and_extent_are_numpys(values):
     with np.errstate(over="ignore", invalid="ignore"):
         expected = np.median(values)
-    assert extent(np.array(values)) == (min(values), max(values))
+    assert min_max(np.array(values)) == (min(values), max(values))
     np.testing.assert_array_equal(median(np.array(values)), expected)
 
 

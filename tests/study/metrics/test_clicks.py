@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from analytics_kit.options import Options
-from analytics_kit.study.metrics import press_release as pairs
+from analytics_kit.study.metrics import press_release
 from analytics_kit.study.metrics.evaluate import evaluate
-from tests.study.metrics.measuring import group, measured, settled
+from tests.study.metrics.trial_metrics import group, measured, settled
 
 
 def pressed(*presses, far=0):
@@ -144,7 +144,7 @@ def test_releases_of_unknown_keys():
 
 def test_a_key_held_from_one_trial_to_the_next_is_not_paired():
     t, number, action = np.array([1.0, 0.5, 0.6]), np.array([1, 1, 1]), np.array([0, 1, 0], np.int8)
-    rows, released, starts, ends = pairs.keys(t, number, action, np.array([0, 1]), np.array([1, 3]))
+    rows, released, starts, ends = press_release.pair_keys(t, number, action, np.array([0, 1]), np.array([1, 3]))
     assert (rows.tolist(), starts.tolist(), ends.tolist()) == ([0, 2], [0, 1], [1, 2])
     assert np.isnan(released).all()
 

@@ -9,11 +9,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from analytics_kit.options import Options
-from analytics_kit.study.metrics.catalogue import BY_NAME, CATALOGUE, NAMES
+from analytics_kit.study.metrics.catalogue import CATALOGUE, METRIC_NAMES, METRICS_BY_NAME
 from tests.study.metrics.expected_metrics import EMPTY, EXPECTED, FULL, KEYS, NA, ONE, TWO
-from tests.study.metrics.measuring import KIND, measured, measured_all
+from tests.study.metrics.trial_metrics import KIND, measured, measured_all
 
-each_metric = pytest.mark.parametrize("name", NAMES)
+each_metric = pytest.mark.parametrize("name", METRIC_NAMES)
 
 
 def check(value, expected):
@@ -21,7 +21,7 @@ def check(value, expected):
 
 
 def test_every_metric_is_tested():
-    assert list(EXPECTED) == list(NAMES)
+    assert list(EXPECTED) == list(METRIC_NAMES)
 
 
 @each_metric
@@ -34,10 +34,10 @@ def test_metric(name, case):
 @each_metric
 def test_the_catalogue_says_what_few_rows_give(name):
     """Its edge rule says NA where empty files, or those of an event or two, give NA, and 0 where no rows give 0."""
-    edge, few = BY_NAME[name].edge, EXPECTED[name][:3]
+    edge, few = METRICS_BY_NAME[name].edge, EXPECTED[name][:3]
     if any(math.isnan(value) for value in few):
         assert "NA" in edge
-    if few[0] == 0 and BY_NAME[name].needs:
+    if few[0] == 0 and METRICS_BY_NAME[name].needs:
         assert re.search(r"\b0 without", edge)
 
 
@@ -51,9 +51,9 @@ def test_na_without_the_files_it_needs(name):
     """A metric is NA when one of the kinds that the catalogue names is missing, and does not need the others."""
     for part, kind in KIND.items():
         value = measured(**{k: v for k, v in FULL.items() if k != part})[name]
-        if kind in BY_NAME[name].needs:
+        if kind in METRICS_BY_NAME[name].needs:
             check(value, NA)
-    needed = {part: FULL[part] for part, kind in KIND.items() if kind in BY_NAME[name].needs}
+    needed = {part: FULL[part] for part, kind in KIND.items() if kind in METRICS_BY_NAME[name].needs}
     if needed and name != "click_rate_per_min":
         check(measured(**needed)[name], EXPECTED[name][3])
 
@@ -96,14 +96,14 @@ def test_shift_of_time(name):
 
 @each_metric
 def test_scale_of_space(name):
-    power = {"px": 1, "px2": 2, "px/s": 1, "px/s2": 1, "rad/px": -1}.get(BY_NAME[name].unit, 0)
+    power = {"px": 1, "px2": 2, "px/s": 1, "px/s2": 1, "rad/px": -1}.get(METRICS_BY_NAME[name].unit, 0)
     close(measured(**moved(FULL, scale=3))[name], EXPECTED[name][3] * 3**power)
 
 
 @each_metric
 def test_scale_of_time(name):
     """In slow motion, thresholds slowed with it, all times are longer and all rates lower."""
-    power = {"s": 1, "px/s": -1, "px/s2": -2, "1/s": -1, "1/min": -1, "wpm": -1}.get(BY_NAME[name].unit, 0)
+    power = {"s": 1, "px/s": -1, "px/s2": -2, "1/s": -1, "1/min": -1, "wpm": -1}.get(METRICS_BY_NAME[name].unit, 0)
     thresholds = {option: 2 * getattr(Options(), option) for option in SECONDS}
     close(measured(thresholds, **moved(FULL, slower=2))[name], EXPECTED[name][3] * 2.0**power)
 
@@ -134,7 +134,7 @@ def test_the_thresholds_that_the_catalogue_names_and_no_others_matter(name):
             if not np.array_equal(plain, theirs, equal_nan=True):
                 matter.add(option)
     if name != "auto_repeat_share":  # for which keys have to be known: test_presses.py
-        assert matter == set(BY_NAME[name].thresholds)
+        assert matter == set(METRICS_BY_NAME[name].thresholds)
 
 
 RESTLESS = {
@@ -151,7 +151,7 @@ def test_trials_do_not_mix():
     together = measured_all(trials)
     for i, trial in enumerate(trials):
         alone = measured(**trial)
-        for name in NAMES:
+        for name in METRIC_NAMES:
             assert together[name][i] == alone[name] or np.isnan([together[name][i], alone[name]]).all(), name
 
 
@@ -170,14 +170,14 @@ trials = st.fixed_dictionaries({}, optional={"moves": rows, "clicks": rows, "scr
 def test_no_metric_is_ever_infinite_or_out_of_its_range(trial):
     for name, value in measured(**trial).items():
         assert not math.isinf(value), name
-        unit = BY_NAME[name].unit
+        unit = METRICS_BY_NAME[name].unit
         if unit in ("count", "share", "1/s") or name.startswith(("path_l", "hover", "idle", "active", "bounding")):
             assert not value < 0, name
         if unit in ("share", "0-1"):
             assert not value > 1 + 1e-9, name
 
 
-@pytest.mark.parametrize("metric", CATALOGUE, ids=NAMES)
+@pytest.mark.parametrize("metric", CATALOGUE, ids=METRIC_NAMES)
 def test_counts_are_whole(metric):
     value = measured(**FULL)[metric.name]
     if metric.is_count and metric.native != "unavailable":

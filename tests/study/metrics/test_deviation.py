@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from analytics_kit.study.metrics import aiming, entropy, turning
 from analytics_kit.study.metrics.entropy import sample_entropies
 from tests.study.metrics.expected_metrics import sample_entropy
-from tests.study.metrics.measuring import measured, measured_all
 from tests.study.metrics.test_kernels import corner, diagonal
+from tests.study.metrics.trial_metrics import measured, measured_all
 
 steady = settings(max_examples=200, derandomize=True, deadline=None, database=None)
 
@@ -122,7 +122,7 @@ lengths = st.integers(-3000, 3000).map(float)
 def test_angles_and_sectors_are_those_of_the_arc_tangent(px, py, dx, dy):
     if (px, py) != (0, 0) != (dx, dy):
         expected = abs(math.atan2(px * dy - py * dx, px * dx + py * dy))
-        assert turning.between(px, py, dx, dy) == pytest.approx(expected, rel=1e-14, abs=1e-15)
+        assert turning.angle_between(px, py, dx, dy) == pytest.approx(expected, rel=1e-14, abs=1e-15)
         assert turning.sector(dx, dy) == math.floor((math.atan2(-dy, dx) + math.pi / 8) / (math.pi / 4)) % 8
 
 
@@ -144,7 +144,7 @@ CLICKS = [(1, 0, 0), (1, 0, 0), (2, 100, 0), (2, 100, 0), (3, 0, 0), (3, 0, 0), 
 
 def aimed(*moves, clicks=CLICKS):
     values = measured(clicks=clicks, moves=list(moves))
-    return [values[name] for name in aiming.NAMES[2:]]
+    return [values[name] for name in aiming.AIMING_METRICS[2:]]
 
 
 def test_aiming_by_hand():
@@ -211,12 +211,12 @@ def test_tolerance_has_a_standard_deviation_with_n_minus_1():
 
 
 def test_sample_entropy_where_nothing_is_alike():
-    noise = np.random.default_rng(1).normal(size=(1, entropy.STEPS)) * 1e6
+    noise = np.random.default_rng(1).normal(size=(1, entropy.X_DIFFERENCES)) * 1e6
     assert np.isnan(sample_entropies(noise)).all()
-    still = np.zeros((3, entropy.STEPS))
+    still = np.zeros((3, entropy.X_DIFFERENCES))
     still[1, 5] = np.inf
     assert sample_entropies(still).tolist() == pytest.approx([0, math.nan, 0], nan_ok=True)
-    assert sample_entropies(np.empty((0, entropy.STEPS))).tolist() == []
+    assert sample_entropies(np.empty((0, entropy.X_DIFFERENCES))).tolist() == []
 
 
 MIRRORED = {
