@@ -71,7 +71,7 @@ class EmbeddedBackend(RedisBackend):
                 if self._jobs is jobs:  # else another thread has restarted the broker
                     self._open(socket_url(ensure_running(self._settings, self._code)))
                     jobs.connection.close()
-        return super()._call(act)
+        return super()._call(action)
 
 
 def ensure_running(settings: Settings, code: str) -> Path:
