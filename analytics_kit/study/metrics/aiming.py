@@ -36,7 +36,7 @@ def segment(
     ux, uy = (to_x - from_x) / length, (to_y - from_y) / length
     n, total, absolute, squares = len(x), 0.0, 0.0, 0.0
     side = across_sign = along_sign = crossings = turns = returns = 0
-    last_across = last_along = 0.0
+    was_across = was_along = 0.0
     for i in range(n):
         across = ux * (y[i] - from_y) - uy * (x[i] - from_x)
         along = ux * (x[i] - from_x) + uy * (y[i] - from_y)
@@ -44,13 +44,13 @@ def segment(
         crossings += new_sign * side < 0
         side = new_sign if new_sign != 0 else side
         if i > 0:
-            new_sign = sign(across - last_across)
+            new_sign = sign(across - was_across)
             turns += new_sign * across_sign < 0
             across_sign = new_sign if new_sign != 0 else across_sign
-            new_sign = sign(along - last_along)
+            new_sign = sign(along - was_along)
             returns += new_sign * along_sign < 0
             along_sign = new_sign if new_sign != 0 else along_sign
-        last_across, last_along = across, along
+        was_across, was_along = across, along
         total += across
         absolute += abs(across)
     offset = total / n

@@ -25,7 +25,11 @@ _COMPILE_OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model":
 
 
 def kernel(function: Function) -> Function:
-    """Compile a function, cached on disk, that releases the GIL and keeps the meaning of NaN and infinity."""
+    """Compile a function, cached on disk, that releases the GIL and keeps the meaning of NaN and infinity.
+
+    Sums may be reassociated, in an order that depends even on how the variables are called: a renaming can change the
+    last bit of a result. Compare results before and after.
+    """
     compile_: Any = numba.njit(**_COMPILE_OPTIONS, fastmath={"reassoc", "contract", "nsz"})
     compiled: Function = compile_(function)
     return compiled
