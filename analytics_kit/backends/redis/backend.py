@@ -59,9 +59,9 @@ class RedisBackend:
         self._url, self._address = url, without_secrets(url)
         self._jobs = JobStore(connection, self._namespace)
 
-    def _call(self, act: Callable[[JobStore], T]) -> T:
+    def _call(self, action: Callable[[JobStore], T]) -> T:
         with translate_errors(self._address):
-            return act(self._jobs)
+            return action(self._jobs)
 
     def ping(self) -> None:
         """Raise BrokerUnavailableError unless the server answers within `CONNECT_TIMEOUT_S`."""
