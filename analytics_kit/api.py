@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from analytics_kit.client import Client
 from analytics_kit.job import Job
-from analytics_kit.notebook.board import Board
 from analytics_kit.study.result.result import StudyResult
+
+if TYPE_CHECKING:
+    from analytics_kit.notebook.board import Board
 
 _default: Client | None = None
 _default_lock = threading.Lock()

@@ -11,17 +11,17 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from analytics_kit import notebook_hook
 from analytics_kit.backends.machine import pool_size
 from analytics_kit.backends.open import open_backend
 from analytics_kit.errors import BrokerUnavailableError, SettingsError, StoreError, nearest
 from analytics_kit.futures import as_completed, gather
 from analytics_kit.job import Job
 from analytics_kit.model import SCHEMA_VERSION, Backend, JobInfo, JobRequest, JobStatus, Remote
-from analytics_kit.notebook.board import Board
 from analytics_kit.options import Options
 from analytics_kit.progress_bar import Bar
 from analytics_kit.remote import remote_request
@@ -32,6 +32,9 @@ from analytics_kit.study.result.result import StudyResult
 from analytics_kit.study.store.store import Store
 from analytics_kit.study.store.uploads import Upload, discard, is_upload
 from analytics_kit.watcher import HearAll, Watcher
+
+if TYPE_CHECKING:
+    from analytics_kit.notebook.board import Board
 
 PROCESS_STUDY = "analytics_kit.worker_tasks.process_study"
 CODE = "analytics_kit.worker_tasks"
@@ -211,7 +214,7 @@ class Client:
 
         Without a front end it waits, a minute at most, until no job is queued or running, and is a table.
         """
-        return Board(self)
+        return notebook_hook.new_board(self)
 
     def listen_all(self, hear: HearAll) -> Callable[[], None]:
         """Call `hear` on the watcher's thread with all jobs whenever one may have changed; gives what stops that."""

@@ -9,17 +9,19 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from analytics_kit import job_text as words
+from analytics_kit import notebook_hook
 from analytics_kit.errors import AnalyticsKitError, BrokerUnavailableError, JobCancelledError, JobNotFoundError
 from analytics_kit.model import Failure, JobInfo, JobStatus, Progress, Remote
-from analytics_kit.notebook import front_end as cell
-from analytics_kit.notebook.panel import JobPanel, shown_while_waiting
 from analytics_kit.study.result.result import StudyResult
 from analytics_kit.study.store import uploads
 from analytics_kit.study.store.store import Store
 from analytics_kit.watcher import Heard, Watcher, ends, logger
+
+if TYPE_CHECKING:
+    from analytics_kit.notebook.panel import JobPanel
 
 SILENCE_S = 2.0
 """Who waits and hears nothing for so long asks itself: a callback may hold up the watcher."""
@@ -40,7 +42,6 @@ class Job:
         self.known = info
         """What was heard of it last, without asking."""
         self._lock = threading.Lock()
-        self._panel: JobPanel | None = None
 
     def info(self) -> JobInfo:
         """All that is known of the job now."""
@@ -88,7 +89,7 @@ class Job:
 
         In a notebook the cell shows the job, unless its end is seen already.
         """
-        with shown_while_waiting(self._own_panel):
+        with notebook_hook.shown_while_waiting(self):
             return self._wait(timeout)
 
     def follow(self, timeout: float | None = None) -> Iterator[JobInfo]:
@@ -125,7 +126,7 @@ class Job:
         ResultExpiredError
             The job is known, its tables are gone.
         """
-        with shown_while_waiting(self._own_panel):
+        with notebook_hook.shown_while_waiting(self):
             return self.fetch(timeout)
 
     def fetch(self, timeout: float | None = None) -> StudyResult:
@@ -201,7 +202,7 @@ class Job:
 
         It shows state, progress, what came out or why not, and has buttons to cancel, to retry and for the log.
         """
-        return JobPanel(self)
+        return notebook_hook.new_panel(self)
 
     def _wait(self, timeout: float | None = None) -> bool:
         return any(info.status.final for info in self.follow(timeout))
@@ -293,15 +294,8 @@ class Job:
     def __repr__(self) -> str:
         return f"<Job {self.id}: {words.text(self.shown())}>"
 
-    def _own_panel(self) -> JobPanel:
-        if self._panel is None:
-            self._panel = JobPanel(self)
-        return self._panel
-
     def _ipython_display_(self) -> None:
-        if cell.running() is None:
-            raise NotImplementedError  # IPython then shows the repr
-        self._own_panel()._ipython_display_()
+        notebook_hook.display(self)
 
 
 def _error(failure: Failure) -> AnalyticsKitError:
