@@ -190,7 +190,8 @@ class Job:
         found = self.info().result
         if found is not None and not isinstance(backend, Remote):
             Store(found["store"]).delete(found.get("folder") or found["prefix"])
-        uploads.discard(self.known.source)
+        if location := backend.study_location(self.id):  # `JobInfo.source` is a text for people, without secrets
+            uploads.discard(location)
         backend.delete(self.id)
 
     def log(self) -> str:

@@ -10,16 +10,20 @@ import socket
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from analytics_kit.errors import BadArchiveError, SourceNotFoundError, StoreError
+from analytics_kit.errors import BadArchiveError, SourceNotFoundError, StoreError, UnsafeArchiveError
 from analytics_kit.model import CannotRunHere, Split, StepContext
 from analytics_kit.options import Options
 from analytics_kit.settings import Settings, without_secrets
 from analytics_kit.study.pipeline.attempts import Committed, job_folder, remove_rest
 from analytics_kit.study.store.store import Store
 from analytics_kit.study.store.uploads import is_upload
+
+if TYPE_CHECKING:
+    from analytics_kit.study.archive.zip_archive import Archive
 
 PART = "analytics_kit.worker_tasks.process_shard"
 MERGE = "analytics_kit.worker_tasks.merge_shards"
@@ -35,8 +39,7 @@ def process_study(task: StepContext) -> dict[str, Any] | Split:
     from analytics_kit.study.pipeline import distributed as fanout
 
     store = _checked_store(task)
-    _require_unchanged(task)
-    done = fanout.begin(task, store, PART, MERGE)
+    done = fanout.begin(task, store, PART, MERGE, partial(_open_unchanged, task))
     return done if isinstance(done, Split) else _answer(task, done)
 
 
@@ -114,25 +117,41 @@ def _answer(task: StepContext, done: Committed) -> dict[str, Any]:
     return {**where, "summary": done.manifest["summary"], **shown}
 
 
-def _require_unchanged(task: StepContext) -> None:
-    """Raise unless the study is the one that was submitted: under its key nothing else may be kept."""
-    from analytics_kit.study.archive.source import fingerprint
+def _open_unchanged(context: StepContext) -> Archive:
+    """Open the study, which has to be the one that was submitted: its result is shared under the key of that content.
 
-    source, content = task.arguments["source"], task.arguments.get("content")
-    if content is None:
-        return
+    The directory is read once, for the list of members and for the comparison. Raises SourceNotFoundError,
+    BadArchiveError, UnsafeArchiveError.
+    """
+    from analytics_kit.study.archive.source import fingerprint, open_archive
+
+    source, submitted = context.arguments["source"], context.arguments.get("content")
+    options = Options.of(**context.arguments["options"])
     try:
-        found, _ = fingerprint(source, Options.of(**task.arguments["options"]))
+        try:
+            archive = open_archive(source, options)
+        except (BadArchiveError, UnsafeArchiveError):
+            if submitted in (None, fingerprint(source, options)[0]):
+                raise
+            raise _changed(source) from None
     except SourceNotFoundError as error:
+        if submitted is None:
+            raise
         raise SourceNotFoundError(
             f"{without_secrets(source)} was there when it was submitted, and is not where a worker on "
             f"{socket.gethostname()} looked for it.",
             hint="It was moved or deleted meanwhile, or that host does not see its folder. Submit it again.",
         ) from error
-    if found != content:
-        raise BadArchiveError(
-            f"{without_secrets(source)} has changed since it was submitted.", hint="Submit it again as it is now."
-        )
+    if submitted not in (None, archive.fingerprint()):
+        archive.close()
+        raise _changed(source)
+    return archive
+
+
+def _changed(source: str) -> BadArchiveError:
+    return BadArchiveError(
+        f"{without_secrets(source)} has changed since it was submitted.", hint="Submit it again as it is now."
+    )
 
 
 def _require_allowed(source: str) -> None:

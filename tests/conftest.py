@@ -10,6 +10,10 @@ import psutil
 import pytest
 import redis
 
+from analytics_kit.job import Job
+from analytics_kit.study.store.store import Store
+from analytics_kit.watcher import Watcher
+from tests.fake_backend import Fake
 from tests.processes import command_line, end, until
 from tests.servers import Server
 
@@ -69,11 +73,12 @@ def redis_url(redis_server):
 
 @pytest.fixture(scope="session")
 def workers():
-    """workers(url, code="tests.backends.sample_steps", n=1, **environment) → context with `analytics-kit worker` running."""
+    """workers(url, code=…, n=1, **environment) → context with a pool of workers running."""
 
     @contextmanager
     def run(url, code="tests.backends.sample_steps", n=1, **environment):
-        program = "from analytics_kit.backends.worker.crew import run_workers; from analytics_kit.settings import Settings; "
+        program = "from analytics_kit.backends.worker.crew import run_workers; "
+        program += "from analytics_kit.settings import Settings; "
         process = subprocess.Popen(
             [sys.executable, "-c", f"{program}raise SystemExit(run_workers(Settings.of(), {n}, {code!r}))"],
             env=os.environ | {"REDIS_URL": url} | environment,
@@ -87,3 +92,36 @@ def workers():
             end(process)
 
     return run
+
+
+@pytest.fixture
+def fake():
+    backend = Fake()
+    yield backend
+    backend.away = None
+    for job_id in list(backend.infos):  # nobody waits for what is gone
+        del backend.infos[job_id]
+
+
+@pytest.fixture
+def watcher(fake):
+    yield (watcher := Watcher(fake))
+    until(lambda: fake.knock() or watcher._thread is None, "the watcher ends when nobody listens")
+
+
+@pytest.fixture
+def job(watcher, fake):
+    return Job(watcher, fake.put())
+
+
+@pytest.fixture
+def table(tmp_path):
+    """table() → what a completed job answers; its result can be opened."""
+
+    def make(folder="a"):
+        Store(str(tmp_path)).commit(
+            folder, {"schema_version": 1, "summary": {"trials": 1}, "provenance": {"n": folder}}
+        )
+        return {"store": str(tmp_path), "prefix": folder, "summary": {}}
+
+    return make

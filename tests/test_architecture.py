@@ -21,7 +21,7 @@ FLOORS = {
     "notebook": 4, "cli": 4, "web": 4, "__init__": 4,
 }  # fmt: skip
 UP_TO_THE_NOTEBOOK = {"notebook_hook", "job", "client", "api"}
-"""The hook, which imports panels when they are used, and the modules whose signatures name a panel (for typing only)."""
+"""The hook, which imports panels when they are used, and the modules whose signatures name a panel."""
 ROOMS = ("study", "backends", "plot")
 PUBLIC = {
     "AnalyticsKitError", "BadArchiveError", "BadMemberError", "BrokerUnavailableError", "Client", "EventFormat",
@@ -141,25 +141,6 @@ def test_statistics_are_loaded_by_those_who_ask_for_them():
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
-
-
-def test_the_tree_of_errors_is_drawn_at_the_top_of_its_file():
-    from analytics_kit import errors
-
-    drawn = {word for word in errors.__doc__.split() if word.endswith("Error") and word != "FileNotFoundError"}
-    classes = {name for name in vars(errors) if name.endswith("Error")}
-    assert drawn == classes
-    for name in drawn - {"AnalyticsKitError"}:
-        assert "default_hint" in vars(getattr(errors, name)), f"{name} has no hint of its own"
-
-
-def test_an_error_survives_the_way_to_another_process():
-    from analytics_kit.errors import BadMemberError, rebuild
-
-    error = rebuild("BadMemberError", "line 3 is bad", "mend it")
-    assert type(error) is BadMemberError
-    assert (error.message, error.hint) == ("line 3 is bad", "mend it")
-    assert rebuild("KeyError", "x").message == "KeyError: x"
 
 
 def test_every_dependency_is_declared():

@@ -2,8 +2,6 @@
 
 import asyncio
 import itertools
-import logging
-import os
 import signal
 import subprocess
 import sys
@@ -18,53 +16,12 @@ from analytics_kit.errors import BrokerUnavailableError
 from analytics_kit.job import Job
 from analytics_kit.model import Failure, JobRequest, JobStatus, Progress
 from analytics_kit.settings import Settings
-from analytics_kit.study.store.store import Store
 from analytics_kit.watcher import Watcher
-from tests.fake_backend import Fake
-from tests.processes import until
+from tests.processes import later, until
 
 LIMIT_S = 30
 WATCHER = "analytics_kit watcher"
 _ids = itertools.count()
-
-
-@pytest.fixture
-def fake():
-    backend = Fake()
-    yield backend
-    backend.away = None
-    for job_id in list(backend.infos):  # nobody waits for what is gone
-        del backend.infos[job_id]
-
-
-@pytest.fixture
-def watcher(fake):
-    yield (watcher := Watcher(fake))
-    until(lambda: fake.knock() or watcher._thread is None, "the watcher ends when nobody listens")
-
-
-@pytest.fixture
-def job(watcher, fake):
-    return Job(watcher, fake.put())
-
-
-@pytest.fixture
-def table(tmp_path):
-    """table() → what a completed job answers; its result can be opened."""
-
-    def make(folder="a"):
-        Store(str(tmp_path)).commit(
-            folder, {"schema_version": 1, "summary": {"trials": 1}, "provenance": {"n": folder}}
-        )
-        return {"store": str(tmp_path), "prefix": folder, "summary": {}}
-
-    return make
-
-
-def later(act, *arguments, after_s=0.1, **more):
-    timer = threading.Timer(after_s, act, arguments, more)
-    timer.daemon = True
-    timer.start()
 
 
 def test_waiting_hears_of_the_end_and_the_watcher_ends(job, fake, watcher, table):
@@ -78,24 +35,6 @@ def test_waiting_hears_of_the_end_and_the_watcher_ends(job, fake, watcher, table
     assert not job.cancelled()
     assert job.exception() is None
     assert job.result().summary == {"trials": 1}
-
-
-def test_many_waiters_share_one_thread_and_one_question(fake, watcher):
-    jobs = [Job(watcher, fake.put()) for _ in range(50)]
-    ended, threads = [], []
-    for job in jobs:
-        thread = threading.Thread(target=lambda job=job: ended.append(job.wait(LIMIT_S)))
-        thread.start()
-        threads.append(thread)
-    until(lambda: len(watcher._listeners) == 50, "all listen")
-    assert [thread.name for thread in threading.enumerate()].count(WATCHER) == 1
-    before = fake.asked
-    for job in jobs:
-        fake.end(job)
-    for thread in threads:
-        thread.join(LIMIT_S)
-    assert ended == [True] * 50
-    assert fake.asked - before < 50
 
 
 def test_what_is_heard_late_takes_nothing_back(job, fake):
@@ -145,18 +84,6 @@ def test_a_time_out_ends_the_waiting_only(job):
 
 
 class TestCallbacks:
-    def test_are_called_once_each_in_order_on_the_watchers_thread(self, job, fake):
-        called, told = [], threading.Event()
-        for name in ("a", "b"):
-            job.add_done_callback(lambda job, name=name: called.append((name, job, threading.current_thread().name)))
-        job.add_done_callback(lambda job: told.set())
-        fake.change(job, status=JobStatus.RUNNING)
-        fake.end(job)
-        assert told.wait(LIMIT_S)
-        fake.end(job, size_bytes=1)
-        assert job.wait(LIMIT_S)
-        assert called == [("a", job, WATCHER), ("b", job, WATCHER)]
-
     def test_of_an_ended_job_are_called_now(self, job, fake, caplog):
         fake.end(job)
         called = []
@@ -164,37 +91,6 @@ class TestCallbacks:
         assert called == [job]
         job.add_done_callback(lambda job: 1 / 0)
         assert "ZeroDivisionError" in caplog.text
-
-    @pytest.mark.parametrize("raised", [ValueError("odd"), SystemExit(3)])
-    def test_that_raise_are_logged_and_harm_nobody(self, job, fake, caplog, raised):
-        def bad(job):
-            raise raised
-
-        told = threading.Event()
-        with caplog.at_level(logging.ERROR, "analytics_kit.watcher"):
-            job.add_done_callback(bad)
-            job.add_done_callback(lambda job: told.set())
-            fake.end(job)
-            assert told.wait(LIMIT_S)
-        assert f"A callback of job {job.id} raised" in caplog.text
-        assert type(raised).__name__ in caplog.text
-
-    def test_may_wait_for_another_job(self, job, fake):
-        other, waited = Job(job.watcher, fake.put()), threading.Event()
-        job.add_done_callback(lambda job: other.wait() and waited.set())
-        fake.end(job)
-        later(fake.end, other, after_s=0.3)
-        assert waited.wait(LIMIT_S)
-
-    def test_that_wait_do_not_hold_up_who_waits_elsewhere(self, job, fake):
-        release, other = threading.Event(), Job(job.watcher, fake.put())
-        job.add_done_callback(lambda job: release.wait(LIMIT_S))
-        fake.end(job)
-        later(fake.end, other, after_s=0.3)
-        try:
-            assert other.wait(10)
-        finally:
-            release.set()
 
 
 class TestAwait:
@@ -260,66 +156,6 @@ class TestAwait:
         assert not watcher._listeners
 
 
-class TestTogether:
-    def test_as_completed_gives_each_once_as_it_ends(self, watcher, fake):
-        first, second, third = jobs = [Job(watcher, fake.put()) for _ in range(3)]
-        fake.end(second)
-        later(fake.end, third, JobStatus.FAILED, error=Failure("KeyError", "x"))
-        later(fake.end, first, after_s=0.4)
-        assert list(ak.as_completed([*jobs, first, Job(watcher, fake.get(second.id))])) == [second, third, first]
-        assert not watcher._listeners
-
-    def test_as_completed_in_time(self, watcher, fake):
-        ended, going = Job(watcher, fake.put()), Job(watcher, fake.put())
-        fake.end(ended)
-        waiting = ak.as_completed([going, ended], timeout=0)
-        assert next(waiting) == ended
-        with pytest.raises(TimeoutError, match="1 of 2 jobs have not ended; they go on"):
-            next(waiting)
-        assert not watcher._listeners
-
-    def test_nothing(self):
-        assert list(ak.as_completed([])) == []
-        assert ak.gather() == []
-
-    def test_jobs_of_several_clients(self, watcher, fake):
-        elsewhere = Fake()
-        there = Watcher(elsewhere)
-        jobs = [Job(watcher, fake.put()), Job(there, elsewhere.put())]
-        later(elsewhere.end, jobs[1])
-        later(fake.end, jobs[0], after_s=0.4)
-        assert list(ak.as_completed(jobs, LIMIT_S)) == jobs[::-1]
-        until(lambda: elsewhere.knock() or there._thread is None, "the other watcher ends too")
-
-    def test_a_job_that_was_deleted_has_ended(self, watcher, fake):
-        job = Job(watcher, fake.put())
-        later(fake.infos.pop, job.id)
-        assert list(ak.as_completed([job], LIMIT_S)) == [job]
-        with pytest.raises(ak.JobNotFoundError):
-            job.result()
-
-    def test_gather_gives_the_results_in_order(self, watcher, fake, table):
-        jobs = [Job(watcher, fake.put()) for _ in range(3)]
-        for number, job in enumerate(reversed(jobs)):
-            later(fake.end, job, result=table(str(number)), after_s=0.1 * (number + 1))
-        results = ak.gather(*jobs, jobs[0], timeout=LIMIT_S)
-        assert [result.provenance["n"] for result in results] == ["2", "1", "0", "2"]
-
-    def test_gather_raises_the_first_failure_in_order(self, watcher, fake, table):
-        jobs = [Job(watcher, fake.put()) for _ in range(3)]
-        fake.end(jobs[2], JobStatus.FAILED, error=Failure("KeyError", "third"))
-        later(fake.end, jobs[0], result=table())
-        later(fake.end, jobs[1], JobStatus.FAILED, error=Failure("NoEventsError", "second"))
-        with pytest.raises(ak.NoEventsError, match="second"):
-            ak.gather(*jobs)
-
-    def test_gather_in_time(self, job):
-        begun = time.monotonic()
-        with pytest.raises(TimeoutError):
-            ak.gather(job, job, timeout=0.2)
-        assert time.monotonic() - begun < 5
-
-
 class TestABrokerThatIsAway:
     def test_polling_tells_what_was_known_last(self, job, fake):
         fake.change(job, status=JobStatus.RUNNING, progress=Progress("processing", fraction=0.5))
@@ -377,40 +213,6 @@ class TestAJobThatIsGone:
         with pytest.raises(ak.JobNotFoundError, match=job.id):
             job.wait(LIMIT_S)
         assert job.id in repr(job)
-
-    def test_missed_once_is_not_gone(self, job, fake, watcher):
-        told = threading.Event()
-        job.add_done_callback(lambda job: told.set())
-        info = fake.infos.pop(job.id)
-        before = fake.asked
-        until(lambda: fake.asked > before, "it is missed once")
-        fake.infos[job.id] = info
-        assert not told.wait(0.2)
-        fake.end(job)
-        assert told.wait(LIMIT_S)
-        assert job.done()
-
-
-def test_an_error_of_the_backend_ends_the_waiting(job, fake, monkeypatch):
-    def broken(job_ids):
-        raise KeyError("odd")
-
-    later(monkeypatch.setattr, fake, "get_many", broken)
-    with pytest.raises(KeyError):
-        job.wait(LIMIT_S)
-    monkeypatch.undo()
-
-
-def test_a_forked_process_has_a_watcher_of_its_own(job, fake, watcher):
-    called = []
-    job.add_done_callback(called.append)
-    child = os.fork()
-    if child == 0:
-        later(fake.end, job)
-        os._exit(0 if job.wait(LIMIT_S) and not called else 1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    fake.end(job)
-    until(lambda: called, "the callback is called here")
 
 
 class TestInThisProcess:
@@ -489,6 +291,24 @@ def test_delete_removes_the_tables(tmp_path):
         assert again.wait(LIMIT_S)
 
 
+def test_delete_removes_an_uploaded_copy_whose_display_text_is_not_its_location(tmp_path):
+    """A store may be named by a URL with a secret in it, which the text for people leaves out."""
+    study = ak.sample_study(tmp_path / "study.zip", participants=1, trials=1)
+    store = f"file://{tmp_path}/store?token=secret"
+    with ak.connect("local", home=tmp_path / "home", store=store) as client:
+        upload = client.receive("study.zip", study.stat().st_size)
+        upload.write(0, study.read_bytes())
+        location = upload.finish()
+        job = client.submit(location)
+        assert "secret" not in job.info().source
+        assert job.info().source != location
+        assert job.exception(60) is None
+        uploads = tmp_path / "store?token=secret" / "uploads"
+        assert [path.name for path in uploads.rglob("*.zip")] == ["study.zip"]
+        job.delete()
+        assert not list(uploads.rglob("*.zip"))
+
+
 CTRL_C = """
 import sys, threading, time
 import analytics_kit as ak
@@ -496,7 +316,8 @@ client = ak.connect("local", home={home!r})
 from analytics_kit.job import Job
 from analytics_kit.model import JobRequest
 backend = client.backend
-job = Job(client._watcher, backend.submit(JobRequest("tests.backends.sample_steps.gated", {{"gate": {gate!r}}}, "key", "study.zip")))
+request = JobRequest("tests.backends.sample_steps.gated", {{"gate": {gate!r}}}, "key", "study.zip")
+job = Job(client._watcher, backend.submit(request))
 while not job.progress.fraction:
     time.sleep(0.01)
 print("waiting", flush=True)

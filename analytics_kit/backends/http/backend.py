@@ -158,6 +158,10 @@ class HttpBackend:
         with suppress(JobNotFoundError):  # the answer to a first attempt was lost
             self._line.ask("DELETE", f"/jobs/{job_id}")
 
+    def study_location(self, job_id: str) -> str | None:
+        """Return the location of a study that is still to be uploaded from here; the server keeps its own secret."""
+        return self._outbox.jobs.study_location(job_id) if job_id in self._uploads() else None
+
     def log(self, job_id: str) -> Sequence[str]:
         """What happened to the job, a line each, without the server's folders."""
         if job_id in self._uploads():

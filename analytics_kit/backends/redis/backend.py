@@ -173,6 +173,10 @@ class RedisBackend:
             self._call(lambda book: discarded(AttemptStore(book.connection, book.namespace), job_id, self._code))
         self._call(lambda book: book.delete(job_id))
 
+    def study_location(self, job_id: str) -> str | None:
+        """Return the path or URL from which the job's study is read. Raises JobNotFoundError."""
+        return self._call(lambda book: book.get(job_id)).arguments.get("source")
+
     def log(self, job_id: str) -> Sequence[str]:
         """What happened to the job, with the end of its worker's output."""
         lines, record = self._call(lambda book: (book.log(job_id), book.get(job_id)))

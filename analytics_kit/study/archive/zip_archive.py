@@ -7,7 +7,7 @@ import hashlib
 import struct
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from typing import IO, NamedTuple
@@ -17,7 +17,13 @@ from isal import isal_zlib
 from analytics_kit.errors import BadArchiveError
 from analytics_kit.options import Options
 from analytics_kit.study.archive.byte_range import Container, Spool
-from analytics_kit.study.archive.central_directory import ENCRYPTED, decoded_name, find_directory, read_directory
+from analytics_kit.study.archive.central_directory import (
+    ENCRYPTED,
+    Entry,
+    decoded_name,
+    find_directory,
+    read_directory,
+)
 from analytics_kit.study.archive.decompress import AES, DEFLATED, DamagedError, inflate, is_supported, method_name
 from analytics_kit.study.archive.limits import NO_FILES, Safety
 
@@ -121,6 +127,7 @@ class ZipArchive(Archive):
         self._containers: dict[int, Container] = {0: Container(file, size_bytes)}
         self._spool = Spool()
         self._inflating = threading.RLock()
+        self._fingerprint: str | None = None
 
     def list_members(self) -> None:
         """See Archive. Raises BadArchiveError and UnsafeArchiveError."""
@@ -128,16 +135,16 @@ class ZipArchive(Archive):
             self._list(0, self.name, "", 0, Safety(self._options, self.name))
 
     def fingerprint(self) -> str:
-        """See Archive. Nothing is inflated, and a piece of the ZIP's directory is held at a time."""
-        digest = hashlib.sha256()
+        """See Archive. Nothing is inflated. Of a ZIP that was not listed, the directory is read piece by piece."""
+        if self._fingerprint is not None:
+            return self._fingerprint
         with _bad_zip(self.name):
             container = self._containers[0]
             entries = read_directory(container, find_directory(container))
-            for entry in islice(entries, self._options.max_members):
-                digest.update(b"%b\0%d\0%d\n" % (entry.name, entry.raw_bytes, entry.crc))
+            fingerprint = _digest(islice(entries, self._options.max_members))
             if next(entries, None) is not None:
                 raise ValueError("it holds too many files")
-        return digest.hexdigest()
+        return fingerprint
 
     def _list(self, number: int, name: str, prefix: str, depth: int, safety: Safety) -> None:
         container = self._container(number)
@@ -146,6 +153,8 @@ class ZipArchive(Archive):
             entries = list(islice(read_directory(container, directory), safety.entries_left + 1))
         packed_bytes = self.nested[number - 1].packed_bytes if number else None
         safety.check(name, entries, directory, container.size, packed_bytes)
+        if number == 0:
+            self._fingerprint = _digest(entries)
         members: list[Member] = []
         nested: list[Member] = []
         for raw_name, flags, method, crc, packed, raw, offset, file_type in entries:
@@ -247,6 +256,14 @@ class ZipArchive(Archive):
         self._spool.close()
         for container in self._containers.values():
             container.close()
+
+
+def _digest(entries: Iterable[Entry]) -> str:
+    """Return a hash of names, sizes and CRCs."""
+    digest = hashlib.sha256()
+    for entry in entries:
+        digest.update(b"%b\0%d\0%d\n" % (entry.name, entry.raw_bytes, entry.crc))
+    return digest.hexdigest()
 
 
 def _header_room(member: Member) -> int:

@@ -5,7 +5,7 @@ What they hand on lies in the store (`handover`), in a folder for each attempt (
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from analytics_kit.errors import BadArchiveError, StoreError
@@ -28,15 +28,19 @@ from analytics_kit.study.schema.issues import Issues
 from analytics_kit.study.store.store import Store
 
 
-def begin(task: StepContext, store: Store, part: str, merge: str) -> Committed | Split:
-    """Plan the study; do all the work if it is little, else hand it out to tasks of the given names."""
+def begin(
+    task: StepContext, store: Store, part: str, merge: str, open_study: Callable[[], Archive]
+) -> Committed | Split:
+    """Plan the study that `open_study` opens; do all the work if it is little, else split it into steps of the given
+    names.
+    """
     prefix = own_folder(task)
     done = latest(store, job_folder(task.arguments, task.job_id), task.step, before=task.attempt)
     if done is None:
         options = Options.of(**task.arguments["options"])
         with (
             kept_if_committed(store, prefix),
-            pipeline.planned(task.arguments["source"], options, store, task.report) as (archive, plan, issues),
+            pipeline.planned(open_study, options, store, task.report) as (archive, plan, issues),
         ):
             if task.can_split and len(plan.shards) > 1:
                 with without_gc():

@@ -92,7 +92,8 @@ def add_client_routes(book: APIBlueprint, service: Service) -> None:
         except SourceNotFoundError:
             for info in service.client.backend.list():
                 if info.result_key == result_key and info.status in DONE_OR_UNDER_WAY:
-                    return info.source
+                    if location := service.client.backend.study_location(info.job_id):
+                        return location
             raise
 
     @book.post("/jobs/<job_id>/cancel", responses=answers(ok(JobAnswer, "The job is cancelled."), 404, 409))
