@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 import redis
+from _pytest.doctest import DoctestModule
 
 from analytics_kit.job import Job
 from analytics_kit.study.store.store import Store
@@ -34,6 +35,13 @@ def shared_data():
     if not SHARED_DATA.is_dir():
         pytest.skip("../shared/data is absent")
     return SHARED_DATA
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file(file_path, parent):
+    """Doctests are the package's: here, collecting them would import each helper of the tests once more."""
+    collectors = yield
+    return [each for each in collectors if not isinstance(each, DoctestModule)]
 
 
 @pytest.hookimpl(wrapper=True)

@@ -14,7 +14,7 @@ def test_module_level_verbs_share_one_client(monkeypatch, tmp_path):
     job = ak.submit(study)
     assert job.wait(LIMIT_S)
     assert ak.get_job(job.id) == job
-    assert job.client == "ak"
+    assert job.client_name == "ak"
     assert list(ak.jobs()["job_id"]) == [job.id]
     assert ak.queue_status()["completed"] == 1
     assert ak.health()["backend"] == "local"

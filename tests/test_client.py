@@ -12,7 +12,7 @@ import pytest
 
 import analytics_kit as ak
 from analytics_kit.backends.embedded import backend as embedded
-from analytics_kit.client import CODE, JOB_COLUMNS
+from analytics_kit.client import JOB_COLUMNS, WORKER_TASKS
 from analytics_kit.notebook import job_html as card
 
 LIMIT_S = 60
@@ -36,7 +36,7 @@ def queue(tmp_path_factory):
 def named(tmp_path_factory, redis_url, workers):
     """A client of a Redis that was named, on TCP with a password."""
     home = tmp_path_factory.mktemp("named") / "home"
-    with workers(redis_url, CODE), ak.connect(redis_url, home=home, namespace="studies") as client:
+    with workers(redis_url, WORKER_TASKS), ak.connect(redis_url, home=home, namespace="studies") as client:
         yield client
 
 
@@ -176,7 +176,7 @@ def test_jobs_is_a_table(client, study):
     assert row["created_at"] <= row["started_at"] <= row["ended_at"]
     assert str(frame["created_at"].dt.tz) == "UTC"
     assert client.get_job(job.id) == job
-    assert job.client == "client"
+    assert job.client_name == "client"
     with pytest.raises(ak.SettingsError, match="Did you mean 'completed'"):
         client.jobs("complete")
     with pytest.raises(ak.JobNotFoundError):
@@ -197,7 +197,7 @@ def test_queue_and_health_name_the_backend(client, request):
 def test_a_job_shows_its_state(client, study):
     job = client.submit(study)
     job.wait(LIMIT_S)
-    told = card.record(job.shown(), job.reason)
+    told = card.record(job.snapshot(), job.backend_notice)
     assert "✔ completed" in told
     assert "8 trials · 2 participants" in told
     assert job.id not in told
@@ -211,7 +211,7 @@ def test_user_text_is_escaped(here, tmp_path):
     path.write_bytes(b"nothing")
     job = here.submit(path)
     job.wait(LIMIT_S)
-    told = card.record(job.shown())
+    told = card.record(job.snapshot())
     assert "&lt;script&gt;alert(1)" in told
     assert "<script>" not in told
 

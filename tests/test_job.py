@@ -41,10 +41,10 @@ def test_what_is_heard_late_takes_nothing_back(job, fake):
     late = fake.infos[job.id]
     fake.change(job, status=JobStatus.RUNNING, progress=Progress(fraction=0.5))
     assert job.progress.fraction == 0.5
-    assert job.learn(late).progress.fraction == 0.5
+    assert job.update(late).progress.fraction == 0.5
     fake.end(job)
     assert job.done()
-    job.learn(late)
+    job.update(late)
     assert job.done()
 
 

@@ -13,7 +13,7 @@ import pytest
 import analytics_kit as ak
 from analytics_kit.backends.embedded import backend as embedded
 from analytics_kit.backends.record import State
-from analytics_kit.client import CODE
+from analytics_kit.client import WORKER_TASKS
 from tests.processes import until
 
 LIMIT_S = 120
@@ -115,7 +115,7 @@ def test_a_worker_that_does_not_see_the_store_leaves_the_job_to_one_that_does(re
     """As on two hosts that have different folders at the same path."""
     url = redis_url.removesuffix("/0") + "/15"
     small = ak.sample_study(tmp_path / "small.zip", participants=1, trials=1)
-    with ak.connect(url, home=tmp_path / "home") as client, workers(url, CODE):
+    with ak.connect(url, home=tmp_path / "home") as client, workers(url, WORKER_TASKS):
         client.submit(small).result(LIMIT_S)
         mark = tmp_path / "home" / "store" / "store.id"
         theirs = mark.read_text()
@@ -148,7 +148,7 @@ def test_a_study_that_changes_while_its_job_waits_is_not_taken_for_the_one_that_
         ak.sample_study(path, participants=1, trials=1, seed=1)
         job, gone = client.submit(path), client.submit(path, idle_gap_s=0.3)
         ak.sample_study(path, participants=1, trials=1, seed=2)
-        with workers(url, CODE):
+        with workers(url, WORKER_TASKS):
             error = job.exception(LIMIT_S)
             assert isinstance(error, ak.BadArchiveError)
             assert "has changed since it was submitted" in str(error)
@@ -165,7 +165,7 @@ def test_a_study_that_changes_while_its_job_waits_is_not_taken_for_the_one_that_
 def test_a_job_whose_workers_have_all_gone_says_so(redis_url, workers, study, tmp_path):
     url = redis_url.removesuffix("/0") + "/7"
     with ak.connect(url, home=tmp_path / "home") as client:
-        with workers(url, CODE):
+        with workers(url, WORKER_TASKS):
             job = client.submit(study)
             until(job.running, "it runs")
         if not job.done():

@@ -24,6 +24,16 @@ def test_many_are_asked_for_at_once_and_unknown_ones_left_out(backend, asked):
     assert backend.get_many([]) == {}
 
 
+def test_the_location_of_a_study_is_the_one_that_was_submitted(backend, asked):
+    location = "https://host/study.zip?token=secret"
+    job_id = backend.submit(asked("echo", source=location)).job_id
+    assert backend.study_location(job_id) == (None if backend.name == "http" else location)
+    assert location not in str(ended(backend, job_id).source)
+    if backend.name != "http":  # where all jobs but those still to be uploaded are the server's
+        with pytest.raises(JobNotFoundError):
+            backend.study_location("nonesuch")
+
+
 class TestCancel:
     def test_a_queued_job_never_runs(self, backend, asked, gate, tmp_path):
         before = backend.submit(asked("gated", gate=gate)).job_id
