@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from analytics_kit.errors import BrokerUnavailableError, JobNotFoundError
-from analytics_kit.model import ANY, Backend, Changes, JobInfo
+from analytics_kit.model import ANY_JOB, Backend, Changes, JobInfo
 
 POLL_S = 1.0
 """A change whose message was lost reaches listeners at most this much later."""
@@ -98,7 +98,7 @@ class Watcher:
         return stop
 
     def _run(self) -> None:
-        changed: frozenset[str] | None = ANY
+        changed: frozenset[str] | None = ANY_JOB
         while changed is not None:
             try:
                 with self.backend.changes() as changes:
@@ -107,19 +107,19 @@ class Watcher:
             except Exception as error:
                 if not isinstance(error, BrokerUnavailableError):
                     logger.exception("Waiting for changes of jobs failed; polling goes on.")
-                changed = self._round(ANY, None)
+                changed = self._round(ANY_JOB, None)
 
     def _round(self, changed: frozenset[str], changes: Changes | None) -> frozenset[str] | None:
         """Read the changed jobs, notify, wait for the next changes and return them; None when nobody listens."""
         started = time.monotonic()
         if started - self._polled_all_at > POLL_S:
-            changed = changed | ANY  # whatever changes are known, a lost message is made up for
+            changed = changed | ANY_JOB  # whatever changes are known, a lost message is made up for
         if not self._poll(changed):
             return None
         time.sleep(min(max(time.monotonic() - started, PAUSE_S), LONGEST_PAUSE_S))
         if changes is None:
             time.sleep(POLL_S)
-            return ANY
+            return ANY_JOB
         return changes.wait(POLL_S)
 
     def _poll(self, changed: frozenset[str]) -> bool:
@@ -131,7 +131,7 @@ class Watcher:
                 return False
             if not jobs_listeners:
                 self._jobs = None  # it is not kept up to date
-        if changed >= ANY:
+        if changed >= ANY_JOB:
             self._polled_all_at = time.monotonic()
         else:
             listeners = [each for each in listeners if each.job_id in changed or each.last is None]
@@ -159,12 +159,12 @@ class Watcher:
     def _read_jobs(self, before: dict[str, JobInfo] | None, changed: frozenset[str]) -> dict[str, JobInfo]:
         """Return all jobs as they are now."""
         started = time.monotonic()
-        if before is None or (changed >= ANY and started > self._next_listing_at):
+        if before is None or (changed >= ANY_JOB and started > self._next_listing_at):
             listed = {info.job_id: info for info in self.backend.list()}
             self._next_listing_at = time.monotonic() + (time.monotonic() - started) / LISTING_SHARE
             return listed
-        job_ids = changed - ANY
-        if changed >= ANY:
+        job_ids = changed - ANY_JOB
+        if changed >= ANY_JOB:
             job_ids |= {job_id for job_id, info in before.items() if not info.status.final}
         read = self.backend.get_many(list(job_ids))
         return {job_id: info for job_id, info in (before | read).items() if job_id in read or job_id not in job_ids}

@@ -20,11 +20,12 @@ import polars as pl
 import analytics_kit as ak
 from analytics_kit.model import KINDS, Kind
 from analytics_kit.options import Options
+from analytics_kit.study.archive.base import CHUNK_BYTES, Archive
 from analytics_kit.study.archive.source import open_archive
-from analytics_kit.study.archive.zip_archive import CHUNK_BYTES, Archive
 from analytics_kit.study.events.native.reader import read_events
+from analytics_kit.study.events.table import Grouped
 from analytics_kit.study.metrics.entropy import sample_entropies
-from analytics_kit.study.metrics.evaluate import Grouped, evaluate
+from analytics_kit.study.metrics.evaluate import evaluate
 from analytics_kit.study.pipeline.plan import Shard, make_plan
 from analytics_kit.study.pipeline.warmup import warm
 from analytics_kit.study.schema.issues import Issues
@@ -47,7 +48,7 @@ def quickest(act: Callable[[], object]) -> float:
 
 def inflated(archive: Archive, shard: Shard, kind: Kind) -> list[bytes]:
     """The members of a kind, as text."""
-    work = sorted((w for w in shard.work if w.kind == kind), key=lambda w: (w.slot, w.member))
+    work = sorted((w for w in shard.members if w.kind == kind), key=lambda w: (w.slot, w.member))
     members = [archive.members[w.member] for w in work]
     return [
         archive.read(member) if member.raw_bytes <= CHUNK_BYTES else b"".join(archive.chunks(member))
@@ -74,7 +75,7 @@ def measured(path: Path) -> tuple[int, float, float, float]:
                 texts = inflated(archive, shard, kind)
                 if not texts:
                     continue
-                work = sorted((w for w in shard.work if w.kind == kind), key=lambda w: (w.slot, w.member))
+                work = sorted((w for w in shard.members if w.kind == kind), key=lambda w: (w.slot, w.member))
                 pairs = [(archive.members[w.member], w.slot) for w in work]
                 inflating = quickest(lambda kind=kind, shard=shard: inflated(archive, shard, kind))
                 read += (

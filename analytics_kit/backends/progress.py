@@ -13,7 +13,7 @@ INTERVAL_S = 0.1
 """At most one word in this time, but for the first of each phase and the last."""
 
 
-class Reporter:
+class ProgressReporter:
     """Passes a task's progress on: not too often, with numbers that never fall, with rate and time left.
 
     Parameters

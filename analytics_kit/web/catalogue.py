@@ -72,7 +72,7 @@ class Catalogue:
     def all(self) -> list[Study]:
         """All studies, by id. Raises StoreError where they can't be listed."""
         found = {study.study_id: study for study in self._placed()}
-        for file in self._store.files(self._notes, below=False):
+        for file in self._store.files(self._notes, recursive=False):
             study_id = file.path.rpartition("/")[2].removesuffix(".json")
             if study := self._uploaded(study_id):
                 found[study_id] = study

@@ -39,7 +39,7 @@ class EmbeddedBackend(RedisBackend):
     When the broker is gone (idle, killed, after a reboot), the next call starts it again; its jobs are still there.
     """
 
-    _idle_notice = ""
+    _no_worker_notice = ""
 
     def __init__(self, settings: Settings, code: str) -> None:
         self._settings = settings
@@ -48,14 +48,14 @@ class EmbeddedBackend(RedisBackend):
 
     def _call(self, act: Callable[[JobStore], T]) -> T:
         for _ in range(2):
-            book = self._ledger
+            book = self._jobs
             try:
                 return super()._call(act)
             except BrokerUnavailableError as error:
                 if not isinstance(error.__cause__, redis.ConnectionError):
                     raise
             with self._reviving:
-                if self._ledger is book:
+                if self._jobs is book:
                     self._open(socket_url(ensure(self._settings, self._code)))
                     book.connection.close()
         return super()._call(act)

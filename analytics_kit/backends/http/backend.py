@@ -13,7 +13,7 @@ from typing import Any, Self
 from analytics_kit.backends.http.transport import Transport
 from analytics_kit.backends.http.upload_queue import UploadQueue
 from analytics_kit.errors import BrokerUnavailableError, JobNotFoundError, SettingsError, SourceNotFoundError
-from analytics_kit.model import ANY, Failure, JobInfo, JobRequest, JobStatus, Progress
+from analytics_kit.model import ANY_JOB, Failure, JobInfo, JobRequest, JobStatus, Progress
 from analytics_kit.settings import Settings
 
 ASKED = ("study_id", "content", "options")
@@ -256,12 +256,12 @@ class HttpChanges:
     def wait(self, timeout_s: float) -> frozenset[str]:
         """Ids of jobs whose upload went on, or that any may have changed."""
         if self._sent.wait(max(0.0, min(timeout_s, self._due - time.monotonic()))):
-            return frozenset(info.job_id for info in self._outbox.jobs.list()) or ANY
+            return frozenset(info.job_id for info in self._outbox.jobs.list()) or ANY_JOB
         if (now := time.monotonic()) < self._due:
             return frozenset()
         self._pause_s = min(self._pause_s * GROWTH, LONGEST_PAUSE_S)
         self._due = now + self._pause_s
-        return ANY
+        return ANY_JOB
 
     def __enter__(self) -> Self:
         return self

@@ -7,7 +7,7 @@ import time
 
 import psutil
 
-from analytics_kit.backends.record import Attempt, StaleAttemptError, State
+from analytics_kit.backends.record import Attempt, RecordState, StaleAttemptError
 from analytics_kit.backends.redis.attempts import AttemptStore
 from analytics_kit.backends.worker.entry import kernel_kills
 from analytics_kit.errors import AnalyticsKitError, JobTimeoutError, OutOfMemoryError
@@ -40,7 +40,7 @@ class Watch:
         """Whether the process has to go: it broke a limit, which fails the job, or is not wanted any more."""
         if error := self._broken():
             with contextlib.suppress(StaleAttemptError):
-                self._book.move(self._ticket, State.FAILED, error=Failure.of(error))
+                self._book.change_state(self._ticket, RecordState.FAILED, error=Failure.of(error))
             self.over = True
         elif not self._book.is_wanted(self._ticket):
             self.over = True

@@ -1,4 +1,7 @@
-"""Load every compiled kernel and library before work comes: 10 s the first time, a fraction of one afterwards."""
+"""Compile or load every kernel, and import every library, before the first job needs them.
+
+That takes 10 s the first time, and a fraction of a second once the kernels are cached on disk.
+"""
 
 from __future__ import annotations
 
@@ -8,21 +11,21 @@ import numpy as np
 
 from analytics_kit.model import KINDS, Kind
 from analytics_kit.options import Options
-from analytics_kit.study.archive.zip_archive import without_gc
-from analytics_kit.study.events import quality_flags as check
-from analytics_kit.study.events.native.buffers import Columns
+from analytics_kit.study.archive.base import without_gc
+from analytics_kit.study.events import quality_flags
+from analytics_kit.study.events.native.buffers import RowBuffers
 from analytics_kit.study.events.native.fast import decode
-from analytics_kit.study.events.native.reader import EventTable, MemberRows
-from analytics_kit.study.metrics.catalogue import SCREEN_LIMIT_PX
+from analytics_kit.study.events.table import EventTable, Grouped, MemberRows
 from analytics_kit.study.metrics.entropy import sample_entropies
-from analytics_kit.study.metrics.evaluate import Grouped, evaluate
+from analytics_kit.study.metrics.evaluate import evaluate
+from analytics_kit.study.schema.columns import SCREEN_LIMIT_PX
 from analytics_kit.study.store.event_parquet import pack, write_events
 
 
 def warm() -> None:
-    """Measure a tiny made-up trial of every kind. A parent of forks must not run polars.
+    """Process a tiny made-up trial of every kind, without polars: a process that is to fork must not run it.
 
-    Compiling makes millions of objects and no garbage.
+    Garbage collection is off meanwhile: compiling makes millions of objects and no garbage.
     """
     with without_gc():
         _warm()
@@ -33,17 +36,19 @@ def _warm() -> None:
     groups = {}
     lines: dict[Kind, bytes] = {"keyboard": b"0,0,a\n", "mouse_movement": b"0,0,0,0\n"}
     for kind, line in lines.items():
-        room = Columns(kind, 2).room(1)
+        room = RowBuffers(kind, 2).room(1)
         decode(np.frombuffer(line, np.uint8), np.array([0]), np.array([len(line)]), np.empty(1, np.int64), *room)
     for kind in KINDS:
         keyboard = kind == "keyboard"
-        place = np.empty(0) if keyboard else t.copy()
+        position = np.empty(0) if keyboard else t.copy()
         codes = np.zeros(len(t) if keyboard else 0, np.int8)
         rows = MemberRows("warm", 0, len(t), len(t))
-        table = EventTable(kind, [rows], t.copy(), place, place.copy(), codes, None)
+        table = EventTable(kind, [rows], t.copy(), position, position.copy(), codes, None)
         table.key_number = codes.astype(np.int64)
         offsets = np.array([0, len(t)])
-        check.doubts(table.t, table.x, table.y, offsets, float(SCREEN_LIMIT_PX), np.zeros((1, 3, 2), np.int64))
+        quality_flags.count_flags(
+            table.t, table.x, table.y, offsets, float(SCREEN_LIMIT_PX), np.zeros((1, 3, 2), np.int64)
+        )
         groups[kind] = Grouped(table, 1)
         groups[kind].sort_by_time()
         write_events(io.BytesIO(), groups[kind], 0)  # pyarrow looks for pandas when it is first given an array

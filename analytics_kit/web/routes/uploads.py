@@ -16,7 +16,8 @@ from analytics_kit.errors import BadArchiveError, ResultExpiredError, SourceNotF
 from analytics_kit.event_format import EventFormat
 from analytics_kit.model import JobStatus
 from analytics_kit.options import Options
-from analytics_kit.study.store.store import MANIFEST, Store
+from analytics_kit.study.store.paths import MANIFEST
+from analytics_kit.study.store.store import Store
 from analytics_kit.table_export import BLOCK_BYTES
 from analytics_kit.web.errors import NotNowError, UnusableError, told, without_places
 from analytics_kit.web.openapi_responses import ACCEPTED, FILE, PARQUET, answers, ok
