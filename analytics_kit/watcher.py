@@ -13,9 +13,9 @@ from typing import Any
 from analytics_kit.errors import BrokerUnavailableError, JobNotFoundError
 from analytics_kit.model import ANY_JOB, Backend, Changes, JobInfo
 
-POLL_S = 1.0
+POLL_ALL_S = 1.0
 """A change whose message was lost reaches listeners at most this much later."""
-PAUSE_S, LONGEST_PAUSE_S = 0.02, 0.2
+SHORTEST_POLL_PAUSE_S, LONGEST_POLL_PAUSE_S = 0.02, 0.2
 """Between two polls: as long as the last one took, within these bounds."""
 
 LISTING_SHARE = 0.05
@@ -72,7 +72,7 @@ class Watcher:
     def listen(self, job_id: str, on_update: OnUpdate) -> Callable[[], None]:
         """Call `on_update` with each change up to the last; return a function that stops this earlier.
 
-        The first call comes within `POLL_S`: to know sooner, read the job from the backend after this call.
+        The first call comes within `POLL_ALL_S`: to know sooner, read the job from the backend after this call.
         """
         listener = _Listener(job_id, on_update)
         return self._add(lambda: self._listeners, listener)
@@ -112,15 +112,15 @@ class Watcher:
     def _round(self, changed: frozenset[str], changes: Changes | None) -> frozenset[str] | None:
         """Read the changed jobs, notify, wait for the next changes and return them; None when nobody listens."""
         started = time.monotonic()
-        if started - self._polled_all_at > POLL_S:
+        if started - self._polled_all_at > POLL_ALL_S:
             changed = changed | ANY_JOB  # whatever changes are known, a lost message is made up for
         if not self._poll(changed):
             return None
-        time.sleep(min(max(time.monotonic() - started, PAUSE_S), LONGEST_PAUSE_S))
+        time.sleep(min(max(time.monotonic() - started, SHORTEST_POLL_PAUSE_S), LONGEST_POLL_PAUSE_S))
         if changes is None:
-            time.sleep(POLL_S)
+            time.sleep(POLL_ALL_S)
             return ANY_JOB
-        return changes.wait(POLL_S)
+        return changes.wait(POLL_ALL_S)
 
     def _poll(self, changed: frozenset[str]) -> bool:
         """Read the changed jobs and notify their listeners; return whether there are any listeners."""

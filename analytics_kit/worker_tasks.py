@@ -61,7 +61,7 @@ def merge_shards(context: StepContext) -> dict[str, Any]:
 
 
 def discard(arguments: Mapping[str, Any], job_id: str, result: Mapping[str, Any] | None) -> None:
-    """Remove what an ended job left in the store: all of it without a `result`, else what the result does not need."""
+    """Remove what an ended job left in the store: all of it without a `result`, else what the result can spare."""
     store = _store(arguments)
     if result is None:
         store.delete(paths.job_folder(arguments["result_key"], job_id))

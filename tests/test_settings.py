@@ -73,7 +73,7 @@ def test_an_error_names_the_variable(monkeypatch):
 
 def test_a_file_that_is_not_utf8_is_named(tmp_path):
     (tmp_path / ".env").write_bytes(b"REDIS_HOST=\xff\xfe\n")
-    with pytest.raises(SettingsError, match=r"\.env here is not UTF-8"):
+    with pytest.raises(SettingsError, match=r"\.env in this folder is not UTF-8"):
         Settings.of()
 
 
@@ -95,7 +95,7 @@ def test_an_error_names_the_setting_and_not_its_value(monkeypatch):
 
 @pytest.mark.parametrize("url", ["nonsense", "ftp://x", ":hush@localhost:1", "hush@host:6379"])
 def test_a_url_of_another_kind_is_refused(url):
-    with pytest.raises(SettingsError, match="no broker") as caught:
+    with pytest.raises(SettingsError, match="names no broker or server") as caught:
         Settings.of(url)
     assert "hush" not in str(caught.value)
 

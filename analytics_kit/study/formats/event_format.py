@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import polars as pl
 
-from analytics_kit.event_format import NAMES, EventFormat, Role
+from analytics_kit.event_format import TRIAL_KEYS, EventFormat, Role
 from analytics_kit.model import Kind
 from analytics_kit.study.archive.base import MemberUnreadableError
 from analytics_kit.study.csv.cells import FIRST_ROW_LINE, parse_irregular_cells, parse_regular_cells
@@ -66,10 +66,10 @@ class DescribedFormat(LogFormat):
         """See LogFormat."""
         if not self._fits(path):
             raise MemberUnreadableError("unknown_file", f"its path is not that of a log of the format {self.name}")
-        if any(name in self.described.columns for name in NAMES):
+        if any(name in self.described.columns for name in TRIAL_KEYS):
             return None
         told = self._of_path(path)
-        return tuple(told.get(name) for name in NAMES)
+        return tuple(told.get(name) for name in TRIAL_KEYS)
 
     def read(self, path: str, raw: bytes, issues: Issues, names_only: bool = False) -> pl.DataFrame:
         """See LogFormat."""
@@ -111,7 +111,7 @@ class DescribedFormat(LogFormat):
     ) -> list[pl.DataFrame]:
         """The records of files with the same header: read as one, or halved until what is odd stands alone."""
         delimiter, columns = self._header(header)
-        roles = [role for role in self.described.columns if role in NAMES or not names_only]
+        roles = [role for role in self.described.columns if role in TRIAL_KEYS or not names_only]
         places: dict[str, int] = {r: place for r in roles if (place := self._place(r, columns)) is not None}
         told = {n: self._of_path(files[n][0]) for n in numbers}
         open_ended = [body[-1:] not in b"\n" for body in bodies]
@@ -131,17 +131,17 @@ class DescribedFormat(LogFormat):
             return [frame for part in parts for frame in self._alike(header, *part, files, names_only)]
         else:
             cells = parse_irregular_cells(text, *shape).with_columns(
-                _of_whole(name) for name in NAMES if name in places
+                _of_whole(name) for name in TRIAL_KEYS if name in places
             )
             counts = [len(cells)]
         of = np.repeat(np.arange(len(numbers)), counts)
-        cells = cells.with_columns(pl.col(name).str.strip_chars() for name in NAMES if name in places)
+        cells = cells.with_columns(pl.col(name).str.strip_chars() for name in TRIAL_KEYS if name in places)
         for name in self._groups - places.keys():
             values = pl.Series(name, [told[n].get(name) for n in numbers], pl.String)
             cells = cells.with_columns(values.gather(of))
         cells = cells.with_columns(pl.Series("file", np.array(numbers, np.int64)[of]))
         if names_only:
-            return [cells.select("file", *(name for name in NAMES if name in cells.columns))]
+            return [cells.select("file", *(name for name in TRIAL_KEYS if name in cells.columns))]
         return [self._measured(cells)]
 
     def _fits(self, path: str) -> bool:
