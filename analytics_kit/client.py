@@ -29,6 +29,7 @@ from analytics_kit.settings import Settings, without_secrets
 from analytics_kit.study.archive.source import fingerprint, locate, open_archive
 from analytics_kit.study.metrics.catalogue import NAMES
 from analytics_kit.study.result.result import StudyResult
+from analytics_kit.study.store import paths
 from analytics_kit.study.store.store import Store
 from analytics_kit.study.store.uploads import Upload, discard, is_upload
 from analytics_kit.watcher import OnJobs, Watcher
@@ -256,7 +257,7 @@ class Client:
         path = locate(source)
         store = Store.of(self.settings)
         with open_archive(path, checked) as archive:
-            prefix = f"results/{self.result_key(archive.fingerprint(), checked)}/{secrets.token_hex(8)}"
+            prefix = paths.job_folder(self.result_key(archive.fingerprint(), checked), secrets.token_hex(8))
             with Bar(archive.name) if progress else nullcontext() as bar:
                 report = bar.show if bar else lambda progress: None
                 pipeline.run(archive, checked, store, prefix, report=report, threads=pool_size())

@@ -79,7 +79,7 @@ class Options(BaseModel):
     rage_click_s: Seconds = 1.0
     """Three presses, each less than this and less than `rage_click_px` from the one before, are rage clicks."""
     rage_click_px: Pixels = 30.0
-    """See `rage_click_s`; the Euclidean distance."""
+    """See `rage_click_s`; the horizontal plus the vertical distance."""
     resample_s: Annotated[Seconds, Field(ge=0.001)] = 0.01
     """Average deviation and flips sample the pointer's position at this interval; it rests during idle time."""
     flip_px: Pixels = 0.0
