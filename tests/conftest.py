@@ -1,4 +1,4 @@
-"""What holds for every test: the real logs, servers of our own, and that in CI nothing may be skipped."""
+"""Fixtures of all tests: real logs, brokers and workers, jobs of a fake backend; in CI a skipped test fails."""
 
 import os
 import subprocess
@@ -104,27 +104,30 @@ def workers():
 
 @pytest.fixture
 def fake():
+    """A backend whose jobs are as the test puts them."""
     backend = Fake()
     yield backend
     backend.away = None
-    for job_id in list(backend.infos):  # nobody waits for what is gone
+    for job_id in list(backend.infos):  # ends the waiting for them
         del backend.infos[job_id]
 
 
 @pytest.fixture
 def watcher(fake):
+    """A watcher of the fake backend; its thread has to end when the test has."""
     yield (watcher := Watcher(fake))
     until(lambda: fake.knock() or watcher._thread is None, "the watcher ends when nobody listens")
 
 
 @pytest.fixture
 def job(watcher, fake):
+    """A queued job of the fake backend."""
     return Job(watcher, fake.put())
 
 
 @pytest.fixture
-def table(tmp_path):
-    """table() → what a completed job answers; its result can be opened."""
+def stored_result(tmp_path):
+    """stored_result() → what the record of a completed job holds; its result can be opened."""
 
     def make(folder="a"):
         Store(str(tmp_path)).commit(

@@ -91,8 +91,8 @@ FLOORS: dict[str, list[str]] = {
     "web.routes": ["schemas", "client_schemas jobs", "page_rows studies", "page uploads"],
     "cli": ["doctor output", "watch", "jobs", "app", "__init__", "__main__"],
 }
-"""The floors of each room, from the ground up. A file or room imports only from floors below its own, so no import goes
-up and there are no cycles. A room's `__init__` is listed where it takes part."""
+"""The floors of each room, from the ground up. A file or room imports only from floors below its own, so no import
+goes up and there are no cycles. A room's `__init__` is listed where it takes part."""
 UPWARD = {
     ("notebook_hook", "notebook"): "imports panels when a kernel displays something",
     ("job", "notebook"): "names a panel in a signature, for type checkers only",

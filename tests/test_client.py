@@ -41,18 +41,18 @@ def named(tmp_path_factory, redis_url, workers):
 
 
 @pytest.fixture
-def here(tmp_path):
+def local(tmp_path):
     """A client whose work is done in this process."""
     with ak.connect("local", home=tmp_path / "home") as client:
         yield client
 
 
-@pytest.fixture(params=["queue", "named", "here"])
+@pytest.fixture(params=["queue", "named", "local"])
 def client(request):
     return request.getfixturevalue(request.param)
 
 
-def test_a_job_gives_what_processing_here_gives(client, study):
+def test_a_job_returns_what_process_returns(client, study):
     job = client.submit(study, refresh=True)
     result, expected = job.result(LIMIT_S), client.process(study)
     assert job.status is ak.JobStatus.COMPLETED
@@ -64,7 +64,7 @@ def test_a_job_gives_what_processing_here_gives(client, study):
     assert result.summary == expected.summary
 
 
-def test_one_of_the_real_studies(client, shared_data):
+def test_a_real_study_is_processed(client, shared_data):
     path = shared_data / "kh2017_fulcrum" / "zips" / "1_participant_session.zip"
     assert len(client.submit(path).result(LIMIT_S).trials) == 19
 
@@ -79,7 +79,7 @@ def test_the_same_content_and_options_join_the_job(client, study, tmp_path):
     job.wait(LIMIT_S)
 
 
-def test_a_result_that_was_removed_is_made_again(client, study):
+def test_a_removed_result_is_made_again(client, study):
     from analytics_kit.study.store.store import Store
 
     job = client.submit(study, idle_gap_s=0.3)
@@ -106,7 +106,7 @@ def test_a_bad_archive_is_a_job_that_fails(client, tmp_path):
     assert (row["error_type"], row["job_id"]) == ("BadArchiveError", job.id)
 
 
-def test_who_joins_is_given_the_job_that_failed(client, tmp_path):
+def test_join_returns_the_job_that_failed(client, tmp_path):
     path = tmp_path / "bad.zip"
     path.write_bytes(b"PK and nothing of a ZIP" * 4)
     failed = client.join(path)
@@ -128,7 +128,7 @@ def test_a_file_that_vanishes_after_submit(client, study, tmp_path):
     assert blocker.exception(LIMIT_S) is None
 
 
-def test_submit_refuses_what_is_not_there(client, tmp_path):
+def test_submit_refuses_a_missing_file(client, tmp_path):
     with pytest.raises(FileNotFoundError):
         client.submit(tmp_path / "nowhere.zip")
 
@@ -144,7 +144,7 @@ def test_an_unwritable_store_fails_the_job(tmp_path, study):
     assert not health["store"]["writable"]
 
 
-def test_waiting_ends_in_time_and_the_job_does_not(client, study, tmp_path):
+def test_a_timeout_ends_the_waiting_and_not_the_job(client, study, tmp_path):
     job = client.submit(ak.sample_study(tmp_path / "more.zip", participants=8, trials=6, seed=9))
     assert not job.wait(0)
     with pytest.raises(TimeoutError, match="it goes on"):
@@ -183,8 +183,8 @@ def test_jobs_is_a_table(client, study):
         client.get_job("0" * 16)
 
 
-def test_an_empty_table_has_the_same_columns(here):
-    assert tuple(here.jobs().columns) == JOB_COLUMNS
+def test_an_empty_table_has_the_same_columns(local):
+    assert tuple(local.jobs().columns) == JOB_COLUMNS
 
 
 def test_queue_and_health_name_the_backend(client, request):
@@ -206,10 +206,10 @@ def test_a_job_shows_its_state(client, study):
         job._ipython_display_()
 
 
-def test_user_text_is_escaped(here, tmp_path):
+def test_user_text_is_escaped(local, tmp_path):
     path = tmp_path / "<script>alert(1)<.zip"
     path.write_bytes(b"nothing")
-    job = here.submit(path)
+    job = local.submit(path)
     job.wait(LIMIT_S)
     told = card.record(job.snapshot())
     assert "&lt;script&gt;alert(1)" in told
@@ -270,9 +270,9 @@ def test_a_redis_that_goes_away_means_this_process_for_all_threads(redis_server,
     client.close()
 
 
-def test_nothing_of_a_study_is_left_where_it_was_not_asked_for(here, study, tmp_path):
+def test_nothing_of_a_study_is_left_where_it_was_not_asked_for(local, study, tmp_path):
     before = sorted(Path(study).parent.iterdir())
-    here.process(study)
+    local.process(study)
     assert sorted(Path(study).parent.iterdir()) == before
     assert [path.name for path in tmp_path.iterdir()] == ["home"]
     assert [path.name for path in (tmp_path / "home").iterdir()] == ["store"]

@@ -24,11 +24,11 @@ WATCHER = "analytics_kit watcher"
 _ids = itertools.count()
 
 
-def test_waiting_hears_of_the_end_and_the_watcher_ends(job, fake, watcher, table):
+def test_wait_returns_at_the_end_and_the_watcher_stops(job, fake, watcher, stored_result):
     assert not job.wait(0)
     assert watcher._thread is None, "no thread is needed to look once"
     assert not job.wait(0.05)
-    later(fake.end, job, result=table())
+    later(fake.end, job, result=stored_result())
     assert job.wait(LIMIT_S)
     assert job.done()
     assert not job.running()
@@ -37,7 +37,7 @@ def test_waiting_hears_of_the_end_and_the_watcher_ends(job, fake, watcher, table
     assert job.result().summary == {"trials": 1}
 
 
-def test_what_is_heard_late_takes_nothing_back(job, fake):
+def test_a_late_update_takes_nothing_back(job, fake):
     late = fake.infos[job.id]
     fake.change(job, status=JobStatus.RUNNING, progress=Progress(fraction=0.5))
     assert job.progress.fraction == 0.5
@@ -48,7 +48,7 @@ def test_what_is_heard_late_takes_nothing_back(job, fake):
     assert job.done()
 
 
-def test_follow_gives_each_change_once(job, fake, table):
+def test_follow_yields_each_change_once(job, fake, stored_result):
     later(fake.change, job, status=JobStatus.RUNNING, progress=Progress("processing", fraction=0.5), after_s=0.2)
     later(fake.end, job, after_s=0.5)
     seen = [(info.status, info.progress.fraction) for info in job.follow(LIMIT_S)]
@@ -59,9 +59,9 @@ def test_a_failure_is_raised_with_its_hint_and_the_end_of_the_workers_log(job, f
     log = "\n".join(f"line {number}" for number in range(40))
     fake.end(job, JobStatus.FAILED, error=Failure("BadArchiveError", "torn", "mend it", log))
     assert job.wait()
-    for ask in (job.result, lambda: (_ for _ in ()).throw(job.exception())):
+    for call in (job.result, lambda: (_ for _ in ()).throw(job.exception())):
         with pytest.raises(ak.BadArchiveError, match="torn\nHint: mend it") as caught:
-            ask()
+            call()
         (note,) = caught.value.__notes__
         assert note.splitlines()[1:] == [f"  line {number}" for number in range(20, 40)]
     fake.end(other := Job(job.watcher, fake.put()), JobStatus.FAILED, error=Failure("KeyError", "odd"))
@@ -71,20 +71,20 @@ def test_a_failure_is_raised_with_its_hint_and_the_end_of_the_workers_log(job, f
 def test_a_cancelled_job_raises_for_result_and_exception(job):
     assert job.cancel()
     assert job.cancelled()
-    assert job.cancel(), "whoever asks again is told the same"
-    for ask in (job.result, job.exception):
+    assert job.cancel(), "a second cancel returns the same"
+    for call in (job.result, job.exception):
         with pytest.raises(ak.JobCancelledError, match=f"Job {job.id} was cancelled"):
-            ask()
+            call()
 
 
-def test_a_time_out_ends_the_waiting_only(job):
+def test_a_timeout_ends_the_waiting_only(job):
     with pytest.raises(TimeoutError, match=f"Job {job.id} is still queued; it goes on"):
         job.result(0.05)
     assert job.status == "queued"
 
 
 class TestCallbacks:
-    def test_of_an_ended_job_are_called_now(self, job, fake, caplog):
+    def test_of_an_ended_job_are_called_at_once(self, job, fake, caplog):
         fake.end(job)
         called = []
         job.add_done_callback(called.append)
@@ -94,7 +94,7 @@ class TestCallbacks:
 
 
 class TestAwait:
-    def test_gives_the_result_while_the_loop_goes_on(self, job, fake, table):
+    def test_returns_the_result_while_the_loop_goes_on(self, job, fake, stored_result):
         async def main():
             ticks = 0
 
@@ -109,7 +109,7 @@ class TestAwait:
             ticking.cancel()
             return result, ticks
 
-        later(fake.end, job, result=table(), after_s=0.3)
+        later(fake.end, job, result=stored_result(), after_s=0.3)
         result, ticks = asyncio.run(main())
         assert result.summary == {"trials": 1}
         assert ticks > 5
@@ -124,14 +124,14 @@ class TestAwait:
         with pytest.raises(ak.NoEventsError):
             asyncio.run(main())  # of a job that has ended, in another loop
 
-    def test_gather(self, watcher, fake, table):
+    def test_gather(self, watcher, fake, stored_result):
         jobs = [Job(watcher, fake.put()) for _ in range(3)]
 
         async def main():
             return await asyncio.gather(*jobs, jobs[0])
 
         for number, job in enumerate(reversed(jobs)):
-            later(fake.end, job, result=table(str(number)), after_s=0.1 * (number + 1))
+            later(fake.end, job, result=stored_result(str(number)), after_s=0.1 * (number + 1))
         assert [result.provenance["n"] for result in asyncio.run(main())] == ["2", "1", "0", "2"]
 
     def test_wait_for_ends_the_waiting_only(self, job, watcher):
@@ -156,8 +156,8 @@ class TestAwait:
         assert not watcher._listeners
 
 
-class TestABrokerThatIsAway:
-    def test_polling_tells_what_was_known_last(self, job, fake):
+class TestBrokerAway:
+    def test_polling_gives_the_last_known_state(self, job, fake):
         fake.change(job, status=JobStatus.RUNNING, progress=Progress("processing", fraction=0.5))
         assert job.progress.fraction == 0.5
         fake.away = "Redis at redis://h:1/0 can't be used: refused."
@@ -173,7 +173,7 @@ class TestABrokerThatIsAway:
         fake.away = None
         assert job.info().notice == ""
 
-    def test_waiting_goes_on_and_says_so(self, job, fake, table):
+    def test_waiting_goes_on_with_a_notice(self, job, fake, stored_result):
         notices = []
         fake.away = "down"
         for info in job.follow(LIMIT_S):
@@ -181,17 +181,17 @@ class TestABrokerThatIsAway:
             if info.notice:
                 fake.away = None
             elif not info.status.final:
-                fake.end(job, result=table())
+                fake.end(job, result=stored_result())
         assert notices == ["Reconnecting …: down", "", ""]
         assert job.result().summary == {"trials": 1}
 
-    def test_everything_that_waits_goes_on(self, watcher, fake, table):
+    def test_everything_that_waits_goes_on(self, watcher, fake, stored_result):
         jobs = [Job(watcher, fake.put()) for _ in range(3)]
         called = threading.Event()
         jobs[0].add_done_callback(lambda job: called.set())
         fake.away = "down"
         for job in jobs:
-            fake.end(job, result=table())
+            fake.end(job, result=stored_result())
         later(setattr, fake, "away", None, after_s=0.5)
 
         async def main():
@@ -201,13 +201,13 @@ class TestABrokerThatIsAway:
         assert set(ak.as_completed(jobs, LIMIT_S)) == set(jobs)
         assert called.wait(LIMIT_S)
 
-    def test_a_time_out_says_that_it_is_away(self, job, fake):
+    def test_a_timeout_names_the_absence(self, job, fake):
         fake.away = "down"
         with pytest.raises(TimeoutError, match="Reconnecting …: down"):
             job.result(0.05)
 
 
-class TestAJobThatIsGone:
+class TestDeletedJob:
     def test_ends_the_waiting(self, job, fake):
         later(fake.infos.pop, job.id, after_s=0.3)
         with pytest.raises(ak.JobNotFoundError, match=job.id):
@@ -221,12 +221,12 @@ class TestInThisProcess:
     @pytest.fixture
     def jobs(self, tmp_path):
         backend = LocalBackend(Settings.of())
-        yield lambda deed, **arguments: self.made(backend, deed, arguments)
+        yield lambda step, **arguments: self.submit(backend, step, arguments)
         backend.close()
 
     @staticmethod
-    def made(backend, deed, arguments):
-        request = JobRequest(f"tests.backends.sample_steps.{deed}", arguments, f"key-{next(_ids)}", "/data/study.zip")
+    def submit(backend, step, arguments):
+        request = JobRequest(f"tests.backends.sample_steps.{step}", arguments, f"key-{next(_ids)}", "/data/study.zip")
         return Job(Watcher(backend), backend.submit(request))
 
     def test_retry_is_a_new_job(self, jobs):

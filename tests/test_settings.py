@@ -77,7 +77,7 @@ def test_a_file_that_is_not_utf8_is_named(tmp_path):
         Settings.of()
 
 
-def test_secrets_are_never_shown(monkeypatch):
+def test_secrets_are_never_printed(monkeypatch):
     monkeypatch.setenv("REDIS_PASSWORD", "hush-1")
     monkeypatch.setenv("ANALYTICS_KIT_TOKEN", "hush-2")
     settings = Settings.of("redis://user:hush-3@host:1/0")
@@ -105,7 +105,7 @@ def test_an_unknown_setting_suggests_the_nearest():
         Settings.of(wrokers=2)
 
 
-def test_words_in_place_of_a_url():
+def test_backend_names_in_place_of_a_url():
     assert Settings.of("local").backend == "local"
     assert Settings.of("embedded").backend == "embedded"
     assert Settings.of("unix:///run/redis.sock").backend == "redis"

@@ -14,7 +14,7 @@ LIMIT_S = 30
 WATCHER = "analytics_kit watcher"
 
 
-def test_many_waiters_share_one_thread_and_one_question(fake, watcher):
+def test_many_waiters_share_one_thread_and_one_request(fake, watcher):
     jobs = [Job(watcher, fake.put()) for _ in range(50)]
     ended, threads = [], []
     for job in jobs:
@@ -54,35 +54,35 @@ def test_a_forked_process_has_a_watcher_of_its_own(job, fake, watcher):
     until(lambda: called, "the callback is called here")
 
 
-def test_missed_once_is_not_gone(job, fake, watcher):
-    told = threading.Event()
-    job.add_done_callback(lambda job: told.set())
+def test_a_job_missing_once_is_not_gone(job, fake, watcher):
+    ended = threading.Event()
+    job.add_done_callback(lambda job: ended.set())
     info = fake.infos.pop(job.id)
     before = fake.asked
     until(lambda: fake.asked > before, "it is missed once")
     fake.infos[job.id] = info
-    assert not told.wait(0.2)
+    assert not ended.wait(0.2)
     fake.end(job)
-    assert told.wait(LIMIT_S)
+    assert ended.wait(LIMIT_S)
     assert job.done()
 
 
 @pytest.mark.parametrize("raised", [ValueError("odd"), SystemExit(3)])
-def test_that_raise_are_logged_and_harm_nobody(job, fake, caplog, raised):
+def test_a_callback_that_raises_is_logged_and_stops_no_other(job, fake, caplog, raised):
     def bad(job):
         raise raised
 
-    told = threading.Event()
+    ended = threading.Event()
     with caplog.at_level(logging.ERROR, "analytics_kit.watcher"):
         job.add_done_callback(bad)
-        job.add_done_callback(lambda job: told.set())
+        job.add_done_callback(lambda job: ended.set())
         fake.end(job)
-        assert told.wait(LIMIT_S)
+        assert ended.wait(LIMIT_S)
     assert f"A callback of job {job.id} raised" in caplog.text
     assert type(raised).__name__ in caplog.text
 
 
-def test_that_wait_do_not_hold_up_who_waits_elsewhere(job, fake):
+def test_a_callback_that_blocks_does_not_delay_a_waiter_of_another_job(job, fake):
     release, other = threading.Event(), Job(job.watcher, fake.put())
     job.add_done_callback(lambda job: release.wait(LIMIT_S))
     fake.end(job)
@@ -93,7 +93,7 @@ def test_that_wait_do_not_hold_up_who_waits_elsewhere(job, fake):
         release.set()
 
 
-def test_may_wait_for_another_job(job, fake):
+def test_a_callback_may_wait_for_another_job(job, fake):
     other, waited = Job(job.watcher, fake.put()), threading.Event()
     job.add_done_callback(lambda job: other.wait() and waited.set())
     fake.end(job)
@@ -101,14 +101,14 @@ def test_may_wait_for_another_job(job, fake):
     assert waited.wait(LIMIT_S)
 
 
-def test_are_called_once_each_in_order_on_the_watchers_thread(job, fake):
-    called, told = [], threading.Event()
+def test_callbacks_run_once_each_in_order_on_the_watchers_thread(job, fake):
+    called, ended = [], threading.Event()
     for name in ("a", "b"):
         job.add_done_callback(lambda job, name=name: called.append((name, job, threading.current_thread().name)))
-    job.add_done_callback(lambda job: told.set())
+    job.add_done_callback(lambda job: ended.set())
     fake.change(job, status=JobStatus.RUNNING)
     fake.end(job)
-    assert told.wait(LIMIT_S)
+    assert ended.wait(LIMIT_S)
     fake.end(job, size_bytes=1)
     assert job.wait(LIMIT_S)
     assert called == [("a", job, WATCHER), ("b", job, WATCHER)]
