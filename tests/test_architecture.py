@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -188,6 +189,7 @@ def module_of(path: Path) -> str:
 MODULES = {module_of(path): ast.parse(path.read_text()) for path in FILES}
 
 
+@cache
 def imported(tree: ast.Module) -> set[str]:
     """The names of all modules that a module imports, wherever it does so, and of what it takes from them."""
     names = set()
@@ -222,6 +224,7 @@ def floor_of(room: str, name: str) -> int:
     return floors[0]
 
 
+@cache
 def literals(tree: ast.Module) -> set[str]:
     """The texts in a module's code, without docstrings."""
     docs = {
