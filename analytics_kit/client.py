@@ -16,18 +16,19 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from analytics_kit import notebook_hook
+from analytics_kit.backends.base import Backend, RemoteBackend
 from analytics_kit.backends.machine import pool_size
 from analytics_kit.backends.open import open_backend
 from analytics_kit.errors import BrokerUnavailableError, SettingsError, StoreError, nearest
 from analytics_kit.futures import as_completed, gather
 from analytics_kit.job import Job
-from analytics_kit.model import SCHEMA_VERSION, Backend, JobInfo, JobRequest, JobStatus, Remote
+from analytics_kit.model import SCHEMA_VERSION, JobInfo, JobRequest, JobStatus
 from analytics_kit.options import Options
 from analytics_kit.progress_bar import Bar
-from analytics_kit.remote import remote_request
+from analytics_kit.server_request import request_for_server
 from analytics_kit.settings import Settings, without_secrets
 from analytics_kit.study.archive.source import fingerprint, locate, open_archive
-from analytics_kit.study.metrics.catalogue import NAMES
+from analytics_kit.study.metrics.catalogue import METRIC_NAMES
 from analytics_kit.study.result.result import StudyResult
 from analytics_kit.study.store import paths
 from analytics_kit.study.store.store import Store
@@ -171,7 +172,7 @@ class Client:
         """Return the request that `submit` sends to the backend. Raises SettingsError, SourceNotFoundError."""
         checked = _checked(options)
         if self.settings.backend == "http":
-            return remote_request(source, checked, _tags(tags), self.settings.namespace)
+            return request_for_server(source, checked, _tags(tags), self.settings.namespace)
         path = locate(source)
         content, size_bytes = fingerprint(path, checked)
         return JobRequest(
@@ -195,7 +196,7 @@ class Client:
     def begin(self, request: JobRequest) -> Job:
         """Send the request and return the job that serves it; one whose result is gone is replaced by a new one."""
         watcher, info = self._send(request)
-        if isinstance(watcher.backend, Remote):
+        if isinstance(watcher.backend, RemoteBackend):
             return self._discarding_copy(Job(watcher, info), request.arguments["source"])
         if info.status is JobStatus.COMPLETED and not is_stored(info):
             watcher, info = self._send(replace(request, refresh=True))
@@ -364,7 +365,7 @@ class Client:
         'ok'
         """
         answer, url = self.backend.health(), self.settings.store_url()
-        if isinstance(self.backend, Remote):
+        if isinstance(self.backend, RemoteBackend):
             return answer
         try:
             Store.of(self.settings).check()
@@ -427,9 +428,10 @@ def is_stored(info: JobInfo) -> bool:
 def _checked(options: dict[str, Any]) -> Options:
     checked = Options.of(**options)
     for name in checked.metrics or ():
-        if name not in NAMES:
+        if name not in METRIC_NAMES:
             raise SettingsError(
-                f"There is no metric {name!r}.{nearest(name, NAMES)}", hint=f"Metrics: {', '.join(sorted(NAMES))}."
+                f"There is no metric {name!r}.{nearest(name, METRIC_NAMES)}",
+                hint=f"Metrics: {', '.join(sorted(METRIC_NAMES))}.",
             )
     return checked
 

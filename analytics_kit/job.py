@@ -15,8 +15,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from analytics_kit import job_text, notebook_hook
+from analytics_kit.backends.base import RemoteBackend
 from analytics_kit.errors import AnalyticsKitError, BrokerUnavailableError, JobCancelledError, JobNotFoundError
-from analytics_kit.model import Failure, JobInfo, JobStatus, Progress, Remote
+from analytics_kit.model import Failure, JobInfo, JobStatus, Progress
 from analytics_kit.study.result.result import StudyResult
 from analytics_kit.study.store import uploads
 from analytics_kit.study.store.store import Store
@@ -166,7 +167,7 @@ class Job:
             raise _error(info.error)
         assert info.result is not None  # noqa: S101  a completed job has one
         backend = self.watcher.backend
-        if isinstance(backend, Remote):
+        if isinstance(backend, RemoteBackend):
             return StudyResult.open(backend.files(self.id), "")
         return StudyResult.open(Store(info.result["store"]), info.result["prefix"])
 
@@ -221,7 +222,7 @@ class Job:
             backend.cancel(self.id)
             self._wait()  # takes long only when the job was committing
         result = self.info().result
-        if result is not None and not isinstance(backend, Remote):
+        if result is not None and not isinstance(backend, RemoteBackend):
             Store(result["store"]).delete(result.get("folder") or result["prefix"])
         if location := backend.study_location(self.id):  # `JobInfo.source` is a text for people, without secrets
             uploads.discard(location)

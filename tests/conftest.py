@@ -14,7 +14,7 @@ from _pytest.doctest import DoctestModule
 from analytics_kit.job import Job
 from analytics_kit.study.store.store import Store
 from analytics_kit.watcher import Watcher
-from tests.fake_backend import Fake
+from tests.fake_backend import FakeBackend
 from tests.processes import command_line, end, until
 from tests.servers import Server
 
@@ -85,7 +85,7 @@ def workers():
 
     @contextmanager
     def run(url, code="tests.backends.sample_steps", n=1, **environment):
-        program = "from analytics_kit.backends.worker.crew import run_workers; "
+        program = "from analytics_kit.backends.worker.pool import run_workers; "
         program += "from analytics_kit.settings import Settings; "
         process = subprocess.Popen(
             [sys.executable, "-c", f"{program}raise SystemExit(run_workers(Settings.of(), {n}, {code!r}))"],
@@ -105,7 +105,7 @@ def workers():
 @pytest.fixture
 def fake():
     """A backend whose jobs are as the test puts them."""
-    backend = Fake()
+    backend = FakeBackend()
     yield backend
     backend.away = None
     for job_id in list(backend.infos):  # ends the waiting for them
@@ -116,7 +116,7 @@ def fake():
 def watcher(fake):
     """A watcher of the fake backend; its thread has to end when the test has."""
     yield (watcher := Watcher(fake))
-    until(lambda: fake.knock() or watcher._thread is None, "the watcher ends when nobody listens")
+    until(lambda: fake.notify() or watcher._thread is None, "the watcher ends when nobody listens")
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import analytics_kit as ak
 from analytics_kit.job import Job
 from analytics_kit.model import Failure, JobStatus
 from analytics_kit.watcher import Watcher
-from tests.fake_backend import Fake
+from tests.fake_backend import FakeBackend
 from tests.processes import later, until
 
 LIMIT_S = 30
@@ -37,13 +37,13 @@ class TestSeveralJobs:
         assert ak.gather() == []
 
     def test_as_completed_takes_jobs_of_several_clients(self, watcher, fake):
-        elsewhere = Fake()
+        elsewhere = FakeBackend()
         there = Watcher(elsewhere)
         jobs = [Job(watcher, fake.put()), Job(there, elsewhere.put())]
         later(elsewhere.end, jobs[1])
         later(fake.end, jobs[0], after_s=0.4)
         assert list(ak.as_completed(jobs, LIMIT_S)) == jobs[::-1]
-        until(lambda: elsewhere.knock() or there._thread is None, "the other watcher ends too")
+        until(lambda: elsewhere.notify() or there._thread is None, "the other watcher ends too")
 
     def test_a_job_that_was_deleted_has_ended(self, watcher, fake):
         job = Job(watcher, fake.put())

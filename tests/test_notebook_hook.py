@@ -8,7 +8,7 @@ import pytest
 
 import analytics_kit as ak
 from analytics_kit import notebook_hook
-from tests.fake_backend import Fake
+from tests.fake_backend import FakeBackend
 
 LOADED = (
     "print([name for name in sys.modules if name.startswith('analytics_kit.notebook.') or name in "
@@ -57,7 +57,7 @@ def test_a_job_has_one_panel_for_its_cells_and_another_for_each_call_of_panel():
     from analytics_kit.job import Job
     from analytics_kit.watcher import Watcher
 
-    fake = Fake()
+    fake = FakeBackend()
     job = Job(Watcher(fake), fake.put())
     assert notebook_hook.panel_of(job) is notebook_hook.panel_of(job)
     assert job.panel() is not job.panel()

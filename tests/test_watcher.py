@@ -23,13 +23,13 @@ def test_many_waiters_share_one_thread_and_one_request(fake, watcher):
         threads.append(thread)
     until(lambda: len(watcher._listeners) == 50, "all listen")
     assert [thread.name for thread in threading.enumerate()].count(WATCHER) == 1
-    before = fake.asked
+    before = fake.read_count
     for job in jobs:
         fake.end(job)
     for thread in threads:
         thread.join(LIMIT_S)
     assert ended == [True] * 50
-    assert fake.asked - before < 50
+    assert fake.read_count - before < 50
 
 
 def test_an_error_of_the_backend_ends_the_waiting(job, fake, monkeypatch):
@@ -58,8 +58,8 @@ def test_a_job_missing_once_is_not_gone(job, fake, watcher):
     ended = threading.Event()
     job.add_done_callback(lambda job: ended.set())
     info = fake.infos.pop(job.id)
-    before = fake.asked
-    until(lambda: fake.asked > before, "it is missed once")
+    before = fake.read_count
+    until(lambda: fake.read_count > before, "it is missed once")
     fake.infos[job.id] = info
     assert not ended.wait(0.2)
     fake.end(job)

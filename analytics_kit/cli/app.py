@@ -16,7 +16,7 @@ from rich.filesize import decimal
 
 from analytics_kit import __version__
 from analytics_kit.backends.embedded import backend as embedded
-from analytics_kit.backends.worker import crew
+from analytics_kit.backends.worker import pool as worker_pool
 from analytics_kit.cli import jobs as cli_jobs
 from analytics_kit.cli.doctor import examine
 from analytics_kit.cli.jobs import EXIT_FAILED, AsJson, Set, Source, chosen
@@ -25,7 +25,7 @@ from analytics_kit.cli.watch import watch
 from analytics_kit.client import WORKER_TASKS, Client
 from analytics_kit.errors import AnalyticsKitError, JobCancelledError, SettingsError
 from analytics_kit.settings import Settings, without_secrets
-from analytics_kit.study.result.result import require_new
+from analytics_kit.study.result.result import require_new_folder
 from analytics_kit.study.sample.study import sample_study
 
 EXIT_USAGE, EXIT_TIMEOUT, EXIT_CANCELLED = 2, 3, cli_jobs.EXIT_CANCELLED
@@ -87,7 +87,7 @@ def process(
 ) -> None:
     """Process a study here and now, without a queue."""
     if save is not None:
-        require_new(save)
+        require_new_folder(save)
     with Client() as client:
         result = client.process(source, progress=not as_json, **chosen(options))
     if save is not None:
@@ -109,7 +109,7 @@ def start_worker(
             f"{n} worker(s) for {without_secrets(url)}; Ctrl-C ends them when each has finished the part it is at.",
             markup=False,
         )
-    raise typer.Exit(crew.run_workers(settings, n, WORKER_TASKS))
+    raise typer.Exit(worker_pool.run_workers(settings, n, WORKER_TASKS))
 
 
 @app.command()

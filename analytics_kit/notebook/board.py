@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from analytics_kit import job_text as words
+from analytics_kit.backends.base import Backend
 from analytics_kit.errors import AnalyticsKitError
-from analytics_kit.model import Backend, JobInfo, JobStatus
+from analytics_kit.model import JobInfo, JobStatus
 from analytics_kit.notebook import board_html as listing
 from analytics_kit.notebook import job_html as card
 from analytics_kit.notebook import upload_receiver as intake

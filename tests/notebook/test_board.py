@@ -12,7 +12,7 @@ from analytics_kit.settings import Settings
 from analytics_kit.study.store.store import Store
 from analytics_kit.study.store.uploads import Upload
 from analytics_kit.watcher import Watcher
-from tests.fake_backend import Fake
+from tests.fake_backend import FakeBackend
 from tests.processes import until
 
 SUMMARY = {"participants": 1, "trials": 3, "rows_kept": 9, "issues": 0, "events": {"keyboard": 9}}
@@ -25,7 +25,7 @@ class Jobs:
     client_name = "client"
 
     def __init__(self, home):
-        self.backend, self.settings = Fake(), Settings.of(home=home, upload_limit_gb=0.001)
+        self.backend, self.settings = FakeBackend(), Settings.of(home=home, upload_limit_gb=0.001)
         self.watcher = Watcher(self.backend)
         self.listen_all = self.watcher.listen_all
         self.joined = None
@@ -95,8 +95,8 @@ def test_a_board_that_is_shown_again_begins_with_what_is_there_now(jobs):
     until(lambda: told, "the first board is told")
     stop()
     jobs.watcher._list_at = math.inf  # as if listing were so dear that it is not due again
-    asked = jobs.backend.asked
-    until(lambda: jobs.backend.asked > asked + 1, "the watcher has gone on")
+    asked = jobs.backend.read_count
+    until(lambda: jobs.backend.read_count > asked + 1, "the watcher has gone on")
     new = jobs.backend.put()
     told.clear()
     stop = jobs.listen_all(told.append)
@@ -111,7 +111,7 @@ def test_a_broker_that_is_away_is_said_and_what_was_known_stays(board, page, job
     jobs.backend.put(source="/d/one.zip")
     until(lambda: "one.zip" in page.shown["html"], "the job is there")
     jobs.backend.away = "Redis <is> away"
-    jobs.backend.knock()
+    jobs.backend.notify()
     until(lambda: "Reconnecting …: Redis &lt;is&gt; away" in page.shown["html"], "it is said")
     assert "one.zip" in page.shown["html"]
     jobs.backend.away = None

@@ -207,7 +207,7 @@ class TestButtons:
         assert "◷ queued" in drawn(kernel.heard, box)[-1]
         ended(kernel, "queued")
         kernel.do("new = list(fake.infos.values())[-1]; fake.infos[new.job_id] = type(new)(**{"
-                  "**{f: getattr(new, f) for f in new.__slots__}, **COMPLETED}); fake.knock()")  # fmt: skip
+                  "**{f: getattr(new, f) for f in new.__slots__}, **COMPLETED}); fake.notify()")  # fmt: skip
         self.last(kernel, box, "✔ completed")
         ended(kernel, "completed")
 
@@ -244,7 +244,7 @@ class TestButtons:
 class TestTrouble:
     def test_a_broker_that_is_away_is_a_notice_that_goes_again(self, kernel):
         kernel.run("job = made(**RUNNING); job", "a")
-        kernel.do("fake.away = 'no answer'; fake.knock()")
+        kernel.do("fake.away = 'no answer'; fake.notify()")
         ended(kernel, "(Reconnecting …: no answer)")
         kernel.do("fake.away = None; end(job)")
         ended(kernel, "completed")
@@ -252,7 +252,7 @@ class TestTrouble:
 
     def test_a_job_that_was_deleted_stays_as_it_was_known(self, kernel):
         kernel.run("job = made(**RUNNING); job", "a")
-        kernel.do("del fake.infos[job.id]; fake.knock()")
+        kernel.do("del fake.infos[job.id]; fake.notify()")
         ended(kernel, "running, processing 40% (Job ")
 
     def test_what_has_ended_does_not_begin_again(self, kernel):

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import analytics_kit as ak
-from analytics_kit.backends.record import State
+from analytics_kit.backends.record import RecordState
 from analytics_kit.model import Failure, JobInfo, JobStatus
 from analytics_kit.web.routes.jobs import described
 from tests.processes import until
@@ -84,7 +84,7 @@ def test_a_job_that_commits_can_not_be_cancelled(ann, tmp_path):
     job_id = ann.submit("committing", gate=str(gate))
     try:
         client = ann.service._clients["ann"]
-        until(lambda: client.backend._records[job_id].state is State.COMMITTING, "it commits")
+        until(lambda: client.backend._records[job_id].state is RecordState.COMMITTING, "it commits")
         assert ann.delete(f"/jobs/{job_id}", 409).json["error"] == "ConflictError"
     finally:
         gate.touch()
