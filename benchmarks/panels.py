@@ -57,7 +57,7 @@ def race():
         for job in jobs:
             job.done += 1
             for act in list(job.acts):
-                act(job.shown())
+                act(job.snapshot())
 
 panels = [JobPanel(job) for job in jobs]
 display(*panels)

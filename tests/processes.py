@@ -1,6 +1,7 @@
 """Processes that tests start, wait for and end."""
 
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -50,3 +51,10 @@ def command_line(process):
         return process.cmdline()
     except psutil.Error:
         return []
+
+
+def later(act, *arguments, after_s=0.1, **more):
+    """Call it on another thread in a moment."""
+    timer = threading.Timer(after_s, act, arguments, more)
+    timer.daemon = True
+    timer.start()

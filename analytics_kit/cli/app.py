@@ -22,7 +22,7 @@ from analytics_kit.cli.doctor import examine
 from analytics_kit.cli.jobs import EXIT_FAILED, AsJson, Set, Source, chosen
 from analytics_kit.cli.output import HEAD, err, out, print_frame, print_json, print_result
 from analytics_kit.cli.watch import watch
-from analytics_kit.client import CODE, Client
+from analytics_kit.client import WORKER_TASKS, Client
 from analytics_kit.errors import AnalyticsKitError, JobCancelledError, SettingsError
 from analytics_kit.settings import Settings, without_secrets
 from analytics_kit.study.result.result import require_new_folder
@@ -109,7 +109,7 @@ def start_worker(
             f"{n} worker(s) for {without_secrets(url)}; Ctrl-C ends them when each has finished the part it is at.",
             markup=False,
         )
-    raise typer.Exit(worker_pool.run_workers(settings, n, CODE))
+    raise typer.Exit(worker_pool.run_workers(settings, n, WORKER_TASKS))
 
 
 @app.command()

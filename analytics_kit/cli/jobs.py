@@ -115,13 +115,15 @@ def _submit_many(
                     continue
                 waiting = wait or job.backend == "local"
                 if not as_json:
-                    (err if waiting else out).print(f"{job.id} {name_of(job.known)}", markup=False, highlight=False)
+                    (err if waiting else out).print(
+                        f"{job.id} {name_of(job.last_known)}", markup=False, highlight=False
+                    )
             if waiting:
                 _await_all(jobs, timeout, as_json)
     finally:
         if as_json:
             print_json([job_json(job) for job in jobs])
-    states = [job.known.status for job in jobs]
+    states = [job.last_known.status for job in jobs]
     lost = waiting and not all(state.final for state in states)  # somebody deleted a job that was waited for
     if refused or lost or JobStatus.FAILED in states:
         raise typer.Exit(EXIT_FAILED)
@@ -136,9 +138,9 @@ def _await_all(jobs: Sequence[Job], timeout: float | None, as_json: bool) -> Non
     try:
         for job in as_completed(jobs, timeout):
             if not as_json:
-                out.print(f"{job.id} {words.text(job.shown())}", markup=False, highlight=False)
+                out.print(f"{job.id} {words.text(job.snapshot())}", markup=False, highlight=False)
     except TimeoutError:
-        raise TimeoutError(left_behind([job for job in jobs if not job.known.status.final])) from None
+        raise TimeoutError(left_behind([job for job in jobs if not job.last_known.status.final])) from None
 
 
 @app.command()

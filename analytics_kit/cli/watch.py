@@ -19,12 +19,12 @@ EXIT_INTERRUPTED = 130
 def watch(job: Job, timeout: float | None) -> None:
     """Show a live bar, and what has to be said of the job, until it ends. Raises TimeoutError."""
     said = ""
-    with interruptible([job]), Bar(name_of(job.known), err) as bar:
+    with interruptible([job]), Bar(name_of(job.last_known), err) as bar:
         for info in job.follow(timeout):
             if info.notice not in ("", said):
                 bar.say(said := info.notice)
             bar.show(info.progress, _doing(info))
-    if not job.known.status.final:
+    if not job.last_known.status.final:
         raise TimeoutError(left_behind([job]))
 
 
@@ -40,7 +40,7 @@ def interruptible(jobs: Sequence[Job]) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        waiting = [job for job in jobs if not job.known.status.final]
+        waiting = [job for job in jobs if not job.last_known.status.final]
         err.print(f"Interrupted. {left_behind(waiting) if waiting else ''}", markup=False, highlight=False)
         raise typer.Exit(EXIT_INTERRUPTED) from None
 

@@ -29,7 +29,7 @@ PLACE_S = 2.0
 class Jobs(Desk, Protocol):
     """All jobs as a board knows them."""
 
-    called: str
+    client_name: str
     """What the user's code calls it."""
 
     @property
@@ -100,7 +100,7 @@ class Board(Display):
         with suppress(AnalyticsKitError):
             backend = self._jobs.backend
             self._placed_at = time.monotonic()
-            return Place.of(backend.queue_status(), backend.notice, self._jobs.called)
+            return Place.of(backend.queue_status(), backend.notice, self._jobs.client_name)
         return self._place
 
     def _take(self, infos: dict[str, JobInfo], place: Place) -> None:

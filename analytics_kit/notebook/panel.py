@@ -22,14 +22,14 @@ class Shown(Protocol):
     """A job as a panel knows it."""
 
     @property
-    def reason(self) -> str:
+    def backend_notice(self) -> str:
         """Why it runs where it runs, where that needs saying."""
 
     @property
-    def client(self) -> str:
+    def client_name(self) -> str:
         """What the user's code calls the client that finds it."""
 
-    def shown(self) -> JobInfo:
+    def snapshot(self) -> JobInfo:
         """The job now; what was known last where it can't be asked."""
 
     def on_change(self, act: Callable[[JobInfo], object]) -> Callable[[], None]:
@@ -54,23 +54,23 @@ class JobPanel(Display):
         super().__init__()
         self.job = job
         """The job it follows: after a retry the new one."""
-        self._info = job.shown()
+        self._info = job.snapshot()
         self._log: str | None = None
 
     def __repr__(self) -> str:
-        return f"<JobPanel of {words.text(self.job.shown())}>"
+        return f"<JobPanel of {words.text(self.job.snapshot())}>"
 
     def is_missing(self, here: cell.Cell) -> bool:
         """Whether who waits in this cell would not see the job's end anywhere."""
         if not self._runs or self._stale:
             return True
-        return here.live and here.run not in self._runs and not self.job.shown().status.final
+        return here.live and here.run not in self._runs and not self.job.snapshot().status.final
 
     def _listen(self) -> Callable[[], None]:
         return self.job.on_change(self._change)
 
     def _refresh(self) -> None:
-        self._change(self.job.shown())
+        self._change(self.job.snapshot())
 
     def _await_settled(self) -> None:
         ended = threading.Event()
@@ -81,7 +81,7 @@ class JobPanel(Display):
 
         stop = self.job.on_change(hear)
         try:
-            if not self.job.shown().status.final:
+            if not self.job.snapshot().status.final:
                 ended.wait(STATIC_WAIT_S)
         finally:
             stop()
@@ -99,14 +99,16 @@ class JobPanel(Display):
             self._changed(urgent)
 
     def _shows(self) -> dict[str, str]:
-        html = card.live(self._info, datetime.now(UTC), self.job.reason, self._log, self._notes(), self.job.client)
+        html = card.live(
+            self._info, datetime.now(UTC), self.job.backend_notice, self._log, self._notes(), self.job.client_name
+        )
         return {"html": html, "said": f"{words.name(self._info)}: {self._info.status}"}
 
     def _text(self) -> str:
         return words.text(self._info)
 
     def _html(self) -> str:
-        return card.record(self._info, self.job.reason)
+        return card.record(self._info, self.job.backend_notice)
 
     def _do(self, what: str, content: Mapping[str, Any], buffers: Sequence[Any]) -> str:
         if what == "cancel":
@@ -126,7 +128,7 @@ class JobPanel(Display):
             self.job = job
             self._stop = self._listen()
         self._refresh()
-        return f'This is the new job: job = {job.client}.get_job("{self._info.job_id}")'
+        return f'This is the new job: job = {job.client_name}.get_job("{self._info.job_id}")'
 
 
 @contextmanager

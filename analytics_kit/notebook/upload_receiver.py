@@ -32,7 +32,7 @@ class Receiver(Protocol):
 class Submitted(Protocol):
     """A job that does an uploaded study."""
 
-    def shown(self) -> JobInfo:
+    def snapshot(self) -> JobInfo:
         """The job now."""
 
 
@@ -84,7 +84,7 @@ class Intake:
 
     def _submit(self, token: str, upload: Receiver) -> None:
         source = upload.finish()
-        info = self._desk.submit(source).shown()
+        info = self._desk.submit(source).snapshot()
         if info.source == without_secrets(source):
             del self._uploads[token]
         else:  # the job of an equal study does it, from its own copy

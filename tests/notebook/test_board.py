@@ -22,7 +22,7 @@ COMPLETED = {"status": JobStatus.COMPLETED, "result": {"store": "", "prefix": ""
 class Jobs:
     """A client whose backend is as the test says."""
 
-    called = "client"
+    client_name = "client"
 
     def __init__(self, home):
         self.backend, self.settings = FakeBackend(), Settings.of(home=home, upload_limit_gb=0.001)
@@ -37,7 +37,7 @@ class Jobs:
         if self.backend.away:
             raise BrokerUnavailableError(self.backend.away)
         info = self.joined or self.backend.put(source=source)
-        return SimpleNamespace(shown=lambda: info)
+        return SimpleNamespace(snapshot=lambda: info)
 
 
 class Page:

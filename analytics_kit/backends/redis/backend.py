@@ -103,6 +103,10 @@ class RedisBackend:
             self._call(lambda jobs: clean_up(AttemptStore(jobs.connection, self._namespace), job_id, self._code))
         self._call(lambda jobs: jobs.delete(job_id))
 
+    def study_location(self, job_id: str) -> str | None:
+        """Return the path or URL from which the job's study is read. Raises JobNotFoundError."""
+        return self._call(lambda book: book.get(job_id)).arguments.get("source")
+
     def log(self, job_id: str) -> Sequence[str]:
         """Return what happened to the job, with the end of its worker's output."""
         lines, record = self._call(lambda jobs: (jobs.log(job_id), jobs.get(job_id)))

@@ -137,7 +137,7 @@ def add_job_routes(book: APIBlueprint, service: Service) -> None:
     def job_delete(path: JobPath) -> Response:
         """Cancel a job that has not ended; else delete it, its result and an uploaded copy of its study."""
         job = service.client.get_job(path.job_id)
-        if job.known.status.final:
+        if job.last_known.status.final:
             job.delete()
             gone = Response(status=204)
             gone.headers.pop("Content-Type")
@@ -149,7 +149,7 @@ def add_job_routes(book: APIBlueprint, service: Service) -> None:
         """Begin a new job for the work of one that failed or was cancelled."""
         job = service.client.get_job(path.job_id)
         try:
-            info = job.retry().known
+            info = job.retry().last_known
         except SettingsError as error:
             raise NotNowError(error.message, hint="Only a job that failed or was cancelled can be retried.") from None
         return accepted(info, "..")

@@ -99,7 +99,7 @@ def _done(service: Service, do: str, form: Mapping[str, str]) -> str:
     """Do what was asked for; the note that says so."""
     if do == "start":
         job = service.client.join(service.studies.find(form.get("study", "")))
-        return "known" if job.known.status.final else "started"
+        return "known" if job.last_known.status.final else "started"
     job = service.client.get_job(form.get("job", ""))
     if do == "cancel":
         if not job.cancel():
@@ -112,7 +112,7 @@ def _done(service: Service, do: str, form: Mapping[str, str]) -> str:
             raise NotNowError(error.message) from None
         return "retried"
     if do == "delete":
-        if not job.known.status.final:
+        if not job.last_known.status.final:
             raise NotNowError("Only a job that has ended can be deleted.", hint="Cancel it first.")
         job.delete()
         return "deleted"

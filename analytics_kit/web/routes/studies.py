@@ -36,7 +36,7 @@ def add_study_routes(book: APIBlueprint, service: Service) -> None:
     """Add the routes of studies."""
 
     def answered(job: Job, study_id: str, query: ZipDataQuery | UploadQuery) -> Response:
-        info = job.known if query.is_async else service.waited(job)
+        info = job.last_known if query.is_async else service.waited(job)
         if query.is_async or not info.status.final:
             return accepted(info, "../jobs", study_id)
         return with_result(job, info, query.participant_id, study_id)

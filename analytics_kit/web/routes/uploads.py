@@ -85,15 +85,16 @@ def add_client_routes(book: APIBlueprint, service: Service) -> None:
             if known is not None:
                 raise Conflict("A job for another study or other options has this id.")
         how = {name: getattr(body, name) for name in HOW}
-        return accepted(client.begin(replace(asked, **how)).known, "jobs", body.study_id)
+        return accepted(client.begin(replace(asked, **how)).last_known, "jobs", body.study_id)
 
     def _source_of(content: str, result_key: str) -> str:
         try:
             return service.studies.kept(content)
         except SourceNotFoundError:
             for info in service.client.backend.list():
-                if info.result_key == result_key and info.status in DONE_OR_UNDER_WAY:
-                    return info.source
+                usable = info.result_key == result_key and info.status in DONE_OR_UNDER_WAY
+                if usable and (location := service.client.backend.study_location(info.job_id)):
+                    return location
             raise
 
     @book.post("/jobs/<job_id>/cancel", responses=answers(ok(JobAnswer, "The job is cancelled."), 404, 409))
@@ -105,7 +106,7 @@ def add_client_routes(book: APIBlueprint, service: Service) -> None:
     def job_log(path: JobPath) -> Response:
         """Read what happened to a job, and the end of what its work printed or failed of; without folders."""
         job = service.client.get_job(path.job_id)
-        lines = [without_places(line, job.known.source) for line in service.client.backend.log(job.id)]
+        lines = [without_places(line, job.last_known.source) for line in service.client.backend.log(job.id)]
         return told(LogAnswer(lines=lines))
 
     @book.get(
