@@ -105,7 +105,7 @@ class RedisBackend:
 
     def study_location(self, job_id: str) -> str | None:
         """Return the path or URL from which the job's study is read. Raises JobNotFoundError."""
-        return self._call(lambda book: book.get(job_id)).arguments.get("source")
+        return self._call(lambda jobs: jobs.get(job_id)).arguments.get("source")
 
     def log(self, job_id: str) -> Sequence[str]:
         """Return what happened to the job, with the end of its worker's output."""
