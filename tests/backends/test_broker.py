@@ -53,7 +53,7 @@ class TestRestart:
         assert "is retried" not in "\n".join(backend.log(job_id))
 
     def test_split_job_completes_after_a_restart(self, server, backend, make_request, gate, tmp_path):
-        job_id = backend.submit(make_request("split_work", parts=4, folder=tmp_path, gate=gate, retries=2)).job_id
+        job_id = backend.submit(make_request("split_work", shards=4, folder=tmp_path, gate=gate, retries=2)).job_id
         until(lambda: backend.get(job_id).progress.done, "a shard runs")
         server.kill()
         gate.touch()

@@ -70,14 +70,14 @@ def pool(backend_and_pool):
 
 class TestFanOut:
     def test_every_shard_runs_once_and_is_merged(self, backend, make_request, tmp_path):
-        info = wait_for_end(backend, backend.submit(make_request("split_work", parts=7, folder=tmp_path)).job_id)
+        info = wait_for_end(backend, backend.submit(make_request("split_work", shards=7, folder=tmp_path)).job_id)
         assert info.status is JobStatus.COMPLETED
         assert [Path(path).name for path in info.result["files"]] == [f"part-{n}-1" for n in range(7)]
         assert len({Path(path).read_text() for path in info.result["files"]}) == 2, "both workers ran some"
         assert (info.progress.fraction, info.progress.done) == (1.0, 700)
 
     def test_all_workers_run_shards_of_one_job(self, backend, make_request, gate, tmp_path):
-        job_id = backend.submit(make_request("split_work", parts=5, folder=tmp_path, gate=gate)).job_id
+        job_id = backend.submit(make_request("split_work", shards=5, folder=tmp_path, gate=gate)).job_id
         until(lambda: len(set(locations(backend, job_id).values()) - {"queued"}) == 2, "both workers have a shard")
         until(lambda: backend.get(job_id).progress.done == 100, "both have done half of it")
         gate.touch()
@@ -85,10 +85,10 @@ class TestFanOut:
 
     def test_small_job_does_not_wait_behind_all_shards_of_a_large_one(self, backend, make_request, tmp_path):
         gates = [tmp_path / f"gate-{n}" for n in range(2)]
-        large = backend.submit(make_request("split_work", parts=40, folder=tmp_path, gate=gates[0])).job_id
+        large = backend.submit(make_request("split_work", shards=40, folder=tmp_path, gate=gates[0])).job_id
         until(lambda: set(locations(backend, large).values()).isdisjoint({"queued"}), "the workers run its shards")
         small = backend.submit(make_request("echo")).job_id
-        other = backend.submit(make_request("split_work", parts=3, folder=tmp_path)).job_id
+        other = backend.submit(make_request("split_work", shards=3, folder=tmp_path)).job_id
         gates[0].touch()
         small, other, large = (wait_for_end(backend, job_id) for job_id in (small, other, large))
         assert small.ended_at < large.ended_at
@@ -96,14 +96,14 @@ class TestFanOut:
 
     def test_shard_that_fails_fails_the_job_and_ends_the_others(self, backend, make_request, tmp_path):
         info = wait_for_end(
-            backend, backend.submit(make_request("split_work", parts=6, folder=tmp_path, bad=2)).job_id
+            backend, backend.submit(make_request("split_work", shards=6, folder=tmp_path, bad=2)).job_id
         )
         assert type(info.error.error()) is BadArchiveError
         assert info.error.message == "shard 2 is bad"
         until(lambda: not (tmp_path / info.job_id).exists(), "its files are gone")
 
     def test_killed_shard_is_retried(self, backend, make_request, tmp_path):
-        job_id = backend.submit(make_request("split_work", parts=3, folder=tmp_path, die={"1": 2}, retries=2)).job_id
+        job_id = backend.submit(make_request("split_work", shards=3, folder=tmp_path, die={"1": 2}, retries=2)).job_id
         info = wait_for_end(backend, job_id)
         assert info.status is JobStatus.COMPLETED
         names = ["part-0-1", "part-1-3", "part-2-1"]
@@ -113,11 +113,13 @@ class TestFanOut:
 
     @pytest.mark.parametrize("step", ["merge", "commit"])
     def test_killed_merge_is_retried(self, backend, make_request, tmp_path, step):
-        job_id = backend.submit(make_request("split_work", parts=2, folder=tmp_path, die={step: 1}, retries=1)).job_id
+        job_id = backend.submit(
+            make_request("split_work", shards=2, folder=tmp_path, die={step: 1}, retries=1)
+        ).job_id
         assert wait_for_end(backend, job_id).result["merged_by"] == 2
 
     def test_job_whose_shard_is_killed_each_time_fails_with_the_cause(self, backend, make_request, tmp_path):
-        job_id = backend.submit(make_request("split_work", parts=3, folder=tmp_path, die={"1": 9}, retries=1)).job_id
+        job_id = backend.submit(make_request("split_work", shards=3, folder=tmp_path, die={"1": 9}, retries=1)).job_id
         error = wait_for_end(backend, job_id).error
         assert type(error.error()) is WorkerLostError
         assert "SIGKILL" in error.message
@@ -155,7 +157,7 @@ class TestCancel:
     @pytest.mark.parametrize("phase", ["shards", "merge"])
     def test_cancelled_split_job_leaves_no_files(self, backend, make_request, gate, tmp_path, phase):
         gates = {"gate": gate} if phase == "shards" else {"merge_gate": gate}
-        job_id = backend.submit(make_request("split_work", parts=4, folder=tmp_path, **gates)).job_id
+        job_id = backend.submit(make_request("split_work", shards=4, folder=tmp_path, **gates)).job_id
         if phase == "shards":
             until(lambda: backend.get(job_id).progress.done == 100, "shards run")
         else:
@@ -178,7 +180,7 @@ class TestCancel:
         outcomes = {True: 0, False: 0}
         for number in range(200):
             job_id = backend.submit(
-                make_request("split_work", parts=chance.choice([1, 2, 5]), folder=tmp_path)
+                make_request("split_work", shards=chance.choice([1, 2, 5]), folder=tmp_path)
             ).job_id
             time.sleep(chance.uniform(0, 0.2))
             cancelled = backend.cancel(job_id)
@@ -202,7 +204,7 @@ class TestLimits:
 
     def test_split_job_over_its_time_limit_fails_and_leaves_no_files(self, backend, make_request, gate, tmp_path):
         job_id = backend.submit(
-            make_request("split_work", parts=4, folder=tmp_path, gate=gate, time_limit_s=0.7)
+            make_request("split_work", shards=4, folder=tmp_path, gate=gate, time_limit_s=0.7)
         ).job_id
         assert type(wait_for_end(backend, job_id).error.error()) is JobTimeoutError
         until(lambda: not (tmp_path / job_id).exists(), "its files are gone")
