@@ -38,9 +38,9 @@ from analytics_kit.watcher import OnJobs, Watcher
 if TYPE_CHECKING:
     from analytics_kit.notebook.board import Board
 
-PROCESS_STUDY = "analytics_kit.worker_tasks.process_study"
 WORKER_TASKS = "analytics_kit.worker_tasks"
-"""The module of the functions that workers call, as jobs name it."""
+"""Dotted name of the module with the functions that workers call."""
+PROCESS_STUDY = f"{WORKER_TASKS}.process_study"
 JOB_COLUMNS = (
     "job_id", "status", "phase", "fraction", "source", "size_bytes", "created_at", "started_at", "ended_at", "tags",
     "backend", "error_type", "error_message", "result_key",
@@ -197,13 +197,13 @@ class Client:
         """Send the request and return the job that serves it; one whose result is gone is replaced by a new one."""
         watcher, info = self._send(request)
         if isinstance(watcher.backend, RemoteBackend):
-            return self._discarding_copy(Job(watcher, info), request.arguments["source"])
+            return self._remove_copy_once_completed(Job(watcher, info), request.arguments["source"])
         if info.status is JobStatus.COMPLETED and not is_stored(info):
             watcher, info = self._send(replace(request, refresh=True))
         return Job(watcher, info)
 
-    def _discarding_copy(self, job: Job, source: str) -> Job:
-        """Return the job; a copy that a board received for the server is removed once the job has completed."""
+    def _remove_copy_once_completed(self, job: Job, source: str) -> Job:
+        """Return the job, upon whose completion a copy that a board received for the server is removed."""
         if is_upload(self.settings.store_url(), source):
 
             def remove() -> None:
@@ -349,7 +349,7 @@ class Client:
         return self.backend.queue_status()
 
     def health(self) -> dict[str, Any]:
-        """Return whether work can be done, as JSON can hold it; what is down is an answer, not an error.
+        """Return whether work can be done, as JSON can hold it; what is down is reported, not raised.
 
         Returns
         -------

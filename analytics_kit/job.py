@@ -35,11 +35,11 @@ ERROR_LOG_LINES = 20
 class Job:
     """A job that was submitted here or anywhere else: its status, progress, result and error.
 
-    `submit` and `get_job` return one; it is not made by hand. Reading an attribute asks the backend until the job has
-    ended; a final status never changes. As the last expression of a notebook cell a job is a live panel.
+    `submit` and `get_job` return one; it is not made by hand. Each attribute is read from the backend until the job
+    has ended; a final status never changes. As the last expression of a notebook cell a job is a live panel.
 
     While the broker is away, attributes give what was known last and waiting goes on; `cancel`, `retry`, `log` and
-    `delete` raise BrokerUnavailableError. A job that somebody deleted raises JobNotFoundError.
+    `delete` raise BrokerUnavailableError. A job that was deleted elsewhere raises JobNotFoundError.
 
     See Also
     --------
@@ -258,7 +258,7 @@ class Job:
         ended = asyncio.Event()
 
         def wake() -> None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            with contextlib.suppress(RuntimeError):  # the loop is closed, so nothing awaits the job any more
                 loop.call_soon_threadsafe(ended.set)
 
         stop = self.on_end(wake)

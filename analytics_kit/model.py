@@ -12,7 +12,7 @@ from typing import IO, Any, Literal, Protocol
 from analytics_kit.errors import AnalyticsKitError, rebuild
 
 SCHEMA_VERSION = 3
-"""Version of the job records and of the stored tables; a worker refuses newer work by name."""
+"""Version of the job records and of the stored tables; a worker leaves jobs of a newer version in the queue."""
 RESULT_TTL_S = 7 * 24 * 3600
 """A result is kept, and returned for an equal request, this long after its job completed."""
 

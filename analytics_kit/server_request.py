@@ -1,7 +1,7 @@
 """Build the request that submits a study to a server over HTTP.
 
 The counterpart of `Client.request`, which builds the request for a queue. Both read the study's archive and its
-options, which the backends may not import, so they stand on the client's floor.
+options, which the backends may not import, so they belong to the client's floor.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ SERVER_SCHEMES = ("http", "https")
 
 
 def _roots(value: object) -> object:
-    """Folders separated by `:`, or a JSON list of them."""
+    """Return folders that are separated by `:` or given as a JSON list."""
     if not isinstance(value, str):
         return value
     return json.loads(value) if value.startswith("[") else [part for part in value.split(":") if part]

@@ -111,10 +111,10 @@ class Watcher:
                 changed = self._round(ANY_JOB, None)
 
     def _round(self, changed: frozenset[str], changes: Changes | None) -> frozenset[str] | None:
-        """Read the changed jobs, notify, wait for the next changes and return them; None when nobody listens."""
+        """Read the changed jobs, notify, wait for the next changes and return them; None without listeners."""
         started = time.monotonic()
         if started - self._polled_all_at > POLL_ALL_S:
-            changed = changed | ANY_JOB  # whatever changes are known, a lost message is made up for
+            changed = changed | ANY_JOB  # also when changes are known: another message may have been lost
         if not self._poll(changed):
             return None
         time.sleep(min(max(time.monotonic() - started, SHORTEST_POLL_PAUSE_S), LONGEST_POLL_PAUSE_S))

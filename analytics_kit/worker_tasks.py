@@ -1,7 +1,8 @@
 """The functions that workers call by dotted name: process a study or a shard of it, merge, clean up, warm up.
 
 Each step takes a `StepContext` and returns JSON. Heavy modules are imported where they are used, so that a process
-that only names these functions does not load them. The dotted names stand in stored jobs: they must not change.
+that only names these functions does not load them. Stored jobs hold the dotted names: a function that is renamed gets
+an entry in `backends/dotted_names.py`.
 """
 
 from __future__ import annotations

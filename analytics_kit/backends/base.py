@@ -88,7 +88,7 @@ class Backend(Protocol):
         """Delete a job that has ended. Raises JobNotFoundError, SettingsError when it has not ended."""
 
     def study_location(self, job_id: str) -> str | None:
-        """Return the path or URL from which the job's study is read; None where only a server knows it.
+        """Return the path or URL from which the job's study is read; None where only a server has it.
 
         It may hold secrets and is not for display, unlike `JobInfo.source`. Raises JobNotFoundError.
         """

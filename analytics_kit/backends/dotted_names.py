@@ -17,7 +17,7 @@ RENAMED = {
     "analytics_kit.tasks.discard": "analytics_kit.worker_tasks.discard",
     "analytics_kit.tasks.tidy": "analytics_kit.worker_tasks.tidy",
 }
-"""Names that version 0.1 wrote into queues and records, and the functions that do that work now."""
+"""Names that older versions wrote into queues and records, and the functions that do that work now."""
 
 
 def current_name(dotted: str) -> str:

@@ -16,9 +16,9 @@ from typing import Any, Self
 from analytics_kit.backends.base import ANY_JOB
 from analytics_kit.backends.record import (
     Attempt,
+    ChangeRefusedError,
     Record,
     RecordState,
-    StaleAttemptError,
     can_join,
     transition,
     with_tags,
@@ -67,7 +67,7 @@ class LocalBackend:
     Parameters
     ----------
     settings : not used; every backend is constructed with them.
-    notice : why this backend was chosen instead of another; empty when it was asked for.
+    notice : why this backend was chosen instead of another; empty when the settings name it.
     task : function that runs all jobs, instead of the one that each names.
     """
 
@@ -140,7 +140,7 @@ class LocalBackend:
             self._record(job_id)
             try:
                 self.change_state(Attempt(job_id), RecordState.CANCELLED)
-            except StaleAttemptError as refused:
+            except ChangeRefusedError as refused:
                 return refused.state is RecordState.CANCELLED
         return True
 
@@ -202,7 +202,7 @@ class LocalBackend:
     def change_state(self, attempt: Attempt, to: RecordState, **changes: Any) -> None:
         """Change the state (see `StepStore`).
 
-        Raises StaleAttemptError when that is not legal, JobTimeoutError when a commit begins after the time limit.
+        Raises ChangeRefusedError when that is not legal, JobTimeoutError when a commit begins after the time limit.
         """
         with self._changed:
             record, job = self._running_job(attempt.job_id)
@@ -218,12 +218,12 @@ class LocalBackend:
     def publish_progress(self, attempt: Attempt, progress: Progress) -> None:
         """Store progress (see `StepStore`).
 
-        Raises StaleAttemptError unless the job is running, and JobTimeoutError after its time limit.
+        Raises ChangeRefusedError unless the job is running, and JobTimeoutError after its time limit.
         """
         with self._changed:
             record, job = self._running_job(attempt.job_id)
             if record.state not in (RecordState.RUNNING, RecordState.COMMITTING):
-                raise StaleAttemptError(record.state)
+                raise ChangeRefusedError(record.state)
             if record.state is RecordState.RUNNING:
                 job.require_in_time()
             if progress.phase != record.progress.phase:
@@ -231,11 +231,11 @@ class LocalBackend:
             self._put(replace(record, progress=progress))
 
     def _running_job(self, job_id: str) -> tuple[Record, _LocalJob]:
-        """Return the job of a step; raises StaleAttemptError when it was deleted."""
+        """Return the job of a step; raises ChangeRefusedError when it was deleted."""
         try:
             return self._records[job_id], self._jobs[job_id]
         except KeyError:
-            raise StaleAttemptError(None) from None
+            raise ChangeRefusedError(None) from None
 
     def _infos(self, records: Iterable[Record]) -> dict[str, JobInfo]:
         queued = (record.job_id for record in self._records.values() if record.state is RecordState.QUEUED)

@@ -19,13 +19,13 @@ _warned: set[str] = set()
 def open_backend(settings: Settings, code: str) -> Backend:
     """Open the backend that the settings name; `backend="auto"` takes what is available.
 
-    With `auto`, a named Redis is used; without one the embedded broker; where neither can be reached, this process,
-    with one warning.
+    With `auto` that is the named Redis, or the embedded broker when none is named. When it can't be reached, jobs run
+    in this process, and a warning is given once.
 
     Parameters
     ----------
-    code : dotted name of the module with the functions that workers call: its `warm` once before they work, its
-        `discard` to remove what a job that has ended left, its `tidy` from time to time.
+    code : dotted name of the module with the functions that workers call: `warm` once before they take steps,
+        `discard` to remove what a job that has ended left, `tidy` about once an hour.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def open_backend(settings: Settings, code: str) -> Backend:
                 raise
             return _open_local(settings, f"No Redis is named and none can be embedded: {error.message}", error.hint)
     if url is None:
-        raise BrokerUnavailableError('backend="redis" was asked for, but no Redis is named.', hint="Set REDIS_URL.")
+        raise BrokerUnavailableError('backend="redis" was requested, but no Redis is named.', hint="Set REDIS_URL.")
     backend = RedisBackend(url, settings, code)
     try:
         backend.ping()

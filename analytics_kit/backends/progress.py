@@ -14,7 +14,7 @@ INTERVAL_S = 0.1
 
 
 class ProgressReporter:
-    """Passes the progress of a step on: throttled, with numbers that never fall, with rate and remaining time.
+    """Publishes the progress of a step: throttled, with numbers that never fall, with rate and remaining time.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class ProgressReporter:
         if self._phase is None or progress.phase != self._phase[0]:
             self._phase = (progress.phase, now, progress.done)
             self._published_at = -math.inf
-        self._withheld = self._completed(progress, now)
+        self._withheld = self._with_estimates(progress, now)
         if now - self._published_at >= INTERVAL_S:
             self._published_at = now
             self.flush()
@@ -57,8 +57,8 @@ class ProgressReporter:
         """The progress that was reported last."""
         return self._withheld or self._published
 
-    def _completed(self, progress: Progress, now: float) -> Progress:
-        """Return the progress with what is derived from it."""
+    def _with_estimates(self, progress: Progress, now: float) -> Progress:
+        """Return the progress with counts that never fall, and with the rate and remaining time that it lacks."""
         assert self._phase is not None  # noqa: S101 - report() has set it
         _, phase_started_at, phase_done = self._phase
         fraction = max(self.latest.fraction, min(progress.fraction, 1.0))

@@ -76,7 +76,7 @@ class Attempt(NamedTuple):
         return f"{self.job_id}-{self.step}-{self.number}"
 
 
-class StaleAttemptError(Exception):
+class ChangeRefusedError(Exception):
     """A refused change: it is not legal, or not by the newest attempt.
 
     Parameters
@@ -237,14 +237,14 @@ def split_fields(split: Split) -> dict[str, Any]:
 
 
 def transition(record: Record, to: RecordState, now_s: float, **changes: Any) -> Record:
-    """Return the record after a change of state; raises StaleAttemptError when that is not legal.
+    """Return the record after a change of state; raises ChangeRefusedError when that is not legal.
 
     >>> record = Record.of(JobRequest("package.process", {}, "key", "study.zip"), "3f2a", now_s=0.0)
     >>> transition(record, RecordState.RUNNING, now_s=1.5).started_at
     1.5
     """
     if record.state not in PREVIOUS_STATES[to]:
-        raise StaleAttemptError(record.state)
+        raise ChangeRefusedError(record.state)
     if to is RecordState.RUNNING and record.started_at is None:
         changes["started_at"] = now_s
     if to.status.final:

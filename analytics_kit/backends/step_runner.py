@@ -12,9 +12,9 @@ from analytics_kit.backends.progress import ProgressReporter
 from analytics_kit.backends.record import (
     BEGIN_STEP,
     Attempt,
+    ChangeRefusedError,
     Record,
     RecordState,
-    StaleAttemptError,
     completed_progress,
     encode_json,
 )
@@ -22,18 +22,19 @@ from analytics_kit.errors import BrokerUnavailableError, JobFailedError, OutOfMe
 from analytics_kit.model import CannotRunHere, Failure, Progress, Split, StepContext
 
 LOG_CHARACTERS = 8000
+"""A failure holds this much from the end of a traceback."""
 RETURN_DELAY_S = 1.0
 """Delay after which a step that one worker can't run is offered again."""
 
 
 class StepStore(Protocol):
-    """Where records are kept. A change by an attempt that is not the newest raises StaleAttemptError."""
+    """A store of records. A change by an attempt that is not the newest raises ChangeRefusedError."""
 
     def change_state(self, attempt: Attempt, to: RecordState, **changes: Any) -> None:
-        """Change the state; raises StaleAttemptError when that is not legal."""
+        """Change the state; raises ChangeRefusedError when that is not legal."""
 
     def publish_progress(self, attempt: Attempt, progress: Progress) -> None:
-        """Store progress; raises StaleAttemptError unless the job is running."""
+        """Store progress; raises ChangeRefusedError unless the job is running."""
 
 
 @runtime_checkable
@@ -68,7 +69,7 @@ class RunningStep:
 
     @property
     def job_id(self) -> str:
-        """See `StepContext`, also for the other properties and methods."""
+        """Id of the job."""
         return self._record.job_id
 
     @property
@@ -116,14 +117,14 @@ class RunningStep:
     def _change_state(self, to: RecordState) -> None:
         try:
             self._store.change_state(self._attempt, to)
-        except StaleAttemptError as refused:
+        except ChangeRefusedError as refused:
             raise refused.as_cancellation() from None
         self._state = to
 
     def _publish(self, progress: Progress) -> None:
         try:
             self._store.publish_progress(self._attempt, progress)
-        except StaleAttemptError as refused:
+        except ChangeRefusedError as refused:
             raise refused.as_cancellation() from None
 
 
@@ -144,7 +145,7 @@ def run_step(
     Raises
     ------
     BrokerUnavailableError
-        The outcome can't be recorded; whatever supervises this process sees that the step did not end.
+        The outcome can't be recorded; recovery then treats the step as lost.
     """
     context = RunningStep(store, record, attempt, winning_attempts)
     try:
@@ -162,7 +163,7 @@ def run_step(
             context.begin_commit()
             progress = completed_progress(context.reporter.latest)
             store.change_state(attempt, RecordState.COMPLETED, result=result, progress=progress)
-    except StaleAttemptError:
+    except ChangeRefusedError:
         return
     except BrokerUnavailableError:
         raise
@@ -170,7 +171,7 @@ def run_step(
         if isinstance(error, CannotRunHere) and isinstance(store, ShardingStepStore):
             store.return_to_queue(attempt, str(error), f"No worker can do it yet: {error}", RETURN_DELAY_S)
             return
-        with contextlib.suppress(StaleAttemptError):
+        with contextlib.suppress(ChangeRefusedError):
             store.change_state(attempt, RecordState.FAILED, error=failure_of(error))
 
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from analytics_kit.backends.record import (
     RESULT_TTL_S,
+    ChangeRefusedError,
     Record,
     RecordState,
-    StaleAttemptError,
     can_join,
     completed_progress,
     encode_fields,
@@ -40,7 +40,7 @@ def test_transition_only_when_legal(source, to):
     if (source, to) in LEGAL:
         assert transition(before, to, 7.0).state is to
     else:
-        with pytest.raises(StaleAttemptError) as caught:
+        with pytest.raises(ChangeRefusedError) as caught:
             transition(before, to, 7.0)
         assert caught.value.state is source
         assert isinstance(caught.value.as_cancellation(), JobCancelledError)

@@ -19,7 +19,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from analytics_kit.backends.record import PREVIOUS_STATES, Attempt, Record, RecordState, StaleAttemptError
+from analytics_kit.backends.record import PREVIOUS_STATES, Attempt, ChangeRefusedError, Record, RecordState
 from analytics_kit.backends.redis.attempts import AttemptStore
 from analytics_kit.backends.redis.connection import connect
 from analytics_kit.backends.redis.keys import ACTIVE_KEY, CLEANUP_KEY
@@ -108,7 +108,7 @@ class StoreMachine(RuleBasedStateMachine):
         if allowed:
             action()
             return True
-        with pytest.raises(refusals or StaleAttemptError):
+        with pytest.raises(refusals or ChangeRefusedError):
             action()
         return False
 
@@ -260,7 +260,7 @@ def test_only_one_of_many_that_end_a_job_at_the_same_time_does(store, make_reque
             ready.wait()
             try:
                 successes[name] += action() is not False
-            except (StaleAttemptError, JobNotFoundError, SettingsError):
+            except (ChangeRefusedError, JobNotFoundError, SettingsError):
                 successes[name] += 0
 
         calls = [

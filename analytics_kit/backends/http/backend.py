@@ -28,10 +28,10 @@ UPLOAD_FRACTION = 0.5
 
 
 class HttpBackend:
-    """Jobs on a server (`analytics-kit serve`), in the namespace that the token belongs to.
+    """Jobs on a server (`analytics-kit serve`), in the namespace of the token.
 
-    A study that the server does not have is uploaded by a thread of this process. Until the upload is completed, only
-    this process knows the job.
+    A study that the server does not have is uploaded by a thread of this process. Until the upload is completed, the
+    job exists in this process only.
 
     Parameters
     ----------
@@ -187,7 +187,7 @@ class HttpBackend:
             self._transport.request("DELETE", f"/jobs/{job_id}")
 
     def study_location(self, job_id: str) -> str | None:
-        """Return the location of a study that is still to be uploaded from here; the server keeps its own secret."""
+        """Return the location of a study that is still to be uploaded from here; None for the jobs of the server."""
         return self._upload_queue.jobs.study_location(job_id) if job_id in self._upload_jobs() else None
 
     def log(self, job_id: str) -> Sequence[str]:
@@ -227,7 +227,7 @@ class HttpBackend:
         self._transport.close()
 
     def _upload_jobs(self) -> dict[str, JobInfo]:
-        """Return the jobs that only this process knows: uploads that wait, run, have failed or were cancelled."""
+        """Return the jobs that the server does not have: uploads that wait, run, have failed or were cancelled."""
         infos = {}
         for info in self._upload_queue.jobs.list():
             if info.status is JobStatus.COMPLETED:
@@ -314,7 +314,7 @@ class HttpFiles:
         self._transport, self._path = transport, f"/jobs/{job_id}/result"
 
     def manifest(self, prefix: str) -> dict[str, Any]:
-        """Return the manifest of the result; the prefix is not needed, since the server knows it."""
+        """Return the manifest of the result; the prefix is not needed, since the path names the job."""
         return self._transport.request("GET", f"{self._path}/manifest", retry_long=True)
 
     def open(self, path: str) -> Any:

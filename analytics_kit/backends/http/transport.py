@@ -29,13 +29,13 @@ STALE_CONNECTION_RETRY = Retry(
 LONG_RETRY = Retry(
     total=8, redirect=0, backoff_factor=0.5, backoff_max=8, status_forcelist=(502, 503, 504), raise_on_status=False,
 )  # fmt: skip
-"""For callers that wait anyway: half a minute of an unavailable server, or as long as its Retry-After says."""
+"""For callers that wait anyway: retries for half a minute, or for as long as Retry-After demands."""
 REQUEST_TIMEOUT = Timeout(connect=5, read=60)
 UPLOAD_TIMEOUT = Timeout(connect=5, read=600)
 TRANSFER_CHUNK_BYTES = 1 << 18
 DOWNLOAD_TRIES = 3
-TOKEN_HINT = "Pass token=, or set ANALYTICS_KIT_TOKEN; the administrator of the server can give you one."  # noqa: S105  no token
-UNAVAILABLE_HINT = "It may be back soon; its log, which the administrator can read, says why."
+TOKEN_HINT = "Pass token=, or set ANALYTICS_KIT_TOKEN; ask the administrator of the server for one."  # noqa: S105  no token
+UNAVAILABLE_HINT = "Try again soon; the cause is in its log, which the administrator can read."
 _TOKEN_PATTERN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 
 Query = Sequence[tuple[str, object]]

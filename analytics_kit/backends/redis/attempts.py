@@ -1,6 +1,7 @@
 """Record what workers, and recovery on their behalf, do with the steps of jobs.
 
-Only the newest attempt at a step may change a record. A broker that is away for a moment is waited for.
+Only the newest attempt at a step may change a record. A change that must not be lost is repeated while the broker is
+away for a moment.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from redis.retry import Retry
 from analytics_kit.backends.record import (
     MERGE_STEP,
     Attempt,
+    ChangeRefusedError,
     Record,
     RecordState,
-    StaleAttemptError,
     encode_fields,
     split_fields,
 )
@@ -37,8 +38,8 @@ RETRY_DELAYS_S = (1.0, 4.0, 16.0)
 """Delays before the first, second, … retry of a step that was lost."""
 TRANSIENT_ERRORS = (redis.ConnectionError, redis.TimeoutError, redis.OutOfMemoryError, redis.ReadOnlyError)
 """Errors that pass: no server answers, or it takes no writes for a while."""
-RETRIES = Retry(ExponentialBackoff(cap=1.0, base=0.05), 60, TRANSIENT_ERRORS)
-"""About a minute, for what must not be lost when a broker restarts."""
+BROKER_RETRY = Retry(ExponentialBackoff(cap=1.0, base=0.05), 60, TRANSIENT_ERRORS)
+"""Repeats a command for about a minute, so that nothing is lost while a broker restarts."""
 
 
 class AttemptStore:
@@ -58,7 +59,7 @@ class AttemptStore:
 
         Raises
         ------
-        StaleAttemptError
+        ChangeRefusedError
             The attempt is not the newest one, another worker has claimed it, or the job has ended.
         CannotRunHere
             A newer version of the package submitted the job.
@@ -71,11 +72,11 @@ class AttemptStore:
         return Record.from_fields(fields), winners
 
     def change_state(self, attempt: Attempt, to: RecordState, **changes: Any) -> None:
-        """Change the state; raises StaleAttemptError when that is not legal or the attempt is not the newest."""
+        """Change the state; raises ChangeRefusedError when that is not legal or the attempt is not the newest."""
         retry_until_available(lambda: self.jobs.change_state(attempt, to, changes), to)
 
     def publish_progress(self, attempt: Attempt, progress: Progress) -> None:
-        """Store progress; it is dropped without a broker. Raises StaleAttemptError unless the job is running."""
+        """Store progress; it is dropped without a broker. Raises ChangeRefusedError unless the job is running."""
         counts = [] if attempt.shard is None else [progress.done, progress.rows, progress.files]
         shard_counts = ",".join("" if count is None else str(count) for count in counts)
         try:
@@ -84,22 +85,22 @@ class AttemptStore:
             return
 
     def split(self, attempt: Attempt, split: Split) -> None:
-        """Queue the first shards of the work. Raises StaleAttemptError."""
+        """Queue the first shards of the work. Raises ChangeRefusedError."""
         fields = json.dumps(split_fields(split))
         self._put_steps(attempt, self._change("split", attempt, fields, self._pending_limit()))
 
     def finish_shard(self, attempt: Attempt) -> None:
-        """Mark a shard as done and queue what comes next. Raises StaleAttemptError."""
+        """Mark a shard as done and queue what comes next. Raises ChangeRefusedError."""
         answer = self._change("finish_shard", attempt, str(attempt.shard), self._pending_limit())
         self._put_steps(attempt, answer)
 
     def retry_or_fail(self, attempt: Attempt, failure: Failure, retries: int | None = None) -> None:
-        """Retry a step that was lost after a delay, or fail the job. No effect unless the attempt is the newest.
+        """Retry a lost step after a delay, or fail the job. No effect unless the attempt is the newest.
 
         Parameters
         ----------
         failure : why the attempt ended, a cause that may not occur again.
-        retries : how often the step is retried; by default what the record says.
+        retries : how often the step is retried; by default as often as the record allows.
         """
         if retries is None:
             for record in self.jobs.get_many([attempt.job_id]):
@@ -111,14 +112,14 @@ class AttemptStore:
             answer = self._change("retry", attempt, str(retries), str(delay_s), failure.message, "")
             if answer[0] == 2:
                 self.change_state(attempt, RecordState.FAILED, error=failure)
-        except StaleAttemptError:
+        except ChangeRefusedError:
             return
 
     def return_to_queue(self, attempt: Attempt, reason: str, notice: str = "", delay_s: float = 0.0) -> None:
         """Queue the step as a new attempt, which does not count as a retry. No effect unless this is the newest."""
         try:
             answer = self._change("retry", attempt, "", str(delay_s), reason, notice)
-        except StaleAttemptError:
+        except ChangeRefusedError:
             return
         if not delay_s:
             self._put(attempt._replace(number=int(answer[1])), front=True)
@@ -139,7 +140,7 @@ class AttemptStore:
         Returns
         -------
         bool
-            Whether the caller was the last one to work on the job and has to see to its clean-up.
+            Whether the caller was the last one to work on the job and has to queue its clean-up.
         """
         answer = self._scripts.run("release", attempt._replace(number=0), str(attempt.number), int(wrote_late))
         return bool(answer[0] and answer[1])
@@ -217,7 +218,7 @@ class AttemptStore:
             self._put(new, front=new.step == MERGE_STEP)
 
     def _put(self, attempt: Attempt, front: bool = False) -> None:
-        """Give rq an attempt; recovery finds it if this process dies between the script and this."""
+        """Queue an attempt in rq; if this process dies between the script and this, recovery queues it."""
 
         def put() -> None:
             with self._connection.pipeline() as pipe:
@@ -241,7 +242,7 @@ class AttemptStore:
 
 
 def newer_version(version: int) -> CannotRunHere:
-    """Return why a worker of this version leaves a record of that version to others."""
+    """Return the exception for a record that a newer version of the package wrote."""
     return CannotRunHere(
         f"the job was submitted by a newer analytics_kit: its record has version {version}, the workers here "
         f"understand up to version {SCHEMA_VERSION}. Upgrade analytics_kit where the workers run and restart them."
@@ -254,7 +255,7 @@ def retry_until_available(action: Callable[[], T], to: RecordState | None = None
     Parameters
     ----------
     to : the state that `action` changes a record to. When a repeated call finds the record in it, an earlier call
-        made the change and its answer was lost; StaleAttemptError is not raised then.
+        made the change and its answer was lost; ChangeRefusedError is not raised then.
 
     Raises
     ------
@@ -269,10 +270,10 @@ def retry_until_available(action: Callable[[], T], to: RecordState | None = None
         return action()
 
     try:
-        return RETRIES.call_with_retry(count_and_call, lambda error: None)
+        return BROKER_RETRY.call_with_retry(count_and_call, lambda error: None)
     except TRANSIENT_ERRORS as error:
         raise BrokerUnavailableError(f"Redis was away for too long: {error}") from error
-    except StaleAttemptError as refused:
+    except ChangeRefusedError as refused:
         if calls > 1 and to is not None and refused.state is to:
             return None  # type: ignore[return-value]  # a change of state has no answer
         raise

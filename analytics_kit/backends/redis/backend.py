@@ -23,7 +23,7 @@ from analytics_kit.settings import Settings, without_secrets
 
 ERROR_LINES = 20
 QUIET_S = 30.0
-"""A job that runs and reports nothing for this long may be stuck; its notice says so."""
+"""A job that runs and reports nothing for this long gets the notice that it may be stuck."""
 RELEASE_LIMIT_S = 10.0
 """Time for workers to release a job that is to be deleted."""
 NO_WORKER = "No worker listens on this Redis; the job waits. Start one with: analytics-kit worker"
@@ -171,7 +171,7 @@ class RedisBackend:
         if not active:
             return infos
         if rq_queue.count_workers(jobs.connection)[0]:
-            return infos | self._quiet(jobs, active)
+            return infos | self._quiet_jobs(jobs, active)
         pool = read_pool_state(jobs.connection)
         notice = pool.notice or ("" if pool.phase else self._no_worker_notice)
         for record in active:
@@ -185,8 +185,8 @@ class RedisBackend:
         positions = jobs.queue_positions() if is_any_queued else {}
         return {record.job_id: record.info(self.name, positions.get(record.job_id)) for record in records}
 
-    def _quiet(self, jobs: JobStore, active: Sequence[Record]) -> dict[str, JobInfo]:
-        """Return those of the jobs that run and have reported nothing for long, with a notice that says so."""
+    def _quiet_jobs(self, jobs: JobStore, active: Sequence[Record]) -> dict[str, JobInfo]:
+        """Return those of the jobs that run and have reported nothing for long, with a notice."""
         reported_at = {r.job_id: r.reported_at for r in active if r.reported_at}
         if all(time.time() - at <= QUIET_S for at in reported_at.values()):
             return {}

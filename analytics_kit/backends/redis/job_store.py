@@ -17,9 +17,9 @@ from analytics_kit.backends.record import (
     PREVIOUS_STATES,
     RECORD_TTL_S,
     Attempt,
+    ChangeRefusedError,
     Record,
     RecordState,
-    StaleAttemptError,
     can_join,
     encode_fields,
     with_tags,
@@ -136,7 +136,7 @@ class JobStore:
         """
         try:
             self.change_state(Attempt(job_id, "", 0), RecordState.CANCELLED, {})
-        except StaleAttemptError as refused:
+        except ChangeRefusedError as refused:
             if refused.state is None:
                 raise _not_found(job_id) from None
             return refused.state is RecordState.CANCELLED
@@ -145,12 +145,19 @@ class JobStore:
     def change_state(self, attempt: Attempt, to: RecordState, changes: Mapping[str, Any]) -> None:
         """Change state and fields of a record; an attempt of number 0 stands for a client, which holds no step.
 
-        Raises StaleAttemptError when the change is not legal or the attempt is not the newest one.
+        Raises ChangeRefusedError when the change is not legal or the attempt is not the newest one.
         """
-        sources = sorted(PREVIOUS_STATES[to])
+        previous_states = sorted(PREVIOUS_STATES[to])
         fields = [part for pair in encode_fields(changes).items() for part in pair]
         _, *still_queued = self.scripts.change(
-            "change_state", attempt, to, self.keys.newest_prefix, RECORD_TTL_S, len(sources), *sources, *fields
+            "change_state",
+            attempt,
+            to,
+            self.keys.newest_prefix,
+            RECORD_TTL_S,
+            len(previous_states),
+            *previous_states,
+            *fields,
         )
         for rq_job_id in still_queued:
             self.queue.remove(rq_job_id)
@@ -163,7 +170,7 @@ class JobStore:
         """Delete a job that has ended. Raises JobNotFoundError, SettingsError when it has not ended."""
         try:
             self.scripts.change("delete", Attempt(job_id, "", 0), self.keys.newest_prefix, self.keys.index)
-        except StaleAttemptError as refused:
+        except ChangeRefusedError as refused:
             if refused.state is None:
                 raise _not_found(job_id) from None
             raise SettingsError(

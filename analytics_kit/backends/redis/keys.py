@@ -1,6 +1,7 @@
 """Name the Redis keys of jobs.
 
-All names on the wire are spelled here, in `rq_queue` (those of rq) and in `record` (fields of a record).
+All other names on the wire are spelled in `rq_queue` (keys of rq), in `record` (fields of a record, names of steps)
+and in `lua/`, whose scripts use the same fields and steps.
 """
 
 from __future__ import annotations

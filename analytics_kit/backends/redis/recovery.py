@@ -13,7 +13,7 @@ import logging
 from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import groupby
 
-from analytics_kit.backends.record import Attempt, RecordState, StaleAttemptError
+from analytics_kit.backends.record import Attempt, ChangeRefusedError, RecordState
 from analytics_kit.backends.redis import rq_queue
 from analytics_kit.backends.redis.attempts import DELAYED, QUEUED, AttemptStore
 from analytics_kit.backends.redis.cleanup import queue_cleanup, queue_sweep
@@ -38,11 +38,12 @@ WORKER_SILENT_S = 3.0
 STEP_LOST_S = 5.0
 """A step that is neither queued nor worked on is lost after this time."""
 TIME_LIMIT_GRACE_S = 2.0
+"""A job that no live worker works on fails this long after its time limit."""
 SWEEP_EVERY_S = 3600
 
 
 class RecoveryRound:
-    """One look at all jobs: what looked lost in the last round, and what looks lost now."""
+    """One check of all jobs: what looked lost in the last round, and what looks lost now."""
 
     def __init__(self, connection: Connection, now_s: float, dead: Collection[str]) -> None:
         self._connection, self._dead = connection, dead
@@ -174,7 +175,7 @@ def rebuild_queue(connection: Connection) -> None:
 
 @contextlib.contextmanager
 def _isolated(job_id: str) -> Iterator[None]:
-    """Log what goes wrong with one job, so that the others are still looked after."""
+    """Log what goes wrong with one job, so that recovery goes on with the others."""
     try:
         yield
     except (ValueError, KeyError, TypeError, IndexError, AttributeError):
@@ -186,7 +187,7 @@ def _retry(store: AttemptStore, attempt: Attempt, reason: str) -> None:
 
 
 def _fail(store: AttemptStore, job_id: str, error: AnalyticsKitError) -> None:
-    with contextlib.suppress(StaleAttemptError):
+    with contextlib.suppress(ChangeRefusedError):
         store.change_state(Attempt(job_id, "", 0), RecordState.FAILED, error=Failure.of(error))
 
 

@@ -1,4 +1,4 @@
-"""Queue work for RQ and read who works on it: the only file that knows rq's keys and the layout of its messages.
+"""Queue work for RQ and read which workers live; all of rq's keys and the layout of its messages are defined here.
 
 All jobs of all namespaces share one rq queue. An rq job is one attempt at one step of a job, or a housekeeping
 function; the record of a job is what counts, so rq keeps no results.

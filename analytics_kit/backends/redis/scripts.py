@@ -10,7 +10,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from analytics_kit.backends.record import Attempt, RecordState, StaleAttemptError
+from analytics_kit.backends.record import Attempt, ChangeRefusedError, RecordState
 from analytics_kit.backends.redis.connection import Connection
 from analytics_kit.backends.redis.keys import ACTIVE_KEY, CLEANUP_KEY, DELAYED_KEY, JobKeys
 
@@ -44,10 +44,10 @@ class JobScripts:
         return answer
 
     def change(self, name: str, attempt: Attempt, *arguments: Any) -> list[Any]:
-        """Run a script; raises StaleAttemptError when it refuses the change."""
+        """Run a script; raises ChangeRefusedError when it refuses the change."""
         answer = self.run(name, attempt, *arguments)
         if not answer[0]:
-            raise StaleAttemptError(RecordState(answer[1].decode()) if answer[1] else None)
+            raise ChangeRefusedError(RecordState(answer[1].decode()) if answer[1] else None)
         return answer
 
 

@@ -1,11 +1,11 @@
-"""Define the functions that rq calls in the task process of a worker, by their dotted names."""
+"""Define the functions that messages in rq's queue name; the task process of a worker calls them."""
 
 from __future__ import annotations
 
 import os
 
 from analytics_kit.backends.dotted_names import resolve
-from analytics_kit.backends.record import Attempt, StaleAttemptError
+from analytics_kit.backends.record import Attempt, ChangeRefusedError
 from analytics_kit.backends.redis.attempts import AttemptStore
 from analytics_kit.backends.redis.cleanup import clean_up
 from analytics_kit.backends.redis.connection import Connection
@@ -21,7 +21,7 @@ def perform(namespace: str, job_id: str, step: str, attempt: int) -> None:
     attempts, claimed = AttemptStore(_connection(), namespace), Attempt(job_id, step, attempt)
     try:
         record, winning_attempts = attempts.claim(claimed, os.environ["RQ_WORKER_ID"])
-    except StaleAttemptError:
+    except ChangeRefusedError:
         return
     except CannotRunHere as reason:
         attempts.return_to_queue(claimed, str(reason), f"No worker can do it yet: {reason}", RETURN_DELAY_S)

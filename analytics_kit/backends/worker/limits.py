@@ -15,7 +15,7 @@ from typing import IO
 
 import psutil
 
-from analytics_kit.backends.record import Attempt, RecordState, StaleAttemptError
+from analytics_kit.backends.record import Attempt, ChangeRefusedError, RecordState
 from analytics_kit.backends.redis.attempts import AttemptStore
 from analytics_kit.errors import AnalyticsKitError, JobTimeoutError, OutOfMemoryError, WorkerLostError
 from analytics_kit.model import Failure
@@ -35,7 +35,7 @@ class LimitMonitor:
     attempt
         Attempt that the process executes.
     pid
-        Id of the process; the caller kills it when `check` says so.
+        Id of the process; the caller kills it when `check` returns True.
     """
 
     def __init__(self, attempts: AttemptStore, attempt: Attempt, pid: int) -> None:
@@ -58,7 +58,7 @@ class LimitMonitor:
     def check(self) -> bool:
         """Return whether the process must end: it exceeds a limit, which fails the job, or is no longer wanted."""
         if error := self._exceeded():
-            with contextlib.suppress(StaleAttemptError):
+            with contextlib.suppress(ChangeRefusedError):
                 self._attempts.change_state(self._attempt, RecordState.FAILED, error=Failure.of(error))
             self.must_end = True
         elif not self._attempts.is_wanted(self._attempt):

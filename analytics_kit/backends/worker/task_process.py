@@ -1,8 +1,8 @@
 """Execute steps in a process that is forked from the worker and reused while it stays small.
 
 A fork with everything loaded that steps need costs 30 ms: page tables, then a copy of each page that is written to. A
-process that has just executed a step executes the next one without. It is replaced by a new fork when it has grown,
-has executed many steps or was killed, and it ends when there is nothing to do.
+process that has just executed a step executes the next one without a fork. It is replaced by a new one when it has
+grown, has executed many steps or was killed, and it ends when there is nothing to do.
 """
 
 from __future__ import annotations

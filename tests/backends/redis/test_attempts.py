@@ -2,7 +2,7 @@
 
 import pytest
 
-from analytics_kit.backends.record import MERGE_STEP, Attempt, RecordState, StaleAttemptError
+from analytics_kit.backends.record import MERGE_STEP, Attempt, ChangeRefusedError, RecordState
 from analytics_kit.backends.redis.keys import DELAYED_KEY
 from analytics_kit.backends.redis.rq_queue import waiting_ids
 from analytics_kit.model import Progress
@@ -19,7 +19,7 @@ class TestAttempts:
             lambda: store.split(BEGIN, SPLIT),
             lambda: store.claim(BEGIN, "w9"),
         ):
-            with pytest.raises(StaleAttemptError):
+            with pytest.raises(ChangeRefusedError):
                 call()
         new = BEGIN._replace(number=2)
         store.claim(new, "w2")
@@ -28,7 +28,7 @@ class TestAttempts:
 
     def test_claim_by_a_second_worker_is_refused(self, store, queued):
         store.claim(BEGIN, "w1")
-        with pytest.raises(StaleAttemptError):
+        with pytest.raises(ChangeRefusedError):
             store.claim(BEGIN, "w2")
 
     def test_lost_attempt_is_retried_after_a_delay_until_retries_are_used_up(self, store, jobs, connection, running):
@@ -64,7 +64,7 @@ class TestAttempts:
         new = BEGIN._replace(number=2)
         store.queue_due(new)
         assert store.claim(new, "w2")[0].state is RecordState.COMMITTING
-        with pytest.raises(StaleAttemptError):
+        with pytest.raises(ChangeRefusedError):
             store.change_state(BEGIN, RecordState.COMPLETED, result={"by": 1})
         store.change_state(new, RecordState.COMPLETED, result={"by": 2})
         assert jobs.get("job-1").result == {"by": 2}
@@ -95,7 +95,7 @@ class TestShards:
         for number in (1, 0, 2):
             store.claim(shard(number), "w1")
             store.finish_shard(shard(number))
-            with pytest.raises(StaleAttemptError):
+            with pytest.raises(ChangeRefusedError):
                 store.finish_shard(shard(number))
         assert store.pending_steps(["job-1"]) == [{Attempt("job-1", MERGE_STEP): "queued"}]
         assert waiting_ids(connection)[0] == "job-1-merge-1", "a job that is nearly done comes first"
@@ -161,7 +161,7 @@ class TestShards:
             lambda: store.publish_progress(shard(0), Progress()),
             lambda: store.claim(shard(1), "w2"),
         ):
-            with pytest.raises(StaleAttemptError):
+            with pytest.raises(ChangeRefusedError):
                 call()
         assert store.release(shard(0)), "the last worker sees to the clean-up"
         store.mark_cleaned_up("job-1")

@@ -5,7 +5,7 @@ import zlib
 
 import pytest
 
-from analytics_kit.backends.record import RECORD_TTL_S, Attempt, Record, RecordState, StaleAttemptError
+from analytics_kit.backends.record import RECORD_TTL_S, Attempt, ChangeRefusedError, Record, RecordState
 from analytics_kit.backends.redis.cleanup import queue_sweep
 from analytics_kit.backends.redis.keys import ACTIVE_KEY, CLEANUP_KEY, DELAYED_KEY
 from analytics_kit.backends.redis.rq_queue import QUEUE_KEY, STEP_FUNCTION, waiting_ids
@@ -34,7 +34,7 @@ class TestRecords:
 
     @pytest.mark.parametrize("to", [RecordState.COMMITTING, RecordState.COMPLETED, RecordState.QUEUED])
     def test_illegal_change_is_refused_and_changes_nothing(self, store, jobs, queued, to):
-        with pytest.raises(StaleAttemptError) as caught:
+        with pytest.raises(ChangeRefusedError) as caught:
             store.change_state(BEGIN, to, result={"x": 1})
         assert caught.value.state is RecordState.QUEUED
         assert jobs.get("job-1") == queued
@@ -42,14 +42,14 @@ class TestRecords:
     def test_final_state_refuses_every_change(self, store, jobs, queued):
         store.change_state(BEGIN, RecordState.FAILED)
         for to in RecordState:
-            with pytest.raises(StaleAttemptError):
+            with pytest.raises(ChangeRefusedError):
                 store.change_state(Attempt("job-1", "", 0), to)
-        with pytest.raises(StaleAttemptError):
+        with pytest.raises(ChangeRefusedError):
             store.publish_progress(BEGIN, Progress(done=5))
         assert not jobs.cancel("job-1")
 
     def test_progress_of_a_queued_job_is_refused(self, store, queued):
-        with pytest.raises(StaleAttemptError):
+        with pytest.raises(ChangeRefusedError):
             store.publish_progress(BEGIN, Progress(done=5))
 
     def test_submit_repeated_with_the_same_id_makes_no_second_job(self, connection, jobs, queued):
