@@ -26,9 +26,26 @@ import analytics_kit as ak
 from analytics_kit import client as client_module
 from analytics_kit.backends.embedded import backend as embedded
 from analytics_kit.backends.embedded.paths import broker_paths
-from analytics_kit.backends.redis.keys import ACTIVE_KEY, CLEANUP_KEY, DELAYED_KEY
+from analytics_kit.backends.redis.attempts import AttemptStore
+from analytics_kit.backends.redis.job_store import DELAYED, QUEUED
+from analytics_kit.backends.redis.keys import (
+    ACTIVE_KEY,
+    CLEANUP_KEY,
+    DELAYED_KEY,
+    POOL_KEY,
+    RECOVERY_TURN_KEY,
+    SUBMISSIONS_KEY,
+    SUSPECTS_KEY,
+    SWEPT_KEY,
+)
 
 KINDS_OF_KILL = ("task process", "task process", "task process", "worker", "worker", "server", "supervisor", "pool")
+MIN_KILLS, MIN_RETRIES = 6, 2
+"""What a run has to reach, so that it shows anything."""
+EXTENSION_S = 90.0
+"""A run that has not reached it goes on for at most this much longer, at the same pace."""
+STEP_WAIT_S = 5.0
+"""A kill that is to hit a step waits at most this long until one runs."""
 END_LIMIT_S = 240.0
 TABLES = ("trials", "issues", "members", "surveys")
 
@@ -59,7 +76,10 @@ class Figures:
 
 
 def run(folder: Path, seconds: float, jobs: int, seed: int) -> Figures:
-    """Submit `jobs` jobs over `seconds` while processes are killed, wait for all, and look for what went wrong."""
+    """Submit `jobs` jobs over `seconds` while processes are killed, wait for all, and look for what went wrong.
+
+    Some kills come at any moment, most of them while a step runs.
+    """
     chance, figures = random.Random(seed), Figures(seed)
     studies = _studies(folder)
     expected = _expected(folder, studies)
@@ -69,10 +89,12 @@ def run(folder: Path, seconds: float, jobs: int, seed: int) -> Figures:
     paths = broker_paths(client.settings)
     submitted: dict[ak.Job, Path] = {}
     cancelled: dict[str, bool] = {}
-    begun, pids = time.monotonic(), set[int]()
-    kill_at = chance.uniform(1, 2)
+    started, pids = time.monotonic(), set[int]()
+    kill_at, is_for_a_step = chance.uniform(1, 2), True
     try:
-        while (now := time.monotonic() - begun) < seconds:
+        while (now := time.monotonic() - started) < seconds or (
+            now < seconds + EXTENSION_S and not _is_enough(figures, submitted)
+        ):
             if len(submitted) < jobs * now / seconds:
                 path = chance.choice(studies)
                 job = client.submit(path, refresh=True)
@@ -81,8 +103,8 @@ def run(folder: Path, seconds: float, jobs: int, seed: int) -> Figures:
                     time.sleep(chance.uniform(0, 0.4))
                     with suppress(ak.BrokerUnavailableError):
                         cancelled[job.id] = job.cancel()
-            if now > kill_at:
-                kill_at = now + chance.uniform(0.5, 3.0)
+            if now > kill_at and (not is_for_a_step or now > kill_at + STEP_WAIT_S or _runs_step(client, submitted)):
+                kill_at, is_for_a_step = now + chance.uniform(0.5, 3.0), chance.random() < 0.7
                 kind = chance.choice(KINDS_OF_KILL)
                 pids |= _broker_pids(paths)
                 figures.kills[kind] += _kill(kind, paths, chance)
@@ -91,12 +113,12 @@ def run(folder: Path, seconds: float, jobs: int, seed: int) -> Figures:
         ends = time.monotonic() + END_LIMIT_S
         for job in submitted:
             job.wait(max(0.0, ends - time.monotonic()))
-        figures.seconds = round(time.monotonic() - begun, 1)
+        figures.seconds = round(time.monotonic() - started, 1)
         pids |= _broker_pids(paths)
-        _look_at_jobs(submitted, cancelled, expected, figures)
-        _settled(client)
-        _look_at_keys(client, figures)
-        _look_at_files(folder / "home" / "store", submitted, figures)
+        _check_jobs(submitted, cancelled, expected, figures)
+        _wait_for_cleanup(client)
+        _check_keys(client, figures)
+        _check_files(folder / "home" / "store", submitted, figures)
     finally:
         client_module.WORKER_TASKS = before
         client.close()
@@ -120,6 +142,31 @@ def _expected(folder: Path, studies: list[Path]) -> dict[Path, ak.StudyResult]:
     """Return the result of each study when nothing disturbs it."""
     with ak.connect("local", home=folder / "undisturbed") as client:
         return {path: client.process(path) for path in studies}
+
+
+def _runs_step(client, submitted) -> bool:
+    """Return whether a worker has claimed a step; a broker that is away is started again."""
+    with suppress(redis.RedisError, ak.BrokerUnavailableError):
+        client.queue_status()
+        jobs = client.backend._jobs
+        steps_of_jobs = AttemptStore(jobs.connection, jobs.keys.namespace).pending_steps(
+            [job.id for job in submitted]
+        )
+        return any(not {*steps.values()} <= {QUEUED, DELAYED} for steps in steps_of_jobs)
+    return False
+
+
+def _is_enough(figures: Figures, submitted) -> bool:
+    """Return whether enough processes were killed and enough steps retried."""
+    return sum(figures.kills.values()) >= MIN_KILLS and _count_retries(submitted) >= MIN_RETRIES
+
+
+def _count_retries(submitted) -> int:
+    retries = 0
+    for job in submitted:
+        with suppress(ak.BrokerUnavailableError):
+            retries += job.log().count("is retried")
+    return retries
 
 
 def _broker_pids(paths) -> set[int]:
@@ -152,12 +199,12 @@ def _kill(kind: str, paths, chance: random.Random) -> int:
         return 0
 
 
-def _look_at_jobs(submitted, cancelled, expected, figures: Figures) -> None:
+def _check_jobs(submitted, cancelled, expected, figures: Figures) -> None:
+    figures.retried = _count_retries(submitted)
     for job, path in submitted.items():
         name = f"{job.id} ({path.stem})"
         info = job.info()
         log = job.log()
-        figures.retried += log.count("is retried")
         if cancelled.get(job.id):
             figures.cancelled += 1
             if info.status is not ak.JobStatus.CANCELLED:
@@ -185,7 +232,7 @@ def _difference(result, expected) -> str:
     return "" if result.summary == expected.summary else "another summary"
 
 
-def _settled(client) -> None:
+def _wait_for_cleanup(client) -> None:
     """Wait until nothing is left to clean up; clients and workers take part in recovery meanwhile."""
     ends = time.monotonic() + 30
     while time.monotonic() < ends:
@@ -197,10 +244,13 @@ def _settled(client) -> None:
         time.sleep(0.2)
 
 
-def _look_at_keys(client, figures: Figures) -> None:
+def _check_keys(client, figures: Figures) -> None:
     connection = client.backend._jobs.connection
     names = [key.decode() for key in connection.scan_iter(count=1000)]
-    kept = ("ak:submitted", "ak:turn", "ak:suspects", "ak:swept", "ak:pool", "rq:worker", "rq:queues", "rq:clean")
+    kept = (
+        *(SUBMISSIONS_KEY, RECOVERY_TURN_KEY, SUSPECTS_KEY, SWEPT_KEY, POOL_KEY),
+        *("rq:worker", "rq:queues", "rq:clean"),
+    )
     for name in names:
         is_record = ":job:" in name and name.rpartition(":")[2] not in ("flight", "told", "winners")
         is_index = name.endswith(":jobs") or ":result:" in name
@@ -211,7 +261,7 @@ def _look_at_keys(client, figures: Figures) -> None:
             figures.left_keys.append(f"{name} for ever")
 
 
-def _look_at_files(store: Path, submitted, figures: Figures) -> None:
+def _check_files(store: Path, submitted, figures: Figures) -> None:
     """Expect of each completed job the files that its manifest names, and of others none."""
     results = {job.info().result["prefix"]: job for job in submitted if job.info().result}
     named = set()

@@ -1,13 +1,18 @@
-"""45 seconds of `make chaos`: nothing is lost, wrong, committed twice or left behind."""
+"""Half a minute of `make chaos`: nothing is lost, wrong, committed twice or left behind."""
 
-from tests.chaos.chaos import run
+import pytest
+
+from tests.chaos.chaos import END_LIMIT_S, EXTENSION_S, MIN_KILLS, MIN_RETRIES, run
+
+SECONDS = 30
 
 
+@pytest.mark.timeout(SECONDS + EXTENSION_S + END_LIMIT_S + 60)
 def test_jobs_survive_kills_at_random(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", "")
-    figures = run(tmp_path, seconds=30, jobs=10, seed=20261125)
+    figures = run(tmp_path, seconds=SECONDS, jobs=10, seed=20261125)
     print(figures)
     assert figures.is_clean, figures
-    assert figures.completed + figures.cancelled == figures.jobs == 10
-    assert sum(figures.kills.values()) >= 6
-    assert figures.retried >= 2, "the kills hit nothing"
+    assert figures.completed + figures.cancelled == figures.jobs >= 10
+    assert sum(figures.kills.values()) >= MIN_KILLS
+    assert figures.retried >= MIN_RETRIES, "the kills hit no running step"
