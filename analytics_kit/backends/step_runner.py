@@ -23,8 +23,8 @@ from analytics_kit.model import CannotRunHere, Failure, Progress, Split, StepCon
 
 LOG_CHARACTERS = 8000
 """A failure holds this much from the end of a traceback."""
-RETURN_DELAY_S = 1.0
-"""Delay after which a step that one worker can't run is offered again."""
+OFFER_DELAY_S = 1.0
+"""Delay after which a step that one worker can't run is queued again for others."""
 
 
 class StepStore(Protocol):
@@ -169,10 +169,15 @@ def run_step(
         raise
     except BaseException as error:
         if isinstance(error, CannotRunHere) and isinstance(store, ShardingStepStore):
-            store.return_to_queue(attempt, str(error), f"No worker can do it yet: {error}", RETURN_DELAY_S)
+            offer_to_others(store, attempt, error)
             return
         with contextlib.suppress(ChangeRefusedError):
             store.change_state(attempt, RecordState.FAILED, error=failure_of(error))
+
+
+def offer_to_others(store: ShardingStepStore, attempt: Attempt, reason: CannotRunHere) -> None:
+    """Queue a step that this worker can't run for other workers, with the reason as the notice of its job."""
+    store.return_to_queue(attempt, str(reason), f"No worker can do it yet: {reason}", OFFER_DELAY_S)
 
 
 def failure_of(error: BaseException) -> Failure:

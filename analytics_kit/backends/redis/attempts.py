@@ -25,15 +25,13 @@ from analytics_kit.backends.record import (
     split_fields,
 )
 from analytics_kit.backends.redis.connection import Connection
-from analytics_kit.backends.redis.job_store import JobStore
+from analytics_kit.backends.redis.job_store import JobStore, PendingStep
 from analytics_kit.backends.redis.keys import ACTIVE_KEY, CLEANUP_KEY, DELAYED_KEY
 from analytics_kit.backends.redis.rq_queue import count_registered
 from analytics_kit.errors import BrokerUnavailableError
 from analytics_kit.model import SCHEMA_VERSION, CannotRunHere, Failure, Progress, Split
 
 T = TypeVar("T")
-QUEUED, DELAYED = "queued", "later"
-"""Locations of a pending step that no worker has claimed; any other location is the name of the worker."""
 RETRY_DELAYS_S = (1.0, 4.0, 16.0)
 """Delays before the first, second, … retry of a step that was lost."""
 TRANSIENT_ERRORS = (redis.ConnectionError, redis.TimeoutError, redis.OutOfMemoryError, redis.ReadOnlyError)
@@ -148,7 +146,10 @@ class AttemptStore:
     def is_held_by(self, attempt: Attempt, worker: str) -> bool:
         """Return whether the worker has claimed this attempt and not ended it."""
         value = self._connection.hget(self._keys.pending(attempt.job_id), attempt.step)
-        return bool(value) and value.decode().split(" ", 2)[::2] == [str(attempt.number), worker]
+        if not value:
+            return False
+        step = PendingStep.parse(value)
+        return (step.number, step.location) == (attempt.number, worker)
 
     def mark_cleaned_up(self, job_id: str) -> None:
         """Note that nothing is left of a job that has ended but its record and its result."""
@@ -164,7 +165,7 @@ class AttemptStore:
         if state is None or RecordState(state.decode()).status.final:
             return False
         # A step that is no longer pending is done; its worker is queueing what comes next.
-        return pending is None or int(pending.split()[0]) == attempt.number
+        return pending is None or PendingStep.parse(pending).number == attempt.number
 
     def pending_steps(self, job_ids: Sequence[str]) -> list[dict[Attempt, str]]:
         """Return of each job the steps that are not done, with their location: `QUEUED`, `DELAYED` or a worker."""
@@ -174,8 +175,8 @@ class AttemptStore:
             hashes = pipe.execute()
         return [
             {
-                Attempt(job_id, step.decode(), int(number)): location.decode()
-                for step, (number, _, location) in ((step, value.split(b" ", 2)) for step, value in steps.items())
+                Attempt(job_id, name.decode(), step.number): step.location
+                for name, step in ((name, PendingStep.parse(value)) for name, value in steps.items())
             }
             for job_id, steps in zip(job_ids, hashes, strict=True)
         ]
@@ -235,7 +236,7 @@ class AttemptStore:
     def _losses(self, attempt: Attempt) -> int:
         key = self._keys.pending(attempt.job_id)
         value = retry_until_available(lambda: self._connection.hget(key, attempt.step))
-        return int(value.split()[1]) if value else 0
+        return PendingStep.parse(value).losses if value else 0
 
     def _change(self, script: str, attempt: Attempt, *arguments: Any) -> list[Any]:
         return retry_until_available(lambda: self._scripts.change(script, attempt, *arguments))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import redis
 
@@ -31,6 +31,33 @@ from analytics_kit.backends.redis.scripts import JobScripts
 from analytics_kit.errors import JobNotFoundError, SettingsError
 
 logger = logging.getLogger(__name__)
+QUEUED, DELAYED = "queued", "later"
+"""Locations of a pending step that no worker has claimed; any other location is the name of the worker."""
+
+
+class PendingStep(NamedTuple):
+    """A step that is not done, as `JobKeys.pending` stores it; `lua/prelude.lua` reads and writes the same text.
+
+    >>> str(PendingStep())
+    '1 0 queued'
+    >>> PendingStep.parse(b"2 1 worker-7")
+    PendingStep(number=2, losses=1, location='worker-7')
+    """
+
+    number: int = 1
+    """Number of the newest attempt."""
+    losses: int = 0
+    """How many attempts were lost."""
+    location: str = QUEUED
+
+    @classmethod
+    def parse(cls, value: bytes) -> Self:
+        """Return the step from its text."""
+        number, losses, location = value.decode().split(" ", 2)
+        return cls(int(number), int(losses), location)
+
+    def __str__(self) -> str:
+        return f"{self.number} {self.losses} {self.location}"
 
 
 class JobStore:
@@ -68,7 +95,7 @@ class JobStore:
                         return joined
                     pipe.multi()
                     pipe.hset(keys.record(job_id), mapping=record.to_fields())
-                    pipe.hset(keys.pending(job_id), BEGIN_STEP, f"{attempt.number} 0 queued")
+                    pipe.hset(keys.pending(job_id), BEGIN_STEP, str(PendingStep(attempt.number)))
                     pipe.rpush(keys.log(job_id), f"{record.created_at} queued")
                     pipe.set(newest, job_id)
                     pipe.zadd(keys.index, {job_id: record.created_at})

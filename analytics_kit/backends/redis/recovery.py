@@ -15,9 +15,10 @@ from itertools import groupby
 
 from analytics_kit.backends.record import Attempt, ChangeRefusedError, RecordState
 from analytics_kit.backends.redis import rq_queue
-from analytics_kit.backends.redis.attempts import DELAYED, QUEUED, AttemptStore
+from analytics_kit.backends.redis.attempts import AttemptStore
 from analytics_kit.backends.redis.cleanup import queue_cleanup, queue_sweep
 from analytics_kit.backends.redis.connection import Connection, server_time_s
+from analytics_kit.backends.redis.job_store import DELAYED, QUEUED
 from analytics_kit.backends.redis.keys import (
     ACTIVE_KEY,
     CLEANUP_KEY,

@@ -9,7 +9,7 @@ from analytics_kit.backends.record import Attempt, ChangeRefusedError
 from analytics_kit.backends.redis.attempts import AttemptStore
 from analytics_kit.backends.redis.cleanup import clean_up
 from analytics_kit.backends.redis.connection import Connection
-from analytics_kit.backends.step_runner import RETURN_DELAY_S, run_step
+from analytics_kit.backends.step_runner import offer_to_others, run_step
 from analytics_kit.model import CannotRunHere
 
 connection: Connection | None = None
@@ -24,7 +24,7 @@ def perform(namespace: str, job_id: str, step: str, attempt: int) -> None:
     except ChangeRefusedError:
         return
     except CannotRunHere as reason:
-        attempts.return_to_queue(claimed, str(reason), f"No worker can do it yet: {reason}", RETURN_DELAY_S)
+        offer_to_others(attempts, claimed, reason)
         return
     run_step(attempts, record, claimed, winning_attempts)
 
