@@ -100,7 +100,7 @@ def make_request():
 
 @pytest.fixture
 def store(redis_url):
-    """The attempts of a namespace that no worker serves, in a database of its own."""
+    """The attempt store of a namespace that no worker serves, in a database of its own."""
     connection = connect(redis_url.removesuffix("/0") + "/3")
     connection.flushdb()
     yield AttemptStore(connection, f"store-{os.urandom(4).hex()}")
@@ -110,11 +110,11 @@ def store(redis_url):
 
 @pytest.fixture
 def jobs(store):
-    """Its records."""
+    """The records of `store`."""
     return store.jobs
 
 
 @pytest.fixture
 def connection(jobs):
-    """Its connection."""
+    """The connection of `store`."""
     return jobs.connection

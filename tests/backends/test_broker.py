@@ -85,10 +85,12 @@ class TestRestart:
 
 
 @pytest.mark.parametrize(
-    "how", [{"tls": True, "user": "ann", "db": 2}, {"unix": True, "user": "ann", "db": 3}, {"unix": True}], ids=str
+    "options",
+    [{"tls": True, "user": "ann", "db": 2}, {"unix": True, "user": "ann", "db": 3}, {"unix": True}],
+    ids=str,
 )
-def test_job_completes_over(redis_server, workers, make_request, how):
-    with redis_server(**how) as server, workers(server.url):
+def test_job_completes_over_tls_and_unix_sockets(redis_server, workers, make_request, options):
+    with redis_server(**options) as server, workers(server.url):
         backend = RedisBackend(server.url, Settings.of(), "tests.backends.sample_steps")
         assert wait_for_end(backend, backend.submit(make_request("echo", x=1)).job_id).result == {
             "arguments": {"x": 1}
@@ -96,8 +98,8 @@ def test_job_completes_over(redis_server, workers, make_request, how):
         secret = server.url.split("@")[0].rpartition(":")[2]
         assert secret not in repr([backend.health(), backend.queue_status(), backend])
         assert backend.health()["status"] == "ok"
-        if "db" in how:
-            assert backend._jobs.connection.connection_pool.connection_kwargs["db"] == how["db"]
+        if "db" in options:
+            assert backend._jobs.connection.connection_pool.connection_kwargs["db"] == options["db"]
         backend.close()
 
 

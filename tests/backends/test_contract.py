@@ -8,7 +8,7 @@ import pytest
 
 from analytics_kit.errors import BadArchiveError, JobFailedError, JobNotFoundError
 from analytics_kit.model import JobStatus
-from tests.backends.waiting import observe_end, wait_for_fraction
+from tests.backends.waiting import observe_end, wait_for_commit, wait_for_fraction
 from tests.processes import LIMIT_S, until
 
 
@@ -220,7 +220,8 @@ def test_unknown_job_raises(backend):
 
 def test_committing_is_shown_as_running(backend, make_request, gate):
     job_id = backend.submit(make_request("committing", gate=gate)).job_id
-    until(lambda: backend.get(job_id).status is JobStatus.RUNNING, "it runs")
+    wait_for_commit(backend, job_id)
+    assert backend.get(job_id).status is JobStatus.RUNNING
     assert backend.queue_status()["running"] == 1
     gate.touch()
     assert observe_end(backend, job_id).status is JobStatus.COMPLETED
@@ -234,7 +235,7 @@ def test_queue_status_counts(backend, make_request, gate):
     now = backend.queue_status()
     assert now["backend"] == backend.name
     assert (now["running"], now["queued"], now["workers"]) == (1, 1, 1)
-    assert until(lambda: backend.queue_status()["workers_busy"], "the worker says that it is busy") == 1
+    assert until(lambda: backend.queue_status()["workers_busy"], "the worker is busy") == 1
     gate.touch()
     observe_end(backend, waiting)
     after = backend.queue_status()

@@ -93,9 +93,8 @@ def test_wrong_password_raises_without_showing_it(opened, redis_url, backend):
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_host_that_accepts_and_never_answers_means_local(opened, monkeypatch):
     monkeypatch.setattr("analytics_kit.backends.redis.backend.CONNECT_TIMEOUT_S", 0.2)
-    monkeypatch.setattr(
-        "analytics_kit.backends.redis.connection.ANSWER_TIMEOUT_S", None
-    )  # for ever: it must not be asked so
+    # Without a timeout the test would wait for ever, so the short one of ping() has to be used.
+    monkeypatch.setattr("analytics_kit.backends.redis.connection.ANSWER_TIMEOUT_S", None)
     with socket.create_server(("127.0.0.1", 0)) as server:
         assert opened(redis_host="127.0.0.1", redis_port=server.getsockname()[1]).name == "local"
 

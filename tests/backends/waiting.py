@@ -1,5 +1,7 @@
 """Wait for jobs of a backend."""
 
+from analytics_kit.backends.local import LocalBackend
+from analytics_kit.backends.record import RecordState
 from analytics_kit.errors import BrokerUnavailableError
 from tests.processes import until
 
@@ -27,3 +29,9 @@ def observe_end(backend, job_id):
 def wait_for_fraction(backend, job_id, fraction):
     """Return the job once its progress has reached a fraction."""
     return until(lambda: (info := backend.get(job_id)).progress.fraction >= fraction and info, f"{fraction} is done")
+
+
+def wait_for_commit(backend, job_id):
+    """Wait until the job is committing, which only its record shows: its status is still running."""
+    get_record = backend._record if isinstance(backend, LocalBackend) else backend._jobs.get
+    until(lambda: get_record(job_id).state is RecordState.COMMITTING, "the job commits")

@@ -73,18 +73,18 @@ class TestToken:
     @pytest.mark.parametrize(
         "url", ["https://lab.example.org", "http://127.0.0.1:1", "http://localhost", "http://[::1]:1"]
     )
-    def test_over_a_safe_connection_is_sent_without_warning(self, url):
+    def test_token_is_sent_over_a_safe_connection_without_warning(self, url):
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             Transport(url, TOKEN)
             Transport("http://lab.example.org", None)
 
-    def test_over_plain_http_is_sent_with_a_warning(self):
+    def test_token_is_sent_over_plain_http_with_a_warning(self):
         with pytest.warns(RuntimeWarning, match="unencrypted") as caught:
             Transport("http://lab.example.org:8765/x", TOKEN)
         assert TOKEN not in str(caught[0].message)
 
-    def test_is_not_sent_to_a_server_without_the_api(self, start_server):
+    def test_token_is_not_sent_to_a_server_without_the_api(self, start_server):
         other = start_server(
             {"/health/live": (200, {}, {"status": "UP"}), "/api/analytics/health/live": (200, {}, b"hello")}
         )
@@ -93,7 +93,7 @@ class TestToken:
         assert len(other.requests) == 2
         assert not [headers for _, headers in other.requests if "Authorization" in headers]
 
-    def test_is_not_sent_on_by_a_redirect(self, start_server):
+    def test_token_does_not_follow_a_redirect(self, start_server):
         target = start_server({"/health/live": LIVE, "/jobs": (200, {}, {"jobs": []})})
         server = start_server({"/health/live": LIVE, "/jobs": (307, {"Location": f"{target.url}/jobs"}, b"")})
         transport = Transport(server.url, TOKEN)
@@ -103,13 +103,13 @@ class TestToken:
         assert target.requests == []
 
     @pytest.mark.parametrize("token", ["two\nlines-0123456789", "ann: one-0123456789abcdef", "", "ü"])
-    def test_with_impossible_characters_is_refused_and_not_quoted(self, token):
+    def test_token_with_impossible_characters_is_refused_and_not_quoted(self, token):
         with pytest.raises(SettingsError, match="The token") as caught:
             Transport("https://h", token)
         assert not token or token not in str(caught.value)
 
     @pytest.mark.parametrize("url", ["https://ann:hush@h", "https://hush@h", "https://h?token=hush", "https://"])
-    def test_or_password_in_the_url_is_refused_and_not_quoted(self, url):
+    def test_token_or_password_in_the_url_is_refused_and_not_quoted(self, url):
         with pytest.raises(SettingsError, match="URL") as caught:
             Transport(url, None)
         assert "hush" not in str(caught.value)

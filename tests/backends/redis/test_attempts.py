@@ -141,9 +141,7 @@ class TestShards:
         assert counts() == (3_000_000_007, 6)
 
     def test_shard_without_row_counts_leaves_those_of_others(self, store, jobs, connection, split_job):
-        connection.hset(
-            f"{jobs.keys.record('job-1')}:told", "part-1", "30"
-        )  # as it was written before rows were counted
+        connection.hset(jobs.keys.shard_progress("job-1"), "part-1", "30")  # as before rows were counted
         store.publish_progress(shard(0), Progress(done=90, total=100, rows=7))
         progress = jobs.get("job-1").progress
         assert (progress.done, progress.rows, progress.files) == (120, 7, None)
@@ -163,7 +161,7 @@ class TestShards:
         ):
             with pytest.raises(ChangeRefusedError):
                 call()
-        assert store.release(shard(0)), "the last worker sees to the clean-up"
+        assert store.release(shard(0)), "the last worker has to queue the clean-up"
         store.mark_cleaned_up("job-1")
         assert not jobs.needs_cleanup("job-1")
 

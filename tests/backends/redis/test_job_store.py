@@ -62,8 +62,8 @@ class TestRecords:
         assert connection.zcard(jobs.keys.index) == 0
 
     def test_rq_message_and_record_are_json(self, jobs, connection, split_job):
-        (task,) = list(connection.scan_iter("rq:job:*begin*"))
-        assert json.loads(zlib.decompress(connection.hget(task, "data")))[0] == STEP_FUNCTION
+        [rq_job] = connection.scan_iter("rq:job:*begin*")
+        assert json.loads(zlib.decompress(connection.hget(rq_job, "data")))[0] == STEP_FUNCTION
         for name, value in connection.hgetall(jobs.keys.record("job-1")).items():
             assert name in (b"state", b"result_key") or json.loads(value) is not None
 

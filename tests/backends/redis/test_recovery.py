@@ -42,7 +42,7 @@ def reconcile_after(jobs, connection):
 
 
 def heartbeat(connection, rq_job_id):
-    """Let worker w1 be alive and say which rq job it runs."""
+    """Publish a heartbeat of worker w1 with the rq job that it runs."""
     connection.sadd("rq:workers:analytics", "rq:worker:w1")
     publish_heartbeat(connection, "rq:worker:w1", "busy", rq_job_id)
 
