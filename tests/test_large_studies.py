@@ -135,7 +135,7 @@ def test_a_worker_that_does_not_see_the_store_leaves_the_job_to_one_that_does(re
 
 def _request_of(client, job, store_id):
     record = client.backend._jobs.get(job.id)
-    request = replace(record, state=RecordState.FAILED).request_again()
+    request = replace(record, state=RecordState.FAILED).retry_request()
     return replace(request, arguments={**request.arguments, "store_id": store_id})
 
 
