@@ -218,7 +218,8 @@ def learning_curve(
     Examples
     --------
     >>> import pandas as pd
-    >>> trials = pd.DataFrame({"participant": ["1", "1", "2"], "trial_order": [1, 2, 1], "duration_s": [9.0, 7.0, 5.0]})
+    >>> order = {"participant": ["1", "1", "2"], "trial_order": [1, 2, 1]}
+    >>> trials = pd.DataFrame(order | {"duration_s": [9.0, 7.0, 5.0]})
     >>> [(trace.name, trace.y.tolist()) for trace in learning_curve(trials, "duration_s").data]
     [('participant 1', [9.0, 7.0]), ('participant 2', [5.0]), ('median', [7.0, 7.0])]
     """

@@ -285,7 +285,8 @@ def speed_profile(
     moving = np.unique(trial_of)
     drawn_trials = moving[thinning.every_nth(len(moving), MAX_SPEED_LINES)]
     is_drawn = np.isin(trial_of, drawn_trials)
-    middle_s, duration_s, speed, trial_of = (values[is_drawn] for values in (middle_s, duration_s, speed, trial_of))
+    middle_s, duration_s = middle_s[is_drawn], duration_s[is_drawn]
+    speed, trial_of = speed[is_drawn], trial_of[is_drawn]
     block_size = 2 * thinning.stride(len(speed)) if len(speed) > thinning.MAX_POINTS else 1
     drawn, time_s = _with_flat_pauses(thinning.extremes(speed, trial_of, block_size), middle_s, duration_s)
     trial_of, speed = trial_of[drawn], speed[drawn]
@@ -318,9 +319,9 @@ def speed_profile(
 
 
 def steps(movement: SelectedEvents) -> tuple[FloatArray, FloatArray, FloatArray, IntArray]:
-    """Return middle time (s), duration (s), speed (px/s) and trial of each step within a trial, as arrays of equal length.
+    """Return middle time (s), duration (s), speed (px/s) and trial of each step within a trial.
 
-    Of rows with equal times the last one counts.
+    The arrays have equal length. Of rows with equal times the last one counts.
     """
     time_s, x, y = (movement.table[name].to_numpy(float) for name in ("t_s", "x_px", "y_px"))
     is_last = np.append((np.diff(time_s) != 0) | (np.diff(movement.trial) != 0), True)[: len(time_s)]

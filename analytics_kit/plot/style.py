@@ -85,8 +85,8 @@ def figure(
     notes = [note for note in notes if note]
     lines = _wrap(notes)
     axis = {
-        "gridcolor": palette.grid, "zeroline": False, "linecolor": palette.muted, "showline": True, "ticks": "outside",
-        "tickcolor": palette.muted, "automargin": True, "title": {"standoff": 10}, **NUMBER_FORMAT,
+        "gridcolor": palette.grid, "zeroline": False, "linecolor": palette.muted, "showline": True,
+        "ticks": "outside", "tickcolor": palette.muted, "automargin": True, "title": {"standoff": 10}, **NUMBER_FORMAT,
     }  # fmt: skip
     template = {
         "layout": {

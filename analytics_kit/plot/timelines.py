@@ -28,7 +28,7 @@ THIN_ROW_PX = 9
 MAX_ROW_NAME_LENGTH = 14
 """Characters of each name beside a trial's rows; hover texts show more."""
 TIME_MARGIN = 0.01
-"""Free space at both ends of the time axis, as a fraction of it; a tick on the axis would be mistaken for the axis."""
+"""Free space at both ends of the time axis, as a fraction; a tick on the axis would be mistaken for the axis."""
 TICK_SYMBOL = "line-ns-open"
 
 

@@ -168,7 +168,7 @@ class TestLearning:
         trials.loc[0, "trial_order"] = pd.NA
         figure = ak.plot.learning_curve(trials, "path_length_px")
         assert figure.data[0].x.tolist() == [2, 3, 4]
-        assert "2 trials without a value or a place" in said(figure)
+        assert "2 trials without a value or a position" in said(figure)
 
     def test_lines_go_along_the_session_and_median_is_no_mean(self, trials):
         third = trials.head(4).assign(participant="3", session="3", path_length_px=1_000.0)

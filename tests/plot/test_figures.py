@@ -22,7 +22,7 @@ EVENT_FIGURES = {
 }
 TRIAL_FIGURES = {
     "task_comparison": ("task", "path length (px)"),
-    "learning_curve": ("place of the trial in its session", "path length (px)"),
+    "learning_curve": ("position of the trial in its session", "path length (px)"),
 }
 FIGURES = EVENT_FIGURES | TRIAL_FIGURES
 HOSTILE = "<img src=x> & <b>$x^2$</b>"
@@ -96,11 +96,11 @@ def test_numbers_are_written_out_and_titles_keep_clear_of_them(name, result):
 
 
 def test_notes_break_between_notes_and_within_one_only_where_it_is_long():
-    figure = style.figure([], "", ["a" * 80, "", "b", "c d e f g h", "i " * 60], style.THEMES["light"])
+    figure = style.figure([], "", ["a" * 80, "", "b", "c d e f g h", "i " * 60], style.PALETTES["light"])
     lines = figure.layout.title.subtitle.text.split("<br>")
     assert lines[0] == f"{'a' * 80} · b"
     assert lines[1].startswith("c d e f g h · i i i")
-    assert max(map(len, lines)) <= style.NOTE_WIDTH
+    assert max(map(len, lines)) <= style.NOTE_LINE_LENGTH
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -109,25 +109,25 @@ def test_the_same_data_give_the_same_bytes(name, result):
 
 
 @pytest.mark.parametrize("name", FIGURES)
-@pytest.mark.parametrize("theme", style.THEMES)
+@pytest.mark.parametrize("theme", style.PALETTES)
 def test_every_colour_stands_out_from_the_paper(name, theme, result):
     figure = draw(name, result, theme=theme)
-    look = style.THEMES[theme]
-    assert figure.layout.template.layout.paper_bgcolor == look.paper
-    found = colours(figure.to_json()) - {look.paper, look.grid}
+    palette = style.PALETTES[theme]
+    assert figure.layout.template.layout.paper_bgcolor == palette.paper
+    found = colours(figure.to_json()) - {palette.paper, palette.grid}
     assert found
     for colour in found:
-        assert contrast(colour, look.paper) >= 3, colour
+        assert contrast(colour, palette.paper) >= 3, colour
     for trace in figure.data:
         if (trace.opacity or 1) < 1:
-            assert contrast(blend(trace.line.color, look.paper, trace.opacity), look.paper) >= 3
+            assert contrast(blend(trace.line.color, palette.paper, trace.opacity), palette.paper) >= 3
 
 
-@pytest.mark.parametrize("theme", style.THEMES)
+@pytest.mark.parametrize("theme", style.PALETTES)
 def test_text_is_readable_and_no_two_of_many_categories_look_the_same(theme):
-    look = style.THEMES[theme]
-    assert contrast(look.ink, look.paper) > 7
-    assert len({tuple(style.looks(look, number).values()) for number in range(28)}) == 28
+    palette = style.PALETTES[theme]
+    assert contrast(palette.ink, palette.paper) > 7
+    assert len({tuple(style.category_marker(palette, number).values()) for number in range(28)}) == 28
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -196,7 +196,7 @@ def test_one_event_is_drawn(name, movement):
 
 
 def test_one_event_has_no_speed(movement, said):
-    assert "no pointer movement to tell a speed from" in said(draw("speed_profile", movement.head(1)))
+    assert "no pointer movement to compute a speed from" in said(draw("speed_profile", movement.head(1)))
 
 
 @pytest.mark.parametrize("name", FIGURES)
