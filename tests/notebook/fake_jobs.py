@@ -7,7 +7,7 @@ import ipywidgets
 
 from analytics_kit.job import Job
 from analytics_kit.model import Failure, JobStatus, Progress
-from analytics_kit.notebook.html_widget import Live
+from analytics_kit.notebook.html_widget import HtmlWidget
 from analytics_kit.watcher import Watcher
 from tests.fake_backend import Fake
 
@@ -56,7 +56,7 @@ def left():
     """How many widgets, listeners and live boxes there are, and which of our threads."""
     gc.collect()
     widgets = ipywidgets.widgets.widget._instances
-    boxes = [each for each in widgets.values() if isinstance(each, Live)]
+    boxes = [each for each in widgets.values() if isinstance(each, HtmlWidget)]
     threads = [each.name for each in threading.enumerate() if each.name.startswith("analytics_kit")]
     return {"widgets": len(widgets), "boxes": len(boxes), "listeners": len(watcher._listeners), "threads": threads}
 
@@ -64,4 +64,4 @@ def left():
 def made_boxes():
     """Live boxes in memory, closed or not."""
     gc.collect()
-    return sum(isinstance(each, Live) for each in gc.get_objects() if type(each).__name__ == "Live")
+    return sum(isinstance(each, HtmlWidget) for each in gc.get_objects() if type(each).__name__ == "HtmlWidget")
