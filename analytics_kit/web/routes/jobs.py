@@ -14,7 +14,7 @@ from analytics_kit.client import is_stored
 from analytics_kit.errors import ResultExpiredError, SettingsError
 from analytics_kit.job import Job
 from analytics_kit.model import JobInfo, JobStatus
-from analytics_kit.table_export import csv_of, parquet_of, rows_of, table_of
+from analytics_kit.table_export import csv_chunks, parquet_chunks, read_page, read_table
 from analytics_kit.web.catalogue import study_id_of
 from analytics_kit.web.errors import NotNowError, UnusableError, told, without_places
 from analytics_kit.web.openapi_responses import ACCEPTED, NO_CONTENT, PARQUET, TABLE, answers, ok
@@ -86,8 +86,8 @@ def with_result(job: Job, info: JobInfo, participant: str | None, study_id: str 
     answer = ZipDataAnswer(**described(info, study_id))
     if info.status is JobStatus.COMPLETED:
         result = job.fetch(0)
-        table = table_of(result, "trials", participant)
-        columns, rows = rows_of(table, 0, table.total)
+        table = read_table(result, "trials", participant)
+        columns, rows = read_page(table, 0, table.row_count)
         records = [dict(zip(columns, row, strict=True)) for row in rows]
         answer.result = ResultAnswer(summary=result.summary, trials=records)
     return told(answer)
@@ -163,21 +163,21 @@ def add_job_routes(book: APIBlueprint, service: Service) -> None:
             raise NotNowError(f"Job {job.id} is {info.status}; only a completed job has a result.")
         require_result(info)
         try:
-            table = table_of(job.fetch(0), query.table, query.participant_id)
+            table = read_table(job.fetch(0), query.table, query.participant_id)
         except SettingsError as error:
             raise UnusableError("participant_id", error.message, hint=error.hint) from None
         if query.format != "json":
-            parts = csv_of(table.parts) if query.format == "csv" else parquet_of(table.parts)
+            parts = csv_chunks(table.chunks) if query.format == "csv" else parquet_chunks(table.chunks)
             return _file(parts, f"{query.table}.{query.format}", MIME[query.format])
-        columns, rows = rows_of(table, query.offset, query.limit)
+        columns, rows = read_page(table, query.offset, query.limit)
         after = query.offset + len(rows)
         asked = query.model_dump(mode="json", exclude_defaults=True) | {"offset": after}
         known: dict[str, Any] = {
             "table": query.table,
-            "total": table.total,
+            "total": table.row_count,
             "offset": query.offset,
             "limit": query.limit,
-            "next_url": url_for(".job_result", job_id=job.id, **asked) if rows and after < table.total else None,
+            "next_url": url_for(".job_result", job_id=job.id, **asked) if rows and after < table.row_count else None,
         }
         if query.orient == "split":
             return told(SplitAnswer(columns=columns, data=rows, **known))

@@ -17,7 +17,7 @@ from analytics_kit.event_format import EventFormat
 from analytics_kit.model import JobStatus
 from analytics_kit.options import Options
 from analytics_kit.study.store.store import MANIFEST, Store
-from analytics_kit.table_export import BLOCK_BYTES
+from analytics_kit.table_export import EXPORT_BLOCK_BYTES
 from analytics_kit.web.errors import NotNowError, UnusableError, told, without_places
 from analytics_kit.web.openapi_responses import ACCEPTED, FILE, PARQUET, answers, ok
 from analytics_kit.web.routes.client_schemas import (
@@ -149,7 +149,7 @@ def _sent(store: Store, path: str) -> Response:
 
     def body() -> Iterator[bytes]:
         with opened:
-            while block := file.read(BLOCK_BYTES):
+            while block := file.read(EXPORT_BLOCK_BYTES):
                 yield block
 
     answer = Response(stream_with_context(body()), content_type=PARQUET)
