@@ -22,12 +22,12 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from analytics_kit.errors import AnalyticsKitError, BrokerUnavailableError
 from analytics_kit.web import PREFIX
-from analytics_kit.web.errors import AWAY, of_http, of_ours, of_parameters, told, unexpected, without_places
+from analytics_kit.web.error_responses import AWAY, of_http, of_ours, of_parameters, told, unexpected, without_places
 from analytics_kit.web.openapi_responses import answers, ok
 from analytics_kit.web.openapi_schema import page_of, schema_of
 from analytics_kit.web.routes.jobs import add_job_routes
 from analytics_kit.web.routes.page import VIEWS, add_page_routes
-from analytics_kit.web.routes.schemas import HealthAnswer, LiveAnswer, QueueAnswer
+from analytics_kit.web.routes.job_schemas import HealthAnswer, LiveAnswer, QueueAnswer
 from analytics_kit.web.routes.studies import add_study_routes
 from analytics_kit.web.routes.uploads import add_client_routes
 from analytics_kit.web.service import Service

@@ -22,7 +22,7 @@ from analytics_kit.errors import (
     StoreError,
     UnsafeArchiveError,
 )
-from analytics_kit.web.routes.schemas import ErrorAnswer
+from analytics_kit.web.routes.job_schemas import ErrorAnswer
 
 logger = logging.getLogger(__name__)
 RETRY_AFTER_S = 5

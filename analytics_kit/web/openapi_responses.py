@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
-from analytics_kit.web.routes.schemas import ErrorAnswer, RecordsAnswer, SplitAnswer, ZipDataAnswer
+from analytics_kit.web.routes.job_schemas import ErrorAnswer, RecordsAnswer, SplitAnswer, ZipDataAnswer
 
 WORDS = {
     401: "No token, or one that is not known.",

@@ -13,7 +13,7 @@ from flask_openapi3.openapi import OpenAPI
 from analytics_kit import __version__
 from analytics_kit.web.openapi_responses import ALWAYS, WORDS
 from analytics_kit.web.routes.client_schemas import CLIENT_ANSWERS
-from analytics_kit.web.routes.schemas import ANSWERS, ErrorAnswer
+from analytics_kit.web.routes.job_schemas import ANSWERS, ErrorAnswer
 from analytics_kit.web.templating import draw
 
 TITLE = "analytics_kit"

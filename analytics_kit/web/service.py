@@ -12,7 +12,7 @@ from analytics_kit.job import Job, deadline_of, left_until
 from analytics_kit.model import JobInfo
 from analytics_kit.settings import Settings
 from analytics_kit.web.auth import Keys
-from analytics_kit.web.catalogue import Catalogue
+from analytics_kit.web.study_catalogue import Catalogue
 from analytics_kit.web.session import Asker, Sessions
 from analytics_kit.web.settings import ServerSettings
 

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from analytics_kit.options import Options
-from analytics_kit.web.catalogue import STUDY_ID
-from analytics_kit.web.routes.schemas import Asked, Told
+from analytics_kit.web.study_catalogue import STUDY_ID
+from analytics_kit.web.routes.job_schemas import Asked, Told
 
 NEW_JOB_ID = r"^[0-9a-f]{16}$"
 CONTENT = r"^[0-9a-f]{64}$"

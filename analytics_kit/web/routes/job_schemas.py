@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from analytics_kit.model import JobStatus
 from analytics_kit.table_export import TableName
-from analytics_kit.web.catalogue import RESERVED, STUDY_ID, Kind
+from analytics_kit.web.study_catalogue import RESERVED, STUDY_ID, Kind
 
 PAGE_ROWS, MOST_ROWS = 1000, 10_000
 PAGE_JOBS, MOST_JOBS = 100, 1000

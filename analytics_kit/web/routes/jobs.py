@@ -15,10 +15,10 @@ from analytics_kit.errors import ResultExpiredError, SettingsError
 from analytics_kit.job import Job
 from analytics_kit.model import JobInfo, JobStatus
 from analytics_kit.table_export import csv_chunks, parquet_chunks, read_page, read_table
-from analytics_kit.web.catalogue import study_id_of
-from analytics_kit.web.errors import NotNowError, UnusableError, told, without_places
+from analytics_kit.web.study_catalogue import study_id_of
+from analytics_kit.web.error_responses import NotNowError, UnusableError, told, without_places
 from analytics_kit.web.openapi_responses import ACCEPTED, NO_CONTENT, PARQUET, TABLE, answers, ok
-from analytics_kit.web.routes.schemas import (
+from analytics_kit.web.routes.job_schemas import (
     FailureAnswer,
     JobAnswer,
     JobPath,

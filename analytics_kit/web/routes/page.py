@@ -16,8 +16,8 @@ from werkzeug.exceptions import Forbidden
 from analytics_kit.errors import AnalyticsKitError, SettingsError
 from analytics_kit.notebook.board_html import PAGE_ROWS, Place
 from analytics_kit.notebook.job_html import TOO_LATE
-from analytics_kit.web.catalogue import RESERVED, STUDY_ID
-from analytics_kit.web.errors import NotNowError, of_ours, without_places
+from analytics_kit.web.study_catalogue import RESERVED, STUDY_ID
+from analytics_kit.web.error_responses import NotNowError, of_ours, without_places
 from analytics_kit.web.routes.page_rows import Row
 from analytics_kit.web.service import Service
 from analytics_kit.web.session import FIELD, Asker

@@ -9,10 +9,10 @@ from flask_openapi3.blueprint import APIBlueprint
 from werkzeug.exceptions import LengthRequired, UnsupportedMediaType
 
 from analytics_kit.job import Job
-from analytics_kit.web.errors import told, too_large
+from analytics_kit.web.error_responses import told, too_large
 from analytics_kit.web.openapi_responses import ACCEPTED, answers, ok
 from analytics_kit.web.routes.jobs import accepted, with_result
-from analytics_kit.web.routes.schemas import (
+from analytics_kit.web.routes.job_schemas import (
     StudiesAnswer,
     StudyAnswer,
     StudyPath,

@@ -18,7 +18,7 @@ from analytics_kit.model import JobStatus
 from analytics_kit.options import Options
 from analytics_kit.study.store.store import MANIFEST, Store
 from analytics_kit.table_export import EXPORT_BLOCK_BYTES
-from analytics_kit.web.errors import NotNowError, UnusableError, told, without_places
+from analytics_kit.web.error_responses import NotNowError, UnusableError, told, without_places
 from analytics_kit.web.openapi_responses import ACCEPTED, FILE, PARQUET, answers, ok
 from analytics_kit.web.routes.client_schemas import (
     ContentPath,
@@ -30,7 +30,7 @@ from analytics_kit.web.routes.client_schemas import (
     UploadAnswer,
 )
 from analytics_kit.web.routes.jobs import accepted, cancelled
-from analytics_kit.web.routes.schemas import JobAnswer, JobPath
+from analytics_kit.web.routes.job_schemas import JobAnswer, JobPath
 from analytics_kit.web.routes.studies import ZIP_BODY, zip_bytes
 from analytics_kit.web.service import Service
 
