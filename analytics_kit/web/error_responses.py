@@ -1,4 +1,4 @@
-"""How is trouble told over HTTP: with which status, in which words, and without what is nobody's business?"""
+"""Turn errors into JSON responses, without paths, hosts or stack traces in them."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from analytics_kit.errors import (
     StoreError,
     UnsafeArchiveError,
 )
-from analytics_kit.web.routes.job_schemas import ErrorAnswer
+from analytics_kit.web.schemas import ErrorAnswer
 
 logger = logging.getLogger(__name__)
-RETRY_AFTER_S = 5
-CODES: tuple[tuple[type[AnalyticsKitError], int], ...] = (
+ERROR_RETRY_AFTER_S = 5
+STATUS_CODES: tuple[tuple[type[AnalyticsKitError], int], ...] = (
     (JobNotFoundError, 404),
     (SourceNotFoundError, 404),
     (ResultExpiredError, 410),
@@ -36,9 +36,9 @@ CODES: tuple[tuple[type[AnalyticsKitError], int], ...] = (
     (BadArchiveError, 422),
     (UnsafeArchiveError, 422),
 )
-AWAY = {
+UNAVAILABLE_MESSAGES = {
     BrokerUnavailableError: "The queue can't be reached now.",
-    StoreError: "What is kept can't be read or written now.",
+    StoreError: "The store can't be read or written now.",
 }
 _HINTS = {
     401: "Send the header Authorization: Bearer TOKEN.",
@@ -50,16 +50,16 @@ _HINTS = {
 }
 _URL = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s'\",;/]*(?P<path>/[^\s'\",;]*)?")
 _PATH = re.compile(r"(?<![\w./-])(?:[A-Za-z]:)?[/\\](?:[^/\\\s:'\",;]+[/\\])+(?P<name>[^/\\\s:'\",;]*)")
-_HOST = re.compile(r"\bon [\w.-]+ (?=looked)")
+_WORKER_HOST = re.compile(r"(?<=\bworker) on [\w.-]+")
 
 
-class NotNowError(AnalyticsKitError):
-    """A job is in no state for what was asked of it."""
+class ConflictError(AnalyticsKitError):
+    """The job's status doesn't allow what was requested."""
 
-    default_hint = "Ask for the job's status first."
+    default_hint = "Request the job's status first."
 
 
-class UnusableError(AnalyticsKitError):
+class ParameterError(AnalyticsKitError):
     """A parameter that can't be used here."""
 
     default_hint = "The page `docs` lists the parameters."
@@ -69,83 +69,89 @@ class UnusableError(AnalyticsKitError):
         self.parameter = parameter
 
 
-def told(answer: BaseModel, code: int = 200, **headers: str) -> Response:
-    """The answer as JSON; NaN is null. `_` in a header's name stands for `-`."""
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    text = answer.model_dump_json(exclude_unset=isinstance(answer, ErrorAnswer))
-    return Response(text, code, named, mimetype="application/json")
+def json_response(body: BaseModel, code: int = 200, **headers: str) -> Response:
+    """Return `body` as a JSON response, NaN as null. `_` in a header's name stands for `-`."""
+    by_name = {name.replace("_", "-"): value for name, value in headers.items()}
+    text = body.model_dump_json(exclude_unset=isinstance(body, ErrorAnswer))
+    return Response(text, code, by_name, mimetype="application/json")
 
 
-def of_ours(error: AnalyticsKitError) -> Response:
-    """The answer for an error of the one tree."""
+def handle_kit_error(error: AnalyticsKitError) -> Response:
+    """Return the response for an error of the package."""
     name = type(error).__name__
-    if isinstance(error, NotNowError):
-        return told(ErrorAnswer(error="ConflictError", message=error.message, hint=error.hint), 409)
-    if isinstance(error, UnusableError):
-        answer = ErrorAnswer(
-            error="ParameterError", message=error.message, hint=error.hint, parameter=error.parameter
-        )
-        return told(answer, 422)
-    code = next((code for kind, code in CODES if isinstance(error, kind)), 500)
+    if isinstance(error, ConflictError):
+        return json_response(ErrorAnswer(error=name, message=error.message, hint=error.hint), 409)
+    if isinstance(error, ParameterError):
+        body = ErrorAnswer(error=name, message=error.message, hint=error.hint, parameter=error.parameter)
+        return json_response(body, 422)
+    code = next((code for kind, code in STATUS_CODES if isinstance(error, kind)), 500)
     if code == 500:
-        return unexpected(error)
+        return handle_unexpected_error(error)
     if code == 503:
         logger.warning("%s %r: %s", request.method, request.path, error)
-        message = next(words for kind, words in AWAY.items() if isinstance(error, kind))
-        answer = ErrorAnswer(error=name, message=message, hint="Try again later.")
-        return told(answer, code, Retry_After=str(RETRY_AFTER_S))
-    return told(ErrorAnswer(error=name, message=without_places(error.message), hint=without_places(error.hint)), code)
+        message = next(text for kind, text in UNAVAILABLE_MESSAGES.items() if isinstance(error, kind))
+        body = ErrorAnswer(error=name, message=message, hint="Try again later.")
+        return json_response(body, code, Retry_After=str(ERROR_RETRY_AFTER_S))
+    body = ErrorAnswer(error=name, message=redact_locations(error.message), hint=redact_locations(error.hint))
+    return json_response(body, code)
 
 
-def of_http(error: HTTPException) -> Response:
-    """The answer for an error of HTTP itself."""
+def handle_http_error(error: HTTPException) -> Response:
+    """Return the response for an error of HTTP itself, such as 404 or 405."""
     if error.response is not None:
-        return cast(Response, error.get_response())  # of `of_parameters`
+        return cast(Response, error.get_response())  # made by `handle_validation_error`
     code = error.code or 500
     message = str(error.description or error.name).partition("\n")[0]
     name = re.sub(r"\W", "", error.name.title()) + "Error"
-    response = told(ErrorAnswer(error=name, message=message, hint=_HINTS.get(code, "")), code)
+    response = json_response(ErrorAnswer(error=name, message=message, hint=_HINTS.get(code, "")), code)
     for header, value in error.get_headers(None):
         if header.lower() not in ("content-type", "content-length"):
             response.headers[header] = value
     return response
 
 
-def of_parameters(error: ValidationError) -> Response:
-    """The answer for the first parameter that can't be used."""
-    found = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    parameter = ".".join(name for name in found["loc"] if isinstance(name, str)) or "The body"
-    words = found["msg"].removeprefix("Value error, ")
-    why = "there is no such parameter" if found["type"] == "extra_forbidden" else words
-    answer = ErrorAnswer(
-        error="ParameterError",
-        message=f"{parameter} can't be used: {why}.",
-        hint=UnusableError.default_hint,
+def handle_validation_error(error: ValidationError) -> Response:
+    """Return the response for the first parameter that can't be used."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    parameter = ".".join(name for name in first["loc"] if isinstance(name, str)) or "The body"
+    reason = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        reason = "there is no such parameter"
+    body = ErrorAnswer(
+        error=ParameterError.__name__,
+        message=f"{parameter} can't be used: {reason}.",
+        hint=ParameterError.default_hint,
         parameter=parameter,
     )
-    return told(answer, 422)
+    return json_response(body, 422)
 
 
-def unexpected(error: Exception) -> Response:
-    """The answer for what should not happen: nothing of it, which is in the log."""
+def handle_unexpected_error(error: Exception) -> Response:
+    """Log an error that should not happen, and return a response that reveals nothing of it."""
     logger.error("%s %r failed.", request.method, request.path, exc_info=error)
-    answer = ErrorAnswer(
+    body = ErrorAnswer(
         error="InternalError",
-        message="The server failed at this request.",
-        hint="Its log tells why; ask who runs it.",
+        message="The server failed to handle this request.",
+        hint="The cause is in the server's log; ask the administrator of the server.",
     )
-    return told(answer, 500)
+    return json_response(body, 500)
 
 
-def too_large(limit_gb: float) -> HTTPException:
-    """An upload that would be larger than it may be."""
+def upload_too_large(limit_gb: float) -> HTTPException:
+    """Return the error for an upload above the limit."""
     return RequestEntityTooLarge(f"At most {limit_gb:,g} GB can be uploaded.")
 
 
-def without_places(text: str, source: str = "") -> str:
-    """The text without paths, URLs and hosts; of a path its last name stays, and of `source`, wherever it is."""
+def redact_locations(text: str, source: str = "") -> str:
+    """Remove paths, URLs and hosts from a text, but for the last name of each path and of `source`.
+
+    Examples
+    --------
+    >>> redact_locations("There is no study at /srv/lab/data/pilot.zip.")
+    'There is no study at pilot.zip.'
+    """
     if source:
         text = text.replace(source, PurePath(source).name)
-    text = _URL.sub(lambda found: PurePath(found["path"] or "").name or "…", text)
-    text = _PATH.sub(lambda found: found["name"] or "…", text)
-    return _HOST.sub("", text)
+    text = _URL.sub(lambda match: PurePath(match["path"] or "").name or "…", text)
+    text = _PATH.sub(lambda match: match["name"] or "…", text)
+    return _WORKER_HOST.sub("", text)

@@ -1,121 +1,83 @@
-"""What may be asked, and what is answered: the words of the HTTP API, from which its schema is made."""
+"""Schemas of the routes of jobs: what they take, and what they return about a job."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import Field, field_validator, model_validator
 
 from analytics_kit.model import JobStatus
-from analytics_kit.table_export import TableName
-from analytics_kit.web.study_catalogue import RESERVED, STUDY_ID, Kind
+from analytics_kit.options import Options
+from analytics_kit.web.schemas import RequestModel, ResponseModel
+from analytics_kit.web.study_catalogue import STUDY_ID
 
-PAGE_ROWS, MOST_ROWS = 1000, 10_000
-PAGE_JOBS, MOST_JOBS = 100, 1000
-MOST_IDS = 100
+DEFAULT_JOBS, MAX_JOBS = 100, 1000
+"""Jobs in one response."""
+MAX_JOB_IDS = 100
 JOB_ID = r"^[A-Za-z0-9_-]{1,64}$"
+NEW_JOB_ID = r"^[0-9a-f]{16}$"
+CONTENT_FINGERPRINT = r"^[0-9a-f]{64}$"
 
 
-def _not_reserved(study_id: str) -> str:
-    if study_id in RESERVED:
-        raise ValueError("this word is reserved")
-    return study_id
-
-
-class Asked(BaseModel):
-    """Nothing but what it names may be asked."""
-
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
-
-
-class StudyPath(Asked):
-    """A study in the path."""
-
-    study_id: Annotated[
-        str,
-        Field(pattern=STUDY_ID, json_schema_extra={"not": {"enum": list(RESERVED)}}),
-        AfterValidator(_not_reserved),
-    ]
-    """The study: the name of its ZIP without .zip at its end."""
-
-
-class JobPath(Asked):
+class JobPath(RequestModel):
     """A job in the path."""
 
     job_id: Annotated[str, Field(pattern=JOB_ID)]
-    """The job, as zip-data named it."""
+    """The `job_id` of the response that created the job."""
 
 
-class ZipDataQuery(Asked):
-    """What to do with a study."""
-
-    is_async: bool = Field(True, alias="async")
-    """false: wait for the end, as long as the server allows, and answer with the result."""
-    job_id: Annotated[str, Field(pattern=JOB_ID)] | None = None
-    """Ask for this job in place of the last one of the study."""
-    participant_id: Annotated[str, Field(min_length=1, max_length=500)] | None = None
-    """Only the trials of this participant; all are processed."""
-
-
-class UploadQuery(Asked):
-    """What to do with a study that is uploaded."""
-
-    is_async: bool = Field(True, alias="async")
-    """false: wait for the end, as long as the server allows, and answer with the result."""
-    participant_id: Annotated[str, Field(min_length=1, max_length=500)] | None = None
-    """Only the trials of this participant; all are processed."""
-
-
-class JobsQuery(Asked):
+class JobsQuery(RequestModel):
     """Which jobs to list."""
 
     status: JobStatus | None = None
     """Only jobs of this status."""
-    job_id: Annotated[list[Annotated[str, Field(pattern=JOB_ID)]], Field(max_length=MOST_IDS)] = []
-    """Only these jobs; may be given several times."""
+    job_id: list[Annotated[str, Field(pattern=JOB_ID)]] = Field([], max_length=MAX_JOB_IDS)
+    """Only these jobs; can be repeated."""
     offset: int = Field(0, ge=0, le=10**9)
-    """Leave out so many."""
-    limit: int = Field(PAGE_JOBS, ge=1, le=MOST_JOBS)
-    """At most so many."""
+    """Number of jobs to skip."""
+    limit: int = Field(DEFAULT_JOBS, ge=1, le=MAX_JOBS)
+    """Maximum number of jobs to return."""
 
 
-class ResultQuery(Asked):
-    """Which table of a result, and how."""
+class SubmitBody(RequestModel):
+    """A study to be processed: one of the catalogue, or one that was uploaded."""
 
-    table: TableName = "trials"
-    """The table; those of events are named by their kind."""
-    format: Literal["json", "csv", "parquet"] = "json"
-    """JSON comes in pages, CSV and Parquet hold the whole table."""
-    orient: Literal["records", "split"] = "records"
-    """Of JSON: an object for each row, or the columns once and a list for each row."""
-    participant_id: Annotated[str, Field(min_length=1, max_length=500)] | None = None
-    """Only rows of this participant."""
-    offset: int = Field(0, ge=0, le=10**9)
-    """Of JSON: leave out so many rows."""
-    limit: int = Field(PAGE_ROWS, ge=1, le=MOST_ROWS)
-    """Of JSON: at most so many rows."""
+    study_id: Annotated[str, Field(pattern=STUDY_ID)] | None = None
+    """A study of the catalogue."""
+    content: Annotated[str, Field(pattern=CONTENT_FINGERPRINT)] | None = None
+    """An uploaded study, by its fingerprint."""
+    options: Options = Field(default_factory=Options)
+    """How to process it."""
+    refresh: bool = False
+    """Process the study again even if a job has done so with the same options."""
+    rejoin: bool = False
+    """Return the last job for the same study and options even if it failed or was cancelled."""
+    tags: Annotated[tuple[Annotated[str, Field(max_length=500)], ...], Field(max_length=100)] = ()
+    """Labels to find the job by."""
+    time_limit_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """The job fails when it runs longer."""
+    memory_limit_mb: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """The job fails when one of its processes needs more memory. Only on a queue."""
+    job_id: Annotated[str, Field(pattern=NEW_JOB_ID)] | None = None
+    """The id to give to a new job, so that the request can be repeated safely if its response is lost."""
+
+    @field_validator("options")
+    @classmethod
+    def _require_default_limits_or_tighter(cls, options: Options) -> Options:
+        for name, field in Options.model_fields.items():
+            if name.startswith("max_") and getattr(options, name) > field.default:
+                raise ValueError(f"{name} can be at most {field.default:,} on a server")
+        return options
+
+    @model_validator(mode="after")
+    def _require_one_study(self) -> SubmitBody:
+        if (self.study_id is None) == (self.content is None):
+            raise ValueError("give either study_id or content")
+        return self
 
 
-class Told(BaseModel):
-    """An answer, or a part of one."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
-
-
-class ErrorAnswer(Told):
-    """Why a request was not served."""
-
-    error: str
-    """One word for the kind of trouble."""
-    message: str
-    hint: str
-    """What to do."""
-    parameter: str = ""
-    """The parameter that can't be used; left out where it is none."""
-
-
-class ProgressAnswer(Told):
+class ProgressAnswer(ResponseModel):
     """How far a job is."""
 
     phase: str
@@ -130,7 +92,7 @@ class ProgressAnswer(Told):
     files: int | None
 
 
-class FailureAnswer(Told):
+class FailureAnswer(ResponseModel):
     """Why a job failed."""
 
     error: str
@@ -138,16 +100,16 @@ class FailureAnswer(Told):
     hint: str
 
 
-class OutcomeAnswer(Told):
-    """What came out of a job, in short."""
+class OutcomeAnswer(ResponseModel):
+    """Summary and preview of a job's result."""
 
     summary: dict[str, Any] | None
     preview: dict[str, Any] | None
     """The first trials and issues."""
 
 
-class JobAnswer(Told):
-    """A job as it is now."""
+class JobAnswer(ResponseModel):
+    """A job in its present state."""
 
     job_id: str
     status: JobStatus
@@ -161,37 +123,37 @@ class JobAnswer(Told):
     ended_at: datetime | None
     progress: ProgressAnswer
     queue_position: int | None
-    """1 for the job that is next; None for one that does not wait."""
+    """1 for the job that is next; None for one that is not queued."""
     notice: str
-    """What has to be said of a job that waits; else empty."""
+    """Why a queued job does not start, if there is a reason; else empty."""
     backend: str
     tags: list[str]
     retry_of: str | None
     error: FailureAnswer | None
     status_url: str
     result_url: str | None
-    """Where the tables are, once the job is completed."""
+    """URL of the tables; None until the job is completed."""
     result_key: str
-    """The same for all jobs for the same content and options."""
+    """Equal for all jobs with the same content and options."""
     outcome: OutcomeAnswer | None
-    """Once the job is completed."""
+    """None until the job is completed."""
 
 
-class ResultAnswer(Told):
-    """What came out of a study."""
+class ResultAnswer(ResponseModel):
+    """The result of a study."""
 
     summary: dict[str, Any]
     trials: list[dict[str, Any]]
-    """A row per trial; what the log can't tell is null."""
+    """One row per trial; values that the log doesn't provide are null."""
 
 
 class ZipDataAnswer(JobAnswer):
-    """A job and, once it is completed and was asked for or waited for, what came out."""
+    """A job, with its result once it is completed if the request asked for this job or waited for it."""
 
     result: ResultAnswer | None = None
 
 
-class JobsAnswer(Told):
+class JobsAnswer(ResponseModel):
     """Jobs, newest first."""
 
     jobs: list[JobAnswer]
@@ -200,87 +162,12 @@ class JobsAnswer(Told):
     limit: int
 
 
-class RecordsAnswer(Told):
-    """Rows of a table, each an object."""
+class LogAnswer(ResponseModel):
+    """The log of a job."""
 
-    table: str
-    total: int
-    offset: int
-    limit: int
-    records: list[dict[str, Any]]
-    next_url: str | None
+    lines: list[str]
+    """Each event with its time in UTC, then the last output of a failed task."""
 
 
-class SplitAnswer(Told):
-    """Rows of a table, each a list."""
-
-    table: str
-    total: int
-    offset: int
-    limit: int
-    columns: list[str]
-    data: list[list[Any]]
-    next_url: str | None
-
-
-class StudyAnswer(Told):
-    """A study of the catalogue."""
-
-    study_id: str
-    kind: Kind
-    size_bytes: int | None
-    changed_at: datetime | None
-    zip_data_url: str
-
-
-class StudiesAnswer(Told):
-    """The catalogue, by id."""
-
-    studies: list[StudyAnswer]
-
-
-class QueueAnswer(Told):
-    """Jobs by status, and workers."""
-
-    model_config = ConfigDict(extra="allow")
-
-    backend: str
-    queue: str
-    queued: int
-    running: int
-    completed: int
-    failed: int
-    cancelled: int
-    workers: int
-    workers_busy: int
-    survives_process: bool
-    """Whether jobs outlive the server."""
-    kills_running: bool
-    """Whether work can be killed, and its memory limited."""
-
-
-class HealthAnswer(Told):
-    """Whether work can be done."""
-
-    model_config = ConfigDict(extra="allow")
-
-    status: Literal["ok", "degraded", "down"]
-    live: bool
-    ready: bool
-    backend: str
-    workers: int
-    reason: str
-    broker: dict[str, Any] | None
-    store: dict[str, Any]
-
-
-class LiveAnswer(Told):
-    """That the server answers."""
-
-    live: Literal[True] = True
-
-
-ANSWERS = (
-    ErrorAnswer, JobAnswer, ZipDataAnswer, JobsAnswer, RecordsAnswer, SplitAnswer, StudiesAnswer, QueueAnswer,
-    HealthAnswer, LiveAnswer,
-)  # fmt: skip
+JOB_MODELS = (JobAnswer, ZipDataAnswer, JobsAnswer, LogAnswer)
+"""Response models for the components of OpenAPI."""
