@@ -127,8 +127,8 @@ def serve(
         from analytics_kit.web import server as server  # needs the extra "server"
     except ImportError as error:
         raise SettingsError(f"{error.name} is missing.", hint="pip install 'analytics_kit[server]'") from error
-    settings, made = server.configured(data, token_file, no_token, host)
-    server.serve(settings, host, port, show_token=made)
+    settings, is_generated = server.load_settings(data, token_file, no_token, host)
+    server.serve(settings, host, port, show_token=is_generated)
 
 
 @app.command()

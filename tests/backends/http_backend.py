@@ -47,9 +47,9 @@ def _add_deeds(book, service):
     from flask import request
 
     from analytics_kit.model import JobRequest
-    from analytics_kit.web.errors import told
+    from analytics_kit.web.error_responses import told
     from analytics_kit.web.routes.jobs import described
-    from analytics_kit.web.routes.schemas import JobAnswer
+    from analytics_kit.web.routes.job_schemas import JobAnswer
 
     @book.post("/deeds", doc_ui=False)
     def deeds():

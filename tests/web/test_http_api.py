@@ -17,7 +17,7 @@ from analytics_kit.web.openapi_responses import WORDS
 from analytics_kit.web.settings import ServerSettings
 from tests.processes import until
 from tests.web.api_client import TOKENS
-from tests.web.test_catalogue import zipped
+from tests.web.test_study_catalogue import zipped
 
 PAGE = Path(__file__).parents[2] / "docs" / "http-api.md"
 PAIR = re.compile(

@@ -17,7 +17,7 @@ from analytics_kit.web.app import NAME, create_app
 from analytics_kit.web.openapi_schema import METHODS
 from analytics_kit.web.settings import ServerSettings
 from tests.web.api_client import TOKENS, Asker
-from tests.web.test_catalogue import zipped
+from tests.web.test_study_catalogue import zipped
 
 ROUTES = [
     ("GET", "/health"), ("GET", "/health/live"), ("GET", "/jobs"), ("GET", "/jobs/{job_id}"),

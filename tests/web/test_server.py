@@ -20,7 +20,7 @@ from analytics_kit.client import CODE
 from analytics_kit.errors import SettingsError
 from analytics_kit.web.server import configured
 from tests.processes import end, until
-from tests.web.test_catalogue import zipped
+from tests.web.test_study_catalogue import zipped
 
 TOKEN = "one-0123456789abcdef"
 PREFIX = "/api/analytics"

@@ -12,7 +12,7 @@ from analytics_kit.model import JobStatus
 from analytics_kit.notebook.job_html import COLOURS
 from analytics_kit.web import PREFIX
 from analytics_kit.web.app import create_blueprint
-from analytics_kit.web.catalogue import RESERVED, is_study_id
+from analytics_kit.web.study_catalogue import RESERVED, is_study_id
 from analytics_kit.web.routes.page import ID_PATTERN
 from analytics_kit.web.service import Service
 from tests.processes import until

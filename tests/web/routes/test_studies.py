@@ -7,7 +7,7 @@ import pytest
 
 import analytics_kit as ak
 from tests.study.bombs import full_overlap
-from tests.web.test_catalogue import zipped
+from tests.web.test_study_catalogue import zipped
 
 PATH = "/ok/zip-data"
 

@@ -8,7 +8,7 @@ import pytest
 import analytics_kit as ak
 from analytics_kit.study.archive.source import fingerprint
 from tests.processes import until
-from tests.web.test_catalogue import zipped
+from tests.web.test_study_catalogue import zipped
 
 JOB_ID = "00c0ffee00c0ffee"
 

@@ -10,7 +10,7 @@ import pytest
 import analytics_kit as ak
 from analytics_kit.errors import SourceNotFoundError, StoreError
 from analytics_kit.web import PREFIX
-from analytics_kit.web.catalogue import Catalogue, is_study_id, study_id_of
+from analytics_kit.web.study_catalogue import Catalogue, is_study_id, study_id_of
 
 
 def zipped(seed, scratch={}):  # noqa: B006  each is made once

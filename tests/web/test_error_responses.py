@@ -4,7 +4,7 @@ import pytest
 from werkzeug.exceptions import NotFound
 
 from analytics_kit import errors
-from analytics_kit.web.errors import CODES, of_http, of_ours, without_places
+from analytics_kit.web.error_responses import CODES, of_http, of_ours, without_places
 
 
 @pytest.mark.parametrize(
