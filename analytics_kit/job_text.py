@@ -15,7 +15,6 @@ SIGNS = {
     JobStatus.FAILED: "✖",
     JobStatus.CANCELLED: "■",
 }
-TOO_LATE_TO_CANCEL = "It is too late to cancel: the job has ended, or its result is being saved."
 
 
 def text(info: JobInfo) -> str:
@@ -70,18 +69,6 @@ def outcome(info: JobInfo) -> str:
 def position(info: JobInfo) -> str:
     """Return the job's position in the queue; empty where it is unknown."""
     return "" if info.queue_position is None else f"number {info.queue_position:,} in the queue"
-
-
-def queue(backend: str, workers: int, busy: int) -> str:
-    """Return where jobs run and how many workers there are.
-
-    Examples
-    --------
-    >>> queue("redis", workers=2, busy=1)
-    'redis queue, 2 workers, 1 busy'
-    """
-    location = {"local": "in this process", "http": "on the server"}.get(backend, f"{backend} queue")
-    return f"{location}, {count(workers, 'worker')}, {busy:,} busy"
 
 
 def count(number: int, noun: str) -> str:

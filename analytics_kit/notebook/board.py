@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from analytics_kit import job_text
 from analytics_kit.errors import AnalyticsKitError
+from analytics_kit.job_listing import TOO_LATE_TO_CANCEL, paginate
 from analytics_kit.model import Backend, JobInfo, JobStatus
 from analytics_kit.notebook import board_html
 from analytics_kit.notebook.board_html import BoardView, QueueSummary
@@ -150,21 +151,21 @@ class Board(CellDisplay):
             if reply is not None and self._widget is not None:
                 self._widget.send(reply)
         elif action == "find":
-            self._view = replace(view, find=str(content["value"]), page=0)
+            self._view = replace(view, find=str(content["value"]), page=1)
         elif action == "status" and content["value"] in ("", *JobStatus):
-            self._view = replace(view, status=str(content["value"]), page=0)
+            self._view = replace(view, status=str(content["value"]), page=1)
         elif action in ("newer", "older"):
-            last = (len(board_html.select_jobs(self._infos.values(), view)) - 1) // board_html.JOBS_PER_PAGE
-            page = view.page + (1 if action == "older" else -1)
-            self._view = replace(view, page=min(max(page, 0), max(last, 0)))
+            selected = board_html.select_jobs(self._infos.values(), view)
+            page = paginate(selected, view.page + (1 if action == "older" else -1))
+            self._view = replace(view, page=page.number)
         elif action == "open":
             self._view = replace(view, open_job_id="" if view.open_job_id == job_id else job_id, log=None)
         elif action == "log":
             self._view = replace(view, log="\n".join(backend.log(job_id)) if view.log is None else None)
         elif action == "cancel":
-            return "" if backend.cancel(job_id) else job_text.TOO_LATE_TO_CANCEL
+            return "" if backend.cancel(job_id) else TOO_LATE_TO_CANCEL
         elif action == "retry":
-            self._view = replace(view, open_job_id=backend.retry(job_id).job_id, log=None, page=0)
+            self._view = replace(view, open_job_id=backend.retry(job_id).job_id, log=None, page=1)
         else:
             return self._note
         return ""

@@ -9,10 +9,10 @@ from html import escape
 from typing import Any
 
 from analytics_kit import job_text
+from analytics_kit.job_listing import JOBS_PER_PAGE, JobPage, paginate, queue_text
 from analytics_kit.model import JobInfo, JobStatus
 from analytics_kit.notebook import job_html
 
-JOBS_PER_PAGE = 20
 ALIGN_LEFT = "text-align:left"
 """Notebooks align table cells to the right."""
 VISUALLY_HIDDEN = "position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)"
@@ -26,7 +26,7 @@ class BoardView:
     """Keep jobs whose name, path, tags, id or error contain this text, in either case."""
     status: str = ""
     """Keep jobs of this status; empty for all."""
-    page: int = 0
+    page: int = 1
     open_job_id: str = ""
     """The job whose card is open."""
     log: str | None = None
@@ -55,7 +55,7 @@ class QueueSummary:
     @property
     def text(self) -> str:
         """The summary in one line."""
-        return job_text.queue(self.backend, self.workers, self.busy) if self.backend else ""
+        return queue_text(self.backend, self.workers, self.busy) if self.backend else ""
 
 
 def select_jobs(infos: Iterable[JobInfo], view: BoardView) -> list[JobInfo]:
@@ -77,14 +77,12 @@ def count_by_status(infos: Iterable[JobInfo]) -> dict[JobStatus, int]:
 
 def render_live(infos: Sequence[JobInfo], view: BoardView, queue: QueueSummary, now: datetime, note: str = "") -> str:
     """Return the board with filter, buttons and times relative to `now`."""
-    selected = select_jobs(infos, view)
-    page = min(view.page, max(0, (len(selected) - 1) // JOBS_PER_PAGE))
-    on_page = selected[page * JOBS_PER_PAGE : (page + 1) * JOBS_PER_PAGE]
+    page = paginate(select_jobs(infos, view), view.page)
     parts = [_head(infos, queue), _controls(view)]
     parts += [f'<div class="ak-note">{escape(text)}</div>' for text in (queue.error, note) if text]
-    rows = "".join(_live_row(info, view, now, queue) for info in on_page)
+    rows = "".join(_live_row(info, view, now, queue) for info in page.jobs)
     parts += [_table(rows, f'<span style="{VISUALLY_HIDDEN}">Buttons</span>') if rows else _no_jobs(infos)]
-    parts += [_pager(page, len(selected))] if len(selected) > JOBS_PER_PAGE else []
+    parts += [_pager(page)] if page.page_count > 1 else []
     return f'<div class="ak-card ak-list">{"".join(parts)}</div>'
 
 
@@ -188,10 +186,11 @@ def _live_row(info: JobInfo, view: BoardView, now: datetime, queue: QueueSummary
     return f'{row}<tr data-key="open {escape(info.job_id)}"><td colspan="3">{card}</td></tr>'
 
 
-def _pager(page: int, total: int) -> str:
-    first, last = page * JOBS_PER_PAGE + 1, min(total, (page + 1) * JOBS_PER_PAGE)
+def _pager(page: JobPage) -> str:
+    first = (page.number - 1) * JOBS_PER_PAGE + 1
     off = ' aria-disabled="true"'
-    newer_off, older_off = "" if page else off, "" if last < total else off
+    newer_off, older_off = "" if page.number > 1 else off, "" if page.number < page.page_count else off
     newer = f'<button type="button" class="ak-button" data-action="newer"{newer_off}>Newer</button>'
     older = f'<button type="button" class="ak-button" data-action="older"{older_off}>Older</button>'
-    return f'<div class="ak-pager">{newer} <span>{first:,} to {last:,} of {total:,}</span> {older}</div>'
+    rows = f"{first:,} to {first + len(page.jobs) - 1:,} of {page.job_count:,}"
+    return f'<div class="ak-pager">{newer} <span>{rows}</span> {older}</div>'

@@ -86,7 +86,8 @@ def figure(
     lines = _wrap(notes)
     axis = {
         "gridcolor": palette.grid, "zeroline": False, "linecolor": palette.muted, "showline": True,
-        "ticks": "outside", "tickcolor": palette.muted, "automargin": True, "title": {"standoff": 10}, **NUMBER_FORMAT,
+        "ticks": "outside", "tickcolor": palette.muted, "automargin": True, "title": {"standoff": 10},
+        **NUMBER_FORMAT,
     }  # fmt: skip
     template = {
         "layout": {

@@ -4,8 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analytics_kit.plot import labels
-from analytics_kit.plot import thinning
+from analytics_kit.plot import labels, thinning
 
 
 @pytest.mark.parametrize(
