@@ -64,7 +64,7 @@ REASON = "No broker can be started here: there is no server."
 
 
 def golden_html(name):
-    """Return the content of a golden file: the static record, then the live card with its log open, a tag per line."""
+    """Return the content of a golden file: the static record and the live card with its log, a tag per line."""
     job = CASES[name]
     parts = [
         job_html.render_static(job, REASON),

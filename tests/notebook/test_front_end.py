@@ -113,7 +113,10 @@ def test_shell_that_has_not_started_runs_no_cell(monkeypatch):
 
 @pytest.mark.parametrize("first", ["", "import IPython; "])
 def test_script_runs_no_cell_and_loads_no_shell(first):
-    code = "import sys; from analytics_kit.notebook import front_end; print(front_end.running_cell(), 'IPython' in sys.modules)"
+    code = (
+        "import sys; from analytics_kit.notebook import front_end; "
+        "print(front_end.running_cell(), 'IPython' in sys.modules)"
+    )
     ran = subprocess.run([sys.executable, "-c", first + code], capture_output=True, text=True, check=True)
     assert ran.stdout.split() == ["None", str(bool(first))]
 

@@ -225,8 +225,8 @@ def test_hostile_texts_are_escaped(job):
         tags = Tags(html)
         assert "script" not in {name for name, _ in tags.elements}
         assert not {key for _, attributes in tags.elements for key in attributes} - {
-            "class", "style", "title", "data-status", "data-action", "data-job", "data-seconds", "type", "value", "max",
-            "scope", "tabindex", "aria-label", "aria-expanded",
+            "class", "style", "title", "data-status", "data-action", "data-job", "data-seconds", "type", "value",
+            "max", "scope", "tabindex", "aria-label", "aria-expanded",
         }  # fmt: skip
         assert html.count("<script") == 0
         assert HOSTILE.partition("/")[2] in tags.text
