@@ -1,10 +1,17 @@
 """The board follows all jobs, handles clicks and receives uploads."""
 
 import math
+import os
+import subprocess
+import sys
 from types import SimpleNamespace
 
+import nbformat
 import pytest
+from nbclient import NotebookClient
+from nbformat.v4 import new_code_cell, new_notebook
 
+import analytics_kit as ak
 from analytics_kit.errors import BrokerUnavailableError
 from analytics_kit.model import JobStatus
 from analytics_kit.notebook.board import Board
@@ -198,3 +205,52 @@ def test_upload_that_ends_early_leaves_no_file(board, widget, jobs, end):
     send(board, "piece", [memoryview(b"4567")], token="t", offset=4)
     assert Store.of(jobs.settings).files("uploads") == []
     assert jobs.backend.list() == []
+
+
+class TestWithoutFrontEnd:
+    """A board in a notebook that runs without a front end, with a local backend."""
+
+    LIMIT_S = 100
+    CELLS = (
+        "import analytics_kit as ak\njobs = [ak.submit(source) for source in {sources!r}]\nak.board()",
+        "[job.wait() for job in jobs]",
+        "ak.board()",
+    )
+
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def sources(tmp_path_factory):
+        """The paths of a study and of a file that is none."""
+        folder = tmp_path_factory.mktemp("sources")
+        (folder / "torn.zip").write_bytes(b"no ZIP at all")
+        return [str(ak.sample_study(folder / "study.zip", participants=2, trials=1)), str(folder / "torn.zip")]
+
+    @pytest.fixture(autouse=True)
+    @staticmethod
+    def _local_backend(tmp_path, monkeypatch):
+        for name in [name for name in os.environ if name.startswith(("ANALYTICS_KIT_", "REDIS_"))]:
+            monkeypatch.delenv(name)
+        monkeypatch.setenv("ANALYTICS_KIT_BACKEND", "local")
+        monkeypatch.setenv("ANALYTICS_KIT_HOME", str(tmp_path / "home"))
+        monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+
+    def run_notebook(self, sources):
+        """Return the notebook with its outputs."""
+        cells = [new_code_cell(cell.format(sources=sources), id=f"cell-{n}") for n, cell in enumerate(self.CELLS)]
+        notebook = new_notebook(cells=cells)
+        NotebookClient(notebook, timeout=self.LIMIT_S, kernel_name="python3", record_timing=False).execute()
+        return notebook
+
+    def test_two_runs_leave_equal_files_that_pass_strictly(self, sources, tmp_path):
+        first, second = self.run_notebook(sources), self.run_notebook(sources)
+        assert nbformat.writes(first) == nbformat.writes(second)
+        (record,) = first.cells[0].outputs
+        assert record.data["text/plain"].splitlines()[0] == "Jobs: 1 completed, 1 failed"
+        assert first.cells[2].outputs[0].data == record.data
+        nbformat.write(first, tmp_path / "board.ipynb")
+        command = [sys.executable, "-m", "pytest", "--nbval", "-p", "no:cacheprovider", "-c", os.devnull]
+        run = subprocess.run(
+            [*command, tmp_path / "board.ipynb"], capture_output=True, text=True, timeout=self.LIMIT_S
+        )
+        assert run.returncode == 0, run.stdout
+        assert f"{len(self.CELLS)} passed" in run.stdout

@@ -112,11 +112,11 @@ def test_figures_follow_the_theme(explorer, widget):
     assert explorer._theme == "dark"
 
 
-def test_the_script_that_draws_is_sent_when_it_is_asked_for(explorer, widget):
+def test_plotly_script_is_sent_on_request(explorer, widget):
     assert widget.sent == []
     explorer._on_message({"action": "plotly"}, ())
-    [(told, [script])] = widget.sent
-    assert told == {"plotly": True}
+    [(message, [script])] = widget.sent
+    assert message == {"plotly": True}
     assert b"plotly.js v" in gzip.decompress(script)[:100]
 
 
