@@ -194,7 +194,7 @@ def result(
         sys.stdout.buffer.writelines(chunks)
         return
     compression = "infer" if file_format == "csv" else None  # --format csv -o table.csv.gz
-    with fsspec.open(str(output.absolute()), "wb", compression=compression) as file:
+    with fsspec.open(str(output.absolute()), "wb", compression=compression, auto_mkdir=False) as file:
         file.writelines(chunks)
     out.print(f"{output}: {len(frame)} rows")
 
