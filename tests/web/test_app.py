@@ -5,10 +5,10 @@ import pytest
 from werkzeug.exceptions import HTTPException
 
 from analytics_kit.errors import SettingsError
-from analytics_kit.web import PREFIX
-from analytics_kit.web.app import NAME, create_app, create_blueprint
+from analytics_kit.web import URL_PREFIX
+from analytics_kit.web.app import APP_NAME, create_app, create_blueprint
 from analytics_kit.web.service import Service
-from tests.web.api_client import TOKENS, Asker
+from tests.web.api_client import TOKENS, ApiClient
 
 LAB = "https://lab.example.org"
 ROUTES = ["/ok/zip-data", "/jobs", "/jobs/x", "/jobs/x/result", "/queue-status", "/health", "/studies"]
@@ -48,8 +48,8 @@ class TestWithoutTokens:
     @pytest.fixture
     def open_one(self, settings):
         app = create_app(settings(token=None, require_token=False))
-        yield Asker(app)
-        app.extensions[NAME].close()
+        yield ApiClient(app)
+        app.extensions[APP_NAME].close()
 
     @pytest.mark.parametrize("host", ["localhost", "127.0.0.1:8765", "127.1.2.3", "[::1]", "[::1]:8765"])
     def test_who_is_on_this_machine_may_ask(self, open_one, host):
@@ -74,12 +74,12 @@ class TestOrigins:
         answer = ann.get("/jobs", headers={"Origin": LAB})
         assert "Access-Control-Allow-Origin" not in answer.headers
 
-    def test_one_that_is_configured(self, asker):
-        there = asker(origins=LAB)
+    def test_one_that_is_configured(self, client_of_server):
+        there = client_of_server(origins=LAB)
         asked = {"Origin": LAB, "Access-Control-Request-Method": "DELETE"}
         asked["Access-Control-Request-Headers"] = "authorization"
         there.name = None
-        answer = there.ask("OPTIONS", "/jobs/x", 200, headers=asked)
+        answer = there.request("OPTIONS", "/jobs/x", 200, headers=asked)
         assert answer.headers["Access-Control-Allow-Origin"] == LAB
         assert "DELETE" in answer.headers["Access-Control-Allow-Methods"]
         assert "authorization" in answer.headers["Access-Control-Allow-Headers"].lower()
@@ -91,7 +91,7 @@ class TestOrigins:
 
 @pytest.mark.parametrize("path", ["/jobs", "/nonesuch", "/docs", "/jobs/nonesuch", "/health/live"])
 def test_every_answer_has_the_headers_that_protect(ann, path):
-    headers = ann.ask("GET", path).headers
+    headers = ann.request("GET", path).headers
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["Cache-Control"] == "no-store"
     assert "default-src 'none'" in headers["Content-Security-Policy"]
@@ -101,7 +101,7 @@ def test_every_answer_has_the_headers_that_protect(ann, path):
 
 def test_an_unknown_route_and_method_are_json(ann):
     assert set(ann.get("/nonesuch", 404).json) == {"error", "message", "hint"}
-    answer = ann.ask("PUT", "/jobs", 405)
+    answer = ann.request("PUT", "/jobs", 405)
     assert set(answer.json) == {"error", "message", "hint"}
     assert "GET" in answer.headers["Allow"]
 
@@ -112,7 +112,7 @@ def test_what_should_not_happen_tells_nothing(ann, monkeypatch, caplog):
     def fail(status=None):
         raise RuntimeError("secret /srv/data")
 
-    monkeypatch.setattr(ann.service._clients["ann"].backend, "list", fail)
+    monkeypatch.setattr(ann.backend, "list", fail)
     answer = ann.get("/jobs", 500)
     assert answer.json["error"] == "InternalError"
     assert "secret" not in answer.get_data(as_text=True)
@@ -121,7 +121,7 @@ def test_what_should_not_happen_tells_nothing(ann, monkeypatch, caplog):
 
 def test_a_queue_that_is_away_is_503(settings):
     app = create_app(settings(backend="redis", redis_url="redis://127.0.0.1:1/0"))
-    ann = Asker(app, "ann")
+    ann = ApiClient(app, "ann")
     health = ann.get("/health", 503).json
     assert (health["status"], health["ready"], health["live"]) == ("down", False, True)
     answer = ann.get("/ok/zip-data", 503)
@@ -130,9 +130,9 @@ def test_a_queue_that_is_away_is_503(settings):
     assert "127.0.0.1" not in answer.get_data(as_text=True)
 
 
-def test_a_store_that_can_not_be_written_is_503(asker, tmp_path):
+def test_a_store_that_can_not_be_written_is_503(client_of_server, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    there = asker(store=str(tmp_path / "file" / "store"))
+    there = client_of_server(store=str(tmp_path / "file" / "store"))
     answer = there.post("/mine/zip-data", 503, body=b"PK\x03\x04")
     assert answer.json["error"] == "StoreError"
     assert str(tmp_path) not in answer.get_data(as_text=True)
@@ -187,9 +187,9 @@ def test_errors_are_told_alike_in_another_application(settings, monkeypatch, met
     app = flask.Flask("platform")
     for each in (401, 404, 415, 422, 500, HTTPException, Exception):
         app.register_error_handler(each, lambda error: ("the platform's", 418))
-    app.register_blueprint(create_blueprint(service), url_prefix=PREFIX)
+    app.register_blueprint(create_blueprint(service), url_prefix=URL_PREFIX)
     known = {} if who is None else {"Authorization": f"Bearer {TOKENS[who]}"}
-    answer = app.test_client().open(f"{PREFIX}{path}", method=method, headers=known)
+    answer = app.test_client().open(f"{URL_PREFIX}{path}", method=method, headers=known)
     assert answer.status_code == code
     assert answer.json["error"]
     assert app.test_client().get("/elsewhere").status_code == 418
@@ -200,16 +200,16 @@ def test_what_another_application_takes_at_most_is_not_for_studies(settings, dat
     service = Service(settings())
     app = flask.Flask("platform")
     app.config["MAX_CONTENT_LENGTH"] = 1000
-    app.register_blueprint(create_blueprint(service), url_prefix=PREFIX)
+    app.register_blueprint(create_blueprint(service), url_prefix=URL_PREFIX)
     known = {"Authorization": f"Bearer {TOKENS['ann']}", "Content-Type": "application/zip"}
     study = (data / "ok.zip").read_bytes()
     for place, code in (("mine/zip-data", 202), (f"uploads/{'0' * 64}", 201)):
-        assert app.test_client().post(f"{PREFIX}/{place}", data=study, headers=known).status_code == code
+        assert app.test_client().post(f"{URL_PREFIX}/{place}", data=study, headers=known).status_code == code
     service.close()
 
 
 @pytest.mark.parametrize("proxies", [0, 1])
-def test_a_prefix_is_taken_from_proxies_that_are_known(asker, proxies):
-    there = asker(proxies=proxies)
+def test_a_prefix_is_taken_from_proxies_that_are_known(client_of_server, proxies):
+    there = client_of_server(proxies=proxies)
     job = there.get("/ok/zip-data?async=false", headers={"X-Forwarded-Prefix": "/hub"}).json
     assert job["status_url"] == ("/hub" if proxies else "") + f"/api/analytics/jobs/{job['job_id']}"

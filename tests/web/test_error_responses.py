@@ -4,7 +4,7 @@ import pytest
 from werkzeug.exceptions import NotFound
 
 from analytics_kit import errors
-from analytics_kit.web.error_responses import CODES, of_http, of_ours, without_places
+from analytics_kit.web.error_responses import STATUS_CODES, handle_http_error, handle_kit_error, redact_locations
 
 
 @pytest.mark.parametrize(
@@ -25,17 +25,17 @@ from analytics_kit.web.error_responses import CODES, of_http, of_ours, without_p
     ],
 )
 def test_places_go_and_words_stay(text, told):
-    assert without_places(text) == (text if told is None else told)
+    assert redact_locations(text) == (text if told is None else told)
 
 
 def test_a_source_with_spaces_is_its_name():
-    assert without_places("/my data/a b/s 1.zip is bad", "/my data/a b/s 1.zip") == "s 1.zip is bad"
+    assert redact_locations("/my data/a b/s 1.zip is bad", "/my data/a b/s 1.zip") == "s 1.zip is bad"
 
 
-@pytest.mark.parametrize(("kind", "code"), CODES)
+@pytest.mark.parametrize(("kind", "code"), STATUS_CODES)
 def test_an_error_has_its_status(app, kind, code):
     with app.test_request_context("/api/analytics/jobs"):
-        answer = of_ours(kind("It is at /data/x/y.", hint="Look at /data/x/z."))
+        answer = handle_kit_error(kind("It is at /data/x/y.", hint="Look at /data/x/z."))
     assert answer.status_code == code
     assert "/data" not in answer.get_data(as_text=True)
     assert ("Retry-After" in answer.headers) == (code == 503)
@@ -43,13 +43,13 @@ def test_an_error_has_its_status(app, kind, code):
 
 def test_one_that_no_request_should_meet_is_500(app, caplog):
     with app.test_request_context("/api/analytics/jobs"):
-        answer = of_ours(errors.WorkerLostError("gone"))
+        answer = handle_kit_error(errors.WorkerLostError("gone"))
     assert (answer.status_code, answer.json["error"]) == (500, "InternalError")
     assert "gone" in caplog.text
 
 
 def test_what_http_says_of_itself_is_told_alike():
-    answer = of_http(NotFound("No such page.\nmore"))
+    answer = handle_http_error(NotFound("No such page.\nmore"))
     assert answer.json == {
         "error": "NotFoundError",
         "message": "No such page.",

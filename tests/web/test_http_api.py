@@ -12,12 +12,13 @@ import pytest
 import analytics_kit as ak
 from analytics_kit.errors import BrokerUnavailableError
 from analytics_kit.study.archive.source import fingerprint
-from analytics_kit.web.app import NAME, PREFIX, create_app
-from analytics_kit.web.openapi_responses import WORDS
+from analytics_kit.web import URL_PREFIX
+from analytics_kit.web.app import APP_NAME, create_app
+from analytics_kit.web.openapi_responses import ERROR_DESCRIPTIONS
 from analytics_kit.web.settings import ServerSettings
 from tests.processes import until
 from tests.web.api_client import TOKENS
-from tests.web.test_study_catalogue import zipped
+from tests.web.small_study import small_zip
 
 PAGE = Path(__file__).parents[2] / "docs" / "http-api.md"
 PAIR = re.compile(
@@ -91,7 +92,8 @@ def asks(tmp_path_factory):
         known = {"Authorization": f"Bearer {TOKENS['ann']}"}
         busy = ("queued", "running")
         until(
-            lambda: not any(client.get(f"{PREFIX}/queue-status", headers=known).json[s] for s in busy), "all is done"
+            lambda: not any(client.get(f"{URL_PREFIX}/queue-status", headers=known).json[s] for s in busy),
+            "all is done",
         )
 
     @contextmanager
@@ -100,7 +102,7 @@ def asks(tmp_path_factory):
             shutil.rmtree(folder / "home" / "store" / "results")
             yield
         elif words == "the queue is away":
-            backend = app.extensions[NAME]._clients["ann"].backend
+            backend = app.extensions[APP_NAME]._clients["ann"].backend
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(backend, "list", _away)
                 yield
@@ -117,13 +119,13 @@ def asks(tmp_path_factory):
         known.setdefault("Authorization", f"Bearer {TOKENS['ann']}")
         length = known.pop("Content-Length", None)
         environ = {} if length is None else {"CONTENT_LENGTH": length}
-        data = zipped(seed=7) if body == ZIP_BODY else body.encode() or None
+        data = small_zip(seed=7) if body == ZIP_BODY else body.encode() or None
         with before(words):
-            return client.open(PREFIX + path, method=method, headers=known, data=data, environ_overrides=environ)
+            return client.open(URL_PREFIX + path, method=method, headers=known, data=data, environ_overrides=environ)
 
     yield ask
     settle()
-    app.extensions[NAME].close()
+    app.extensions[APP_NAME].close()
 
 
 def _away(status=None):
@@ -131,7 +133,7 @@ def _away(status=None):
 
 
 def test_every_request_is_answered_as_it_says(asks, tmp_path):
-    (tmp_path / "s.zip").write_bytes(zipped(seed=7))
+    (tmp_path / "s.zip").write_bytes(small_zip(seed=7))
     reader, codes = Reader(fingerprint(str(tmp_path / "s.zip"))[0]), set()
     pairs = list(PAIR.finditer(PAGE.read_text()))
     assert len(pairs) == PAGE.read_text().count("```http") / 2
@@ -153,4 +155,4 @@ def test_every_request_is_answered_as_it_says(asks, tmp_path):
             assert answer.get_data(as_text=True).startswith("\n".join(lines[:-1]))
         else:
             assert body == ""
-    assert codes >= {200, 202, 204, *WORDS} - {403, 500}, "each status has its sample"
+    assert codes >= {200, 202, 204, *ERROR_DESCRIPTIONS} - {403, 500}, "each status has its sample"

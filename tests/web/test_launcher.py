@@ -39,7 +39,7 @@ def asked(port, path, headers):
 
 def test_the_entry_point_leads_to_it():
     (found,) = PROJECT["entry-points"]["jupyter_serverproxy_servers"].items()
-    assert found[0] == launcher.NAME
+    assert found[0] == launcher.ENTRY_POINT_NAME
     assert EntryPoint(*found, "jupyter_serverproxy_servers").load() is launcher.server
     assert any(line.startswith("jupyter-server-proxy") for line in PROJECT["optional-dependencies"]["lab"])
     assert "server" in PROJECT["optional-dependencies"]["lab"][0], "the launcher would start what is not installed"
@@ -60,7 +60,7 @@ def test_the_command_serves_whom_jupyter_lets_in_and_nobody_else(tmp_path, data,
     try:
         header = told["request_headers_override"]
         prefix = {"X-Forwarded-Prefix": "/user/ann/analytics-kit"}
-        until(lambda: asked(port, "/api/analytics/health/live", {})[0] == 200, "it answers", launcher.START_LIMIT_S)
+        until(lambda: asked(port, "/api/analytics/health/live", {})[0] == 200, "it answers", launcher.LAUNCH_LIMIT_S)
         assert asked(port, "/api/analytics/jobs", {})[0] == 401
         assert "ok" in asked(port, "/api/analytics/studies", header)[1]
         page = asked(port, "/api/analytics/", header)[1]

@@ -13,11 +13,11 @@ from schemathesis import GenerationMode
 from schemathesis.checks import positive_data_acceptance
 
 import analytics_kit as ak
-from analytics_kit.web.app import NAME, create_app
+from analytics_kit.web.app import APP_NAME, create_app
 from analytics_kit.web.openapi_schema import METHODS
 from analytics_kit.web.settings import ServerSettings
-from tests.web.api_client import TOKENS, Asker
-from tests.web.test_study_catalogue import zipped
+from tests.web.api_client import TOKENS, ApiClient
+from tests.web.small_study import small_zip
 
 ROUTES = [
     ("GET", "/health"), ("GET", "/health/live"), ("GET", "/jobs"), ("GET", "/jobs/{job_id}"),
@@ -26,7 +26,7 @@ ROUTES = [
     ("POST", "/jobs"), ("POST", "/jobs/{job_id}/cancel"), ("GET", "/jobs/{job_id}/log"),
     ("GET", "/jobs/{job_id}/result/manifest"), ("GET", "/jobs/{job_id}/result/file"), ("POST", "/uploads/{content}"),
 ]  # fmt: skip
-BODIES = st.builds(zipped, st.integers(1, 3)) | st.binary(max_size=200)
+BODIES = st.builds(small_zip, st.integers(1, 3)) | st.binary(max_size=200)
 BOUNDED = settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
@@ -40,7 +40,7 @@ def served(tmp_path_factory):
         ServerSettings.of("local", home=folder / "home", data=str(folder / "data"), token=f"ann: {TOKENS['ann']}")
     )
     yield app
-    app.extensions[NAME].close()
+    app.extensions[APP_NAME].close()
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def described(served):
 @pytest.fixture(scope="module")
 def done(served):
     """The id of a completed job."""
-    return Asker(served, "ann").done("0")["job_id"]
+    return ApiClient(served, "ann").ended_job("0")["job_id"]
 
 
 @pytest.mark.parametrize("mode", list(GenerationMode))

@@ -10,8 +10,8 @@ from tests.web.api_client import TOKENS
 
 
 def test_each_namespace_has_one_client_with_the_settings_of_the_server(ann, bob, tmp_path):
-    for asker in (ann, bob, ann):
-        asker.get("/jobs")
+    for client_of_server in (ann, bob, ann):
+        client_of_server.get("/jobs")
     clients = ann.service._clients
     assert {name: client.settings.namespace for name, client in clients.items()} == {"ann": "ann", "bob": "bob"}
     assert {client.settings.home for client in clients.values()} == {tmp_path / "home"}
