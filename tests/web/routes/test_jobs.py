@@ -1,6 +1,7 @@
 """Jobs over HTTP: submitted, read, listed, cancelled, retried and deleted; each error has its status."""
 
 import json
+import socket
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -45,6 +46,23 @@ class TestRead:
         assert error.message == "s1.zip was there; a worker looked for y.csv at 0"
         assert error.hint == "See hosts."
         assert set(error.model_dump()) == {"error", "message", "hint"}
+
+    def test_a_study_that_is_gone_when_its_job_starts_is_reported_without_the_host(
+        self, client_of_server, tmp_path, monkeypatch
+    ):
+        monkeypatch.setattr(socket, "gethostname", lambda: "lab7.example.org")
+        folder = tmp_path / "data"
+        folder.mkdir()
+        (folder / "s.zip").write_bytes(small_zip(seed=7))
+        client = client_of_server(data=str(folder))
+        client.submit_step("gated", gate=str(tmp_path / "go"))
+        job_id = client.get("/s/zip-data", 202).json["job_id"]
+        (folder / "s.zip").unlink()
+        (tmp_path / "go").touch()
+        error = wait_for_end(client, job_id)["error"]
+        assert error["error"] == "SourceNotFoundError"
+        assert "worker" in error["message"]
+        assert "lab7" not in str(error)
 
     def test_a_namespace_sees_only_its_own_jobs(self, ann, bob, completed_id):
         assert bob.get("/jobs").json["jobs"] == []
