@@ -193,7 +193,7 @@ def test_an_upload_that_ends_early_leaves_nothing(board, page, jobs, end):
         board.close()
     else:
         press(board, "piece", [memoryview(b"89")], token="t", at=8)
-        assert "out of place" in page.told[-1]["error"]
+        assert "out of order" in page.told[-1]["error"]
     press(board, "piece", [memoryview(b"4567")], token="t", at=4)
     assert Store.of(jobs.settings).files("uploads") == []
     assert jobs.backend.list() == []
