@@ -108,24 +108,24 @@ class JobRequest:
 class Split:
     """A task's answer that its work is to be done in parts, by many workers, and then merged.
 
-    Each part is a task of its own that is told its number (`Task.part`); `merge` runs once when all are done and is
-    told which attempt at each part counts (`Task.winners`).
+    Each part is a task of its own that is told its number (`StepContext.shard`); `merge` runs once when all are done and is
+    told which attempt at each part counts (`StepContext.winning_attempts`).
     """
 
-    parts: int
+    shards: int
     """How many; number 0 begins first, so the biggest one should be it."""
     total: int
     """The sum of what the parts report as `done`."""
-    part: str
+    shard_task: str
     """Dotted name of the task that does one part; what it returns is of no account."""
-    merge: str
+    merge_task: str
     """Dotted name of the task that returns the job's result."""
     unit: str = "bytes"
-    share: float = 0.95
+    shards_fraction: float = 0.95
     """The part of the job's progress that belongs to the parts; the rest is the merge."""
 
 
-class HandBack(Exception):  # noqa: N818  no error: another worker may be able to
+class CannotRunHere(Exception):  # noqa: N818  no error: another worker may be able to
     """Raised by a task before its first report when this process can't do the work, with the reason."""
 
 
@@ -156,7 +156,7 @@ class JobInfo:
     queue_position: int | None = None
 
 
-class Task(Protocol):
+class StepContext(Protocol):
     """What the code of a task sees of its job."""
 
     @property
@@ -172,11 +172,11 @@ class Task(Protocol):
         """`"begin"`, `"part-<number>"` or `"merge"`; with `attempt` a name for what only this process writes."""
 
     @property
-    def part(self) -> int | None:
+    def shard(self) -> int | None:
         """Which part of a `Split` this is."""
 
     @property
-    def winners(self) -> Mapping[int, int]:
+    def winning_attempts(self) -> Mapping[int, int]:
         """Of a merge: which attempt at each part counts."""
 
     @property
@@ -194,7 +194,7 @@ class Task(Protocol):
         """From here on the job can't be cancelled. Raises JobCancelledError when it already was."""
 
 
-ANY = frozenset({"*"})
+ANY_JOB = frozenset({"*"})
 """Among ids of jobs, or in their place: any may have changed."""
 
 
@@ -202,7 +202,7 @@ class Changes(Protocol):
     """Word of changed jobs, for as long as the `with` block lasts."""
 
     def wait(self, timeout_s: float) -> frozenset[str]:
-        """Ids of jobs that may have changed within `timeout_s`; `ANY` where it could be any. Word can be lost."""
+        """Ids of jobs that may have changed within `timeout_s`; `ANY_JOB` where it could be any. Word can be lost."""
 
     def __enter__(self) -> Self: ...
     def __exit__(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from analytics_kit.errors import BrokerUnavailableError, JobNotFoundError
-from analytics_kit.model import ANY, Backend, Changes, JobInfo
+from analytics_kit.model import ANY_JOB, Backend, Changes, JobInfo
 
 POLL_S = 1.0
 """Word of a change that was lost on the way costs whoever listens at most this."""
@@ -98,7 +98,7 @@ class Watcher:
         return stop
 
     def _run(self) -> None:
-        heard: frozenset[str] | None = ANY
+        heard: frozenset[str] | None = ANY_JOB
         while heard is not None:
             try:
                 with self.backend.changes() as changes:
@@ -107,19 +107,19 @@ class Watcher:
             except Exception as error:
                 if not isinstance(error, BrokerUnavailableError):
                     logger.exception("Listening for changed jobs failed; asking goes on.")
-                heard = self._round(ANY, None)
+                heard = self._round(ANY_JOB, None)
 
     def _round(self, heard: frozenset[str], changes: Changes | None) -> frozenset[str] | None:
         """Ask for the jobs heard of, tell, wait for word of changes, and give that; None when nobody listens."""
         begun = time.monotonic()
         if begun - self._asked_at > POLL_S:
-            heard = heard | ANY  # whatever else is heard of, no word that was lost is missed for longer
+            heard = heard | ANY_JOB  # whatever else is heard of, no word that was lost is missed for longer
         if not self._ask(heard):
             return None
         time.sleep(min(max(time.monotonic() - begun, PAUSE_S), LONGEST_PAUSE_S))
         if changes is None:
             time.sleep(POLL_S)
-            return ANY
+            return ANY_JOB
         return changes.wait(POLL_S)
 
     def _ask(self, heard: frozenset[str]) -> bool:
@@ -130,7 +130,7 @@ class Watcher:
                 return False
             if not board:
                 self._all = None  # it is not kept up to date
-        if heard >= ANY:
+        if heard >= ANY_JOB:
             self._asked_at = time.monotonic()
         else:
             listeners = [each for each in listeners if each.job_id in heard or each.told is None]
@@ -158,12 +158,12 @@ class Watcher:
     def _looked(self, known: dict[str, JobInfo] | None, heard: frozenset[str]) -> dict[str, JobInfo]:
         """All jobs as they are now."""
         begun = time.monotonic()
-        if known is None or (heard >= ANY and begun > self._list_at):
+        if known is None or (heard >= ANY_JOB and begun > self._list_at):
             listed = {info.job_id: info for info in self.backend.list()}
             self._list_at = time.monotonic() + (time.monotonic() - begun) / LISTING_SHARE
             return listed
-        asked = heard - ANY
-        if heard >= ANY:
+        asked = heard - ANY_JOB
+        if heard >= ANY_JOB:
             asked |= {job_id for job_id, info in known.items() if not info.status.final}
         found = self.backend.get_many(list(asked))
         return {job_id: info for job_id, info in (known | found).items() if job_id in found or job_id not in asked}

@@ -1,4 +1,4 @@
-"""The work that workers do, by dotted name; each task takes what `model.Task` offers and returns JSON.
+"""The work that workers do, by dotted name; each task takes what `model.StepContext` offers and returns JSON.
 
 What is heavy is imported where it is used, so that a process that only names tasks does not pay for it.
 """
@@ -14,20 +14,21 @@ from pathlib import Path
 from typing import Any
 
 from analytics_kit.errors import BadArchiveError, SourceNotFoundError, StoreError
-from analytics_kit.model import HandBack, Split, Task
+from analytics_kit.model import CannotRunHere, Split, StepContext
 from analytics_kit.options import Options
 from analytics_kit.settings import Settings, without_secrets
-from analytics_kit.study.pipeline.attempts import Committed, job_folder, remove_rest
+from analytics_kit.study.pipeline.attempts import Committed, job_folder, remove_unreferenced
+from analytics_kit.study.store import paths
 from analytics_kit.study.store.store import Store
 from analytics_kit.study.store.uploads import is_upload
 
-PART = "analytics_kit.worker_tasks.process_part"
-MERGE = "analytics_kit.worker_tasks.merge_parts"
+PART = "analytics_kit.worker_tasks.process_shard"
+MERGE = "analytics_kit.worker_tasks.merge_shards"
 _settings: Settings | None = None
 """Of a worker, which reads them once."""
 
 
-def process_study(task: Task) -> dict[str, Any] | Split:
+def process_study(task: StepContext) -> dict[str, Any] | Split:
     """Process the study that the arguments name: where its result is in the store, and its summary.
 
     A large one is only planned here, and answered with the parts that others may work on at the same time.
@@ -40,15 +41,15 @@ def process_study(task: Task) -> dict[str, Any] | Split:
     return done if isinstance(done, Split) else _answer(task, done)
 
 
-def process_part(task: Task) -> dict[str, Any]:
+def process_shard(task: StepContext) -> dict[str, Any]:
     """Process one part of a study."""
     from analytics_kit.study.pipeline import distributed as fanout
 
-    fanout.part(task, _checked_store(task))
+    fanout.process_shard(task, _checked_store(task))
     return {}
 
 
-def merge_parts(task: Task) -> dict[str, Any]:
+def merge_shards(task: StepContext) -> dict[str, Any]:
     """Make the result from all parts: where it is in the store, and its summary."""
     from analytics_kit.study.pipeline import distributed as fanout
 
@@ -59,9 +60,9 @@ def discard(arguments: Mapping[str, Any], job_id: str, result: Mapping[str, Any]
     """Remove what a job that has ended leaves in the store: all without a `result`, else what that does not need."""
     store = _store(arguments)
     if result is None:
-        store.delete(job_folder(arguments, job_id))
+        store.delete(paths.job_folder(arguments["result_key"], job_id))
     else:
-        remove_rest(store, result["folder"], result["prefix"])
+        remove_unreferenced(store, result["folder"], result["prefix"])
 
 
 def warm() -> None:
@@ -95,26 +96,26 @@ def _store(arguments: Mapping[str, Any]) -> Store:
     return Store.of(_settings or Settings.of(), arguments["store"])
 
 
-def _checked_store(task: Task) -> Store:
-    """The store that a task writes to. Raises HandBack when this worker does not see it as its client does."""
+def _checked_store(task: StepContext) -> Store:
+    """The store that a task writes to. Raises CannotRunHere when this worker does not see it as its client does."""
     _require_allowed(task.arguments["source"])
     store = _store(task.arguments)
     if store_id := task.arguments.get("store_id"):
         try:
             store.require(store_id)
         except StoreError as error:
-            raise HandBack(f"{error.message} {error.hint}") from error
+            raise CannotRunHere(f"{error.message} {error.hint}") from error
     return store
 
 
-def _answer(task: Task, done: Committed) -> dict[str, Any]:
-    folder = job_folder(task.arguments, task.job_id)
+def _answer(task: StepContext, done: Committed) -> dict[str, Any]:
+    folder = job_folder(task)
     where = {"store": task.arguments["store"], "prefix": done.prefix, "folder": folder}
     shown = {"preview": done.manifest["preview"]} if "preview" in done.manifest else {}
     return {**where, "summary": done.manifest["summary"], **shown}
 
 
-def _require_unchanged(task: Task) -> None:
+def _require_unchanged(task: StepContext) -> None:
     """Raise unless the study is the one that was submitted: under its key nothing else may be kept."""
     from analytics_kit.study.archive.source import fingerprint
 

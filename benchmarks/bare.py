@@ -22,8 +22,8 @@ class Bare:
     can_split = True
 
     def __init__(self, arguments: Mapping[str, Any], step: str, part: int | None = None, parts: int = 0) -> None:
-        self.arguments, self.step, self.part = arguments, step, part
-        self.winners = dict.fromkeys(range(parts), 1)
+        self.arguments, self.step, self.shard = arguments, step, part
+        self.winning_attempts = dict.fromkeys(range(parts), 1)
 
     def report(self, progress: Progress) -> None:
         """Nobody is told."""
@@ -38,9 +38,9 @@ def steps(path: str, scratch: str) -> float:
     start = time.perf_counter()
     split = tasks.process_study(Bare(arguments, "begin"))
     assert isinstance(split, Split)
-    for part in range(split.parts):
-        tasks.process_part(Bare(arguments, f"part-{part}", part))
-    tasks.merge_parts(Bare(arguments, "merge", parts=split.parts))
+    for part in range(split.shards):
+        tasks.process_shard(Bare(arguments, f"part-{part}", part))
+    tasks.merge_shards(Bare(arguments, "merge", parts=split.shards))
     return time.perf_counter() - start
 
 

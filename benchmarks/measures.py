@@ -20,11 +20,12 @@ import polars as pl
 import analytics_kit as ak
 from analytics_kit.model import KINDS, Kind
 from analytics_kit.options import Options
+from analytics_kit.study.archive.base import CHUNK_BYTES, Archive
 from analytics_kit.study.archive.source import open_archive
-from analytics_kit.study.archive.zip_archive import CHUNK_BYTES, Archive
 from analytics_kit.study.events.native.reader import read_events
+from analytics_kit.study.events.table import Grouped
 from analytics_kit.study.metrics.entropy import sample_entropies
-from analytics_kit.study.metrics.evaluate import Grouped, evaluate
+from analytics_kit.study.metrics.evaluate import evaluate
 from analytics_kit.study.pipeline.plan import Shard, make_plan
 from analytics_kit.study.pipeline.warmup import warm
 from analytics_kit.study.schema.issues import Issues

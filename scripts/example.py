@@ -15,11 +15,11 @@ import pandas as pd
 import analytics_kit as ak
 from analytics_kit.model import Kind
 from analytics_kit.options import Options
-from analytics_kit.study.events.native.reader import EventTable, MemberRows
-from analytics_kit.study.metrics import press_release as pairs
+from analytics_kit.study.events.table import EventTable, Grouped, MemberRows
 from analytics_kit.study.metrics.catalogue import CATALOGUE
-from analytics_kit.study.metrics.evaluate import Grouped, evaluate
-from analytics_kit.study.schema.keys import CODE, key_class
+from analytics_kit.study.metrics.evaluate import evaluate
+from analytics_kit.study.schema.columns import PRESS, RELEASE
+from analytics_kit.study.schema.keys import KEY_CLASS_CODES, classify_key
 
 MOVES = (
     (0.10, 40, 200), (0.15, 70, 170), (0.20, 120, 110), (0.25, 200, 80), (0.30, 270, 95), (0.70, 300, 130),
@@ -82,12 +82,12 @@ def wheel() -> Grouped:
 
 def strokes() -> Grouped:
     """The key presses with their releases."""
-    rows = [(t, key, pairs.PRESS) for t, key, _ in KEYS]
-    rows += [(released, key, pairs.RELEASE) for _, key, released in KEYS if released is not None]
+    rows = [(t, key, PRESS) for t, key, _ in KEYS]
+    rows += [(released, key, RELEASE) for _, key, released in KEYS if released is not None]
     rows.sort(key=lambda row: row[0])
     t, keys, actions = zip(*rows, strict=True)
     table = _table("keyboard", t)
-    table.key_class = np.array([CODE[key_class(key)] for key in keys], np.int8)
+    table.key_class = np.array([KEY_CLASS_CODES[classify_key(key)] for key in keys], np.int8)
     table.action = np.array(actions, np.int8)
     table.key_number = pd.factorize(np.array(keys, object))[0].astype(np.int64)
     return Grouped(table, 1)

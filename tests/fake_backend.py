@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import analytics_kit as ak
 from analytics_kit.errors import BrokerUnavailableError
 from analytics_kit.job import Job
-from analytics_kit.model import ANY, JobInfo, JobStatus, Progress
+from analytics_kit.model import ANY_JOB, JobInfo, JobStatus, Progress
 
 _ids = itertools.count()
 
@@ -94,7 +94,7 @@ class Fake:
 
     def wait(self, timeout_s):
         with self._changed:
-            return ANY if self._changed.wait(timeout_s) else frozenset()
+            return ANY_JOB if self._changed.wait(timeout_s) else frozenset()
 
     def __enter__(self):
         return self

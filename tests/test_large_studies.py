@@ -12,7 +12,7 @@ import pytest
 
 import analytics_kit as ak
 from analytics_kit.backends.embedded import backend as embedded
-from analytics_kit.backends.record import State
+from analytics_kit.backends.record import RecordState
 from analytics_kit.client import CODE
 from tests.processes import until
 
@@ -134,8 +134,8 @@ def test_a_worker_that_does_not_see_the_store_leaves_the_job_to_one_that_does(re
 
 
 def _request_of(client, job, store_id):
-    record = client.backend._ledger.get(job.id)
-    request = replace(record, state=State.FAILED).request_again()
+    record = client.backend._jobs.get(job.id)
+    request = replace(record, state=RecordState.FAILED).request_again()
     return replace(request, arguments={**request.arguments, "store_id": store_id})
 
 

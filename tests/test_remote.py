@@ -143,11 +143,11 @@ class TestSubmit:
 
     def test_only_what_is_asked_for_is_fetched(self, client, study, server):
         result = client.submit(study()).result(LIMIT_S)
-        before = server.said().count("/result/file")
+        before = server.log_text().count("/result/file")
         result.summary  # noqa: B018
-        assert server.said().count("/result/file") == before
+        assert server.log_text().count("/result/file") == before
         result.events("keyboard", participant="1")
-        until(lambda: server.said().count("/result/file") == before + 2, "trials and one part are fetched")
+        until(lambda: server.log_text().count("/result/file") == before + 2, "trials and one part are fetched")
 
     def test_returns_before_the_study_is_there_and_tells_how_far_it_is(self, client, study, monkeypatch):
         with held_upload(monkeypatch) as go:
@@ -170,10 +170,10 @@ class TestSubmit:
         path = study()
         job = client.submit(path)
         job.wait(LIMIT_S)
-        sent = server.said().count("/uploads/")
+        sent = server.log_text().count("/uploads/")
         assert client.submit(shutil.copy(path, path.with_name("copy.zip")), tags="again") == job
         assert connect().submit(path, keys="full").result(LIMIT_S).trials.shape[0] == 8
-        assert server.said().count("/uploads/") == sent
+        assert server.log_text().count("/uploads/") == sent
         assert client.get_job(job.id).info().tags == ("again",)
 
     def test_twice_while_it_is_uploaded_is_one_job(self, client, study, monkeypatch):
@@ -198,9 +198,9 @@ class TestSubmit:
         assert {job.id for job in jobs} <= {*client.jobs()["job_id"]}
 
     def test_a_study_of_the_server_needs_no_upload(self, client, server):
-        sent = server.said().count("/uploads/")
+        sent = server.log_text().count("/uploads/")
         assert client.submit("study:ok").result(LIMIT_S).summary["participants"] == 1
-        assert server.said().count("/uploads/") == sent
+        assert server.log_text().count("/uploads/") == sent
         with pytest.raises(ak.SourceNotFoundError, match="nonesuch"):
             client.submit("study:nonesuch")
 
@@ -321,11 +321,11 @@ class TestJobs:
         with pytest.raises(ak.JobNotFoundError):
             bob.get_job(job.id)
         assert job.id not in bob.jobs()["job_id"].tolist()
-        sent = server.said().count("/uploads/")
+        sent = server.log_text().count("/uploads/")
         theirs = bob.submit(path)
         assert theirs.result(LIMIT_S).trials.equals(result.trials)
         assert theirs != job
-        assert server.said().count("/uploads/") == sent + 1, "that it is there already is not told"
+        assert server.log_text().count("/uploads/") == sent + 1, "that it is there already is not told"
 
     def test_are_deleted_with_what_the_server_kept(self, client, study, server):
         job = client.submit(study())

@@ -6,7 +6,7 @@ running.py    one step of a job carried out and its outcome written down, whatev
 local.py      in this process
 redis.py      on a Redis that was named: what clients ask
   ledger.py     the records there; scripts.py has the changes that are atomic, steps.py those that workers make
-  reconcile.py  what is done about work that nobody has in hand any more; roster.py says who works
+  reconcile.py  what is done about work that nobody has in hand any more; rq_queue.py says who works
   worker.py     the loop of a worker; horse.py the process that does its tasks, perform.py what happens in it,
                 watch.py whether that is still wanted and within limits
   pool.py       a number of workers kept up; crew.py does that for `analytics-kit worker`

@@ -13,10 +13,18 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
-from analytics_kit.backends.record import Record, RefusedError, State, Ticket, joinable, moved, tagged
+from analytics_kit.backends.record import (
+    Attempt,
+    Record,
+    RecordState,
+    StaleAttemptError,
+    can_join,
+    transition,
+    with_tags,
+)
 from analytics_kit.backends.step_runner import run
 from analytics_kit.errors import JobNotFoundError, JobTimeoutError, SettingsError
-from analytics_kit.model import ANY, Failure, JobInfo, JobRequest, JobStatus, Progress, Task
+from analytics_kit.model import ANY_JOB, Failure, JobInfo, JobRequest, JobStatus, Progress, StepContext
 from analytics_kit.settings import Settings
 
 LOG_LINES = 500
@@ -40,7 +48,7 @@ class _Work:
         if self.request.time_limit_s is not None:
             self.ends_at = time.monotonic() + self.request.time_limit_s
 
-    def end(self, state: State, error: Failure | None) -> None:
+    def end(self, state: RecordState, error: Failure | None) -> None:
         if error is None:
             self.note(str(state))
         else:
@@ -66,7 +74,9 @@ class LocalBackend:
     survives_process = False
     kills_running = False
 
-    def __init__(self, settings: Settings, notice: str = "", act: Callable[[Task], object] | None = None) -> None:
+    def __init__(
+        self, settings: Settings, notice: str = "", act: Callable[[StepContext], object] | None = None
+    ) -> None:
         self.notice = notice
         self._act = act
         self._records: dict[str, Record] = {}
@@ -90,8 +100,8 @@ class LocalBackend:
         with self._changed:
             earlier = self._records.get(self._newest.get(request.result_key, ""))
             record = Record.of(request, request.job_id or secrets.token_hex(8), now)
-            if earlier and not request.refresh and joinable(earlier, record, request.rejoin):
-                earlier = tagged(earlier, request.tags)
+            if earlier and not request.refresh and can_join(earlier, record, request.rejoin):
+                earlier = with_tags(earlier, request.tags)
                 self._put(earlier)
                 return earlier.info(self.name)
             self._newest[request.result_key] = record.job_id
@@ -128,9 +138,9 @@ class LocalBackend:
         with self._changed:
             self._record(job_id)
             try:
-                self.move(Ticket(job_id), State.CANCELLED)
-            except RefusedError as refused:
-                return refused.state is State.CANCELLED
+                self.change_state(Attempt(job_id), RecordState.CANCELLED)
+            except StaleAttemptError as refused:
+                return refused.state is RecordState.CANCELLED
         return True
 
     def retry(self, job_id: str) -> JobInfo:
@@ -142,9 +152,9 @@ class LocalBackend:
         """Forget a job that has ended. Raises JobNotFoundError, SettingsError when it has not ended."""
         with self._changed:
             record = self._record(job_id)
-            if not record.state.shown.final:
+            if not record.state.status.final:
                 raise SettingsError(
-                    f"Job {job_id} is {record.state.shown}; only a job that has ended can be deleted.",
+                    f"Job {job_id} is {record.state.status}; only a job that has ended can be deleted.",
                     hint="Cancel it first.",
                 )
             del self._records[job_id], self._work[job_id]
@@ -165,7 +175,7 @@ class LocalBackend:
     def queue_status(self) -> dict[str, Any]:
         """Counts of jobs by state; the one thread counts as one worker."""
         with self._changed:
-            shown = [record.state.shown for record in self._records.values()]
+            shown = [record.state.status for record in self._records.values()]
         counts = {status.value: shown.count(status) for status in JobStatus}
         busy = int(self._busy)
         return {"backend": self.name, "queue": "this process", **counts, "workers": 1, "workers_busy": busy}
@@ -183,26 +193,26 @@ class LocalBackend:
                 self._waiting.put(None)
                 self._open = False
 
-    def move(self, ticket: Ticket, to: State, **changes: Any) -> None:
-        """Change the state; raises RefusedError when that is not legal, JobTimeoutError at a commit out of time."""
+    def change_state(self, attempt: Attempt, to: RecordState, **changes: Any) -> None:
+        """Change the state; raises StaleAttemptError when that is not legal, JobTimeoutError at a commit out of time."""
         with self._changed:
-            record, work = self._held(ticket.job_id)
-            record = moved(record, to, time.time(), **changes)
-            if to is State.COMMITTING:
+            record, work = self._held(attempt.job_id)
+            record = transition(record, to, time.time(), **changes)
+            if to is RecordState.COMMITTING:
                 work.require_in_time()
-            elif to is State.RUNNING:
+            elif to is RecordState.RUNNING:
                 work.start()
             else:
                 work.end(to, record.error)
             self._put(record)
 
-    def tell(self, ticket: Ticket, progress: Progress) -> None:
-        """Write progress; raises RefusedError unless the job is running, JobTimeoutError when its time is up."""
+    def publish_progress(self, attempt: Attempt, progress: Progress) -> None:
+        """Write progress; raises StaleAttemptError unless the job is running, JobTimeoutError when its time is up."""
         with self._changed:
-            record, work = self._held(ticket.job_id)
-            if record.state not in (State.RUNNING, State.COMMITTING):
-                raise RefusedError(record.state)
-            if record.state is State.RUNNING:
+            record, work = self._held(attempt.job_id)
+            if record.state not in (RecordState.RUNNING, RecordState.COMMITTING):
+                raise StaleAttemptError(record.state)
+            if record.state is RecordState.RUNNING:
                 work.require_in_time()
             if progress.phase != record.progress.phase:
                 work.note(progress.phase)
@@ -213,10 +223,10 @@ class LocalBackend:
         try:
             return self._records[job_id], self._work[job_id]
         except KeyError:
-            raise RefusedError(None) from None
+            raise StaleAttemptError(None) from None
 
     def _infos(self, records: Iterable[Record]) -> dict[str, JobInfo]:
-        queued = (record.job_id for record in self._records.values() if record.state is State.QUEUED)
+        queued = (record.job_id for record in self._records.values() if record.state is RecordState.QUEUED)
         places = {job_id: place for place, job_id in enumerate(queued, 1)}
         return {record.job_id: record.info(self.name, places.get(record.job_id)) for record in records}
 
@@ -241,9 +251,9 @@ class LocalBackend:
             before.join()
         while (job_id := self._waiting.get()) is not None:
             record = self._records.get(job_id)
-            if record is not None and not record.state.shown.final:
+            if record is not None and not record.state.status.final:
                 self._busy = True
-                run(self, record, Ticket(job_id), act=self._act)
+                run(self, record, Attempt(job_id), act=self._act)
                 self._busy = False
 
 
@@ -259,7 +269,7 @@ class LocalChanges:
         with self._changed:
             changed = self._changed.wait_for(lambda: self._count() != self._seen, timeout_s)
             self._seen = self._count()
-        return ANY if changed else frozenset()
+        return ANY_JOB if changed else frozenset()
 
     def __enter__(self) -> Self:
         return self

@@ -7,7 +7,7 @@ import warnings
 from analytics_kit.backends.embedded.backend import EmbeddedBackend
 from analytics_kit.backends.http.backend import HttpBackend
 from analytics_kit.backends.local import LocalBackend
-from analytics_kit.backends.redis.backend import RedisBackend, unreachable
+from analytics_kit.backends.redis.backend import RedisBackend, is_unreachable
 from analytics_kit.errors import BrokerUnavailableError
 from analytics_kit.model import Backend
 from analytics_kit.settings import Settings
@@ -55,7 +55,7 @@ def open_backend(settings: Settings, code: str) -> Backend:
         backend.ping()
     except BrokerUnavailableError as error:
         backend.close()
-        if settings.backend == "redis" or not unreachable(error):
+        if settings.backend == "redis" or not is_unreachable(error):
             raise
         return _local(settings, error.message, "Start that Redis, or correct REDIS_URL or REDIS_HOST.")
     return backend

@@ -13,7 +13,7 @@ INTERVAL_S = 0.1
 """At most one word in this time, but for the first of each phase and the last."""
 
 
-class Reporter:
+class ProgressReporter:
     """Passes a task's progress on: not too often, with numbers that never fall, with rate and time left.
 
     Parameters
@@ -30,7 +30,7 @@ class Reporter:
         self._clock = clock
         self._told = start
         self._kept: Progress | None = None
-        self._told_at = -math.inf
+        self._published_at = -math.inf
         self._begun_at = clock()
         self._phase: tuple[str, float, int] | None = None
         self._start_fraction = start.fraction
@@ -40,10 +40,10 @@ class Reporter:
         now = self._clock()
         if self._phase is None or progress.phase != self._phase[0]:
             self._phase = (progress.phase, now, progress.done)
-            self._told_at = -math.inf
+            self._published_at = -math.inf
         self._kept = self._completed(progress, now)
-        if now - self._told_at >= INTERVAL_S:
-            self._told_at = now
+        if now - self._published_at >= INTERVAL_S:
+            self._published_at = now
             self.flush()
 
     def flush(self) -> None:

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple, Self
 
 from analytics_kit.errors import JobCancelledError, JobFailedError, SettingsError
-from analytics_kit.model import RESULT_TTL_S, SCHEMA_VERSION, Failure, JobInfo, JobRequest, JobStatus, Progress
+from analytics_kit.model import RESULT_TTL_S, SCHEMA_VERSION, Failure, JobInfo, JobRequest, JobStatus, Progress, Split
 
 RECORD_TTL_S = 30 * 24 * 3600
 """A record is kept this long after its job ended."""
@@ -19,7 +19,7 @@ PLAIN = frozenset({"state", "result_key", "notice"})
 """Fields that Lua reads, and which are therefore not JSON in the hash."""
 
 
-class State(StrEnum):
+class RecordState(StrEnum):
     """State of a record; `committing` is shown as running."""
 
     QUEUED = "queued"
@@ -30,18 +30,18 @@ class State(StrEnum):
     CANCELLED = "cancelled"
 
     @property
-    def shown(self) -> JobStatus:
+    def status(self) -> JobStatus:
         """What people see of it."""
-        return JobStatus.RUNNING if self is State.COMMITTING else JobStatus(self.value)
+        return JobStatus.RUNNING if self is RecordState.COMMITTING else JobStatus(self.value)
 
 
-SOURCES: Mapping[State, frozenset[State]] = {
-    State.QUEUED: frozenset(),
-    State.RUNNING: frozenset({State.QUEUED}),
-    State.COMMITTING: frozenset({State.RUNNING}),
-    State.COMPLETED: frozenset({State.COMMITTING}),
-    State.FAILED: frozenset({State.QUEUED, State.RUNNING, State.COMMITTING}),
-    State.CANCELLED: frozenset({State.QUEUED, State.RUNNING}),
+PREVIOUS_STATES: Mapping[RecordState, frozenset[RecordState]] = {
+    RecordState.QUEUED: frozenset(),
+    RecordState.RUNNING: frozenset({RecordState.QUEUED}),
+    RecordState.COMMITTING: frozenset({RecordState.RUNNING}),
+    RecordState.COMPLETED: frozenset({RecordState.COMMITTING}),
+    RecordState.FAILED: frozenset({RecordState.QUEUED, RecordState.RUNNING, RecordState.COMMITTING}),
+    RecordState.CANCELLED: frozenset({RecordState.QUEUED, RecordState.RUNNING}),
 }
 """The states from which each state may be reached."""
 
@@ -49,34 +49,34 @@ SOURCES: Mapping[State, frozenset[State]] = {
 BEGIN, MERGE = "begin", "merge"
 
 
-class Ticket(NamedTuple):
+class Attempt(NamedTuple):
     """One attempt at one step of a job. Only who holds the newest attempt may change the record."""
 
     job_id: str
     step: str = BEGIN
-    attempt: int = 1
+    number: int = 1
 
     @property
-    def part(self) -> int | None:
+    def shard(self) -> int | None:
         """Which part of a split this is."""
         return int(self.step.removeprefix("part-")) if self.step.startswith("part-") else None
 
     @property
-    def task_id(self) -> str:
+    def rq_job_id(self) -> str:
         """What the queue calls it."""
-        return f"{self.job_id}-{self.step}-{self.attempt}"
+        return f"{self.job_id}-{self.step}-{self.number}"
 
 
-class RefusedError(Exception):
+class StaleAttemptError(Exception):
     """A change that is not legal, or not of the newest attempt; `state` is the record's, None where it is gone."""
 
-    def __init__(self, state: State | None) -> None:
+    def __init__(self, state: RecordState | None) -> None:
         super().__init__(f"refused: the record is {state or 'gone'}")
         self.state = state
 
     def told(self) -> JobFailedError:
         """What the code of a task is told."""
-        if self.state is State.CANCELLED:
+        if self.state is RecordState.CANCELLED:
             return JobCancelledError("The job was cancelled.")
         return JobCancelledError(f"This attempt is no longer wanted: the job is {self.state or 'gone'}.")
 
@@ -91,7 +91,7 @@ class Record:
     result_key: str
     source: str
     created_at: float
-    state: State = State.QUEUED
+    state: RecordState = RecordState.QUEUED
     version: int = SCHEMA_VERSION
     progress: Progress = field(default_factory=Progress)
     size_bytes: int | None = None
@@ -131,9 +131,9 @@ class Record:
 
     def request_again(self) -> JobRequest:
         """What to ask for to have it done again. Raises SettingsError unless it failed or was cancelled."""
-        if self.state not in (State.FAILED, State.CANCELLED):
+        if self.state not in (RecordState.FAILED, RecordState.CANCELLED):
             raise SettingsError(
-                f"Job {self.job_id} is {self.state.shown}; only a job that failed or was cancelled can be retried.",
+                f"Job {self.job_id} is {self.state.status}; only a job that failed or was cancelled can be retried.",
                 hint="To do completed work again, submit it with refresh=True.",
             )
         return JobRequest(
@@ -147,7 +147,7 @@ class Record:
 
     def to_fields(self) -> dict[str, str]:
         """The fields of a Redis hash; what is None is left out."""
-        return encoded({name: getattr(self, name) for name in self.__slots__})
+        return encode_fields({name: getattr(self, name) for name in self.__slots__})
 
     @classmethod
     def from_fields(cls, fields: Mapping[bytes, bytes]) -> Self:
@@ -158,7 +158,7 @@ class Record:
             for name, text in texts.items()
             if name in cls.__dataclass_fields__
         }
-        known["state"] = State(known["state"])
+        known["state"] = RecordState(known["state"])
         known["tags"] = tuple(known["tags"])
         known["progress"] = _made(Progress, known["progress"])
         if "error" in known:
@@ -169,7 +169,7 @@ class Record:
         """What people see of the job."""
         return JobInfo(
             job_id=self.job_id,
-            status=self.state.shown,
+            status=self.state.status,
             source=self.source,
             result_key=self.result_key,
             created_at=_utc(self.created_at),
@@ -196,42 +196,54 @@ def as_json(value: object) -> str:
     return json.dumps(dict(plain) if isinstance(plain, Mapping) else plain, allow_nan=False)
 
 
-def encoded(values: Mapping[str, Any]) -> dict[str, str]:
+def encode_fields(values: Mapping[str, Any]) -> dict[str, str]:
     """Fields of a record as they stand in a Redis hash; what is None is left out."""
     return {
         name: str(value) if name in PLAIN else as_json(value) for name, value in values.items() if value is not None
     }
 
 
-def moved(record: Record, to: State, now_s: float, **changes: Any) -> Record:
-    """The record after a legal change of state; raises RefusedError when it is not legal."""
-    if record.state not in SOURCES[to]:
-        raise RefusedError(record.state)
-    if to is State.RUNNING and record.started_at is None:
+def split_fields(split: Split) -> dict[str, Any]:
+    """The split as it stands in the record's field `split`, under the names on the wire."""
+    return {
+        "parts": split.shards,
+        "total": split.total,
+        "part": split.shard_task,
+        "merge": split.merge_task,
+        "unit": split.unit,
+        "share": split.shards_fraction,
+    }
+
+
+def transition(record: Record, to: RecordState, now_s: float, **changes: Any) -> Record:
+    """The record after a legal change of state; raises StaleAttemptError when it is not legal."""
+    if record.state not in PREVIOUS_STATES[to]:
+        raise StaleAttemptError(record.state)
+    if to is RecordState.RUNNING and record.started_at is None:
         changes["started_at"] = now_s
-    if to.shown.final:
+    if to.status.final:
         changes["ended_at"] = now_s
     return replace(record, state=to, **changes)
 
 
-def tagged(record: Record, tags: tuple[str, ...]) -> Record:
+def with_tags(record: Record, tags: tuple[str, ...]) -> Record:
     """The record with the tags of one more request."""
     return replace(record, tags=(*record.tags, *(tag for tag in tags if tag not in record.tags)))
 
 
-def joinable(earlier: Record, asked: Record, rejoin: bool = False) -> bool:
+def can_join(earlier: Record, asked: Record, rejoin: bool = False) -> bool:
     """Whether a request is served by an earlier job for the same result; not if it may yet fail by other limits.
 
     One that failed or was cancelled serves only who asks to `rejoin`.
     """
-    if earlier.state is State.COMPLETED:
+    if earlier.state is RecordState.COMPLETED:
         return earlier.ended_at is not None and asked.created_at - earlier.ended_at < RESULT_TTL_S
-    if earlier.state.shown.final:
+    if earlier.state.status.final:
         return rejoin
     return (earlier.time_limit_s, earlier.memory_limit_mb) == (asked.time_limit_s, asked.memory_limit_mb)
 
 
-def finished(progress: Progress) -> Progress:
+def completed_progress(progress: Progress) -> Progress:
     """The progress of a job that is completed."""
     done = progress.done if progress.total is None else progress.total
     return replace(progress, phase="completed", done=done, fraction=1.0, eta_s=0.0)

@@ -8,49 +8,59 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
-from analytics_kit.backends.progress import Reporter
-from analytics_kit.backends.record import BEGIN, Record, RefusedError, State, Ticket, as_json, finished
+from analytics_kit.backends.progress import ProgressReporter
+from analytics_kit.backends.record import (
+    BEGIN,
+    Attempt,
+    Record,
+    RecordState,
+    StaleAttemptError,
+    as_json,
+    completed_progress,
+)
 from analytics_kit.errors import BrokerUnavailableError, JobFailedError, OutOfMemoryError
-from analytics_kit.model import Failure, HandBack, Progress, Split, Task
+from analytics_kit.model import CannotRunHere, Failure, Progress, Split, StepContext
 
 LOG_CHARACTERS = 8000
-HAND_BACK_S = 1.0
+RETURN_DELAY_S = 1.0
 """A step that a worker can't do is offered again after this time."""
 
 
-class Book(Protocol):
-    """Where the record is kept. A change by an attempt that is not the newest raises RefusedError."""
+class StepStore(Protocol):
+    """Where the record is kept. A change by an attempt that is not the newest raises StaleAttemptError."""
 
-    def move(self, ticket: Ticket, to: State, **changes: Any) -> None:
-        """Change the state; raises RefusedError when that is not legal."""
+    def change_state(self, attempt: Attempt, to: RecordState, **changes: Any) -> None:
+        """Change the state; raises StaleAttemptError when that is not legal."""
 
-    def tell(self, ticket: Ticket, progress: Progress) -> None:
-        """Write progress; raises RefusedError unless the job is running."""
+    def publish_progress(self, attempt: Attempt, progress: Progress) -> None:
+        """Write progress; raises StaleAttemptError unless the job is running."""
 
 
 @runtime_checkable
-class SplittingBook(Book, Protocol):
-    """A book whose jobs may be done in parts, and done again."""
+class ShardingStepStore(StepStore, Protocol):
+    """A store whose jobs may be done in parts, and done again."""
 
-    def split(self, ticket: Ticket, split: Split) -> None:
+    def split(self, attempt: Attempt, split: Split) -> None:
         """Queue the parts of the work."""
 
-    def finish(self, ticket: Ticket) -> None:
+    def finish_shard(self, attempt: Attempt) -> None:
         """Note that a part is done."""
 
-    def hand_back(self, ticket: Ticket, why: str, notice: str = "", delay_s: float = 0.0) -> None:
+    def return_to_queue(self, attempt: Attempt, why: str, notice: str = "", delay_s: float = 0.0) -> None:
         """Give the step to another worker."""
 
 
-class RunningTask:
-    """What the code of a task sees of its job (the protocol `Task`)."""
+class RunningStep:
+    """What the code of a task sees of its job (the protocol `StepContext`)."""
 
-    def __init__(self, book: Book, record: Record, ticket: Ticket, winners: Mapping[int, int] | None = None) -> None:
-        self._book, self._record, self._ticket = book, record, ticket
+    def __init__(
+        self, store: StepStore, record: Record, attempt: Attempt, winners: Mapping[int, int] | None = None
+    ) -> None:
+        self._store, self._record, self._attempt = store, record, attempt
         self._state = record.state
-        self.winners: Mapping[int, int] = winners or {}
+        self.winning_attempts: Mapping[int, int] = winners or {}
         # What a part tells is its own part of the job's progress.
-        self.reporter = Reporter(self._tell, record.progress if ticket.part is None else Progress())
+        self.reporter = ProgressReporter(self._tell, record.progress if attempt.shard is None else Progress())
 
     @property
     def job_id(self) -> str:
@@ -60,22 +70,22 @@ class RunningTask:
     @property
     def attempt(self) -> int:
         """Which attempt at the step this is."""
-        return self._ticket.attempt
+        return self._attempt.number
 
     @property
     def step(self) -> str:
         """What of the job is done here."""
-        return self._ticket.step
+        return self._attempt.step
 
     @property
-    def part(self) -> int | None:
+    def shard(self) -> int | None:
         """Which part of a `Split` this is."""
-        return self._ticket.part
+        return self._attempt.shard
 
     @property
     def can_split(self) -> bool:
         """Whether the task may answer with a `Split`."""
-        return isinstance(self._book, SplittingBook) and self._ticket.step == BEGIN
+        return isinstance(self._store, ShardingStepStore) and self._attempt.step == BEGIN
 
     @property
     def arguments(self) -> Mapping[str, Any]:
@@ -90,26 +100,26 @@ class RunningTask:
     def begin_commit(self) -> None:
         """From here on the job can't be cancelled. Raises JobCancelledError when it already was."""
         self.start()
-        if self._state is State.RUNNING:
+        if self._state is RecordState.RUNNING:
             self.reporter.flush()
-            self._move(State.COMMITTING)
+            self._move(RecordState.COMMITTING)
 
     def start(self) -> None:
         """The job is running from its task's first word on; until then a task may hand its work back."""
-        if self._state is State.QUEUED:
-            self._move(State.RUNNING)
+        if self._state is RecordState.QUEUED:
+            self._move(RecordState.RUNNING)
 
-    def _move(self, to: State) -> None:
+    def _move(self, to: RecordState) -> None:
         try:
-            self._book.move(self._ticket, to)
-        except RefusedError as refused:
+            self._store.change_state(self._attempt, to)
+        except StaleAttemptError as refused:
             raise refused.told() from None
         self._state = to
 
     def _tell(self, progress: Progress) -> None:
         try:
-            self._book.tell(self._ticket, progress)
-        except RefusedError as refused:
+            self._store.publish_progress(self._attempt, progress)
+        except StaleAttemptError as refused:
             raise refused.told() from None
 
 
@@ -123,41 +133,43 @@ def resolve(dotted: str) -> Callable[..., Any]:
 
 
 def run(
-    book: Book,
+    store: StepStore,
     record: Record,
-    ticket: Ticket,
+    attempt: Attempt,
     winners: Mapping[int, int] | None = None,
-    act: Callable[[Task], object] | None = None,
+    act: Callable[[StepContext], object] | None = None,
 ) -> None:
     """Do one step of a job and write down what became of it. An attempt that is not wanted ends without a trace.
 
     `act` does it in place of the task that the record names.
     """
-    task = RunningTask(book, record, ticket, winners)
+    task = RunningStep(store, record, attempt, winners)
     try:
-        if not isinstance(book, SplittingBook):
+        if not isinstance(store, ShardingStepStore):
             task.start()  # there is nobody to hand it back to
-        answer = (act or resolve(record.task_of(ticket.step)))(task)
+        answer = (act or resolve(record.task_of(attempt.step)))(task)
         task.start()
         task.reporter.flush()
-        if isinstance(answer, Split) and isinstance(book, SplittingBook):
-            book.split(ticket, answer)
-        elif ticket.part is not None and isinstance(book, SplittingBook):
-            book.finish(ticket)
+        if isinstance(answer, Split) and isinstance(store, ShardingStepStore):
+            store.split(attempt, answer)
+        elif attempt.shard is not None and isinstance(store, ShardingStepStore):
+            store.finish_shard(attempt)
         else:
             result = _checked(record.task, answer)
             task.begin_commit()
-            book.move(ticket, State.COMPLETED, result=result, progress=finished(task.reporter.latest))
-    except RefusedError:
+            store.change_state(
+                attempt, RecordState.COMPLETED, result=result, progress=completed_progress(task.reporter.latest)
+            )
+    except StaleAttemptError:
         return
     except BrokerUnavailableError:
         raise  # nothing can be written down; whoever looks after this process sees that the step was not ended
     except BaseException as error:
-        if isinstance(error, HandBack) and isinstance(book, SplittingBook):
-            book.hand_back(ticket, str(error), f"No worker can do it yet: {error}", HAND_BACK_S)
+        if isinstance(error, CannotRunHere) and isinstance(store, ShardingStepStore):
+            store.return_to_queue(attempt, str(error), f"No worker can do it yet: {error}", RETURN_DELAY_S)
             return
-        with contextlib.suppress(RefusedError):
-            book.move(ticket, State.FAILED, error=failure_of(error))
+        with contextlib.suppress(StaleAttemptError):
+            store.change_state(attempt, RecordState.FAILED, error=failure_of(error))
 
 
 def failure_of(error: BaseException) -> Failure:
@@ -193,7 +205,7 @@ def _checked(task: str, result: object) -> Mapping[str, Any]:
 
 
 def _named(error: BaseException) -> BaseException:
-    if isinstance(error, HandBack):  # where there is nobody else
+    if isinstance(error, CannotRunHere):  # where there is nobody else
         return JobFailedError(f"It can't be done here: {error}")
     if isinstance(error, MemoryError):
         return OutOfMemoryError("The work needed more memory than there is.")

@@ -30,7 +30,7 @@ class Principal:
     namespace : str
         The namespace it has access to.
     csrf_token : str
-        What pages made for it send along with forms.
+        The token in the forms of its pages; see `CSRF_FIELD`.
     is_from_cookie : bool
         Whether only a session cookie identifies it.
     """

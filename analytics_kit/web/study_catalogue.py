@@ -6,7 +6,6 @@ studies; else the folder `<study_id>_study_id/` there, which is how the platform
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterator
@@ -21,6 +20,13 @@ from analytics_kit.client import Client
 from analytics_kit.errors import BadArchiveError, SourceNotFoundError, StoreError
 from analytics_kit.options import Options
 from analytics_kit.study.archive.source import fingerprint, open_archive
+from analytics_kit.study.store.paths import (
+    CONTENT_REFERENCES,
+    STUDY_REFERENCES,
+    reference_name,
+    reference_path,
+    references_folder,
+)
 from analytics_kit.study.store.store import Store
 from analytics_kit.study.store.uploads import Upload
 
@@ -85,17 +91,15 @@ class StudyCatalogue:
         self._client = client
         self._location = location
         self._store = Store.of(client.settings)
-        owner = hashlib.sha256(client.settings.namespace.encode()).hexdigest()[:32]
-        self._by_id = f"studies/{owner}"
-        self._by_content = f"contents/{owner}"
+        self._by_id = references_folder(STUDY_REFERENCES, client.settings.namespace)
+        self._by_content = references_folder(CONTENT_REFERENCES, client.settings.namespace)
 
     def all(self) -> list[Study]:
         """Return all studies, sorted by id. Raises StoreError if they can't be listed."""
         studies = {study.study_id: study for study in self._in_folder()}
-        for file in self._store.files(self._by_id, below=False):
-            study_id = file.path.rpartition("/")[2].removesuffix(".json")
-            if study := self._uploaded(study_id):
-                studies[study_id] = study
+        for file in self._store.files(self._by_id, recursive=False):
+            if study := self._uploaded(reference_name(file.path)):
+                studies[study.study_id] = study
         return [studies[study_id] for study_id in sorted(studies)]
 
     def find(self, study_id: str) -> str:
@@ -138,7 +142,7 @@ class StudyCatalogue:
         if present is not None and fingerprint(present.source) == fingerprint(source):
             upload.abandon()
             return present.source
-        self._write_reference(f"{self._by_id}/{study_id}.json", upload)
+        self._write_reference(reference_path(self._by_id, study_id), upload)
         return source
 
     def receive_content(self, content: str, name: str, stream: IO[bytes], size_bytes: int) -> None:
@@ -146,17 +150,19 @@ class StudyCatalogue:
 
         Its central directory is not read here; an unreadable ZIP fails as a job.
         """
-        self._write_reference(f"{self._by_content}/{content}.json", self._receive_upload(name, stream, size_bytes))
+        self._write_reference(
+            reference_path(self._by_content, content), self._receive_upload(name, stream, size_bytes)
+        )
 
     def find_content(self, content: str) -> str:
         """Return the source to submit for an uploaded fingerprint. Raises SourceNotFoundError."""
-        if study := self._read_reference(f"{self._by_content}/{content}.json", content):
+        if study := self._read_reference(reference_path(self._by_content, content), content):
             return study.source
         raise SourceNotFoundError("The study was not uploaded, or has been removed since.", hint="Upload it.")
 
     def forget_content(self, content: str) -> None:
         """Stop offering the upload with this fingerprint."""
-        self._store.remove(f"{self._by_content}/{content}.json")
+        self._store.remove(reference_path(self._by_content, content))
 
     def _receive_upload(self, name: str, stream: IO[bytes], size_bytes: int) -> Upload:
         """Return a complete copy of the stream, which begins as a ZIP does."""
@@ -183,7 +189,9 @@ class StudyCatalogue:
 
     def _uploaded(self, study_id: str) -> Study | None:
         """Return the last upload with this id, while its copy exists."""
-        return self._read_reference(f"{self._by_id}/{study_id}.json", study_id) if is_study_id(study_id) else None
+        return (
+            self._read_reference(reference_path(self._by_id, study_id), study_id) if is_study_id(study_id) else None
+        )
 
     def _read_reference(self, path: str, study_id: str) -> Study | None:
         try:

@@ -9,9 +9,9 @@ import pytest
 from analytics_kit.backends.embedded import backend as embedded
 from analytics_kit.backends.embedded.backend import EmbeddedBackend
 from analytics_kit.backends.local import LocalBackend
-from analytics_kit.backends.redis.attempts import Steps
+from analytics_kit.backends.redis.attempts import AttemptStore
 from analytics_kit.backends.redis.backend import RedisBackend, connect
-from analytics_kit.backends.redis.job_store import Ledger
+from analytics_kit.backends.redis.job_store import JobStore
 from analytics_kit.model import JobRequest
 from analytics_kit.settings import Settings
 from tests.api_server import ApiServer
@@ -55,9 +55,9 @@ def far(tmp_path_factory, redis_server, workers):
         known = {"ANALYTICS_KIT_BACKEND": "redis", "REDIS_URL": broker.url}
         with ApiServer(folder, PROGRAM, **known) as server:
             backend = connected(server.url, folder / "mine")
-            backend._ledger = Ledger(connect(broker.url), "ann")
+            backend._jobs = JobStore(connect(broker.url), "ann")
             yield backend
-            backend._ledger.connection.close()
+            backend._jobs.connection.close()
             backend.close()
 
 
@@ -98,10 +98,10 @@ def asked():
 
 
 @pytest.fixture
-def book(redis_url):
+def store(redis_url):
     """Records and steps of a namespace that no worker is told of, in a database of its own."""
-    book = Steps(connect(redis_url.removesuffix("/0") + "/3"), f"book-{os.urandom(4).hex()}")
-    book.connection.flushdb()
-    yield book
-    book.connection.flushdb()
-    book.connection.close()
+    store = AttemptStore(connect(redis_url.removesuffix("/0") + "/3"), f"store-{os.urandom(4).hex()}")
+    store.connection.flushdb()
+    yield store
+    store.connection.flushdb()
+    store.connection.close()

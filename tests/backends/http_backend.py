@@ -33,13 +33,13 @@ def serve():
 
     analytics_kit.client.CODE = "tests.backends.sample_steps"
     Job.delete = lambda job: job.watcher.backend.delete(job.id)  # a deed's result is in no store
-    add_routes = analytics_kit.web.app.add_client_routes
+    add_routes = analytics_kit.web.app.add_upload_routes
 
     def add_all(book, service):
         add_routes(book, service)
         _add_deeds(book, service)
 
-    analytics_kit.web.app.add_client_routes = add_all
+    analytics_kit.web.app.add_upload_routes = add_all
     main()
 
 
@@ -47,11 +47,11 @@ def _add_deeds(book, service):
     from flask import request
 
     from analytics_kit.model import JobRequest
-    from analytics_kit.web.error_responses import told
-    from analytics_kit.web.routes.jobs import described
+    from analytics_kit.web.error_responses import json_response
     from analytics_kit.web.routes.job_schemas import JobAnswer
+    from analytics_kit.web.routes.jobs import job_fields
 
     @book.post("/deeds", doc_ui=False)
     def deeds():
         info = service.client.backend.submit(JobRequest(**request.json | {"tags": tuple(request.json["tags"])}))
-        return told(JobAnswer(**described(info)))
+        return json_response(JobAnswer(**job_fields(info)))

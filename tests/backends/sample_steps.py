@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from analytics_kit.errors import BadArchiveError
-from analytics_kit.model import HandBack, Progress, Split
+from analytics_kit.model import CannotRunHere, Progress, Split
 
 LIMIT_S = 60
 
@@ -143,10 +143,10 @@ def fan(task):
     task.report(Progress("planning"))
     n = task.arguments["parts"]
     return Split(
-        parts=n,
+        shards=n,
         total=100 * n,
-        part="tests.backends.sample_steps.fan_part",
-        merge="tests.backends.sample_steps.fan_merge",
+        shard_task="tests.backends.sample_steps.fan_part",
+        merge_task="tests.backends.sample_steps.fan_merge",
     )
 
 
@@ -155,19 +155,19 @@ def fan_part(task):
     path = _own_file(task)
     path.write_text(f"{os.getpid()}")
     task.report(Progress("processing", 50, 100, fraction=0.5))
-    if task.attempt <= task.arguments.get("die", {}).get(str(task.part), 0):
+    if task.attempt <= task.arguments.get("die", {}).get(str(task.shard), 0):
         die(task)
     if "gate" in task.arguments:
         _wait_for(task)
-    if task.arguments.get("bad") == task.part:
-        raise BadArchiveError(f"part {task.part} is bad")
+    if task.arguments.get("bad") == task.shard:
+        raise BadArchiveError(f"part {task.shard} is bad")
     task.report(Progress("processing", 100, 100, fraction=1.0))
 
 
 def fan_merge(task):
     """The files of the attempts that count."""
     folder = Path(task.arguments["folder"], task.job_id)
-    files = [str(folder / f"part-{part}-{attempt}") for part, attempt in sorted(task.winners.items())]
+    files = [str(folder / f"part-{part}-{attempt}") for part, attempt in sorted(task.winning_attempts.items())]
     if task.attempt <= task.arguments.get("die", {}).get("merge", 0):
         die(task)
     assert all(Path(path).exists() for path in files)
@@ -193,7 +193,7 @@ def _own_file(task):
 def elsewhere(task):
     """Work that only a process with the right environment can do."""
     if os.environ.get("DEEDS_PLACE") != task.arguments["place"]:
-        raise HandBack(f"this is not {task.arguments['place']}")
+        raise CannotRunHere(f"this is not {task.arguments['place']}")
     return {"pid": os.getpid()}
 
 

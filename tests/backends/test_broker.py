@@ -104,7 +104,7 @@ def test_jobs_are_done_over(redis_server, workers, asked, how):
         assert secret not in repr([backend.health(), backend.queue_status(), backend])
         assert backend.health()["status"] == "ok"
         if "db" in how:
-            assert backend._ledger.connection.connection_pool.connection_kwargs["db"] == how["db"]
+            assert backend._jobs.connection.connection_pool.connection_kwargs["db"] == how["db"]
         backend.close()
 
 

@@ -245,8 +245,8 @@ def _worded(line):
 
 def _state(backend, job_id):
     """The state in which the record is; the one thing that the contract does not show."""
-    book = backend if hasattr(backend, "_records") else backend._ledger
-    return str((book._record(job_id) if book is backend else book.get(job_id)).state)
+    store = backend if hasattr(backend, "_records") else backend._jobs
+    return str((store._record(job_id) if store is backend else store.get(job_id)).state)
 
 
 class TestTimeLimit:

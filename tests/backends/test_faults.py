@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from analytics_kit.backends.redis.backend import RedisBackend, connect
-from analytics_kit.backends.redis.job_store import ACTIVE, LATER, LEAVING
+from analytics_kit.backends.redis.job_store import ACTIVE_KEY, CLEANUP_KEY, DELAYED_KEY
 from analytics_kit.backends.worker import crew
 from analytics_kit.errors import (
     BadArchiveError,
@@ -28,14 +28,14 @@ def ended(backend, job_id):
 
 def steps(backend, job_id):
     """Where each step in flight is."""
-    return {ticket.step: where for ticket, where in backend._call(_flights(job_id)).items()}
+    return {attempt.step: where for attempt, where in backend._call(_flights(job_id)).items()}
 
 
 def _flights(job_id):
-    def act(book):
-        from analytics_kit.backends.redis.attempts import Steps
+    def act(store):
+        from analytics_kit.backends.redis.attempts import AttemptStore
 
-        return Steps(book.connection, book.namespace).flights([job_id])[0]
+        return AttemptStore(store.connection, store.namespace).pending_steps([job_id])[0]
 
     return act
 
@@ -65,8 +65,8 @@ def backend(team):
     """The backend; after each test nothing may be left of its jobs in Redis."""
     backend, _ = team
     yield backend
-    client = backend._ledger.connection
-    until(lambda: not client.exists(ACTIVE, LEAVING, LATER), "nothing is left in flight")
+    client = backend._jobs.connection
+    until(lambda: not client.exists(ACTIVE_KEY, CLEANUP_KEY, DELAYED_KEY), "nothing is left in flight")
     until(lambda: not list(client.scan_iter("ak:faults:job:*:flight")), "nothing is left in flight")
     until(lambda: not list(client.scan_iter("rq:job:*")), "rq remembers no task")
     assert not client.llen("rq:queue:analytics")

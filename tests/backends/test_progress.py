@@ -2,7 +2,7 @@
 
 import pytest
 
-from analytics_kit.backends.progress import INTERVAL_S, Reporter
+from analytics_kit.backends.progress import INTERVAL_S, ProgressReporter
 from analytics_kit.model import Progress
 
 
@@ -24,7 +24,7 @@ def clock():
 
 @pytest.fixture
 def reporter(told, clock):
-    return Reporter(told.append, Progress(), clock)
+    return ProgressReporter(told.append, Progress(), clock)
 
 
 def at(done, phase="processing"):
@@ -61,13 +61,13 @@ def test_the_fraction_never_falls_nor_passes_one(reporter, told, clock):
 
 
 def test_a_second_attempt_starts_from_what_was_told(told, clock):
-    reporter = Reporter(told.append, Progress("processing", 60, 100, fraction=0.6), clock)
+    reporter = ProgressReporter(told.append, Progress("processing", 60, 100, fraction=0.6), clock)
     reporter.report(at(5))
     assert told[0].fraction == 0.6
 
 
 def test_counts_never_fall_and_are_kept_where_nobody_counts(told, clock):
-    reporter = Reporter(told.append, Progress(rows=7, files=1), clock)
+    reporter = ProgressReporter(told.append, Progress(rows=7, files=1), clock)
     for rows, files in ((3, 0), (9, 2), (None, None)):
         reporter.report(Progress("processing", rows=rows, files=files))
         clock.now += 1
@@ -94,4 +94,4 @@ def test_a_refusal_reaches_the_task(clock):
         raise RuntimeError("unwanted")
 
     with pytest.raises(RuntimeError, match="unwanted"):
-        Reporter(refuse, Progress(), clock).report(at(1))
+        ProgressReporter(refuse, Progress(), clock).report(at(1))

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from analytics_kit.backends.record import (
     RESULT_TTL_S,
     Record,
-    RefusedError,
-    State,
-    encoded,
-    finished,
-    joinable,
-    moved,
+    RecordState,
+    StaleAttemptError,
+    can_join,
+    completed_progress,
+    encode_fields,
+    transition,
 )
 from analytics_kit.errors import JobCancelledError
 from analytics_kit.model import Failure, JobRequest, JobStatus, Progress
@@ -31,17 +31,17 @@ LEGAL = {
 def record(**changes):
     request = JobRequest("tests.backends.sample_steps.echo", {"a": [1, None]}, "key", "/s.zip", 5, ("t",), "ann")
     made = Record.of(request, "id", 100.0)
-    return moved(made, State.RUNNING, 101.0) if changes.pop("running", False) else made
+    return transition(made, RecordState.RUNNING, 101.0) if changes.pop("running", False) else made
 
 
-@pytest.mark.parametrize(("source", "to"), list(itertools.product(State, State)))
+@pytest.mark.parametrize(("source", "to"), list(itertools.product(RecordState, RecordState)))
 def test_only_legal_changes(source, to):
     before = replace(record(), state=source)
     if (source, to) in LEGAL:
-        assert moved(before, to, 7.0).state is to
+        assert transition(before, to, 7.0).state is to
     else:
-        with pytest.raises(RefusedError) as caught:
-            moved(before, to, 7.0)
+        with pytest.raises(StaleAttemptError) as caught:
+            transition(before, to, 7.0)
         assert caught.value.state is source
         assert isinstance(caught.value.told(), JobCancelledError)
 
@@ -49,13 +49,15 @@ def test_only_legal_changes(source, to):
 def test_times_are_set_once():
     running = record(running=True)
     assert (running.started_at, running.ended_at) == (101.0, None)
-    done = moved(moved(running, State.COMMITTING, 102.0), State.COMPLETED, 103.0, result={})
+    done = transition(transition(running, RecordState.COMMITTING, 102.0), RecordState.COMPLETED, 103.0, result={})
     assert (done.started_at, done.ended_at) == (101.0, 103.0)
 
 
 def test_committing_is_shown_as_running():
-    assert State.COMMITTING.shown is JobStatus.RUNNING
-    assert [state.shown.value for state in State if state is not State.COMMITTING] == [str(s) for s in JobStatus]
+    assert RecordState.COMMITTING.status is JobStatus.RUNNING
+    assert [state.status.value for state in RecordState if state is not RecordState.COMMITTING] == [
+        str(s) for s in JobStatus
+    ]
 
 
 json_values = st.recursive(
@@ -69,7 +71,9 @@ json_values = st.recursive(
 @given(arguments=st.dictionaries(st.text(), json_values), tags=st.lists(st.text()), source=st.text())
 def test_a_record_survives_the_hash(arguments, tags, source):
     made = Record.of(JobRequest("t", arguments, "key", source, tags=tuple(tags)), "id", 1.5)
-    failed = moved(made, State.FAILED, 2.5, error=Failure("KeyError", source, "hint"), progress=Progress(done=3))
+    failed = transition(
+        made, RecordState.FAILED, 2.5, error=Failure("KeyError", source, "hint"), progress=Progress(done=3)
+    )
     for whole in (made, failed):
         fields = {name.encode(): text.encode("utf-8", "surrogatepass") for name, text in whole.to_fields().items()}
         assert Record.from_fields(fields) == whole
@@ -97,7 +101,7 @@ def test_a_traceback_that_the_log_holds_is_written_once():
         Failure("KeyError", "odd", "", "a trace", "a trace"),
         Failure("KeyError", "odd", "", "a log", "t"),
     ):
-        failed = moved(record(), State.FAILED, 2.5, error=failure)
+        failed = transition(record(), RecordState.FAILED, 2.5, error=failure)
         fields = {name.encode(): text.encode() for name, text in failed.to_fields().items()}
         assert fields[b"error"].count(b"a trace") <= 1
         assert Record.from_fields(fields).error == failure
@@ -105,7 +109,7 @@ def test_a_traceback_that_the_log_holds_is_written_once():
 
 def test_what_json_cannot_say_is_refused():
     with pytest.raises(ValueError, match="JSON"):
-        encoded({"result": {"x": float("nan")}})
+        encode_fields({"result": {"x": float("nan")}})
     with pytest.raises(TypeError):
         Record.of(JobRequest("t", {"x": {1}}, "key", "s"), "id", 1.0)
 
@@ -113,32 +117,32 @@ def test_what_json_cannot_say_is_refused():
 @pytest.mark.parametrize(
     ("state", "ended_at", "now", "joined"),
     [
-        (State.QUEUED, None, 10**9, True),
-        (State.RUNNING, None, 10**9, True),
-        (State.COMMITTING, None, 10**9, True),
-        (State.COMPLETED, 0.0, RESULT_TTL_S - 1, True),
-        (State.COMPLETED, 0.0, RESULT_TTL_S, False),
-        (State.FAILED, 0.0, 1, False),
-        (State.CANCELLED, 0.0, 1, False),
+        (RecordState.QUEUED, None, 10**9, True),
+        (RecordState.RUNNING, None, 10**9, True),
+        (RecordState.COMMITTING, None, 10**9, True),
+        (RecordState.COMPLETED, 0.0, RESULT_TTL_S - 1, True),
+        (RecordState.COMPLETED, 0.0, RESULT_TTL_S, False),
+        (RecordState.FAILED, 0.0, 1, False),
+        (RecordState.CANCELLED, 0.0, 1, False),
     ],
 )
 def test_who_is_joined(state, ended_at, now, joined):
     earlier = replace(record(), state=state, ended_at=ended_at)
-    assert joinable(earlier, replace(record(), created_at=now)) is joined
+    assert can_join(earlier, replace(record(), created_at=now)) is joined
 
 
 @pytest.mark.parametrize("limit", ["time_limit_s", "memory_limit_mb"])
 def test_a_job_with_other_limits_is_joined_only_when_it_is_completed(limit):
     """Else one who set none would be told of a limit, or a limit that was set would not hold."""
     plain, limited = record(), replace(record(), **{limit: 5.0})
-    assert joinable(limited, limited)
-    assert not joinable(plain, limited)
-    assert not joinable(limited, plain)
-    assert joinable(replace(plain, state=State.COMPLETED, ended_at=plain.created_at), limited)
+    assert can_join(limited, limited)
+    assert not can_join(plain, limited)
+    assert not can_join(limited, plain)
+    assert can_join(replace(plain, state=RecordState.COMPLETED, ended_at=plain.created_at), limited)
 
 
 @pytest.mark.parametrize(("total", "done"), [(None, 7), (10, 10)])
 def test_a_completed_job_has_done_all(total, done):
-    end = finished(Progress("merging", 7, total, fraction=0.96, eta_s=3.0, rows=12, files=2))
+    end = completed_progress(Progress("merging", 7, total, fraction=0.96, eta_s=3.0, rows=12, files=2))
     assert (end.phase, end.done, end.fraction, end.eta_s) == ("completed", done, 1.0, 0.0)
     assert (end.rows, end.files) == (12, 2)

@@ -188,14 +188,14 @@ def _settled(client) -> None:
     while time.monotonic() < ends:
         with suppress(redis.RedisError, ak.BrokerUnavailableError):
             client.queue_status()
-            connection = client.backend._ledger.connection
+            connection = client.backend._jobs.connection
             if not connection.exists("ak:leaving", "ak:active", "ak:later"):
                 return
         time.sleep(0.2)
 
 
 def _look_at_keys(client, figures: Figures) -> None:
-    connection = client.backend._ledger.connection
+    connection = client.backend._jobs.connection
     names = [key.decode() for key in connection.scan_iter(count=1000)]
     kept = ("ak:submitted", "ak:turn", "ak:suspects", "ak:swept", "ak:pool", "rq:worker", "rq:queues", "rq:clean")
     for name in names:

@@ -191,7 +191,7 @@ def test_copy_that_no_job_needs_is_removed(board, widget, jobs, why):
         assert "Redis is away" in widget.sent[-1]["error"]
 
 
-@pytest.mark.parametrize("end", ["abandoned", "closed", "out of place"])
+@pytest.mark.parametrize("end", ["abandoned", "closed", "out of order"])
 def test_upload_that_ends_early_leaves_no_file(board, widget, jobs, end):
     send(board, "upload", token="t", name="new.zip", size=10)
     send(board, "piece", [memoryview(b"0123")], token="t", offset=0)
@@ -201,7 +201,7 @@ def test_upload_that_ends_early_leaves_no_file(board, widget, jobs, end):
         board.close()
     else:
         send(board, "piece", [memoryview(b"89")], token="t", offset=8)
-        assert "out of place" in widget.sent[-1]["error"]
+        assert "out of order" in widget.sent[-1]["error"]
     send(board, "piece", [memoryview(b"4567")], token="t", offset=4)
     assert Store.of(jobs.settings).files("uploads") == []
     assert jobs.backend.list() == []

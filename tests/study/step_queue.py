@@ -23,8 +23,8 @@ class Step:
     arguments: dict
     step: str = "begin"
     attempt: int = 1
-    part: int | None = None
-    winners: dict = field(default_factory=dict)
+    shard: int | None = None
+    winning_attempts: dict = field(default_factory=dict)
     can_split: bool = True
     job_id: str = "job"
     reports: list = field(default_factory=list)
@@ -62,17 +62,17 @@ class Queue:
             return tasks.process_study(self.step(**more))
 
     def part(self, number, attempt=1, **more):
-        step = self.step(f"part-{number}", attempt, part=number, **more)
-        assert tasks.process_part(step) == {}
+        step = self.step(f"part-{number}", attempt, shard=number, **more)
+        assert tasks.process_shard(step) == {}
         self.winners[number] = attempt
         self.reports[number] = step.reports
 
     def merge(self, attempt=1, **more):
-        return tasks.merge_parts(self.step("merge", attempt, winners=self.winners, **more))
+        return tasks.merge_shards(self.step("merge", attempt, winning_attempts=self.winners, **more))
 
     def run(self, order=None):
         split = self.begin()
-        for number in order or range(split.parts):
+        for number in order or range(split.shards):
             self.part(number)
         return self.merge()
 

@@ -36,9 +36,14 @@ class Browser(ApiClient):
 
     def __init__(self, app, namespace=None):
         super().__init__(app)
-        self.app = app
+        self.app, self._account = app, namespace
         if namespace is not None:
             self.sign_in(TOKENS[namespace], 303)
+
+    @property
+    def backend(self):
+        """The backend of the namespace that the browser is signed in to."""
+        return self.service.client_for(self._account).backend
 
     def open(self, path="/", code=200, **options):
         return ParsedPage(self.get(path, code, **options))

@@ -1,14 +1,14 @@
-"""What is told of trouble: its status, and no place of the machine."""
+"""Error responses: each error has its status, and no path or host is in a message."""
 
 import pytest
 from werkzeug.exceptions import NotFound
 
 from analytics_kit import errors
-from analytics_kit.web.error_responses import CODES, of_http, of_ours, without_places
+from analytics_kit.web.error_responses import STATUS_CODES, handle_http_error, handle_kit_error, redact_locations
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "redacted"),
     [
         ("There is no study at /data/my/s1.zip.", "There is no study at s1.zip."),
         ("'/data/s1.zip' has changed", "'s1.zip' has changed"),
@@ -19,38 +19,39 @@ from analytics_kit.web.error_responses import CODES, of_http, of_ours, without_p
         ("s3://bucket/a/s1.zip can't be read", "s1.zip can't be read"),
         ("C:\\Users\\ann\\s1.zip is open", "s1.zip is open"),
         ("where a worker on lab7.example.org looked for it", "where a worker looked for it"),
+        ("The worker on lab7.example.org did not find it", "The worker did not find it"),
         ("1_participant_session/A_B_trial_1/Keyboard Inputs.csv, line 3", None),
         ("11,000 px/s is fast; 3/4 of them", None),
         ("Upgrade: pip install -U analytics_kit.", None),
     ],
 )
-def test_places_go_and_words_stay(text, told):
-    assert without_places(text) == (text if told is None else told)
+def test_locations_are_redacted_and_other_text_is_kept(text, redacted):
+    assert redact_locations(text) == (text if redacted is None else redacted)
 
 
-def test_a_source_with_spaces_is_its_name():
-    assert without_places("/my data/a b/s 1.zip is bad", "/my data/a b/s 1.zip") == "s 1.zip is bad"
+def test_a_source_with_spaces_is_redacted_to_its_name():
+    assert redact_locations("/my data/a b/s 1.zip is bad", "/my data/a b/s 1.zip") == "s 1.zip is bad"
 
 
-@pytest.mark.parametrize(("kind", "code"), CODES)
-def test_an_error_has_its_status(app, kind, code):
+@pytest.mark.parametrize(("error_type", "code"), STATUS_CODES)
+def test_an_error_has_its_status(app, error_type, code):
     with app.test_request_context("/api/analytics/jobs"):
-        answer = of_ours(kind("It is at /data/x/y.", hint="Look at /data/x/z."))
-    assert answer.status_code == code
-    assert "/data" not in answer.get_data(as_text=True)
-    assert ("Retry-After" in answer.headers) == (code == 503)
+        response = handle_kit_error(error_type("It is at /data/x/y.", hint="Look at /data/x/z."))
+    assert response.status_code == code
+    assert "/data" not in response.get_data(as_text=True)
+    assert ("Retry-After" in response.headers) == (code == 503)
 
 
-def test_one_that_no_request_should_meet_is_500(app, caplog):
+def test_an_error_that_no_request_should_meet_is_500(app, caplog):
     with app.test_request_context("/api/analytics/jobs"):
-        answer = of_ours(errors.WorkerLostError("gone"))
-    assert (answer.status_code, answer.json["error"]) == (500, "InternalError")
+        response = handle_kit_error(errors.WorkerLostError("gone"))
+    assert (response.status_code, response.json["error"]) == (500, "InternalError")
     assert "gone" in caplog.text
 
 
-def test_what_http_says_of_itself_is_told_alike():
-    answer = of_http(NotFound("No such page.\nmore"))
-    assert answer.json == {
+def test_an_http_error_has_the_same_form():
+    response = handle_http_error(NotFound("No such page.\nmore"))
+    assert response.json == {
         "error": "NotFoundError",
         "message": "No such page.",
         "hint": "The page `docs` lists the routes.",

@@ -18,10 +18,10 @@ from typing import TypeVar
 
 import redis
 
-from analytics_kit.backends.embedded.paths import Place, held, place_of, places_of, prepare, taken
+from analytics_kit.backends.embedded.paths import RuntimePaths, held, place_of, places_of, prepare, taken
 from analytics_kit.backends.machine import pool_size
 from analytics_kit.backends.redis.backend import RedisBackend, connect, socket_url
-from analytics_kit.backends.redis.job_store import Ledger
+from analytics_kit.backends.redis.job_store import JobStore
 from analytics_kit.backends.worker.crew import settings_environment
 from analytics_kit.errors import BrokerUnavailableError
 from analytics_kit.settings import Settings
@@ -39,23 +39,23 @@ class EmbeddedBackend(RedisBackend):
     When the broker is gone (idle, killed, after a reboot), the next call starts it again; its jobs are still there.
     """
 
-    _idle_notice = ""
+    _no_worker_notice = ""
 
     def __init__(self, settings: Settings, code: str) -> None:
         self._settings = settings
         self._reviving = threading.Lock()
         super().__init__(socket_url(ensure(settings, code)), settings, code, name="embedded")
 
-    def _call(self, act: Callable[[Ledger], T]) -> T:
+    def _call(self, act: Callable[[JobStore], T]) -> T:
         for _ in range(2):
-            book = self._ledger
+            book = self._jobs
             try:
                 return super()._call(act)
             except BrokerUnavailableError as error:
                 if not isinstance(error.__cause__, redis.ConnectionError):
                     raise
             with self._reviving:
-                if self._ledger is book:
+                if self._jobs is book:
                     self._open(socket_url(ensure(self._settings, self._code)))
                     book.connection.close()
         return super()._call(act)
@@ -78,7 +78,7 @@ def ensure(settings: Settings, code: str) -> Path:
         return _start(place, settings, code)
 
 
-def running(place: Place) -> Path | None:
+def running(place: RuntimePaths) -> Path | None:
     """The socket of the broker, if it runs and has an owner."""
     if not taken(place.owner_lock):
         return None
@@ -99,7 +99,7 @@ def stop(settings: Settings) -> bool:
     return any([_stop(place) for place in places_of(settings)])  # noqa: C419  all of them, not the first that ran
 
 
-def _stop(place: Place) -> bool:
+def _stop(place: RuntimePaths) -> bool:
     if not (taken(place.owner_lock) or taken(place.server_lock)):
         return False
     with held(place.start_lock, START_LIMIT_S):
@@ -114,7 +114,7 @@ def _stop(place: Place) -> bool:
     return True
 
 
-def end_server(place: Place) -> None:
+def end_server(place: RuntimePaths) -> None:
     """End a server that has no owner any more, and wait until it is gone."""
     ends = time.monotonic() + STOP_LIMIT_S
     while taken(place.server_lock):
@@ -142,7 +142,7 @@ def binary() -> str:
     )
 
 
-def _start(place: Place, settings: Settings, code: str) -> Path:
+def _start(place: RuntimePaths, settings: Settings, code: str) -> Path:
     program = binary()  # may raise: before there is anything to close
     read_end, write_end = os.pipe()
     command = [
@@ -185,7 +185,7 @@ def _start(place: Place, settings: Settings, code: str) -> Path:
     )
 
 
-def _signal_owner(place: Place, number: int) -> None:
+def _signal_owner(place: RuntimePaths, number: int) -> None:
     if taken(place.owner_lock):
         with contextlib.suppress(OSError, ValueError):
             os.kill(int(place.owner_lock.read_text()), number)

@@ -30,7 +30,7 @@ SOCKET_PATH_BYTES = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class RuntimePaths:
     """Folders and files of one broker: `folder` stays, `runtime` has the socket."""
 
     folder: Path
@@ -67,24 +67,24 @@ class Place:
         return self.runtime / "s"
 
 
-def place_of(settings: Settings) -> Place:
+def place_of(settings: Settings) -> RuntimePaths:
     """The place for these settings: one per user, host, environment, schema version, home and store."""
     if sys.platform == "win32":
         raise BrokerUnavailableError("The embedded broker needs Linux or macOS.")
     home = settings.home.expanduser().absolute()
     parts = [os.getuid(), socket.gethostname(), sys.prefix, SCHEMA_VERSION, home, settings.store_url()]
     key = hashlib.sha256("\0".join(map(str, parts)).encode("utf-8", "surrogateescape")).hexdigest()[:12]
-    return Place(home / "broker" / key, _runtime(key))
+    return RuntimePaths(home / "broker" / key, _runtime(key))
 
 
-def places_of(settings: Settings) -> list[Place]:
+def places_of(settings: Settings) -> list[RuntimePaths]:
     """The places of all brokers that were ever started for this home, whatever the store."""
     folder = place_of(settings).folder.parent
     keys = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    return [Place(folder / key, _runtime(key)) for key in keys]
+    return [RuntimePaths(folder / key, _runtime(key)) for key in keys]
 
 
-def prepare(place: Place) -> None:
+def prepare(place: RuntimePaths) -> None:
     """Make both folders, for their owner only. Raises BrokerUnavailableError when they can't be had."""
     for folder in (place.folder, place.runtime):
         try:

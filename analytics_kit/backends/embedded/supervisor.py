@@ -20,11 +20,11 @@ from pathlib import Path
 import redis
 
 from analytics_kit.backends.embedded.backend import end_server
-from analytics_kit.backends.embedded.paths import Place, held, take
+from analytics_kit.backends.embedded.paths import RuntimePaths, held, take
 from analytics_kit.backends.redis import job_store as ledger
-from analytics_kit.backends.redis import rq_queue as roster
+from analytics_kit.backends.redis import rq_queue
 from analytics_kit.backends.redis.backend import connect, socket_url
-from analytics_kit.backends.redis.recovery import hand_all_back, reconcile, take_over
+from analytics_kit.backends.redis.recovery import rebuild_queue, reconcile, return_all_to_queue
 from analytics_kit.backends.worker.pool import Pool
 
 TICK_S = 0.25
@@ -53,7 +53,7 @@ sys.exit(code)
 """
 
 
-def start_server(binary: str, place: Place, lock: int) -> tuple[subprocess.Popen[bytes], int]:
+def start_server(binary: str, place: RuntimePaths, lock: int) -> tuple[subprocess.Popen[bytes], int]:
     """Start the server, which holds `lock`, under a watcher, which ends it when the returned descriptor is closed."""
     config = (
         f"port 0\nunixsocket {_quoted(place.socket)}\nunixsocketperm 700\ndir {_quoted(place.folder)}\n"
@@ -95,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    place = Place(chosen.folder, chosen.runtime)
+    place = RuntimePaths(chosen.folder, chosen.runtime)
     owner = take(place.owner_lock, OWNER_WAIT_S)
     if owner is None:
         print("Another supervisor owns this broker and does not end.", file=sys.stderr)
@@ -109,8 +109,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.close(server_lock)
     try:
         connection = _answering(place, watcher)
-        take_over(connection)
-        roster.tell_pool(connection, phase="starting")
+        rebuild_queue(connection)
+        rq_queue.publish_pool_state(connection, phase="starting")
         place.address.write_text(str(place.socket))
         os.write(chosen.ready, b"1")
         os.close(chosen.ready)
@@ -126,8 +126,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 place.address.unlink(missing_ok=True)
                 pool.stop()
             with contextlib.suppress(redis.RedisError):
-                hand_all_back(connection, "the embedded broker was stopped")
-                if not stopping.is_set() and connection.scard(ledger.ACTIVE):  # who was here already submitted
+                return_all_to_queue(connection, "the embedded broker was stopped")
+                if not stopping.is_set() and connection.scard(ledger.ACTIVE_KEY):  # who was here already submitted
                     place.address.write_text(str(place.socket))
                     continue
             break
@@ -141,24 +141,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def keep(connection: redis.Redis, place: Place, pool: Pool, stopping: threading.Event, idle_s: float) -> None:
+def keep(connection: redis.Redis, place: RuntimePaths, pool: Pool, stopping: threading.Event, idle_s: float) -> None:
     """Keep the pool up until told to stop, or until nothing was submitted or running for `idle_s`."""
-    submitted, busy_at = connection.get(ledger.SUBMITTED), time.monotonic()
+    submitted, busy_at = connection.get(ledger.SUBMISSIONS_KEY), time.monotonic()
     while not stopping.wait(TICK_S):
         with contextlib.suppress(redis.ResponseError):  # no room, or it takes no writes: that may pass
             pool.tick()
             reconcile(connection, pool.code)
-        count = connection.get(ledger.SUBMITTED)
-        if connection.scard(ledger.ACTIVE) or connection.scard(ledger.LEAVING) or count != submitted:
+        count = connection.get(ledger.SUBMISSIONS_KEY)
+        if connection.scard(ledger.ACTIVE_KEY) or connection.scard(ledger.CLEANUP_KEY) or count != submitted:
             submitted, busy_at = count, time.monotonic()
         elif time.monotonic() - busy_at > idle_s:
             with held(place.start_lock, 0) as ours:
-                if ours and not connection.scard(ledger.ACTIVE) and connection.get(ledger.SUBMITTED) == submitted:
+                if (
+                    ours
+                    and not connection.scard(ledger.ACTIVE_KEY)
+                    and connection.get(ledger.SUBMISSIONS_KEY) == submitted
+                ):
                     place.address.unlink(missing_ok=True)
                     return
 
 
-def _answering(place: Place, watcher: subprocess.Popen[bytes]) -> redis.Redis:
+def _answering(place: RuntimePaths, watcher: subprocess.Popen[bytes]) -> redis.Redis:
     connection = connect(socket_url(place.socket))
     ends = time.monotonic() + SERVER_WAIT_S
     while True:

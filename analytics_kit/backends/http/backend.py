@@ -10,10 +10,10 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
-from analytics_kit.backends.http.transport import Line
-from analytics_kit.backends.http.upload_queue import Outbox
+from analytics_kit.backends.http.transport import Transport
+from analytics_kit.backends.http.upload_queue import UploadQueue
 from analytics_kit.errors import BrokerUnavailableError, JobNotFoundError, SettingsError, SourceNotFoundError
-from analytics_kit.model import ANY, Failure, JobInfo, JobRequest, JobStatus, Progress
+from analytics_kit.model import ANY_JOB, Failure, JobInfo, JobRequest, JobStatus, Progress
 from analytics_kit.settings import Settings
 
 ASKED = ("study_id", "content", "options")
@@ -39,8 +39,8 @@ class HttpBackend:
         if settings.server_url is None:
             raise SettingsError('backend="http" was asked for, but no server is named.', hint="Set server_url.")
         token = None if settings.token is None else settings.token.get_secret_value()
-        self._line = Line(settings.server_url, token)
-        self._outbox = Outbox(self._line, settings)
+        self._line = Transport(settings.server_url, token)
+        self._outbox = UploadQueue(self._line, settings)
         self._able: dict[str, Any] = {}
         self._uploaded: set[str] = set()
 
@@ -243,7 +243,7 @@ class HttpBackend:
 class HttpChanges:
     """Word of changed jobs: of uploads from here at once, else whenever it is time to ask the server again."""
 
-    def __init__(self, outbox: Outbox) -> None:
+    def __init__(self, outbox: UploadQueue) -> None:
         self._outbox = outbox
         self._sent = outbox.jobs.changes()
         self._pause_s = FIRST_PAUSE_S
@@ -252,12 +252,12 @@ class HttpChanges:
     def wait(self, timeout_s: float) -> frozenset[str]:
         """Ids of jobs whose upload went on, or that any may have changed."""
         if self._sent.wait(max(0.0, min(timeout_s, self._due - time.monotonic()))):
-            return frozenset(info.job_id for info in self._outbox.jobs.list()) or ANY
+            return frozenset(info.job_id for info in self._outbox.jobs.list()) or ANY_JOB
         if (now := time.monotonic()) < self._due:
             return frozenset()
         self._pause_s = min(self._pause_s * GROWTH, LONGEST_PAUSE_S)
         self._due = now + self._pause_s
-        return ANY
+        return ANY_JOB
 
     def __enter__(self) -> Self:
         return self
@@ -271,7 +271,7 @@ class HttpChanges:
 class HttpFiles:
     """The files of one job's result, each fetched when it is read. Raises ResultExpiredError, JobNotFoundError."""
 
-    def __init__(self, line: Line, job_id: str) -> None:
+    def __init__(self, line: Transport, job_id: str) -> None:
         self.name = f"{line.name}, job {job_id}"
         self._line, self._below = line, f"/jobs/{job_id}/result"
 

@@ -46,7 +46,7 @@ class Body(Protocol):
         """The next piece."""
 
 
-class Line:
+class Transport:
     """The way to one server. Safe to use from threads; the token is in nothing that it says.
 
     Raises SettingsError for a URL or token that can't be used. Whatever keeps the server from serving is a
@@ -169,7 +169,7 @@ class Line:
         self._pool.clear()
 
     def __repr__(self) -> str:
-        return f"<Line to {self.name}>"
+        return f"<Transport to {self.name}>"
 
     def _headers(self, has_body: bool) -> dict[str, str]:
         return self._known | ({"Content-Type": "application/json"} if has_body else {})

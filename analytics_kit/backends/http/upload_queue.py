@@ -11,7 +11,7 @@ from typing import IO, Any
 
 import fsspec
 
-from analytics_kit.backends.http.transport import Line
+from analytics_kit.backends.http.transport import Transport
 from analytics_kit.backends.local import LocalBackend
 from analytics_kit.errors import (
     AnalyticsKitError,
@@ -21,7 +21,7 @@ from analytics_kit.errors import (
     JobFailedError,
     SourceNotFoundError,
 )
-from analytics_kit.model import JobInfo, JobRequest, Progress, Task
+from analytics_kit.model import JobInfo, JobRequest, Progress, StepContext
 from analytics_kit.settings import Settings
 
 PAUSES_S = (0.5, 1, 2, 4, 8, 15, 30, 30, 30, 30)
@@ -29,13 +29,13 @@ PAUSES_S = (0.5, 1, 2, 4, 8, 15, 30, 30, 30, 30)
 LOOK_S = 0.1
 
 
-class Outbox:
+class UploadQueue:
     """Uploads of this process, one after the other, as jobs of its own.
 
     The server's job has the id of the upload's, which is completed once the server has its own.
     """
 
-    def __init__(self, line: Line, settings: Settings) -> None:
+    def __init__(self, line: Transport, settings: Settings) -> None:
         self._line = line
         self.jobs = LocalBackend(settings, act=self._send)
 
@@ -56,7 +56,7 @@ class Outbox:
             )
         )
 
-    def _send(self, task: Task) -> dict[str, Any]:
+    def _send(self, task: StepContext) -> dict[str, Any]:
         for pause_s in (*PAUSES_S, None):
             try:
                 self._submit(task)
@@ -75,19 +75,19 @@ class Outbox:
             raise
         return {}
 
-    def _submit(self, task: Task) -> None:
+    def _submit(self, task: StepContext) -> None:
         try:
             self._ask(task)
         except SourceNotFoundError:
             self._upload(task, task.arguments["body"]["content"])
             self._ask(task)
 
-    def _ask(self, task: Task) -> None:
+    def _ask(self, task: StepContext) -> None:
         # Asked for anew, so that the job has this id; whoever could be joined was joined before the upload.
         how = {"job_id": task.job_id, "refresh": True, "rejoin": False, "tags": list(self.jobs.get(task.job_id).tags)}
         self._line.ask("POST", "/jobs", body=task.arguments["body"] | how)
 
-    def _upload(self, task: Task, content: str) -> None:
+    def _upload(self, task: StepContext, content: str) -> None:
         source, size_bytes = task.arguments["source"], task.arguments["size_bytes"]
         try:
             file = fsspec.open(source, "rb").open() if "://" in source else Path(source).open("rb")  # noqa: SIM115
@@ -103,7 +103,7 @@ class Outbox:
 class _Pieces:
     """The file, piece by piece, with progress told. What it raises is no OSError, which would pass for the line's."""
 
-    def __init__(self, file: IO[bytes], size_bytes: int, task: Task) -> None:
+    def __init__(self, file: IO[bytes], size_bytes: int, task: StepContext) -> None:
         self._file, self._size_bytes, self._task = file, size_bytes, task
         self._done = 0
 
@@ -123,7 +123,7 @@ class _Pieces:
         return piece
 
 
-def _pause(task: Task, seconds: float) -> None:
+def _pause(task: StepContext, seconds: float) -> None:
     """Wait, unless the job is cancelled."""
     ends = time.monotonic() + seconds
     while time.monotonic() < ends:

@@ -18,15 +18,15 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from analytics_kit.backends.record import Record, State
+from analytics_kit.backends.record import Record, RecordState
 from analytics_kit.backends.redis import job_store as ledger
-from analytics_kit.backends.redis import rq_queue as roster
-from analytics_kit.backends.redis.attempts import Steps
-from analytics_kit.backends.redis.job_store import Ledger
+from analytics_kit.backends.redis import rq_queue
+from analytics_kit.backends.redis.attempts import AttemptStore
+from analytics_kit.backends.redis.job_store import JobStore
 from analytics_kit.backends.redis.recovery import reconcile
-from analytics_kit.backends.worker.entry import discarded
+from analytics_kit.backends.worker.entry import remove_remains
 from analytics_kit.errors import BrokerUnavailableError, SettingsError
-from analytics_kit.model import ANY, JobInfo, JobRequest, JobStatus, Progress
+from analytics_kit.model import ANY_JOB, JobInfo, JobRequest, JobStatus, Progress
 from analytics_kit.settings import Settings, without_secrets
 
 CONNECT_TIMEOUT_S = 2.0
@@ -74,7 +74,7 @@ def socket_url(path: object) -> str:
 
 
 @contextlib.contextmanager
-def translated(address: str) -> Iterator[None]:
+def translate_errors(address: str) -> Iterator[None]:
     """Redis' exceptions as BrokerUnavailableError; `address` holds no secret."""
     try:
         yield
@@ -94,7 +94,7 @@ def _words(error: Exception) -> str:
     return str(error).rstrip(".")
 
 
-def unreachable(error: BaseException | None) -> bool:
+def is_unreachable(error: BaseException | None) -> bool:
     """Whether nothing answers there (refused, timed out, unknown host), as opposed to an answer that is no use."""
     while error is not None:
         if isinstance(error, ssl.SSLError):
@@ -127,55 +127,57 @@ class RedisBackend:
     def _open(self, url: str) -> None:
         connection = connect(url)  # looks at the URL first
         self._url, self._address = url, without_secrets(url)
-        self._ledger = Ledger(connection, self._namespace)
+        self._jobs = JobStore(connection, self._namespace)
 
-    def _call(self, act: Callable[[Ledger], T]) -> T:
-        with translated(self._address):
-            return act(self._ledger)
+    def _call(self, act: Callable[[JobStore], T]) -> T:
+        with translate_errors(self._address):
+            return act(self._jobs)
 
     def ping(self) -> None:
         """Raise BrokerUnavailableError unless the server answers soon."""
-        with translated(self._address), connect(self._url, CONNECT_TIMEOUT_S) as probe:
+        with translate_errors(self._address), connect(self._url, CONNECT_TIMEOUT_S) as probe:
             probe.ping()
 
     def submit(self, request: JobRequest) -> JobInfo:
         """Queue the work, or join the job that already does it."""
         job_id = request.job_id or secrets.token_hex(8)
 
-        def act(book: Ledger) -> Record:
-            return book.submit(Record.of(request, job_id, book.now_s()), request.refresh, request.rejoin)
+        def act(store: JobStore) -> Record:
+            return store.submit(Record.of(request, job_id, store.now_s()), request.refresh, request.rejoin)
 
         return self._call(act).info(self.name)
 
     def get(self, job_id: str) -> JobInfo:
         """The job. Raises JobNotFoundError."""
-        return self._call(lambda book: self._seen(book, [book.get(job_id)]))[job_id]
+        return self._call(lambda store: self._seen(store, [store.get(job_id)]))[job_id]
 
     def get_many(self, job_ids: Sequence[str]) -> dict[str, JobInfo]:
         """Those of the jobs that are known."""
-        return self._call(lambda book: self._seen(book, book.get_many(job_ids)))
+        return self._call(lambda store: self._seen(store, store.get_many(job_ids)))
 
     def cancel(self, job_id: str) -> bool:
         """Whether the job is cancelled now; a worker that has it in hand ends its process within a moment."""
-        return self._call(lambda book: book.cancel(job_id))
+        return self._call(lambda store: store.cancel(job_id))
 
     def retry(self, job_id: str) -> JobInfo:
         """A new job for the work of one that failed or was cancelled."""
-        return self.submit(self._call(lambda book: book.get(job_id)).request_again())
+        return self.submit(self._call(lambda store: store.get(job_id)).request_again())
 
     def delete(self, job_id: str) -> None:
         """Forget a job that has ended, once nobody works for it any more."""
         ends = time.monotonic() + LEAVE_LIMIT_S
-        while (left := self._call(lambda book: book.is_leaving(job_id))) and time.monotonic() < ends:
-            self._call(lambda book: reconcile(book.connection, self._code))
+        while (left := self._call(lambda store: store.needs_cleanup(job_id))) and time.monotonic() < ends:
+            self._call(lambda store: reconcile(store.connection, self._code))
             time.sleep(0.05)
         if left:  # no worker does it
-            self._call(lambda book: discarded(Steps(book.connection, book.namespace), job_id, self._code))
-        self._call(lambda book: book.delete(job_id))
+            self._call(
+                lambda store: remove_remains(AttemptStore(store.connection, store.namespace), job_id, self._code)
+            )
+        self._call(lambda store: store.delete(job_id))
 
     def log(self, job_id: str) -> Sequence[str]:
         """What happened to the job, with the end of its worker's output."""
-        lines, record = self._call(lambda book: (book.log(job_id), book.get(job_id)))
+        lines, record = self._call(lambda store: (store.log(job_id), store.get(job_id)))
         if (error := record.error) is None:
             return lines
         return [*lines, f"{error.type}: {error.message}", *error.log.rstrip().splitlines()[-ERROR_LINES:]]
@@ -183,21 +185,21 @@ class RedisBackend:
     def list(self, status: JobStatus | None = None) -> list[JobInfo]:
         """All jobs of this namespace, newest first."""
 
-        def act(book: Ledger) -> dict[str, JobInfo]:
-            return self._infos(book, [r for r in book.records() if status in (None, r.state.shown)])
+        def act(store: JobStore) -> dict[str, JobInfo]:
+            return self._infos(store, [r for r in store.records() if status in (None, r.state.status)])
 
         return [*self._call(act).values()]
 
     def changes(self) -> RedisChanges:
         """Listen for changed jobs."""
-        return RedisChanges(lambda: self._ledger)
+        return RedisChanges(lambda: self._jobs)
 
     def queue_status(self) -> dict[str, Any]:
         """Counts of jobs by state and of workers."""
-        states, (live, busy) = self._call(lambda book: (book.states(), roster.workers(book.connection)))
-        shown = [state.shown for state in states]
+        states, (live, busy) = self._call(lambda store: (store.states(), rq_queue.count_workers(store.connection)))
+        shown = [state.status for state in states]
         counts = {status.value: shown.count(status) for status in JobStatus}
-        return {"backend": self.name, "queue": ledger.QUEUE, **counts, "workers": live, "workers_busy": busy}
+        return {"backend": self.name, "queue": ledger.QUEUE_NAME, **counts, "workers": live, "workers_busy": busy}
 
     def health(self) -> dict[str, Any]:
         """Whether work can be done here; a broker that is down is an answer, not an error."""
@@ -213,47 +215,47 @@ class RedisBackend:
 
     def close(self) -> None:
         """Let go of connections; jobs are not touched."""
-        self._ledger.connection.close()
+        self._jobs.connection.close()
 
-    def _measured(self, book: Ledger) -> tuple[dict[str, Any], int, str]:
+    def _measured(self, store: JobStore) -> tuple[dict[str, Any], int, str]:
         begun = time.perf_counter()
-        book.connection.ping()
+        store.connection.ping()
         latency_ms = round((time.perf_counter() - begun) * 1000, 3)
-        server = book.connection.info("server")
+        server = store.connection.info("server")
         version = str(server.get("valkey_version") or server["redis_version"])
         broker = {"address": self._address, "version": version, "latency_ms": latency_ms}
-        doing, said = roster.pool(book.connection)
-        return broker, roster.workers(book.connection)[0], said or doing or self._idle_notice
+        doing, said = rq_queue.pool_state(store.connection)
+        return broker, rq_queue.count_workers(store.connection)[0], said or doing or self._no_worker_notice
 
-    def _seen(self, book: Ledger, records: Sequence[Record]) -> dict[str, JobInfo]:
+    def _seen(self, store: JobStore, records: Sequence[Record]) -> dict[str, JobInfo]:
         """The jobs, with what has to be said of those that wait; who asks also looks after what was lost."""
-        if any(not record.state.shown.final for record in records) and time.monotonic() - self._looked_at > POLL_S:
+        if any(not record.state.status.final for record in records) and time.monotonic() - self._looked_at > POLL_S:
             self._looked_at = time.monotonic()
-            reconcile(book.connection, self._code)
-        infos = self._infos(book, records)
-        active = [record for record in records if not record.state.shown.final]
+            reconcile(store.connection, self._code)
+        infos = self._infos(store, records)
+        active = [record for record in records if not record.state.status.final]
         if not active:
             return infos
-        if roster.workers(book.connection)[0]:
-            return infos | self._quiet(book, active)
-        doing, said = roster.pool(book.connection)
-        notice = said or ("" if doing else self._idle_notice)
+        if rq_queue.count_workers(store.connection)[0]:
+            return infos | self._quiet(store, active)
+        doing, said = rq_queue.pool_state(store.connection)
+        notice = said or ("" if doing else self._no_worker_notice)
         for record in active:
             info = infos[record.job_id] = replace(infos[record.job_id], notice=notice)
             if doing and info.status is JobStatus.QUEUED:
                 infos[record.job_id] = replace(info, progress=Progress(phase=doing))
         return infos
 
-    def _infos(self, book: Ledger, records: Sequence[Record]) -> dict[str, JobInfo]:
-        places = book.positions() if any(record.state is State.QUEUED for record in records) else {}
+    def _infos(self, store: JobStore, records: Sequence[Record]) -> dict[str, JobInfo]:
+        places = store.queue_positions() if any(record.state is RecordState.QUEUED for record in records) else {}
         return {record.job_id: record.info(self.name, places.get(record.job_id)) for record in records}
 
-    def _quiet(self, book: Ledger, active: Sequence[Record]) -> dict[str, JobInfo]:
+    def _quiet(self, store: JobStore, active: Sequence[Record]) -> dict[str, JobInfo]:
         """Of the jobs those that run and have not been heard of for long, with that said."""
         since = {r.job_id: r.told_at for r in active if r.told_at and time.time() - r.told_at > QUIET_S}
         if not since:
             return {}
-        now_s = book.now_s()  # clocks of hosts differ
+        now_s = store.now_s()  # clocks of hosts differ
         return {
             record.job_id: replace(
                 record.info(self.name),
@@ -263,14 +265,14 @@ class RedisBackend:
             if record.job_id in since and now_s - since[record.job_id] > QUIET_S
         }
 
-    _idle_notice = NO_WORKER
+    _no_worker_notice = NO_WORKER
 
 
 class RedisChanges:
     """Word of changed jobs over Redis' own publish and subscribe."""
 
-    def __init__(self, book: Callable[[], Ledger]) -> None:
-        self._book = book
+    def __init__(self, store: Callable[[], JobStore]) -> None:
+        self._store = store
         self._pubsub: Any = None
         self._said_at = time.monotonic()
 
@@ -281,17 +283,17 @@ class RedisChanges:
         except (redis.RedisError, ValueError, OSError):  # also: another thread has just closed the connection
             self._let_go()
             time.sleep(min(timeout_s, 0.2))
-            heard = ANY
+            heard = ANY_JOB
         if time.monotonic() - self._said_at >= POLL_S:
-            heard = heard | ANY
-        if heard >= ANY:
+            heard = heard | ANY_JOB
+        if heard >= ANY_JOB:
             self._said_at = time.monotonic()
         return heard
 
     def _heard(self, limit_s: float) -> frozenset[str]:
         if self._pubsub is None:
             self._pubsub = self._subscribed()
-            return ANY
+            return ANY_JOB
         ends = time.monotonic() + limit_s
         while (left_s := ends - time.monotonic()) > 0:
             ids = set()
@@ -305,10 +307,10 @@ class RedisChanges:
         return frozenset()
 
     def _subscribed(self) -> Any:
-        book = self._book()
-        pubsub = book.connection.pubsub()
+        store = self._store()
+        pubsub = store.connection.pubsub()
         try:
-            pubsub.subscribe(book.channel)
+            pubsub.subscribe(store.channel)
             # Until the server has confirmed, a change could be missed.
             while (message := pubsub.get_message(timeout=CONNECT_TIMEOUT_S)) and message["type"] != "subscribe":
                 pass

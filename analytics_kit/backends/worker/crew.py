@@ -10,7 +10,7 @@ import time
 
 import redis
 
-from analytics_kit.backends.redis.backend import connect, translated
+from analytics_kit.backends.redis.backend import connect, translate_errors
 from analytics_kit.backends.worker.pool import Pool
 from analytics_kit.errors import BrokerUnavailableError
 from analytics_kit.settings import Settings, without_secrets
@@ -32,7 +32,7 @@ def run_workers(settings: Settings, n: int, code: str) -> int:
             hint="Set REDIS_URL; without it, the notebook starts its own workers.",
         )
     connection = connect(url)
-    with translated(without_secrets(url)):
+    with translate_errors(without_secrets(url)):
         connection.ping()
     environment = {**os.environ, **settings_environment(settings), "REDIS_URL": url}
     pool = Pool(connection, code, n, socket.gethostname(), environment)

@@ -12,31 +12,31 @@ from typing import Any
 from rq import Queue
 from rq.serializers import JSONSerializer
 
-from analytics_kit.backends.record import RefusedError, Ticket
-from analytics_kit.backends.redis.attempts import Steps
-from analytics_kit.backends.redis.job_store import QUEUE, Connection
-from analytics_kit.backends.step_runner import HAND_BACK_S, resolve, run
+from analytics_kit.backends.record import Attempt, StaleAttemptError
+from analytics_kit.backends.redis.attempts import AttemptStore
+from analytics_kit.backends.redis.job_store import QUEUE_NAME, Connection
+from analytics_kit.backends.step_runner import RETURN_DELAY_S, resolve, run
 from analytics_kit.errors import AnalyticsKitError, OutOfMemoryError, WorkerLostError
-from analytics_kit.model import Failure, HandBack
+from analytics_kit.model import CannotRunHere, Failure
 
 logger = logging.getLogger(__name__)
 connection: Connection | None = None
 """Of the process that does tasks, to its broker."""
-DISCARD = "analytics_kit.backends.worker.entry.discard"
-SWEEP = "analytics_kit.backends.worker.entry.sweep"
+CLEANUP_FUNCTION = "analytics_kit.backends.worker.entry.discard"
+SWEEP_FUNCTION = "analytics_kit.backends.worker.entry.sweep"
 OUTPUT_CHARACTERS = 4000
-DISCARD_AGAIN_S = 60
+CLEANUP_RETRY_S = 60
 
 
 def perform(namespace: str, job_id: str, step: str, attempt: int) -> None:
     """Do one attempt at a step, in the forked process. Does nothing when it is out of date."""
-    book, ticket = Steps(_connection(), namespace), Ticket(job_id, step, attempt)
+    book, ticket = AttemptStore(_connection(), namespace), Attempt(job_id, step, attempt)
     try:
         record, winners = book.claim(ticket, os.environ["RQ_WORKER_ID"])
-    except RefusedError:
+    except StaleAttemptError:
         return
-    except HandBack as why:
-        book.hand_back(ticket, str(why), f"No worker can do it yet: {why}", HAND_BACK_S)
+    except CannotRunHere as why:
+        book.return_to_queue(ticket, str(why), f"No worker can do it yet: {why}", RETURN_DELAY_S)
         return
     run(book, record, ticket, winners)
 
@@ -48,36 +48,36 @@ def sweep(code: str) -> None:
 
 def discard(namespace: str, job_id: str, code: str) -> None:
     """Remove what a job that has ended left in the store; a task of its own, because a store may be slow."""
-    discarded(Steps(_connection(), namespace), job_id, code)
+    remove_remains(AttemptStore(_connection(), namespace), job_id, code)
 
 
-def discarded(book: Steps, job_id: str, code: str) -> None:
+def remove_remains(book: AttemptStore, job_id: str, code: str) -> None:
     """Do that here and now. Whatever can't be removed is left to the sweep."""
     for record in book.get_many([job_id]):
         try:
             resolve(f"{code}.discard")(record.arguments, job_id, record.result)
         except Exception as error:
             logger.exception("What job %s left can't be removed.", job_id)
-            book.say(job_id, [f"what it left can't be removed: {type(error).__name__}: {error}"])
-    book.tidied(job_id)
+            book.append_log(job_id, [f"what it left can't be removed: {type(error).__name__}: {error}"])
+    book.mark_cleaned_up(job_id)
 
 
-def queue_discard(book: Steps, job_id: str, code: str) -> None:
+def queue_cleanup(book: AttemptStore, job_id: str, code: str) -> None:
     """Have it done by a worker, by one at a time."""
-    if book.connection.set(f"ak:discard:{book.namespace}:{job_id}", b"", nx=True, ex=DISCARD_AGAIN_S):
-        queue_task(book.connection, DISCARD, book.namespace, job_id, code)
+    if book.connection.set(f"ak:discard:{book.namespace}:{job_id}", b"", nx=True, ex=CLEANUP_RETRY_S):
+        queue_function(book.connection, CLEANUP_FUNCTION, book.namespace, job_id, code)
 
 
-def queue_task(connection: Connection, function: str, *arguments: str) -> None:
+def queue_function(connection: Connection, function: str, *arguments: str) -> None:
     """Give the workers something to do that is no step of a job."""
-    queue = Queue(QUEUE, connection=connection, serializer=JSONSerializer)
+    queue = Queue(QUEUE_NAME, connection=connection, serializer=JSONSerializer)
     queue.enqueue_call(function, args=arguments, timeout=-1, result_ttl=0, failure_ttl=1, at_front=True)
 
 
-def lost(book: Steps, ticket: Ticket, error: AnalyticsKitError, output: str = "") -> None:
+def retry_or_fail(book: AttemptStore, ticket: Attempt, error: AnalyticsKitError, output: str = "") -> None:
     """The process of an attempt is gone: have it done again, or fail the job. No effect when it is out of date."""
     for record in book.get_many([ticket.job_id]):
-        book.lost(ticket, Failure.of(error, output), record.retries)
+        book.retry_or_fail(ticket, Failure.of(error, output), record.retries)
 
 
 def cause(status: int | None, out_of_memory: bool = False) -> AnalyticsKitError:

@@ -7,8 +7,8 @@ import time
 
 import psutil
 
-from analytics_kit.backends.record import RefusedError, State, Ticket
-from analytics_kit.backends.redis.attempts import Steps
+from analytics_kit.backends.record import Attempt, RecordState, StaleAttemptError
+from analytics_kit.backends.redis.attempts import AttemptStore
 from analytics_kit.backends.worker.entry import kernel_kills
 from analytics_kit.errors import AnalyticsKitError, JobTimeoutError, OutOfMemoryError
 from analytics_kit.model import Failure
@@ -19,7 +19,7 @@ MB = 1024**2
 class Watch:
     """Looks at the process `pid`, which works on `ticket`."""
 
-    def __init__(self, book: Steps, ticket: Ticket, pid: int) -> None:
+    def __init__(self, book: AttemptStore, ticket: Attempt, pid: int) -> None:
         self._book, self._ticket, self._pid = book, ticket, pid
         self._kills = kernel_kills()
         self.over = False
@@ -39,8 +39,8 @@ class Watch:
     def look(self) -> bool:
         """Whether the process has to go: it broke a limit, which fails the job, or is not wanted any more."""
         if error := self._broken():
-            with contextlib.suppress(RefusedError):
-                self._book.move(self._ticket, State.FAILED, error=Failure.of(error))
+            with contextlib.suppress(StaleAttemptError):
+                self._book.change_state(self._ticket, RecordState.FAILED, error=Failure.of(error))
             self.over = True
         elif not self._book.is_wanted(self._ticket):
             self.over = True

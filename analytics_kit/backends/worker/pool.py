@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from analytics_kit.backends.redis import rq_queue as roster
+from analytics_kit.backends.redis import rq_queue
 from analytics_kit.backends.redis.job_store import Connection
-from analytics_kit.backends.redis.recovery import bury
+from analytics_kit.backends.redis.recovery import recover_worker
 
 GRACE_S = 5.0
 """A running task gets this long when the pool is stopped."""
@@ -111,24 +111,24 @@ class Pool:
 
     def _wait_for_first(self, now: float) -> None:
         names = {slot.name for slot in self.slots}
-        if names & roster.living(self.connection).keys():
+        if names & rq_queue.live_workers(self.connection).keys():
             self._ready = True
             if self.log is not None:
-                roster.tell_pool(self.connection)
+                rq_queue.publish_pool_state(self.connection)
         elif self.log is not None and not self._compiling and now - self._begun_at > COMPILING_AFTER_S:
             self._compiling = True
-            roster.tell_pool(self.connection, phase="compiling")
+            rq_queue.publish_pool_state(self.connection, phase="compiling")
 
     def _bury(self, slot: Slot, now: float) -> None:
         self.ended_badly |= self.stopping and slot.process is not None and slot.process.returncode != 0
         os.close(slot.pipe)
         slot.process = None
-        bury(self.connection, slot.name, self.code)
+        recover_worker(self.connection, slot.name, self.code)
         quick = now - slot.started_at < QUICK_S
         slot.back_off_s = min(max(slot.back_off_s * 2, 0.5), BACK_OFF_LIMIT_S) if quick else 0.0
         slot.next_at = now + slot.back_off_s
         if not self._ready and self.log is not None:
-            roster.tell_pool(self.connection, notice=f"The workers do not start; see {self.log}.")
+            rq_queue.publish_pool_state(self.connection, notice=f"The workers do not start; see {self.log}.")
 
 
 def spawn(

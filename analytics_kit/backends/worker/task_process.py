@@ -34,7 +34,7 @@ ROOM_BYTES = 300 * 1024**2
 """A process that holds so much more than a new one would is not kept."""
 
 
-class Horse:
+class TaskProcess:
     """The worker's side of such a process."""
 
     def __init__(self, worker: str, connection: Connection, output: int) -> None:

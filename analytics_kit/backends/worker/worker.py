@@ -24,15 +24,15 @@ from rq import Queue, Worker, worker_registration
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from analytics_kit.backends.record import Ticket
-from analytics_kit.backends.redis.attempts import Steps, patiently
-from analytics_kit.backends.redis.backend import connect, socket_url, translated
-from analytics_kit.backends.redis.job_store import QUEUE, TASK
+from analytics_kit.backends.record import Attempt
+from analytics_kit.backends.redis.attempts import AttemptStore, retry_until_available
+from analytics_kit.backends.redis.backend import connect, socket_url, translate_errors
+from analytics_kit.backends.redis.job_store import QUEUE_NAME, STEP_FUNCTION
 from analytics_kit.backends.redis.recovery import reconcile
 from analytics_kit.backends.step_runner import resolve
 from analytics_kit.backends.worker import entry as perform
 from analytics_kit.backends.worker.limits import Watch
-from analytics_kit.backends.worker.task_process import Horse
+from analytics_kit.backends.worker.task_process import TaskProcess
 from analytics_kit.errors import BrokerUnavailableError
 from analytics_kit.settings import Settings, without_secrets
 
@@ -51,11 +51,11 @@ class QuickWorker(Worker):
     max_connection_wait_time = 2.0
 
     def __init__(self, connection: redis.Redis, name: str, code: str) -> None:
-        self.in_hand: tuple[Steps, Ticket] | None = None
+        self.in_hand: tuple[AttemptStore, Attempt] | None = None
         """The step that is being worked on, of which every heartbeat tells."""
-        self._horse: Horse | None = None
+        self._horse: TaskProcess | None = None
         super().__init__(
-            [Queue(QUEUE, connection=connection, serializer=JSONSerializer)],
+            [Queue(QUEUE_NAME, connection=connection, serializer=JSONSerializer)],
             name=name,
             connection=connection,
             serializer=JSONSerializer,
@@ -70,7 +70,7 @@ class QuickWorker(Worker):
         """Live on for KEY_TTL_S, and be listed: after a sleep of the machine the key and the listing were gone."""
         super().heartbeat(KEY_TTL_S, pipeline)
         to: Any = self.connection if pipeline is None else pipeline
-        hand = "" if self.in_hand is None else self.in_hand[1].task_id
+        hand = "" if self.in_hand is None else self.in_hand[1].rq_job_id
         to.hset(self.key, mapping={"state": self.get_state(), "hand": hand})
         worker_registration.register(self, to)
 
@@ -87,10 +87,10 @@ class QuickWorker(Worker):
     def monitor_work_horse(self, job: Job, queue: Queue, execution: Any) -> None:
         """Look after the process that does the task until it ends, and see to what it leaves."""
         watch = None
-        if job.func_name == TASK:
+        if job.func_name == STEP_FUNCTION:
             namespace, *words = job.args
-            book, ticket = self.in_hand = Steps(self.connection, namespace), Ticket(*words)
-            watch = patiently(lambda: Watch(book, ticket, self.horse_pid))
+            book, ticket = self.in_hand = AttemptStore(self.connection, namespace), Attempt(*words)
+            watch = retry_until_available(lambda: Watch(book, ticket, self.horse_pid))
         beat_at = 0.0
         assert self._horse is not None  # noqa: S101  forked just now
         while (status := self._horse.ended_within(WATCH_S)) is None:
@@ -105,9 +105,9 @@ class QuickWorker(Worker):
         if status or not self._horse.is_fit:
             self._rest()
         self.executions.pop(execution.id, None)
-        patiently(lambda: self._see_to(job, execution, status, watch))
+        retry_until_available(lambda: self._see_to(job, execution, status, watch))
         self.in_hand = None
-        patiently(self.heartbeat)
+        retry_until_available(self.heartbeat)
 
     def kill_horse(self, sig: signal.Signals = signal.SIGKILL) -> None:
         """Kill the task's process."""
@@ -124,7 +124,7 @@ class QuickWorker(Worker):
         """Give the task to the process that did the last one, if it is fit, else to a new one."""
         self._output.truncate(0)
         if self._horse is None or not self._horse.begin(str(job.func_name), job.args):
-            self._horse = Horse(self.name, self.connection, self._output.fileno())
+            self._horse = TaskProcess(self.name, self.connection, self._output.fileno())
             self._horse.begin(str(job.func_name), job.args)
         self._horse_pid = self._horse.pid
 
@@ -140,14 +140,14 @@ class QuickWorker(Worker):
             print(output, file=sys.stderr, flush=True)
         if watch is not None and self.in_hand is not None:
             book, ticket = self.in_hand
-            book.say(ticket.job_id, (f"{ticket.step}: {line}" for line in output.splitlines()))
-            if not watch.over and (status or book.has(ticket, self.name)):
-                perform.lost(book, ticket, perform.cause(status, watch.kernel_killed), output)
-            if book.leave(ticket, wrote_late=watch.over):
-                perform.queue_discard(book, ticket.job_id, self._code)
+            book.append_log(ticket.job_id, (f"{ticket.step}: {line}" for line in output.splitlines()))
+            if not watch.over and (status or book.is_held_by(ticket, self.name)):
+                perform.retry_or_fail(book, ticket, perform.cause(status, watch.kernel_killed), output)
+            if book.release(ticket, wrote_late=watch.over):
+                perform.queue_cleanup(book, ticket.job_id, self._code)
         with self.connection.pipeline() as pipe:
             self.cleanup_execution(job, pipe, execution)
-            pipe.lrem(f"rq:queue:{QUEUE}:intermediate", 1, job.id)
+            pipe.lrem(f"rq:queue:{QUEUE_NAME}:intermediate", 1, job.id)
             pipe.delete(job.key)
             pipe.execute()
 
@@ -173,7 +173,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     url = socket_url(chosen.socket) if chosen.socket else Settings.of().broker_url()
     if url is None:
         raise BrokerUnavailableError("No Redis is named.", hint="Set REDIS_URL.")
-    with translated(without_secrets(url)):
+    with translate_errors(without_secrets(url)):
         if chosen.owner is not None:
             end_with_owner(chosen.owner)
         worker = QuickWorker(connect(url), chosen.name, chosen.code)
@@ -185,7 +185,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         except SystemExit:
             if worker.in_hand is not None:
                 book, ticket = worker.in_hand
-                book.hand_back(ticket, "its worker was told twice to end")
+                book.return_to_queue(ticket, "its worker was told twice to end")
             raise
     return 0
 

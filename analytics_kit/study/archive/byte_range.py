@@ -12,7 +12,7 @@ IN_MEMORY_BYTES = 32 << 20
 """A ZIP up to this size is held in memory: thousands of small reads cost more."""
 
 
-class Container:
+class ByteRange:
     """The bytes of a ZIP: a whole file, or `size` bytes of one from `start` on. Threads may share it."""
 
     def __init__(self, file: IO[bytes], size: int, start: int = 0, lock: threading.Lock | None = None) -> None:
@@ -46,10 +46,10 @@ class Spool:
         self._size = 0
         self._lock = threading.Lock()
 
-    def hold(self, pieces: Iterator[bytes], size: int) -> Container:
+    def hold(self, pieces: Iterator[bytes], size: int) -> ByteRange:
         """A ZIP of `size` bytes that comes in pieces. What `pieces` raises is passed on, and nothing is kept."""
         if size <= self._room:
-            container = Container(io.BytesIO(b"".join(pieces)), size)
+            container = ByteRange(io.BytesIO(b"".join(pieces)), size)
             self._room -= size
             return container
         if self._file is None:
@@ -61,7 +61,7 @@ class Spool:
                 self._file.write(piece)
             end += len(piece)
         self._size = end  # only now: what was written for a ZIP that proved damaged is written over
-        return Container(self._file, size, start, self._lock)
+        return ByteRange(self._file, size, start, self._lock)
 
     def close(self) -> None:
         """Let go of the file, which is removed with that."""

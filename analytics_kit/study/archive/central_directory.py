@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 from zipfile import BadZipFile
 
-from analytics_kit.study.archive.byte_range import Container
+from analytics_kit.study.archive.byte_range import ByteRange
 
 _END = struct.Struct("<4s4H2LH")
 _END64_LOCATOR = struct.Struct("<4sLQL")
@@ -23,13 +23,13 @@ _IN_EXTRA = 0xFFFFFFFF
 """Stands for a number that did not fit and is in the entry's extra field."""
 _UNIX = (3, 19)
 """Systems (Unix, macOS) whose entries say what kind of file they are."""
-PIECE_BYTES = 1 << 20
+DIRECTORY_PIECE_BYTES = 1 << 20
 """However long a directory claims to be, no more of it is held at a time."""
 UTF8_NAME = 0x800
 ENCRYPTED = 0x1
 
 
-class Directory(NamedTuple):
+class CentralDirectory(NamedTuple):
     """Where the directory lies, and how many bytes stand before the ZIP in its file."""
 
     start: int
@@ -37,7 +37,7 @@ class Directory(NamedTuple):
     shift: int
 
 
-class Entry(NamedTuple):
+class CentralEntry(NamedTuple):
     """A listed file or folder; `name` is as it is in the directory, `offset` where its own header begins."""
 
     name: bytes
@@ -62,13 +62,13 @@ def decoded_name(name: bytes, flags: int) -> tuple[str, bool]:
         return raw.decode("latin-1"), False
 
 
-def read_directory(container: Container, directory: Directory) -> Iterator[Entry]:
+def read_directory(container: ByteRange, directory: CentralDirectory) -> Iterator[CentralEntry]:
     """The entries in their order. Raises zipfile.BadZipFile."""
     offset, left = directory.start, directory.length
     listing, position = b"", 0
     while left or position < len(listing):
         while left and len(listing) - position < _MOST_ENTRY_BYTES:
-            piece = bytes(container.read(offset, min(left, PIECE_BYTES)))
+            piece = bytes(container.read(offset, min(left, DIRECTORY_PIECE_BYTES)))
             if not piece:
                 raise BadZipFile("its directory is cut off")
             offset, left = offset + len(piece), left - len(piece)
@@ -88,10 +88,10 @@ def read_directory(container: Container, directory: Directory) -> Iterator[Entry
         position += name_bytes + extra_bytes + comment_bytes
         file_type = attributes >> 28 if system in _UNIX else 0
         # `_make` takes half the time of a call with eight arguments
-        yield Entry._make((name, flags, method, crc, packed, raw, at + directory.shift, file_type))
+        yield CentralEntry._make((name, flags, method, crc, packed, raw, at + directory.shift, file_type))
 
 
-def find_directory(container: Container) -> Directory:
+def find_directory(container: ByteRange) -> CentralDirectory:
     """Where the directory is, by the record at the end of the file. Raises zipfile.BadZipFile."""
     tail_start = max(0, container.size - _END.size - _MOST_COMMENT)
     tail = bytes(container.read(tail_start, container.size - tail_start))
@@ -111,7 +111,7 @@ def find_directory(container: Container) -> Directory:
     shift = end - length - offset
     if shift < 0:
         raise BadZipFile("its directory is larger than the file")
-    return Directory(offset + shift, length, shift)
+    return CentralDirectory(offset + shift, length, shift)
 
 
 def _large(extra: bytes, numbers: tuple[int, int, int]) -> list[int]:

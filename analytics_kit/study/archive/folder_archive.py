@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from analytics_kit.study.archive.zip_archive import CHUNK_BYTES, Archive, Member, MemberUnreadableError
+from analytics_kit.study.archive.base import CHUNK_BYTES, Archive, Member, MemberUnreadableError
 
 
 class FolderArchive(Archive):
@@ -32,10 +32,10 @@ class FolderArchive(Archive):
             except OSError as error:
                 if file == path:
                     raise
-                self.notes.append((name, "unreadable", f"it can't be read: {error.strerror}"))
+                self.issues.append((name, "unreadable", f"it can't be read: {error.strerror}"))
                 continue
             if stat.S_ISLNK(status.st_mode):
-                self.notes.append((name, "link", "a link that leads out of the folder; it was left out"))
+                self.issues.append((name, "link", "a link that leads out of the folder; it was left out"))
             elif stat.S_ISDIR(status.st_mode):
                 self.folders.append(name)
             elif stat.S_ISREG(status.st_mode):
@@ -54,7 +54,7 @@ class FolderArchive(Archive):
         """All that the folder holds; of a folder in it that can't be listed, that is said."""
 
         def failed(error: OSError) -> None:
-            self.notes.append(
+            self.issues.append(
                 (self._name(Path(error.filename)), "unreadable", f"the folder can't be listed: {error.strerror}")
             )
 
@@ -74,7 +74,7 @@ class FolderArchive(Archive):
             return raw.decode("utf-8")
         except UnicodeDecodeError:
             name = raw.decode("latin-1")
-            self.notes.append((name, "name_encoding", "the file name is not UTF-8; it was guessed"))
+            self.issues.append((name, "name_encoding", "the file name is not UTF-8; it was guessed"))
             return name
 
     def _file(self, name: str) -> Path:

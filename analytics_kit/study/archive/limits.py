@@ -8,20 +8,20 @@ from operator import add, attrgetter, sub
 
 from analytics_kit.errors import UnsafeArchiveError
 from analytics_kit.options import Options
-from analytics_kit.study.archive.central_directory import Directory, Entry, decoded_name
+from analytics_kit.study.archive.central_directory import CentralDirectory, CentralEntry, decoded_name
 
 RATIO_FROM_BYTES = 64 << 20
 """What inflates to less can't do harm, however well it was packed."""
 _LOCAL_HEADER_BYTES = 30
 _DEVICE = ("device", "a device, pipe or socket and no file; it was left out")
-NO_FILES = {
+SPECIAL_FILES = {
     stat.S_IFLNK >> 12: ("link", "a link to another file; it was left out"),
     **{mode >> 12: _DEVICE for mode in (stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK)},
 }
 """Issue kind and message of the types of entries that are never read nor followed."""
 
 
-class Safety:
+class ArchiveLimits:
     """The limits that `options` set, held against all ZIPs of a study together."""
 
     def __init__(self, options: Options, name: str) -> None:
@@ -42,7 +42,12 @@ class Safety:
             )
 
     def check(
-        self, name: str, entries: Sequence[Entry], directory: Directory, size: int, packed_bytes: int | None
+        self,
+        name: str,
+        entries: Sequence[CentralEntry],
+        directory: CentralDirectory,
+        size: int,
+        packed_bytes: int | None,
     ) -> None:
         """The listing of one ZIP; `packed_bytes` is what a nested one takes in its outer one.
 
@@ -86,7 +91,7 @@ class Safety:
             )
         ends = [*map(add, map(add, offsets, lengths), packed_sizes)]  # all but the fixed part of the headers
         if max(map(sub, ends, [*offsets[1:], directory.start])) > -_LOCAL_HEADER_BYTES:
-            _check_places(name, sorted(entries, key=attrgetter("offset")), directory, size)
+            _check_positions(name, sorted(entries, key=attrgetter("offset")), directory, size)
 
     def _check_ratio(self, name: str, raw: int, packed: int) -> None:
         limit = self._options.max_ratio
@@ -99,7 +104,7 @@ class Safety:
             )
 
 
-def _check_places(name: str, entries: Sequence[Entry], directory: Directory, size: int) -> None:
+def _check_positions(name: str, entries: Sequence[CentralEntry], directory: CentralDirectory, size: int) -> None:
     """Files, in the order of their places, lie in the ZIP before its directory and one behind the other.
 
     A local header is counted with the fields it has at least. One that is longer may reach into the next file
@@ -130,7 +135,7 @@ def _over(found: str, limit: str, option: str) -> UnsafeArchiveError:
     )
 
 
-def _file(entry: Entry) -> str:
+def _file(entry: CentralEntry) -> str:
     return _short(decoded_name(entry.name, entry.flags)[0])
 
 

@@ -15,9 +15,10 @@ import fsspec
 from analytics_kit.errors import AnalyticsKitError, BadArchiveError, SourceNotFoundError
 from analytics_kit.options import Options
 from analytics_kit.settings import without_secrets
+from analytics_kit.study.archive.base import Archive, Member
 from analytics_kit.study.archive.byte_range import IN_MEMORY_BYTES
 from analytics_kit.study.archive.folder_archive import FolderArchive
-from analytics_kit.study.archive.zip_archive import Archive, Member, ZipArchive
+from analytics_kit.study.archive.zip_archive import ZipArchive
 
 ENDS_BYTES = 64 << 10
 

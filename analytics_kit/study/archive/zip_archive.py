@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import struct
 import threading
@@ -10,106 +9,20 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
-from typing import IO, NamedTuple
+from typing import IO
 
 from isal import isal_zlib
 
 from analytics_kit.errors import BadArchiveError
 from analytics_kit.options import Options
-from analytics_kit.study.archive.byte_range import Container, Spool
+from analytics_kit.study.archive.base import CHUNK_BYTES, Archive, Member, MemberUnreadableError, without_gc
+from analytics_kit.study.archive.byte_range import ByteRange, Spool
 from analytics_kit.study.archive.central_directory import ENCRYPTED, decoded_name, find_directory, read_directory
 from analytics_kit.study.archive.decompress import AES, DEFLATED, DamagedError, inflate, is_supported, method_name
-from analytics_kit.study.archive.limits import NO_FILES, Safety
+from analytics_kit.study.archive.limits import SPECIAL_FILES, ArchiveLimits
 
-CHUNK_BYTES = 16 << 20
-"""Members are inflated in pieces of at most this size when they are streamed."""
-SHORT_BYTES = 8 << 20
-"""Surveys and manifests are a few kilobytes; what is larger than this is not read as one."""
 _HEADER_ROOM = 128
 _LOCAL_HEADER = struct.Struct("<4s2xHH16xHH")
-
-
-class Member(NamedTuple):
-    """One file of a study. `name` has forward slashes; members of a nested ZIP are named `outer.zip/inner`."""
-
-    name: str
-    raw_bytes: int
-    packed_bytes: int
-    crc: int
-    method: int
-    encrypted: bool
-    offset: int
-    container: int
-    """Which ZIP holds it: 0 is the outer one, 1 the first of `Archive.nested`, …"""
-    changed: str = ""
-    """When a loose file was last written; empty in a ZIP."""
-
-
-class MemberUnreadableError(Exception):
-    """A member's bytes can't be had: `kind` and message of the issue, and what could be inflated."""
-
-    def __init__(self, kind: str, message: str, partial: bytes = b"") -> None:
-        super().__init__(message)
-        self.kind = kind
-        self.partial = partial
-
-
-class Archive:
-    """An opened study: `members` in archive order, and `read`/`chunks` for their bytes. Close it after use."""
-
-    def __init__(self, source: str, size_bytes: int) -> None:
-        self.source = source
-        self.name = source.rpartition("/")[2]
-        self.size_bytes = size_bytes
-        self.members: list[Member] = []
-        self.nested: list[Member] = []
-        """The ZIPs in the ZIP whose members are listed too, in the order of their container numbers."""
-        self.folders: list[str] = []
-        """Folders that are listed by name, which matters where they are empty."""
-        self.notes: list[tuple[str, str, str]] = []
-        """(member, issue kind, message) of what was noticed while listing."""
-
-    def list_members(self) -> None:
-        """Fill `members`, and what else can be said without reading them."""
-        raise NotImplementedError
-
-    def fingerprint(self) -> str:
-        """A hash of names, sizes and CRCs (of loose files: times), the same wherever the study lies.
-
-        Raises BadArchiveError.
-        """
-        raise NotImplementedError
-
-    def read(self, member: Member) -> bytes:
-        """All bytes of a member, CRC checked. Raises MemberUnreadableError."""
-        pieces: list[bytes] = []
-        try:
-            pieces.extend(self.chunks(member))
-        except MemberUnreadableError as error:
-            error.partial = b"".join(pieces)
-            raise
-        return b"".join(pieces)
-
-    def read_short(self, member: Member) -> bytes:
-        """`read` for what is turned into a table at once. Raises MemberUnreadableError also for what is too large."""
-        if member.raw_bytes > SHORT_BYTES:
-            raise MemberUnreadableError(
-                "too_large", f"it has {member.raw_bytes:,} bytes, where such a file may have {SHORT_BYTES:,}"
-            )
-        return self.read(member)
-
-    def chunks(self, member: Member) -> Iterator[bytes]:
-        """The same in pieces; the CRC is checked after the last one."""
-        raise NotImplementedError
-
-    def close(self) -> None:
-        """Let go of the files."""
-
-    def __enter__(self) -> Archive:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 class ZipArchive(Archive):
@@ -118,14 +31,14 @@ class ZipArchive(Archive):
     def __init__(self, file: IO[bytes], source: str, size_bytes: int, options: Options | None = None) -> None:
         super().__init__(source, size_bytes)
         self._options = options or Options()
-        self._containers: dict[int, Container] = {0: Container(file, size_bytes)}
+        self._containers: dict[int, ByteRange] = {0: ByteRange(file, size_bytes)}
         self._spool = Spool()
         self._inflating = threading.RLock()
 
     def list_members(self) -> None:
         """See Archive. Raises BadArchiveError and UnsafeArchiveError."""
         with without_gc():
-            self._list(0, self.name, "", 0, Safety(self._options, self.name))
+            self._list(0, self.name, "", 0, ArchiveLimits(self._options, self.name))
 
     def fingerprint(self) -> str:
         """See Archive. Nothing is inflated, and a piece of the ZIP's directory is held at a time."""
@@ -139,13 +52,13 @@ class ZipArchive(Archive):
                 raise ValueError("it holds too many files")
         return digest.hexdigest()
 
-    def _list(self, number: int, name: str, prefix: str, depth: int, safety: Safety) -> None:
+    def _list(self, number: int, name: str, prefix: str, depth: int, limits: ArchiveLimits) -> None:
         container = self._container(number)
         with _bad_zip(name):
             directory = find_directory(container)
-            entries = list(islice(read_directory(container, directory), safety.entries_left + 1))
+            entries = list(islice(read_directory(container, directory), limits.entries_left + 1))
         packed_bytes = self.nested[number - 1].packed_bytes if number else None
-        safety.check(name, entries, directory, container.size, packed_bytes)
+        limits.check(name, entries, directory, container.size, packed_bytes)
         members: list[Member] = []
         nested: list[Member] = []
         for raw_name, flags, method, crc, packed, raw, offset, file_type in entries:
@@ -155,9 +68,9 @@ class ZipArchive(Archive):
                 decoded, is_known = decoded_name(raw_name, flags)
                 text = prefix + decoded
                 if not is_known:
-                    self.notes.append((text, "name_encoding", "the file name has no encoding mark; it was guessed"))
-            if file_type in NO_FILES:
-                self.notes.append((text, *NO_FILES[file_type]))
+                    self.issues.append((text, "name_encoding", "the file name has no encoding mark; it was guessed"))
+            if file_type in SPECIAL_FILES:
+                self.issues.append((text, *SPECIAL_FILES[file_type]))
                 continue
             if text.endswith("/"):
                 self.folders.append(text.rstrip("/"))
@@ -168,17 +81,17 @@ class ZipArchive(Archive):
             (nested if is_zip else members).append(member)
         self.members += members
         for member in nested:
-            safety.check_nesting(depth + 1, member.name)
+            limits.check_nesting(depth + 1, member.name)
             self.nested.append(member)
             try:
-                self._list(len(self.nested), member.name, member.name + "/", depth + 1, safety)
+                self._list(len(self.nested), member.name, member.name + "/", depth + 1, limits)
             except (BadArchiveError, MemberUnreadableError) as error:
                 self._containers.pop(len(self.nested), None)
                 self.nested.pop()
-                self.notes.append((member.name, "unreadable_zip", f"nested ZIP can't be read: {error.args[0]}"))
+                self.issues.append((member.name, "unreadable_zip", f"nested ZIP can't be read: {error.args[0]}"))
                 self.members.append(member)
 
-    def _container(self, number: int) -> Container:
+    def _container(self, number: int) -> ByteRange:
         """The bytes of one of the ZIPs."""
         with self._inflating:
             if number not in self._containers:
@@ -236,7 +149,7 @@ class ZipArchive(Archive):
             yield data
 
     def _packed(self, member: Member, offset: int, size: int) -> bytes | memoryview:
-        container = self._containers.get(member.container) or self._container(member.container)
+        container = self._containers.get(member.zip_number) or self._container(member.zip_number)
         try:
             return container.read(offset, size)
         except (OSError, ValueError, OverflowError) as error:
@@ -286,18 +199,6 @@ def _verify(member: Member, crc: int, done: int, partial: bytes = b"") -> None:
         )
     if crc != member.crc:
         raise MemberUnreadableError("crc_mismatch", "its checksum is wrong: the file was damaged", partial)
-
-
-@contextmanager
-def without_gc() -> Iterator[None]:
-    """Listing thousands of files makes many objects and no garbage: each collection that sets off is in vain."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 @contextmanager

@@ -7,14 +7,14 @@ from collections.abc import Collection, Iterator, Mapping
 
 import polars as pl
 
-from analytics_kit.study.events.native.careful import records
+from analytics_kit.study.csv.records import split_rows
 
 _BLANK_LINE = re.compile(rb"^[ \t]*\n", re.MULTILINE)
-FIRST_LINE = 2
+FIRST_ROW_LINE = 2
 """Of what follows the header."""
 
 
-def regular_cells(
+def parse_regular_cells(
     body: bytes, delimiter: str, quoted: bool, width: int, places: Mapping[str, int], numeric: Collection[str] = ()
 ) -> pl.DataFrame | None:
     """A row per line of a text in UTF-8; None where a line is no record of `width` cells, or can't be told to be one.
@@ -48,7 +48,9 @@ def regular_cells(
     return None
 
 
-def odd_cells(body: bytes, delimiter: str, quoted: bool, width: int, places: Mapping[str, int]) -> pl.DataFrame:
+def parse_irregular_cells(
+    body: bytes, delimiter: str, quoted: bool, width: int, places: Mapping[str, int]
+) -> pl.DataFrame:
     """A row per record of any text in UTF-8 that follows a header: the cells wanted, `line` and `problem`.
 
     `problem` is null or why the record is none: "missing_fields", "extra_fields", "open_quote".
@@ -56,7 +58,7 @@ def odd_cells(body: bytes, delimiter: str, quoted: bool, width: int, places: Map
     columns: dict[str, list[str]] = {name: [] for name in places}
     lines, problems = list[int](), list[str | None]()
     text = body.decode()
-    for line, cells in records(text, delimiter, width, FIRST_LINE) if quoted else _plain(text, delimiter):
+    for line, cells in split_rows(text, delimiter, width, FIRST_ROW_LINE) if quoted else _plain(text, delimiter):
         for name, place in places.items():
             columns[name].append(cells[place] if cells and place < len(cells) else "")
         lines.append(line)
@@ -74,7 +76,7 @@ def _has_blank_line(body: bytes) -> bool:
 
 def _plain(body: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     lines = body.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    for number, line in enumerate(lines, FIRST_LINE):
+    for number, line in enumerate(lines, FIRST_ROW_LINE):
         if line.strip():
             yield number, line.split(delimiter)
 

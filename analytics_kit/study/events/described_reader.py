@@ -13,21 +13,21 @@ import polars as pl
 
 from analytics_kit.event_format import NAMES
 from analytics_kit.model import KINDS, Kind
-from analytics_kit.study.archive.zip_archive import Archive, Member, MemberUnreadableError
-from analytics_kit.study.events import quality_flags as check
-from analytics_kit.study.events.native.reader import EventTable, MemberRows, classes_of
-from analytics_kit.study.formats.base import PER_SECOND, LogFormat, no_records
-from analytics_kit.study.formats.event_format import TROUBLES
-from analytics_kit.study.formats.trials import batches, heads, label
-from analytics_kit.study.metrics.press_release import PRESS, RELEASE
-from analytics_kit.study.metrics.primitives import Floats
+from analytics_kit.study.archive.base import Archive, Member, MemberUnreadableError
+from analytics_kit.study.events import quality_flags
+from analytics_kit.study.events.table import EventTable, MemberRows, classify_keys
+from analytics_kit.study.formats.base import UNITS_PER_SECOND, LogFormat, empty_rows
+from analytics_kit.study.formats.event_format import ROW_ISSUES
+from analytics_kit.study.formats.trials import batch_by_size, find_runs, trial_label
+from analytics_kit.study.schema.columns import PRESS, RELEASE
+from analytics_kit.study.schema.compiling import Floats
 from analytics_kit.study.schema.issues import Issues
 
 Slots = Mapping[str, int]
 """The place in the shard of each trial of a file, by its label."""
 
 
-class Read(NamedTuple):
+class RowCounts(NamedTuple):
     """What was read of a file: its data records, of the trials that were asked for, and those that were kept."""
 
     rows_in: int
@@ -38,15 +38,15 @@ class Read(NamedTuple):
 def read_logs(
     archive: Archive, work: Sequence[tuple[Member, Slots]], log: LogFormat, issues: Issues, keep_keys: bool,
     trials: int, advance: Callable[[int], None],
-) -> tuple[list[EventTable], Floats, list[Read]]:  # fmt: skip
+) -> tuple[list[EventTable], Floats, list[RowCounts]]:  # fmt: skip
     """The events of `work`, pairs of a member and its trials' slots.
 
     Also the time of each trial's first event on the log's own clock, in s (NaN where each trial has its own), and
     what was read of each member.
     """
     frames: list[pl.DataFrame] = []
-    read: dict[int, Read] = {}
-    for batch in batches(range(len(work)), [member.raw_bytes for member, _ in work]):
+    read: dict[int, RowCounts] = {}
+    for batch in batch_by_size(range(len(work)), [member.raw_bytes for member, _ in work]):
         files, numbers = [], []
         broken: dict[int, MemberUnreadableError] = {}
         for number in batch:
@@ -59,18 +59,18 @@ def read_logs(
             advance(member.raw_bytes)
         table = log.read_all(files, issues)
         broken.update((numbers[n], error) for n, error in table.broken.items())
-        kept, counts = _kept(table.records, numbers, work, log, issues)
+        kept, counts = _kept(table.rows, numbers, work, log, issues)
         frames.append(kept)
         read.update(counts)
         for number, trouble in broken.items():
             lost = max(0, trouble.partial.count(b"\n") - 1)
             issues.add(work[number][0].name, trouble.kind, str(trouble), rows_dropped=lost, lost=True)
-            read[number] = Read(lost, 0, readable=False)
+            read[number] = RowCounts(lost, 0, readable=False)
     holds = [[*log.kinds(member.name)] if read[n].readable else [] for n, (member, _) in enumerate(work)]
-    nothing = no_records().select("file", "line", "kind", "t").with_columns(pl.lit(0, pl.Int64).alias("slot"))
+    nothing = empty_rows().select("file", "line", "kind", "t").with_columns(pl.lit(0, pl.Int64).alias("slot"))
     events = pl.concat([nothing, *frames], how="diagonal")
     starts = np.full(trials, np.nan)
-    per_second = PER_SECOND[log.time_unit]
+    per_second = UNITS_PER_SECOND[log.time_unit]
     if log.time_origin == "trial":
         first = events.group_by("slot").agg(pl.col("t").min())
         starts[first["slot"].to_numpy()] = first["t"].to_numpy() / per_second
@@ -86,25 +86,25 @@ def read_logs(
 
 
 def _kept(
-    records: pl.DataFrame, numbers: Sequence[int], work: Sequence[tuple[Member, Slots]], log: LogFormat,
+    rows: pl.DataFrame, numbers: Sequence[int], work: Sequence[tuple[Member, Slots]], log: LogFormat,
     issues: Issues,
-) -> tuple[pl.DataFrame, dict[int, Read]]:  # fmt: skip
+) -> tuple[pl.DataFrame, dict[int, RowCounts]]:  # fmt: skip
     """The good records of trials that have a slot, with it, and what was read of each file. Bad ones are issues."""
-    runs, run_of = heads(records)
+    runs, run_of = find_runs(rows)
     groups = [log.group(work[number][0].name) for number in numbers]
-    slots = np.array([work[numbers[n]][1].get(label(groups[n], names), -1) for n, names in runs], np.int64)
-    files = np.asarray(numbers, np.int64)[records["file"].to_numpy()] if len(records) else np.empty(0, np.int64)
+    slots = np.array([work[numbers[n]][1].get(trial_label(groups[n], names), -1) for n, names in runs], np.int64)
+    files = np.asarray(numbers, np.int64)[rows["file"].to_numpy()] if len(rows) else np.empty(0, np.int64)
     slot = slots[run_of] if len(runs) else np.empty(0, np.int64)
-    chosen = records.drop(NAMES, strict=False).with_columns(pl.Series("file", files), pl.Series("slot", slot))
+    chosen = rows.drop(NAMES, strict=False).with_columns(pl.Series("file", files), pl.Series("slot", slot))
     chosen = chosen.filter(pl.col("slot") >= 0)
     good = chosen.filter(pl.col("problem").is_null())
     rows_in, rows_kept = (dict(frame.group_by("file").len().iter_rows()) for frame in (chosen, good))
     troubles = chosen.drop_nulls("problem").group_by("file", "problem", maintain_order=True)
     for number, problem, line, count in troubles.agg(pl.col("line").first(), pl.len()).iter_rows():
         issues.add(
-            work[number][0].name, problem, TROUBLES.get(problem, problem), line=line, rows_dropped=count
+            work[number][0].name, problem, ROW_ISSUES.get(problem, problem), line=line, rows_dropped=count
         )  # fmt: skip
-    return good.drop("problem"), {n: Read(rows_in.get(n, 0), rows_kept.get(n, 0)) for n in numbers}
+    return good.drop("problem"), {n: RowCounts(rows_in.get(n, 0), rows_kept.get(n, 0)) for n in numbers}
 
 
 def _table(
@@ -123,7 +123,9 @@ def _table(
     t = numbers("t") / per_second
     if kind == "keyboard":
         keys = rows["key"]
-        table = EventTable(kind, members, t, np.empty(0), np.empty(0), classes_of(keys), keys if keep_keys else None)
+        table = EventTable(
+            kind, members, t, np.empty(0), np.empty(0), classify_keys(keys), keys if keep_keys else None
+        )
         if keep_keys or "action" in here:
             table.key_number = keys.rank("dense").fill_null(0).cast(pl.Int64).to_numpy(writable=True)
         if "index" in here:
@@ -141,7 +143,7 @@ def _released(rows: pl.DataFrame, work: Sequence[tuple[Member, Slots]], issues: 
     """A row for each press and, where it is known, for its release, in the order of time; `index` pairs them."""
     back = rows.filter(pl.col("t").diff().over("slot", "file") < 0).group_by("file", maintain_order=True)
     for number, line, count in back.agg(pl.col("line").first(), pl.len()).iter_rows():
-        name, message = check.DOUBTS[0]
+        name, message = quality_flags.QUALITY_FLAGS[0]
         issues.add(work[number][0].name, name, f"{count} {message}", line=line)
     early = pl.col("release") < pl.col("t")
     for number, line, count in (

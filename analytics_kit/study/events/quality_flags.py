@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics_kit.study.metrics.primitives import Floats, Ints, kernel
+from analytics_kit.study.schema.compiling import Floats, Ints, kernel
 
-DOUBTS = (
+QUALITY_FLAGS = (
     ("time_backwards", "time(s) earlier than the row before; rows were sorted by time"),
     ("negative_time", "running time(s) below zero; kept"),
     ("artefact", "coordinate(s) outside any screen; kept"),
@@ -14,7 +14,7 @@ DOUBTS = (
 
 
 @kernel
-def doubts(t: Floats, x: Floats, y: Floats, offsets: Ints, limit: float, out: Ints) -> None:
+def count_flags(t: Floats, x: Floats, y: Floats, offsets: Ints, limit: float, out: Ints) -> None:
     """For member i, rows `offsets[i]` to `offsets[i + 1]`: out[i, d] is (how many, first row) of each doubt."""
     for i in range(len(offsets) - 1):
         start, end = offsets[i], offsets[i + 1]
@@ -34,7 +34,7 @@ def doubts(t: Floats, x: Floats, y: Floats, offsets: Ints, limit: float, out: In
 
 
 @kernel
-def unsorted(t: Floats, starts: Ints, ends: Ints) -> Ints:
+def find_unsorted(t: Floats, starts: Ints, ends: Ints) -> Ints:
     """Trials whose times step back."""
     found = np.zeros(len(starts), np.int64)
     for i in range(len(starts)):

@@ -11,25 +11,25 @@ import polars as pl
 from analytics_kit.errors import AnalyticsKitError, SettingsError
 from analytics_kit.event_format import NAMES
 from analytics_kit.model import KINDS, Kind
-from analytics_kit.study.archive.zip_archive import MemberUnreadableError
+from analytics_kit.study.archive.base import MemberUnreadableError
 from analytics_kit.study.schema.issues import Issues
 
-Names = tuple[str | None, ...]
+TrialNames = tuple[str | None, ...]
 """Participant, session, task, factor and trial, as they stand in the log."""
-RECORD: dict[str, type[pl.DataType]] = {
+ROW_SCHEMA: dict[str, type[pl.DataType]] = {
     "line": pl.Int64, "problem": pl.String, "kind": pl.Categorical, "t": pl.Float64, "x": pl.Float64, "y": pl.Float64,
     "dx": pl.Float64, "dy": pl.Float64, "key": pl.String, "action": pl.Categorical,
     "release": pl.Float64,
 }  # fmt: skip
 """The columns that are read of a record, besides the names; a log that has no such thing leaves a column out."""
-PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
+UNITS_PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 """The units that times may have."""
 
 
-class Table(NamedTuple):
+class LogTable(NamedTuple):
     """The records of several files: `file` is the place among them, `broken` says why some could not be read."""
 
-    records: pl.DataFrame
+    rows: pl.DataFrame
     broken: Mapping[int, MemberUnreadableError]
 
 
@@ -63,7 +63,7 @@ class LogFormat(ABC):
         `trial` as text. With `names_only` these five are enough. Raises MemberUnreadableError for what it can't read.
         """
 
-    def names(self, path: str) -> Names | None:
+    def names(self, path: str) -> TrialNames | None:
         """The names of the one trial that the file holds; None where its records tell.
 
         Raises MemberUnreadableError for a file that is no such log by its path.
@@ -74,12 +74,12 @@ class LogFormat(ABC):
         """The same text for files that may hold different kinds of one trial."""
         return path
 
-    def read_all(self, files: Sequence[tuple[str, bytes]], issues: Issues, names_only: bool = False) -> Table:
+    def read_all(self, files: Sequence[tuple[str, bytes]], issues: Issues, names_only: bool = False) -> LogTable:
         """`read` of many files, pairs of path and bytes. Raises SettingsError for what is against its own rules."""
         frames, broken = [], {}
         for number, (path, raw) in enumerate(files):
             try:
-                read = shaped(self.read(path, raw, issues, names_only))
+                read = cast_rows(self.read(path, raw, issues, names_only))
                 frames.append(read if names_only else self._checked(path, read))
             except MemberUnreadableError as error:
                 broken[number] = error
@@ -91,7 +91,7 @@ class LogFormat(ABC):
                 ) from error
             else:
                 frames[-1] = frames[-1].with_columns(pl.lit(number, pl.Int64).alias("file"))
-        return Table(pl.concat(frames, how="diagonal") if frames else no_records(), broken)
+        return LogTable(pl.concat(frames, how="diagonal") if frames else empty_rows(), broken)
 
     def _checked(self, path: str, table: pl.DataFrame) -> pl.DataFrame:
         """The records; those that lack what an event needs, or are of another kind than such a file's, are bad."""
@@ -117,14 +117,14 @@ class LogFormat(ABC):
 
 
 _NOT_OURS = "Tell those who made the format, or describe the log by an EventFormat."
-_COLUMNS: dict[str, type[pl.DataType]] = {"file": pl.Int64, **RECORD, **dict.fromkeys(NAMES, pl.String)}
+_COLUMNS: dict[str, type[pl.DataType]] = {"file": pl.Int64, **ROW_SCHEMA, **dict.fromkeys(NAMES, pl.String)}
 
 
-def no_records() -> pl.DataFrame:
+def empty_rows() -> pl.DataFrame:
     """Not made once and for all: a parent process that has run polars deadlocks its children."""
     return pl.DataFrame(schema=_COLUMNS)
 
 
-def shaped(table: pl.DataFrame) -> pl.DataFrame:
+def cast_rows(table: pl.DataFrame) -> pl.DataFrame:
     """The columns that are known, each in its type."""
     return table.select(pl.col(name).cast(kind) for name, kind in _COLUMNS.items() if name in table.columns)

@@ -12,14 +12,14 @@ import polars as pl
 
 from analytics_kit.event_format import NAMES, EventFormat, Role
 from analytics_kit.model import Kind
-from analytics_kit.study.archive.zip_archive import MemberUnreadableError
-from analytics_kit.study.csv.cells import FIRST_LINE, odd_cells, regular_cells
-from analytics_kit.study.events.native.careful import DELIMITERS, MOST_HEADER, decode_text
-from analytics_kit.study.formats.base import RECORD, LogFormat, Names, Table, no_records, shaped
+from analytics_kit.study.archive.base import MemberUnreadableError
+from analytics_kit.study.csv.cells import FIRST_ROW_LINE, parse_irregular_cells, parse_regular_cells
+from analytics_kit.study.csv.records import DELIMITERS, MAX_HEADER_CHARACTERS, decode_text
+from analytics_kit.study.formats.base import ROW_SCHEMA, LogFormat, LogTable, TrialNames, cast_rows, empty_rows
 from analytics_kit.study.schema.issues import Issues
-from analytics_kit.study.schema.keys import key_name
+from analytics_kit.study.schema.keys import normalise_key
 
-TROUBLES = {
+ROW_ISSUES = {
     "missing_fields": "fewer fields than the header has",
     "extra_fields": "more fields than the header has",
     "open_quote": "a quote is opened and not closed",
@@ -34,7 +34,7 @@ _NUMBERS = ("x", "y", "dx", "dy")
 _TIMES = ("t", "release")
 
 
-class Described(LogFormat):
+class DescribedFormat(LogFormat):
     """An `EventFormat` at work."""
 
     def __init__(self, described: EventFormat) -> None:
@@ -62,7 +62,7 @@ class Described(LogFormat):
         start, end = found.span("kind") if found else (-1, -1)
         return path if start < 0 else f"{path[:start]}*{path[end:]}"
 
-    def names(self, path: str) -> Names | None:
+    def names(self, path: str) -> TrialNames | None:
         """See LogFormat."""
         if not self._fits(path):
             raise MemberUnreadableError("unknown_file", f"its path is not that of a log of the format {self.name}")
@@ -76,9 +76,9 @@ class Described(LogFormat):
         table = self.read_all([(path, raw)], issues, names_only)
         for error in table.broken.values():
             raise error
-        return table.records.drop("file")
+        return table.rows.drop("file")
 
-    def read_all(self, files: Sequence[tuple[str, bytes]], issues: Issues, names_only: bool = False) -> Table:
+    def read_all(self, files: Sequence[tuple[str, bytes]], issues: Issues, names_only: bool = False) -> LogTable:
         """See LogFormat. Files with the same header are joined, for opening a parser costs more than a small file."""
         alike: defaultdict[str, list[int]] = defaultdict(list)
         bodies: dict[int, bytes] = {}
@@ -99,7 +99,7 @@ class Described(LogFormat):
             for header, numbers in alike.items()
             for frame in self._alike(header, numbers, [bodies[n] for n in numbers], files, names_only)
         ]
-        return Table(pl.concat(frames, how="diagonal") if frames else no_records(), broken)
+        return LogTable(pl.concat(frames, how="diagonal") if frames else empty_rows(), broken)
 
     def _alike(
         self,
@@ -117,10 +117,12 @@ class Described(LogFormat):
         open_ended = [body[-1:] not in b"\n" for body in bodies]
         text = b"".join(body + b"\n" if more else body for body, more in zip(bodies, open_ended, strict=True))
         shape = (delimiter, self.described.quoted, len(columns), places)
-        cells = regular_cells(text, *shape, _NUMBERS if self.described.time_unit == "datetime" else _NUMBERS + _TIMES)
+        cells = parse_regular_cells(
+            text, *shape, _NUMBERS if self.described.time_unit == "datetime" else _NUMBERS + _TIMES
+        )
         if cells is not None:
             counts = [body.count(b"\n") + more for body, more in zip(bodies, open_ended, strict=True)]
-            lines = np.concatenate([np.arange(FIRST_LINE, FIRST_LINE + count) for count in counts])
+            lines = np.concatenate([np.arange(FIRST_ROW_LINE, FIRST_ROW_LINE + count) for count in counts])
             none = pl.lit(None, pl.String)
             cells = pl.DataFrame({"line": lines}).with_columns(none.alias("problem"), *cells.get_columns())
         elif len(bodies) > 1:
@@ -128,7 +130,9 @@ class Described(LogFormat):
             parts = ((numbers[:half], bodies[:half]), (numbers[half:], bodies[half:]))
             return [frame for part in parts for frame in self._alike(header, *part, files, names_only)]
         else:
-            cells = odd_cells(text, *shape).with_columns(_of_whole(name) for name in NAMES if name in places)
+            cells = parse_irregular_cells(text, *shape).with_columns(
+                _of_whole(name) for name in NAMES if name in places
+            )
             counts = [len(cells)]
         of = np.repeat(np.arange(len(numbers)), counts)
         cells = cells.with_columns(pl.col(name).str.strip_chars() for name in NAMES if name in places)
@@ -149,7 +153,7 @@ class Described(LogFormat):
 
     def _header(self, line: str) -> tuple[str, list[str]]:
         """The delimiter, and the columns' names in lower case."""
-        line = line[:MOST_HEADER]
+        line = line[:MAX_HEADER_CHARACTERS]
 
         def cut(delimiter: str) -> list[str]:
             quoted = self.described.quoted and '"' in line
@@ -176,14 +180,14 @@ class Described(LogFormat):
     def _measured(self, cells: pl.DataFrame) -> pl.DataFrame:
         """The records, in their types, with what keeps them from being kept."""
         described, here = self.described, cells.schema
-        kind = RECORD["kind"]
+        kind = ROW_SCHEMA["kind"]
         told = pl.lit(described.kind, kind) if described.kind else _meaning("kind", described.kinds, kind)
         columns = [told.alias("kind")]
         dates = _TIMES if described.time_unit == "datetime" else ()
         columns += [_moment(role) for role in dates if role in here]
         columns += [_number(role, here[role]) for role in (*_NUMBERS, *_TIMES) if role in here and role not in dates]
         if "action" in here:
-            columns.append(_meaning("action", described.actions, RECORD["action"]))
+            columns.append(_meaning("action", described.actions, ROW_SCHEMA["action"]))
         if "wheel" in here:
             ways = {value: float(way) for value, way in described.wheel.items()}
             columns.append(pl.col("wheel").replace_strict(ways, default=0.0, return_dtype=pl.Float64).alias("dy"))
@@ -200,7 +204,7 @@ class Described(LogFormat):
             pl.when(bad).then(pl.lit("not_a_number")),
             pl.when(odd).then(pl.lit("unknown_action")),
         ]
-        return shaped(table.with_columns(pl.coalesce(problems).alias("problem")))
+        return cast_rows(table.with_columns(pl.coalesce(problems).alias("problem")))
 
 
 def _utf8(raw: bytes, path: str, issues: Issues) -> bytes:
@@ -240,7 +244,7 @@ def _with_keys(table: pl.DataFrame) -> pl.DataFrame:
     """`key` as pynput prints it, from key and key_code."""
     table = table.with_columns(pl.lit("").alias(name) for name in ("key", "key_code") if name not in table.columns)
     pairs = table.select("key", "key_code").unique()
-    names = [key_name(key, code) for key, code in pairs.iter_rows()]
+    names = [normalise_key(key, code) for key, code in pairs.iter_rows()]
     named = pairs.with_columns(pl.Series("name", names, pl.String))
     found = table.join(named, on=["key", "key_code"], how="left", maintain_order="left")
     return found.with_columns(pl.col("name").alias("key")).drop("name", "key_code")

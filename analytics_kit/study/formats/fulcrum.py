@@ -11,8 +11,9 @@ from itertools import islice
 from typing import NamedTuple
 
 from analytics_kit.model import KINDS, Kind
-from analytics_kit.study.archive.zip_archive import Archive, Member, MemberUnreadableError
-from analytics_kit.study.formats.layout import Arrangement, Place, Trial, apart, whole_number
+from analytics_kit.study.archive.base import Archive, Member, MemberUnreadableError
+from analytics_kit.study.formats.layout import MemberAssignment, StudyLayout, Trial, ignored_role
+from analytics_kit.study.schema.text import parse_whole_number
 
 MEASUREMENTS: dict[str, Kind] = {
     "mouse movement": "mouse_movement",
@@ -47,7 +48,7 @@ class _Folder(NamedTuple):
     trial: int | None
     survey: str | None
     server: bool
-    apart: str | None
+    ignored_role: str | None
     """"clutter" or "unsafe_name" where nothing below is part of the study."""
 
 
@@ -73,20 +74,20 @@ def _read_folder(path: str) -> _Folder:
             participant = None if found["session"] == "UnknownSession" else found["session"]
         elif found := _TRIAL.fullmatch(part):
             key, name = above, found["name"] or None
-            trial = whole_number(found["trial"])
+            trial = parse_whole_number(found["trial"])
         elif found := _TRIAL_ID.fullmatch(part):
-            key, trial, server = above, whole_number(found["trial"]), True
+            key, trial, server = above, parse_whole_number(found["trial"]), True
         elif found := _SURVEY.fullmatch(part):
             survey = found["survey"]
         elif stem != part:  # a nested ZIP that is not named like a session still tells whose it is
             participant = stem
-    return _Folder(key, participant, name, trial, survey, server, apart(path))
+    return _Folder(key, participant, name, trial, survey, server, ignored_role(path))
 
 
 def _read_file(file: str) -> _File:
     stem, _, ending = file.rpartition(".")
     kind = MEASUREMENTS.get(stem.lower())
-    if aside := apart(file):
+    if aside := ignored_role(file):
         return _File(stem, False, aside, None)
     if ending.lower() != "csv":
         return _File(stem, False, "media" if ending.lower() in ("mp4", "png") else "other", None)
@@ -116,24 +117,24 @@ def takes(path: str) -> bool:
     above, _, name = path.rpartition("/")
     folder, file = _read_folder(above), _read_file(name)
     here = file.role in KINDS or folder.key is not None or folder.survey is not None
-    return file.is_csv and folder.apart is None and here
+    return file.is_csv and folder.ignored_role is None and here
 
 
-def arrange(archive: Archive, kinds: Mapping[str, Kind] | None = None) -> Arrangement:
+def find_trials(archive: Archive, kinds: Mapping[str, Kind] | None = None) -> StudyLayout:
     """The trials and the place of every member. Reads manifests and, where names do not tell, first lines."""
     trials = _Trials()
-    notes = list(archive.notes)
+    issues = list(archive.issues)
     read_folder, read_file = cache(_read_folder), cache(_read_file)
     for path in archive.folders:
         folder = read_folder(path)
-        if folder.key == path and folder.apart is None:
+        if folder.key == path and folder.ignored_role is None:
             trials.index(path, folder)
-    manifests = _Manifests(archive, notes)
-    places = []
+    manifests = _Manifests(archive, issues)
+    assignments = []
     for index, member in enumerate(archive.members):
         path, slash, name = member.name.rpartition("/")
         folder, file = read_folder(path if path else slash), read_file(name)
-        role = folder.apart or ("survey" if folder.survey is not None else None) or file.role
+        role = folder.ignored_role or ("survey" if folder.survey is not None else None) or file.role
         if file.is_csv and file.role != "manifest" and role == file.role and kinds and file.stem in kinds:
             role = kinds[file.stem]
         if role is None:
@@ -153,9 +154,11 @@ def arrange(archive: Archive, kinds: Mapping[str, Kind] | None = None) -> Arrang
         if trial is not None and folder.server:
             _settle(trials, trial, manifests.entry(path, name))
         if note := _NOTES.get("unknown_file" if role == "other" and file.is_csv else role):
-            notes.append((member.name, *note))
-        places.append(Place(index, role, trial, folder.participant, folder.participant, folder.survey))
-    return Arrangement(trials.list, places, notes)
+            issues.append((member.name, *note))
+        assignments.append(
+            MemberAssignment(index, role, trial, folder.participant, folder.participant, folder.survey)
+        )
+    return StudyLayout(trials.list, assignments, issues)
 
 
 _NOTES = {
@@ -178,7 +181,7 @@ def _kind_of_header(archive: Archive, member: Member) -> Kind:
 def _settle(trials: _Trials, index: int, entry: Mapping[str, str]) -> None:
     """Take over what the manifest says of a trial whose folder has only a number."""
     old = trials.list[index]
-    number = whole_number(entry.get("trial", ""))
+    number = parse_whole_number(entry.get("trial", ""))
     trials.list[index] = old._replace(
         task=entry.get("task") or old.task,
         factor=entry.get("factor") or old.factor,
@@ -189,7 +192,7 @@ def _settle(trials: _Trials, index: int, entry: Mapping[str, str]) -> None:
 class _Manifests:
     """`manifest.csv` files: id → kind, task, factor, trial; the one nearest above a file counts."""
 
-    def __init__(self, archive: Archive, notes: list[tuple[str, str, str]]) -> None:
+    def __init__(self, archive: Archive, issues: list[tuple[str, str, str]]) -> None:
         self._entries: dict[str, dict[str, dict[str, str]]] = {}
         for member in archive.members:
             path, _, file = member.name.rpartition("/")
@@ -202,14 +205,14 @@ class _Manifests:
                 if len(rows) > most:
                     raise csv.Error(f"it has more than {most:,} lines for {len(archive.members):,} files")
             except (MemberUnreadableError, UnicodeDecodeError, csv.Error) as error:
-                notes.append((member.name, "manifest", f"the manifest can't be read: {error}"))
+                issues.append((member.name, "manifest", f"the manifest can't be read: {error}"))
                 continue
             self._entries[path] = {}
             for line, row in enumerate(rows, 2):
                 entry = {str(k).strip().lower(): (v or "").strip() for k, v in row.items() if isinstance(v, str)}
                 kind = MEASUREMENTS.get(entry.get("kind", "").lower(), entry.get("kind", ""))
                 if kind and kind not in KINDS:
-                    notes.append(
+                    issues.append(
                         (member.name, "manifest", f"line {line}: {kind!r} is no kind; expected {', '.join(KINDS)}")
                     )
                     kind = ""

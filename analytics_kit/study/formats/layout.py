@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-MOST_DIGITS = 18
-"""Longer numbers do not fit into 64 bits and are read as text."""
-LOG = "log"
+from analytics_kit.study.schema.text import parse_whole_number
+
+LOG_ROLE = "log"
 """The role of a file that a described format reads: it may hold several kinds and several trials."""
 
 
@@ -25,7 +25,7 @@ class Trial(NamedTuple):
     trial: int | None
 
 
-class Place(NamedTuple):
+class MemberAssignment(NamedTuple):
     """Where a member belongs: `role` is a kind of events, or log, survey, media, manifest, clutter, other."""
 
     member: int
@@ -39,20 +39,15 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Arrangement:
+class StudyLayout:
     """The trials of a study, the place of each member, and (member, issue kind, message) of what is amiss."""
 
     trials: list[Trial]
-    places: list[Place]
-    notes: list[tuple[str, str, str]]
+    assignments: list[MemberAssignment]
+    issues: list[tuple[str, str, str]]
 
 
-def whole_number(text: str) -> int | None:
-    """The number, if the text is one that fits into 64 bits."""
-    return int(text) if text.isdecimal() and len(text) <= MOST_DIGITS else None
-
-
-def apart(path: str) -> str | None:
+def ignored_role(path: str) -> str | None:
     """ "clutter" or "unsafe_name" for what is no part of a study."""
     parts = path.split("/")
     if path.startswith("/") or ".." in parts or "\\" in path or ":" in path[:2]:
@@ -62,7 +57,7 @@ def apart(path: str) -> str | None:
 
 
 natural_key: Callable[[str], list[tuple[int, int, str]]] = lambda text: [  # noqa: E731
-    (1, 0, part) if (number := whole_number(part)) is None else (0, number, "")
+    (1, 0, part) if (number := parse_whole_number(part)) is None else (0, number, "")
     for part in re.split(r"(\d+)", text)
     if part
 ]

@@ -10,17 +10,17 @@ from analytics_kit.errors import SettingsError
 from analytics_kit.event_format import EventFormat
 from analytics_kit.model import Kind
 from analytics_kit.options import PLUG_INS, Options, format_names
-from analytics_kit.study.archive.zip_archive import Archive, Member
+from analytics_kit.study.archive.base import Archive, Member
 from analytics_kit.study.formats import fulcrum
-from analytics_kit.study.formats.base import PER_SECOND, LogFormat
-from analytics_kit.study.formats.event_format import Described
-from analytics_kit.study.formats.layout import apart
-from analytics_kit.study.formats.trials import start_of
+from analytics_kit.study.formats.base import UNITS_PER_SECOND, LogFormat
+from analytics_kit.study.formats.event_format import DescribedFormat
+from analytics_kit.study.formats.layout import ignored_role
+from analytics_kit.study.formats.trials import read_start
 
 NATIVE = "fulcrum"
-LOOKED_AT = 40
+MAX_SAMPLED_MEMBERS = 40
 """So many files, spread over the study, decide what format it has."""
-CLEARLY = 10
+CLEAR_FACTOR = 10
 """A format is sure when it takes so many times more of them than any other."""
 
 _POINTER: dict[str, Kind] = {
@@ -73,18 +73,18 @@ MOUSETRACKING = EventFormat(
 BUILT_IN = {described.name: described for described in (BALABIT, KEYSTROKES, MOUSETRACKING)}
 
 
-class Choice(NamedTuple):
+class FormatChoice(NamedTuple):
     """A study's format and why it is taken for it."""
 
     name: str
-    why: str
+    reason: str
 
 
-def log_format(name: str, options: Options) -> LogFormat:
+def load_format(name: str, options: Options) -> LogFormat:
     """The format of this name, other than the platform's own. Raises SettingsError where it can't be loaded here."""
     if isinstance(options.format, EventFormat):
-        return Described(options.format)
-    return Described(BUILT_IN[name]) if name in BUILT_IN else _installed(name)
+        return DescribedFormat(options.format)
+    return DescribedFormat(BUILT_IN[name]) if name in BUILT_IN else _installed(name)
 
 
 @cache
@@ -99,11 +99,11 @@ def _installed(name: str) -> LogFormat:
                 hint="Mend or reinstall the package that brings it.",
             ) from error
         if isinstance(made, EventFormat):
-            return Described(made)
-        if not isinstance(made, LogFormat) or made.time_unit not in PER_SECOND:
+            return DescribedFormat(made)
+        if not isinstance(made, LogFormat) or made.time_unit not in UNITS_PER_SECOND:
             raise SettingsError(
                 f"The format {name!r}, which {point.value} offers, is neither an EventFormat nor a LogFormat with "
-                f"times in {', '.join(PER_SECOND)}.", hint="Mend or reinstall the package that brings it.",
+                f"times in {', '.join(UNITS_PER_SECOND)}.", hint="Mend or reinstall the package that brings it.",
             )  # fmt: skip
         return made
     raise SettingsError(
@@ -111,41 +111,41 @@ def _installed(name: str) -> LogFormat:
     )
 
 
-def choose(archive: Archive, options: Options) -> Choice:
+def choose_format(archive: Archive, options: Options) -> FormatChoice:
     """The format of the study. Raises SettingsError where it could be one as well as another."""
     if isinstance(options.format, EventFormat):
-        return Choice(options.format.name, "described by an EventFormat")
+        return FormatChoice(options.format.name, "described by an EventFormat")
     if options.format != "auto":
-        return Choice(options.format, "asked for")
-    looked_at = _spread([member for member in archive.members if apart(member.name) is None])
+        return FormatChoice(options.format, "asked for")
+    looked_at = _spread([member for member in archive.members if ignored_role(member.name) is None])
     taken = {NATIVE: sum(fulcrum.takes(member.name) for member in looked_at)}
     broken = ""
     if taken[NATIVE] < len(looked_at):
-        starts = {member.name: start_of(archive, member) for member in looked_at}
+        starts = {member.name: read_start(archive, member) for member in looked_at}
         for name in format_names():
             if name in ("auto", NATIVE):
                 continue
             try:
-                log = log_format(name, options)
+                log = load_format(name, options)
                 taken[name] = sum(log.takes(path, start) for path, start in starts.items())
             except SettingsError as error:
                 broken += f"; {error.message}"
             except Exception as error:  # of another package's: it keeps no study from being read
                 broken += f"; The format {name!r} can't tell its files: {type(error).__name__}."
     first, *others = sorted(taken, key=lambda name: -taken[name])
-    if others and taken[others[0]] * CLEARLY > taken[first]:
-        candidates = [name for name in (first, *others) if taken[name] * CLEARLY > taken[first]]
+    if others and taken[others[0]] * CLEAR_FACTOR > taken[first]:
+        candidates = [name for name in (first, *others) if taken[name] * CLEAR_FACTOR > taken[first]]
         raise SettingsError(
             f"{archive.name} could be of the format {' or '.join(candidates)}: of {len(looked_at)} files looked at, "
             f"{', '.join(f'{taken[name]} look like {name}' for name in candidates)}.",
             hint=f'Say which, as in format="{first}".',
         )
     if not taken[first]:
-        return Choice(NATIVE, f"no file is known by its name or header{broken}")
+        return FormatChoice(NATIVE, f"no file is known by its name or header{broken}")
     how = "names" if first == NATIVE else "names and headers"
-    return Choice(first, f"by {how} of files: {taken[first]} of the {len(looked_at)} looked at{broken}")
+    return FormatChoice(first, f"by {how} of files: {taken[first]} of the {len(looked_at)} looked at{broken}")
 
 
 def _spread(members: list[Member]) -> list[Member]:
-    step = max(1, len(members) // LOOKED_AT)
-    return members[::step][:LOOKED_AT]
+    step = max(1, len(members) // MAX_SAMPLED_MEMBERS)
+    return members[::step][:MAX_SAMPLED_MEMBERS]

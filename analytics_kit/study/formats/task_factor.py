@@ -1,7 +1,7 @@
 """Where does the task end and the factor begin in a folder called `{task}_{factor}`?
 
 Both names may hold underscores, so a single folder does not tell. The whole study does: the right cut is taken
-to be the one with the fewest distinct tasks and factors. Names that share no candidate are settled apart.
+to be the one with the fewest distinct tasks and factors. SplitNames that share no candidate are settled apart.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Word = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
+class SplitNames:
     """`cuts` gives each name its task and factor; a name missing there was not chosen. `guesses` could be other."""
 
     cuts: dict[str, Cut]
@@ -31,7 +31,7 @@ class Names:
 
 def split_names(
     names: Iterable[str], tasks: Collection[str] | None = None, factors: Collection[str] | None = None
-) -> Names:
+) -> SplitNames:
     """Task and factor of each name.
 
     `tasks` and `factors`, where given, are the only ones there are. Of cuts that need equally few tasks and
@@ -49,7 +49,7 @@ def split_names(
         cuts |= best
         if not sure:
             guesses += [name for name in group if len(candidates[name]) > 1]
-    return Names(cuts, tuple(guesses))
+    return SplitNames(cuts, tuple(guesses))
 
 
 def _candidates(name: str, tasks: Collection[str] | None, factors: Collection[str] | None) -> list[Cut]:
@@ -67,7 +67,7 @@ def _candidates(name: str, tasks: Collection[str] | None, factors: Collection[st
 
 
 def _related(candidates: dict[str, list[Cut]]) -> list[list[str]]:
-    """Names grouped so that no two groups have a possible task or a possible factor in common."""
+    """SplitNames grouped so that no two groups have a possible task or a possible factor in common."""
     leader = {name: name for name in candidates}
 
     def find(name: str) -> str:

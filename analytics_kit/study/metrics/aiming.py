@@ -11,7 +11,8 @@ from __future__ import annotations
 import numpy as np
 
 from analytics_kit.study.metrics.movement import path_length
-from analytics_kit.study.metrics.primitives import TICK_PX, Floats, distance, kernel, median
+from analytics_kit.study.metrics.primitives import distance, median
+from analytics_kit.study.schema.compiling import TOLERANCE_PX, Floats, kernel
 
 NAMES = (
     "pre_click_pause_median_s", "inter_click_path_efficiency",
@@ -23,7 +24,7 @@ NAMES = (
 @kernel
 def direction(step: float) -> int:
     """1 or -1; 0 if it is none but for rounding."""
-    return int(step > TICK_PX) - int(step < -TICK_PX)
+    return int(step > TOLERANCE_PX) - int(step < -TOLERANCE_PX)
 
 
 @kernel

@@ -296,23 +296,6 @@ CATALOGUE: tuple[Metric, ...] = tuple(metric for family in FAMILIES for metric i
 NAMES: tuple[str, ...] = tuple(metric.name for metric in CATALOGUE)
 BY_NAME: dict[str, Metric] = {metric.name: metric for metric in CATALOGUE}
 
-TRIAL_COLUMNS = ("participant", "session", "task", "factor", "trial", "trial_order")
-HEAD_COLUMNS = (
-    "participant", "task", "factor", "trial", "click_count", "keystroke_count", "completion_time_s", "path_length_px",
-)  # fmt: skip
-"""Columns of the trials table that are shown where there is room for a few."""
-EVENT_COLUMNS = {
-    "mouse_movement": ("t_s", "x_px", "y_px"),
-    "mouse_clicks": ("t_s", "x_px", "y_px", "action"),
-    "mouse_scrolls": ("t_s", "x_px", "y_px"),
-    "mouse_unknown": ("t_s", "x_px", "y_px"),
-    "keyboard": ("t_s", "key", "key_class", "action"),
-}
-"""Columns of an event table of each kind, after the columns that name the trial."""
-TRIAL_INDEX = "trial_index"
-"""The column of stored events that says which row of the trials table they belong to."""
-SCREEN_LIMIT_PX = 32767
-"""No screen has a coordinate beyond it; what is there is kept and said to be doubtful."""
 COUNTS: dict[Kind, str] = {
     "mouse_movement": "movement_count",
     "mouse_clicks": "click_event_count",

@@ -7,17 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics_kit.study.metrics.primitives import (
-    TICK_S,
-    Floats,
-    Ints,
-    distance,
-    kernel,
-    known,
-    longest,
-    mean,
-    median,
-)
+from analytics_kit.study.metrics.primitives import distance, known, longest, mean, median
+from analytics_kit.study.schema.compiling import TOLERANCE_S, Floats, Ints, kernel
 
 NAMES = (
     "time_to_first_click_s", "click_count", "unpaired_click_events", "click_hold_mean_s", "click_hold_median_s",
@@ -38,7 +29,7 @@ def double_clicks(t: Floats, x: Floats, y: Floats, longest_s: float, farthest_px
     """Pairs of presses not longer and not farther apart; no press is in two."""
     count, k = 0, 1
     while k < len(t):
-        if t[k] - t[k - 1] <= longest_s + TICK_S and distance(x[k - 1], y[k - 1], x[k], y[k]) <= farthest_px:
+        if t[k] - t[k - 1] <= longest_s + TOLERANCE_S and distance(x[k - 1], y[k - 1], x[k], y[k]) <= farthest_px:
             count += 1
             k += 1
         k += 1
@@ -52,7 +43,7 @@ def rage_clicks(t: Floats, x: Floats, y: Floats, within_s: float, within_px: flo
     for k in range(len(t)):
         close = (
             run > 0
-            and t[k] - t[k - 1] < within_s - TICK_S
+            and t[k] - t[k - 1] < within_s - TOLERANCE_S
             and abs(x[k] - x[k - 1]) + abs(y[k] - y[k - 1]) < within_px
         )
         run = run + 1 if close else 1

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics_kit.study.metrics.primitives import TICK_PX, TICK_S, Floats, distance, kernel
+from analytics_kit.study.metrics.primitives import distance
+from analytics_kit.study.schema.compiling import TOLERANCE_PX, TOLERANCE_S, Floats, kernel
 
 NAMES = (
     "maximum_absolute_deviation_px", "maximum_absolute_deviation_time_s", "maximum_deviation_above_px",
@@ -72,7 +73,7 @@ def visit(way: Way, now: float, least: float) -> Way:
     """
     at, run, kept, turns = way
     step = now - at
-    if abs(step) <= TICK_PX:
+    if abs(step) <= TOLERANCE_PX:
         return way
     run = run + step if (step > 0) == (run > 0) else step
     if abs(run) > least:
@@ -93,7 +94,7 @@ def resampled(
     """
     line, last = straight(x, y), len(t) - 1
     origin = 0.0 if t[0] > 0 else t[0]
-    per_s, slack = 1 / step_s, TICK_S / step_s
+    per_s, slack = 1 / step_s, TOLERANCE_S / step_s
     point = np.ceil((t[0] - origin) * per_s - slack)
     total, here = 0.0, 0.0  # at the first row, and before it, there is no deviation
     x_way, y_way = (x[0], 0.0, 0.0, 0), (y[0], 0.0, 0.0, 0)
@@ -103,7 +104,7 @@ def resampled(
         there = deviation(x[i + 1] - x[0], y[i + 1] - y[0], line)
         following = np.ceil((end - origin) * per_s - slack)
         moving = point
-        if end - start > hold_gap_s + TICK_S:
+        if end - start > hold_gap_s + TOLERANCE_S:
             start = end - hold_gap_s / 2
             moving = max(point, np.ceil((start - origin) * per_s - slack))
             if moving > point:

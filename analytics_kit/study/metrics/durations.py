@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics_kit.study.metrics.primitives import TICK_S, Floats, Ints, kernel, longest, median
+from analytics_kit.study.metrics.primitives import longest, median
+from analytics_kit.study.schema.compiling import TOLERANCE_S, Floats, Ints, kernel
 
 NAMES = (
     "completion_time_s", "time_to_first_event_s", "active_time_s", "device_switch_count", "homing_time_median_s",
@@ -50,7 +51,7 @@ def measure(t: Floats, starts: Ints, ends: Ints, keyboard: int, activity_gap_s: 
             typed = earliest == keyboard
             while row < end and t[row] <= others:  # as far as no other kind comes in between
                 gap = t[row] - last
-                if gap <= activity_gap_s + TICK_S:
+                if gap <= activity_gap_s + TOLERANCE_S:
                     active += gap
                 last = t[row]
                 row += 1

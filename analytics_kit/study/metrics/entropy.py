@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics_kit.study.metrics.primitives import TICK_PX, Floats, kernel
+from analytics_kit.study.schema.compiling import TOLERANCE_PX, Floats, kernel
 
 STEPS = 100
 """Steps of equal time from the first row to the last."""
@@ -63,7 +63,7 @@ def sample_entropies(moved: Floats) -> Floats:
     known = np.isfinite(moved).all(axis=1)
     if known.any():
         with np.errstate(over="ignore", invalid="ignore"):
-            tolerance = TOLERANCE * float(np.std(moved[known], ddof=1)) + TICK_PX
+            tolerance = TOLERANCE * float(np.std(moved[known], ddof=1)) + TOLERANCE_PX
         entropies = np.full(int(known.sum()), np.nan)
         _entropies(moved[known], tolerance, entropies)
         out[known] = entropies

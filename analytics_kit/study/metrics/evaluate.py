@@ -9,53 +9,21 @@ import numpy as np
 
 from analytics_kit.model import KINDS, Kind
 from analytics_kit.options import Options
-from analytics_kit.study.events import quality_flags as check
+from analytics_kit.study.events.table import Grouped
 from analytics_kit.study.metrics import aiming, clicks, entropy, pointer, scrolls, typing
 from analytics_kit.study.metrics import durations as clock
 from analytics_kit.study.metrics import key_timing as strokes
 from analytics_kit.study.metrics import press_release as pairs
 from analytics_kit.study.metrics.catalogue import COUNTS, NAMES
-from analytics_kit.study.metrics.primitives import Floats, Ints
+from analytics_kit.study.schema.columns import RELEASE
+from analytics_kit.study.schema.compiling import Floats, Ints
 
 if TYPE_CHECKING:
-    from analytics_kit.study.events.native.reader import EventTable
+    pass
 
 ENTROPY = "sample_entropy"
 """The metric that is settled at the merge, from `Measured.steps`."""
 _RATE, _RATE_OF = "click_rate_per_min", ("click_count", "completion_time_s")
-_PERMUTED = ("t", "x", "y", "key_class", "action", "key_number", "press_number", "dx", "dy")
-
-
-class Grouped:
-    """A table's rows by trial: rows `starts[i]` to `ends[i]` are trial i's, `present[i]` says if it has a file."""
-
-    def __init__(self, table: EventTable, trials: int) -> None:
-        self.table = table
-        rows = np.zeros(trials, np.int64)
-        self.present = np.zeros(trials, np.int64)
-        for member in table.members:
-            rows[member.slot] += member.rows_kept
-            self.present[member.slot] |= member.readable
-        self.ends: Ints = np.cumsum(rows)
-        self.starts: Ints = self.ends - rows
-
-    def sort_by_time(self) -> None:
-        """Bring each trial's rows in the order of their times; rows of equal times stay as they were."""
-        table = self.table
-        everything = np.arange(len(table.t)) if table.key is not None else None
-        for i in check.unsorted(table.t, self.starts, self.ends):
-            part = slice(self.starts[i], self.ends[i])
-            order = np.argsort(table.t[part], kind="stable")
-            for name in _PERMUTED:
-                column = getattr(table, name)
-                if len(column):
-                    column = column if column.flags.writeable else column.copy()
-                    column[part] = column[part][order]
-                    setattr(table, name, column)
-            if everything is not None:
-                everything[part] = everything[part][order]
-        if table.key is not None and everything is not None:
-            table.key = table.key.gather(everything)
 
 
 class Measured:
@@ -163,7 +131,7 @@ def _keys(measured: Measured, options: Options, group: Grouped) -> None:
         told = np.asarray(group.ends - group.starts > _presses(group), np.int64)
     if len(table.action):
         released = np.full(len(t), np.nan)
-        rows = np.flatnonzero(table.action != pairs.RELEASE)
+        rows = np.flatnonzero(table.action != RELEASE)
         if len(number):
             which = table.press_number if len(table.press_number) else number
             rows, released, starts, ends = pairs.keys(t, which, table.action, starts, ends)
@@ -184,7 +152,7 @@ def _presses(group: Grouped) -> Ints:
     action = group.table.action
     if not len(action):
         return group.ends - group.starts
-    before = np.concatenate([[0], np.cumsum(action != pairs.RELEASE)])
+    before = np.concatenate([[0], np.cumsum(action != RELEASE)])
     return np.asarray(before[group.ends] - before[group.starts])
 
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics_kit.study.metrics.primitives import TICK_S, Floats, Ints, kernel, known, longest, mean, median
+from analytics_kit.study.metrics.primitives import known, longest, mean, median
+from analytics_kit.study.schema.compiling import TOLERANCE_S, Floats, Ints, kernel
 
 NAMES = ("dwell_time_mean_s", "dwell_time_median_s", "flight_time_mean_s", "flight_time_median_s", "rollover_ratio")
 REPEAT_NAMES = ("auto_repeat_share",)
@@ -29,7 +30,7 @@ def measure(t: Floats, released: Floats, starts: Ints, ends: Ints, out: Floats) 
         rolled = 0
         for k in range(start + 1, end):
             values[k - 1 - start] = t[k] - released[k - 1]
-            rolled += t[k] <= released[k - 1] + TICK_S
+            rolled += t[k] <= released[k - 1] + TOLERANCE_S
         flight = known(values[: max(end - start - 1, 0)], scratch)
         if len(flight) > 0:
             out[i, 2] = mean(flight)
@@ -43,6 +44,6 @@ def measure_repeats(t: Floats, number: Ints, starts: Ints, ends: Ints, repeat_s:
     for i in range(len(starts)):
         repeats, n = 0, ends[i] - starts[i]
         for k in range(starts[i] + 1, ends[i]):
-            repeats += number[k] == number[k - 1] and t[k] - t[k - 1] <= repeat_s + TICK_S
+            repeats += number[k] == number[k - 1] and t[k] - t[k - 1] <= repeat_s + TOLERANCE_S
         if n > 0:
             out[i, 0] = repeats / n

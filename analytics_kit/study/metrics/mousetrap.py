@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics_kit.study.metrics.primitives import Floats, Ints, extent, literal_kernel, longest, merge_equal_times
+from analytics_kit.study.metrics.primitives import extent, longest, merge_equal_times
+from analytics_kit.study.schema.compiling import Floats, Ints, literal_kernel
 
 NAMES = (
     "xpos_max", "xpos_min", "ypos_max", "ypos_min", "MAD", "MAD_time", "MD_above", "MD_above_time", "MD_below",

@@ -10,9 +10,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from analytics_kit.errors import SettingsError
-from analytics_kit.study.metrics.catalogue import TRIAL_COLUMNS
 from analytics_kit.study.metrics.mousetrap import NAMES, measure
-from analytics_kit.study.metrics.primitives import Floats, Ints
+from analytics_kit.study.schema.columns import TRIAL_COLUMNS
+from analytics_kit.study.schema.compiling import Floats, Ints
 
 COUNTS = ("xpos_flips", "ypos_flips", "xpos_reversals", "ypos_reversals", "hovers")
 MOST_SAMPLES = 20_000_000

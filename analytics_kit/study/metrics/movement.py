@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics_kit.study.metrics.primitives import TICK_S, Floats, distance, extent, kernel, median
+from analytics_kit.study.metrics.primitives import distance, extent, median
+from analytics_kit.study.schema.compiling import TOLERANCE_S, Floats, kernel
 
 NAMES = (
     "path_length_px", "displacement_px", "path_efficiency", "initiation_time_s", "idle_time_s", "hover_count",
@@ -32,7 +33,7 @@ def gaps(t: Floats, longest_s: float) -> tuple[int, float, float]:
     count, over, within = 0, 0.0, 0.0
     for i in range(1, len(t)):
         gap = t[i] - t[i - 1]
-        if gap > longest_s + TICK_S:
+        if gap > longest_s + TOLERANCE_S:
             count += 1
             over += gap
         else:

@@ -9,7 +9,8 @@ import numpy as np
 
 from analytics_kit.study.metrics import aiming, entropy, movement, turning
 from analytics_kit.study.metrics import deviation as line
-from analytics_kit.study.metrics.primitives import Floats, Ints, kernel, longest, merge_equal_times
+from analytics_kit.study.metrics.primitives import longest, merge_equal_times
+from analytics_kit.study.schema.compiling import Floats, Ints, kernel
 
 FAMILIES = (movement.NAMES, line.NAMES, turning.NAMES, aiming.NAMES)
 _LINE = len(movement.NAMES)

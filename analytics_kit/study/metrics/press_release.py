@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics_kit.study.metrics.primitives import Bytes, Floats, Ints, distance, kernel
-
-PRESS, RELEASE = np.int8(0), np.int8(1)
+from analytics_kit.study.metrics.primitives import distance
+from analytics_kit.study.schema.columns import RELEASE
+from analytics_kit.study.schema.compiling import Codes, Floats, Ints, kernel
 
 
 @kernel
 def clicks(
-    t: Floats, x: Floats, y: Floats, action: Bytes, starts: Ints, ends: Ints
+    t: Floats, x: Floats, y: Floats, action: Codes, starts: Ints, ends: Ints
 ) -> tuple[Floats, Ints, Ints, Ints]:
     """Presses (t, x, y, hold time, distance to the release), where each trial starts and ends in them, and pairs.
 
@@ -50,7 +50,7 @@ def clicks(
 
 
 @kernel
-def keys(t: Floats, number: Ints, action: Bytes, starts: Ints, ends: Ints) -> tuple[Ints, Floats, Ints, Ints]:
+def keys(t: Floats, number: Ints, action: Codes, starts: Ints, ends: Ints) -> tuple[Ints, Floats, Ints, Ints]:
     """The presses' rows, the time of release of each, and where each trial starts and ends in them.
 
     `number` says which key it was, or which press. A key that is pressed again while it is down (auto-repeat) is

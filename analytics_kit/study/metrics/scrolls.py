@@ -9,7 +9,8 @@ import numpy as np
 
 from analytics_kit.study.metrics.deviation import visit
 from analytics_kit.study.metrics.movement import gaps
-from analytics_kit.study.metrics.primitives import Floats, Ints, distance, kernel
+from analytics_kit.study.metrics.primitives import distance
+from analytics_kit.study.schema.compiling import Floats, Ints, kernel
 
 NAMES = (
     "scroll_burst_count", "scroll_time_s", "scroll_rate_per_s", "scroll_distance_px", "scroll_reversal_count",

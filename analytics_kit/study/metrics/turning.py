@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics_kit.study.metrics.primitives import Floats, distance, kernel
+from analytics_kit.study.metrics.primitives import distance
+from analytics_kit.study.schema.compiling import Floats, kernel
 
 SECTORS = 8
 NAMES = ("turning_angle_mean_rad", "curvature_mean_rad_px", *(f"direction_sector_{k}" for k in range(SECTORS)))

@@ -1,6 +1,6 @@
 """How were keys pressed: rhythm, rate, words per minute, corrections, pauses and bursts, and which classes of keys?
 
-Conventions: t of presses ascending in seconds; `code` is the key's class (keys.CODE). Characters are letters, digits,
+Conventions: t of presses ascending in seconds; `code` is the key's class (keys.KEY_CLASS_CODES). Characters are letters, digits,
 punctuation and spaces.
 """
 
@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics_kit.study.metrics.primitives import TICK_S, Bytes, Floats, Ints, kernel, longest, mean, median
-from analytics_kit.study.schema.keys import CODE, KEY_CLASSES
+from analytics_kit.study.metrics.primitives import longest, mean, median
+from analytics_kit.study.schema.compiling import TOLERANCE_S, Codes, Floats, Ints, kernel
+from analytics_kit.study.schema.keys import KEY_CLASS_CODES, KEY_CLASSES
 
 NAMES = (
     "inter_key_interval_mean_s", "inter_key_interval_median_s", "inter_key_interval_sd_s", "inter_key_interval_cv",
@@ -20,7 +21,11 @@ NAMES = (
 )  # fmt: skip
 _CLASSES = len(KEY_CLASSES)
 _SHARES = len(NAMES) - _CLASSES
-_LAST_CHARACTER, _BACKSPACE, _DELETE = CODE["space"], CODE["backspace"], CODE["delete"]
+_LAST_CHARACTER, _BACKSPACE, _DELETE = (
+    KEY_CLASS_CODES["space"],
+    KEY_CLASS_CODES["backspace"],
+    KEY_CLASS_CODES["delete"],
+)
 
 
 @kernel
@@ -45,14 +50,14 @@ def pauses(gaps: Floats, least_s: float) -> tuple[int, float]:
     """Number and sum of the intervals that last `least_s` or longer."""
     count, total = 0, 0.0
     for gap in gaps:
-        if gap >= least_s - TICK_S:
+        if gap >= least_s - TOLERANCE_S:
             count += 1
             total += gap
     return count, total
 
 
 @kernel
-def correction_bursts(code: Bytes) -> tuple[int, int]:
+def correction_bursts(code: Codes) -> tuple[int, int]:
     """Runs of backspace and delete, and the keys in them."""
     bursts = keys = 0
     for k in range(len(code)):
@@ -63,7 +68,7 @@ def correction_bursts(code: Bytes) -> tuple[int, int]:
 
 
 @kernel
-def measure(t: Floats, code: Bytes, starts: Ints, ends: Ints, pause_s: float, out: Floats) -> None:
+def measure(t: Floats, code: Codes, starts: Ints, ends: Ints, pause_s: float, out: Floats) -> None:
     """Fill a row of `out` (NAMES) for each trial. Without keys all counts and sums are 0, the others NA."""
     scratch = np.empty(longest(starts, ends))
     for i in range(len(starts)):

@@ -1,82 +1,83 @@
-"""Where does each attempt at a step of a job write, and which attempt counts?
+"""Give every attempt at a step of a job a folder of its own, and find the one whose result counts.
 
-Below the job's folder every attempt has a folder of its own, which nobody else writes to. It removes that folder when
-it fails, but not once it has committed a manifest there: others may build on it. So an attempt that was given up and
-lives on can do no harm.
+Nobody else writes to an attempt's folder. The attempt removes the folder when it fails, but not once it has committed a
+manifest there: later steps may use it. So an attempt that was given up for lost and lives on does no harm.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 from analytics_kit.errors import StoreError
-from analytics_kit.model import Task
-from analytics_kit.study.store.store import MANIFEST, Store
+from analytics_kit.model import StepContext
+from analytics_kit.study.store import paths
+from analytics_kit.study.store.paths import manifest_path
+from analytics_kit.study.store.store import Store
 
 
 class Committed(NamedTuple):
-    """What an attempt has finished."""
+    """What an attempt has committed: its folder and the manifest there."""
 
     prefix: str
     manifest: dict[str, Any]
 
 
-def job_folder(arguments: Mapping[str, Any], job_id: str) -> str:
-    """The folder that holds all that a job writes."""
-    return f"results/{arguments['result_key']}/{job_id}"
+def job_folder(context: StepContext) -> str:
+    """Return the folder that holds all that the job of this step writes."""
+    return paths.job_folder(context.arguments["result_key"], context.job_id)
 
 
-def own_folder(task: Task) -> str:
-    """The folder that only this attempt at this step writes to."""
-    return f"{job_folder(task.arguments, task.job_id)}/{task.step}-{task.attempt}"
+def attempt_folder(context: StepContext) -> str:
+    """Return the folder that only this attempt at this step writes to."""
+    return paths.attempt_folder(job_folder(context), context.step, context.attempt)
 
 
-def latest(store: Store, folder: str, step: str, before: int | None = None) -> Committed | None:
-    """What the latest attempt at a step that finished has committed; only attempts below `before`, where given.
+def latest_committed(store: Store, folder: str, step: str, before: int | None = None) -> Committed | None:
+    """Return what the latest committed attempt at a step wrote; only of attempts below `before`, where given.
 
-    An attempt is made only when those before it were given up, so the latest is never one that was replaced.
+    An attempt is made only when those before it were given up, so the latest one was not replaced.
     """
-    attempts = []
-    for name in store.folders(folder):
-        its_step, _, attempt = name.rpartition("-")
-        if its_step == step and attempt.isdecimal() and (before is None or int(attempt) < before):
-            attempts.append(int(attempt))
-    for number in sorted(attempts, reverse=True):
-        prefix = f"{folder}/{step}-{number}"
+    numbers = [number for name in store.folders(folder) if (number := paths.attempt_number(name, step)) is not None]
+    for number in sorted(numbers, reverse=True):
+        if before is not None and number >= before:
+            continue
+        prefix = paths.attempt_folder(folder, step, number)
         if manifest := store.manifest(prefix):
             return Committed(prefix, manifest)
     return None
 
 
 @contextmanager
-def kept_if_committed(store: Store, prefix: str) -> Iterator[None]:
-    """Remove what was written below `prefix` when the work ends in an error before it was committed."""
+def removed_unless_committed(store: Store, prefix: str) -> Iterator[None]:
+    """Remove what was written below `prefix` when the block raises before it has committed."""
     try:
         yield
     except BaseException:
-        with suppress(StoreError):  # what went wrong first is what has to be told
+        with suppress(StoreError):  # the first error is the one to report
             if store.manifest(prefix) is None:
                 store.delete(prefix)
         raise
 
 
-def remove_rest(store: Store, folder: str, prefix: str) -> None:
+def remove_unreferenced(store: Store, folder: str, prefix: str) -> None:
     """Remove the files in a job's folder that the result below `prefix` does not refer to.
 
-    Does nothing where there is no result (any more): who removed it, removes the rest.
+    Does nothing where there is no result any more: whatever removed it removes the rest.
     """
     manifest = store.manifest(prefix)
     if manifest is None:
         return
-    needed = {f"{prefix}/{MANIFEST}", *manifest["tables"].values(), *(part["path"] for part in manifest["parts"])}
+    referenced = {
+        manifest_path(prefix), *manifest["tables"].values(), *(part["path"] for part in manifest["parts"])
+    }  # fmt: skip
     for name in store.folders(folder):
-        below = f"{folder}/{name}/"
-        if not any(path.startswith(below) for path in needed):
-            store.delete(f"{folder}/{name}")
+        attempt = f"{folder}/{name}"
+        if not any(path.startswith(f"{attempt}/") for path in referenced):
+            store.delete(attempt)
         else:
-            needed.add(f"{below}{MANIFEST}")  # by which an attempt that lives on knows that it has ended
+            referenced.add(manifest_path(attempt))  # which tells an attempt that lives on that it has ended
     for file in store.files(folder):
-        if file.path not in needed:
+        if file.path not in referenced:
             store.remove(file.path)

@@ -1,6 +1,6 @@
-"""How do many processes work on one study? One plans, each takes a part, one merges.
+"""Process one study in many processes: one plans, each takes a shard, one merges.
 
-What they hand on lies in the store (`handover`), in a folder for each attempt (`attempts`).
+What they exchange lies in the store (`exchange`), in a folder of each attempt's own (`attempts`).
 """
 
 from __future__ import annotations
@@ -9,107 +9,113 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from analytics_kit.errors import BadArchiveError, StoreError
-from analytics_kit.model import Progress, Split, Task
+from analytics_kit.model import Progress, Split, StepContext
 from analytics_kit.options import Options
+from analytics_kit.study.archive.base import Archive, Member, without_gc
 from analytics_kit.study.archive.source import open_members
-from analytics_kit.study.archive.zip_archive import Archive, Member, without_gc
-from analytics_kit.study.pipeline import exchange as handover
-from analytics_kit.study.pipeline import run as pipeline
+from analytics_kit.study.pipeline import exchange, run
 from analytics_kit.study.pipeline.attempts import (
     Committed,
+    attempt_folder,
     job_folder,
-    kept_if_committed,
-    latest,
-    own_folder,
-    remove_rest,
+    latest_committed,
+    remove_unreferenced,
+    removed_unless_committed,
 )
 from analytics_kit.study.pipeline.shard import run_shard
 from analytics_kit.study.schema.issues import Issues
+from analytics_kit.study.store import paths
 from analytics_kit.study.store.store import Store
 
 
-def begin(task: Task, store: Store, part: str, merge: str) -> Committed | Split:
-    """Plan the study; do all the work if it is little, else hand it out to tasks of the given names."""
-    prefix = own_folder(task)
-    done = latest(store, job_folder(task.arguments, task.job_id), task.step, before=task.attempt)
-    if done is None:
-        options = Options.of(**task.arguments["options"])
+def begin(context: StepContext, store: Store, shard_task: str, merge_task: str) -> Committed | Split:
+    """Plan the study, and process it here if it is small; else return the shards for steps of the given names.
+
+    What an earlier attempt has committed is used again.
+    """
+    prefix = attempt_folder(context)
+    committed = latest_committed(store, job_folder(context), context.step, before=context.attempt)
+    if committed is None:
+        options = Options.of(**context.arguments["options"])
         with (
-            kept_if_committed(store, prefix),
-            pipeline.planned(task.arguments["source"], options, store, task.report) as (archive, plan, issues),
+            removed_unless_committed(store, prefix),
+            run.planned(context.arguments["source"], options, store, context.report) as (archive, plan, issues),
         ):
-            if task.can_split and len(plan.shards) > 1:
+            if context.can_split and len(plan.shards) > 1:
                 with without_gc():
-                    handover.write_plan(store, prefix, archive, plan, issues)
+                    exchange.write_plan(store, prefix, archive, plan, issues)
             else:
-                pipeline.complete(archive, plan, issues, options, store, prefix, task.report, task.begin_commit)
-        done = _committed(store, prefix)
-    if "shards" in done.manifest:
-        return Split(len(done.manifest["shards"]), done.manifest["raw_bytes"], part, merge)
-    return done
+                run.complete(archive, plan, issues, options, store, prefix, context.report, context.begin_commit)
+        committed = _committed(store, prefix)
+    if "shards" in committed.manifest:
+        return Split(len(committed.manifest["shards"]), committed.manifest["raw_bytes"], shard_task, merge_task)
+    return committed
 
 
-def part(task: Task, store: Store) -> None:
-    """Work on one shard, unless an earlier attempt has done it: then commit what that one wrote."""
-    prefix, folder = own_folder(task), job_folder(task.arguments, task.job_id)
-    assert task.part is not None  # noqa: S101  it is one of a Split
-    done = latest(store, folder, task.step, before=task.attempt)
-    with kept_if_committed(store, prefix):
-        if done is not None:
-            total, read = done.manifest["raw_bytes"], done.manifest.get("read", {})
-            end = Progress("processing", total, total, fraction=1.0, rows=read.get("rows"), files=read.get("files"))
-            task.report(end)
-            store.commit(prefix, done.manifest)
+def process_shard(context: StepContext, store: Store) -> None:
+    """Process one shard of the plan; where an earlier attempt has done so, commit what that one wrote."""
+    prefix, folder = attempt_folder(context), job_folder(context)
+    assert context.shard is not None  # noqa: S101  this step belongs to a Split
+    earlier = latest_committed(store, folder, context.step, before=context.attempt)
+    with removed_unless_committed(store, prefix):
+        if earlier is not None:
+            total, read = earlier.manifest["raw_bytes"], earlier.manifest.get("read", {})
+            context.report(
+                Progress("processing", total, total, fraction=1.0, rows=read.get("rows"), files=read.get("files"))
+            )
+            store.commit(prefix, earlier.manifest)
             return
         plan = _plan_of(store, folder)
-        options = Options.of(**task.arguments["options"])
+        options = Options.of(**context.arguments["options"])
         with without_gc():
-            shard, members = handover.read_shard(store, *plan, task.part)
-            advance = _Advance(task, shard.raw_bytes)
-            with _opened(task, store, plan, members) as archive:
+            shard, members = exchange.read_shard(store, *plan, context.shard)
+            advance = _ShardProgress(context, shard.raw_bytes)
+            with _open_planned(context, store, plan, members) as archive:
                 result = run_shard(archive, shard, options, store, prefix, advance)
         advance.finish()
-        handover.write_result(store, prefix, result, shard.raw_bytes)
+        exchange.write_result(store, prefix, result, shard.raw_bytes)
 
 
-def merge(task: Task, store: Store) -> Committed:
-    """Make the result from the parts' results, and remove what was handed on, which nobody needs any more."""
-    folder = job_folder(task.arguments, task.job_id)
-    done = latest(store, folder, task.step)
-    if done is None:
+def merge(context: StepContext, store: Store) -> Committed:
+    """Make the result from the results of all shards, and remove what was only exchanged between steps."""
+    folder = job_folder(context)
+    committed = latest_committed(store, folder, context.step)
+    if committed is None:
         try:
-            done = _merged(task, store, folder)
+            committed = _merge(context, store, folder)
         except StoreError:
-            done = latest(store, folder, task.step)  # one that was given up may have ended well, and tidied up
-            if done is None:
+            # An attempt that was given up for lost may have committed, and removed what this one was reading.
+            committed = latest_committed(store, folder, context.step)
+            if committed is None:
                 raise
-    remove_rest(store, folder, done.prefix)
-    return done
+    remove_unreferenced(store, folder, committed.prefix)
+    return committed
 
 
-def _merged(task: Task, store: Store, folder: str) -> Committed:
-    prefix = own_folder(task)
-    options = Options.of(**task.arguments["options"])
-    with kept_if_committed(store, prefix), without_gc():
-        planned = _plan_of(store, folder)
-        plan, found, members = handover.read_plan(store, *planned)
-        task.report(Progress("merging", plan.raw_bytes, plan.raw_bytes))
+def _merge(context: StepContext, store: Store, folder: str) -> Committed:
+    prefix = attempt_folder(context)
+    options = Options.of(**context.arguments["options"])
+    with removed_unless_committed(store, prefix), without_gc():
+        committed_plan = _plan_of(store, folder)
+        plan, planning_issues, members = exchange.read_plan(store, *committed_plan)
+        context.report(Progress("merging", plan.raw_bytes, plan.raw_bytes))
         results = []
-        for number in range(len(planned.manifest["shards"])):
-            part = _committed(store, f"{folder}/part-{number}-{task.winners[number]}")
-            results.append(handover.read_result(store, part.manifest))
+        for number in range(len(committed_plan.manifest["shards"])):
+            attempt = context.winning_attempts[number]
+            shard = _committed(store, paths.attempt_folder(folder, paths.shard_step(number), attempt))
+            results.append(exchange.read_result(store, shard.manifest))
         issues = Issues(options.on_error)
-        issues.list = found
-        with _opened(task, store, planned, members) as archive:
-            pipeline.conclude(archive, plan, results, issues, options, store, prefix, task.report, task.begin_commit)
+        issues.list = planning_issues
+        with _open_planned(context, store, committed_plan, members) as archive:
+            run.conclude(archive, plan, results, issues, options, store, prefix, context.report, context.begin_commit)
     return _committed(store, prefix)
 
 
-class _Advance:
-    """Reports how far a part is; at its end exactly what the plan says of it, whatever its files turned out to be."""
+class _ShardProgress:
+    """Report the progress of a shard; at its end exactly the bytes that were planned, whatever its files held."""
 
-    def __init__(self, task: Task, total: int) -> None:
-        self._task, self._total = task, total
+    def __init__(self, context: StepContext, total: int) -> None:
+        self._context, self._total = context, total
         self._done = 0
         self._rows = self._files = 0
         self(0)
@@ -118,19 +124,19 @@ class _Advance:
         self._done = min(self._done + raw_bytes, self._total)
         self._rows += rows
         self._files += files
-        share = self._done / self._total if self._total else 1.0
-        self._task.report(
-            Progress("processing", self._done, self._total, fraction=share, rows=self._rows, files=self._files)
+        fraction = self._done / self._total if self._total else 1.0
+        self._context.report(
+            Progress("processing", self._done, self._total, fraction=fraction, rows=self._rows, files=self._files)
         )
 
     def finish(self) -> None:
         self(self._total)
 
 
-def _opened(task: Task, store: Store, plan: Committed, members: Sequence[Member]) -> Archive:
-    """The study opened for some of its members, if it still is the one that was planned."""
-    nested = handover.read_nested(store, plan.prefix) if any(member.container for member in members) else []
-    archive = open_members(task.arguments["source"], members, nested)
+def _open_planned(context: StepContext, store: Store, plan: Committed, members: Sequence[Member]) -> Archive:
+    """Open the study for some of its members. Raises BadArchiveError where it is not the one that was planned."""
+    nested = exchange.read_nested(store, plan.prefix) if any(member.zip_number for member in members) else []
+    archive = open_members(context.arguments["source"], members, nested)
     planned: Mapping[str, Any] = plan.manifest
     if archive.size_bytes and archive.size_bytes != planned["source_bytes"]:
         archive.close()
@@ -139,19 +145,19 @@ def _opened(task: Task, store: Store, plan: Committed, members: Sequence[Member]
             f"it had {planned['source_bytes']:,}.",
             hint="Submit it again once it is complete.",
         )
-    archive.size_bytes = planned["source_bytes"]  # of a folder that was not listed it is not known
+    archive.size_bytes = planned["source_bytes"]  # unknown for a folder that was not listed again
     return archive
 
 
 def _plan_of(store: Store, folder: str) -> Committed:
-    plan = latest(store, folder, "begin")
+    plan = latest_committed(store, folder, "begin")
     if plan is None:
-        raise handover.gone(f"{folder}/begin")
+        raise exchange.missing(f"{folder}/begin")
     return plan
 
 
 def _committed(store: Store, prefix: str) -> Committed:
     manifest = store.manifest(prefix)
     if manifest is None:
-        raise handover.gone(prefix)
+        raise exchange.missing(prefix)
     return Committed(prefix, manifest)

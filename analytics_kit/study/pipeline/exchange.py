@@ -1,6 +1,6 @@
-"""How does what one process worked out reach the next: the plan, a shard's work, a shard's result?
+"""Pass plans, shards and results of shards from one process to the next, through the store.
 
-Records lie in the store as Parquet, one table for each type; numbers keep every bit.
+Each type is a Parquet table. Values are read by the order of their columns, and numbers keep every bit.
 """
 
 from __future__ import annotations
@@ -14,14 +14,16 @@ import pyarrow.parquet as pq
 
 from analytics_kit.errors import StoreError
 from analytics_kit.model import SCHEMA_VERSION, Kind
-from analytics_kit.study.archive.zip_archive import Archive, Member
-from analytics_kit.study.formats.layout import Place, Trial
-from analytics_kit.study.formats.registry import Choice
+from analytics_kit.study.archive.base import Archive, Member
+from analytics_kit.study.formats.layout import MemberAssignment, Trial
+from analytics_kit.study.formats.registry import FormatChoice
 from analytics_kit.study.metrics.entropy import STEPS
-from analytics_kit.study.metrics.primitives import Floats
-from analytics_kit.study.pipeline.plan import MemberRow, Plan, Shard, Work
+from analytics_kit.study.pipeline.plan import MemberRow, Plan, Shard, ShardMember
 from analytics_kit.study.pipeline.shard import ShardResult
+from analytics_kit.study.schema.compiling import Floats
 from analytics_kit.study.schema.issues import Issue, Issues
+from analytics_kit.study.store.manifests import PlanManifest, ShardManifest
+from analytics_kit.study.store.paths import shard_path, table_path
 from analytics_kit.study.store.store import Store
 
 _TYPES: dict[object, pa.DataType] = {
@@ -30,78 +32,84 @@ _TYPES: dict[object, pa.DataType] = {
 }  # fmt: skip
 _MEMBER = get_type_hints(Member)
 _WORK = _MEMBER | {"slot": int, "kind": str, "label": str}
-_SURVEY = _MEMBER | get_type_hints(Place)
+_SURVEY = _MEMBER | get_type_hints(MemberAssignment)
 _CLOCKS = "clocks"
 
 
 def write_plan(store: Store, prefix: str, archive: Archive, plan: Plan, issues: Issues) -> None:
-    """Hand out a plan: a file for each shard, the largest first, and what the merge needs; then commit it."""
+    """Write a plan and commit it: the members of each shard, the largest shard first, and what the merge needs."""
     members = archive.members
     shards = sorted(plan.shards, key=lambda shard: -shard.raw_bytes)
-    for part, shard in enumerate(shards):
+    for number, shard in enumerate(shards):
         work = [(*members[w.member], w.slot, w.kind, w.label) for w in sorted(shard.work)]
-        _write(store, f"{prefix}/shard-{part}.parquet", work, _WORK)
-    _write(store, f"{prefix}/nested.parquet", archive.nested, _MEMBER)
-    _write(store, f"{prefix}/trials.parquet", plan.trials, get_type_hints(Trial))
-    _write(store, f"{prefix}/others.parquet", plan.others, get_type_hints(MemberRow))
-    _write(store, f"{prefix}/surveys.parquet", [(*members[p.member], *p) for p in plan.surveys], _SURVEY)
-    _write(store, f"{prefix}/issues.parquet", issues.list, get_type_hints(Issue))
-    manifest = {
+        _write(store, shard_path(prefix, number), work, _WORK)
+    _write(store, table_path(prefix, "nested"), archive.nested, _MEMBER)
+    _write(store, table_path(prefix, "trials"), plan.trials, get_type_hints(Trial))
+    _write(store, table_path(prefix, "others"), plan.others, get_type_hints(MemberRow))
+    _write(store, table_path(prefix, "surveys"), [(*members[p.member], *p) for p in plan.surveys], _SURVEY)
+    _write(store, table_path(prefix, "issues"), issues.list, get_type_hints(Issue))
+    manifest: PlanManifest = {
         "schema_version": SCHEMA_VERSION,
         "source_bytes": archive.size_bytes,
         "raw_bytes": plan.raw_bytes,
         "format": plan.format,
         "shards": [
-            {name: getattr(shard, name) for name in ("index", "first_trial", "trials", "raw_bytes", "format")}
+            {
+                "index": shard.index,
+                "first_trial": shard.first_trial,
+                "trials": shard.trials,
+                "raw_bytes": shard.raw_bytes,
+                "format": shard.format,
+            }
             for shard in shards
         ],
     }
-    store.commit(prefix, manifest)
+    store.commit(prefix, dict(manifest))
 
 
-def read_shard(store: Store, prefix: str, manifest: Mapping[str, Any], part: int) -> tuple[Shard, list[Member]]:
-    """The shard that is a part's work, and the members that its numbers of members stand for."""
-    rows = _read(store, f"{prefix}/shard-{part}.parquet")
-    numbers: dict[Member, int] = {}
+def read_shard(store: Store, prefix: str, manifest: Mapping[str, Any], number: int) -> tuple[Shard, list[Member]]:
+    """Return shard `number` of a plan, and the members that its work refers to by position."""
+    rows = _read(store, shard_path(prefix, number))
+    positions: dict[Member, int] = {}
     work = []
     for *member, slot, kind, label in rows:
-        number = numbers.setdefault(Member(*member), len(numbers))
-        work.append(Work(number, slot, kind, label))
-    return Shard(work=tuple(work), **manifest["shards"][part]), list(numbers)
+        position = positions.setdefault(Member(*member), len(positions))
+        work.append(ShardMember(position, slot, kind, label))
+    return Shard(work=tuple(work), **manifest["shards"][number]), list(positions)
 
 
 def read_nested(store: Store, prefix: str) -> list[Member]:
-    """The ZIPs in the ZIP."""
-    return [Member(*row) for row in _read(store, f"{prefix}/nested.parquet")]
+    """Return the ZIPs in the ZIP."""
+    return [Member(*row) for row in _read(store, table_path(prefix, "nested"))]
 
 
 def read_plan(store: Store, prefix: str, manifest: Mapping[str, Any]) -> tuple[Plan, list[Issue], list[Member]]:
-    """The plan without its shards, the issues of planning, and the members that its surveys are read from."""
-    surveys = _read(store, f"{prefix}/surveys.parquet")
+    """Return the plan without its shards, the issues of planning, and the members of its surveys."""
+    surveys = _read(store, table_path(prefix, "surveys"))
     plan = Plan(
-        trials=tuple(Trial(*row) for row in _read(store, f"{prefix}/trials.parquet")),
+        trials=tuple(Trial(*row) for row in _read(store, table_path(prefix, "trials"))),
         shards=(),
-        others=tuple(MemberRow(*row) for row in _read(store, f"{prefix}/others.parquet")),
-        surveys=tuple(Place(*row[len(_MEMBER) :])._replace(member=i) for i, row in enumerate(surveys)),
+        others=tuple(MemberRow(*row) for row in _read(store, table_path(prefix, "others"))),
+        surveys=tuple(MemberAssignment(*row[len(_MEMBER) :])._replace(member=i) for i, row in enumerate(surveys)),
         raw_bytes=manifest["raw_bytes"],
-        format=Choice(*manifest["format"]),
+        format=FormatChoice(*manifest["format"]),
     )
-    issues = [Issue(*row) for row in _read(store, f"{prefix}/issues.parquet")]
+    issues = [Issue(*row) for row in _read(store, table_path(prefix, "issues"))]
     return plan, issues, [Member(*row[: len(_MEMBER)]) for row in surveys]
 
 
 def write_result(store: Store, prefix: str, result: ShardResult, raw_bytes: int) -> None:
-    """Hand in a shard's result, and commit it."""
-    tables = {name: f"{prefix}/{name}.parquet" for name in ("values", "members", "issues")}
+    """Write the result of a shard and commit it."""
+    tables = {name: table_path(prefix, name) for name in ("values", "members", "issues")}
     with store.create(tables["values"]) as file:
         pq.write_table(pa.table({_CLOCKS: result.clocks, **result.values}), file, use_dictionary=False)
     if result.steps is not None:
-        tables["steps"] = f"{prefix}/steps.parquet"
+        tables["steps"] = table_path(prefix, "steps")
         with store.create(tables["steps"]) as file:
             pq.write_table(pa.table({"x": result.steps.ravel()}), file, use_dictionary=False)
     _write(store, tables["members"], result.members, get_type_hints(MemberRow))
     _write(store, tables["issues"], result.issues, get_type_hints(Issue))
-    manifest = {
+    manifest: ShardManifest = {
         "schema_version": SCHEMA_VERSION,
         "first_trial": result.first_trial,
         "raw_bytes": raw_bytes,
@@ -109,11 +117,11 @@ def write_result(store: Store, prefix: str, result: ShardResult, raw_bytes: int)
         "tables": tables,
         "parts": result.parts,
     }
-    store.commit(prefix, manifest)
+    store.commit(prefix, dict(manifest))
 
 
 def read_result(store: Store, manifest: Mapping[str, Any]) -> ShardResult:
-    """The shard's result that was committed by this manifest."""
+    """Return the result of a shard that was committed with this manifest."""
     tables = manifest["tables"]
     table = _read_table(store, tables["values"])
     values = {name: np.asarray(column.to_numpy()) for name, column in zip(table.column_names, table, strict=True)}
@@ -150,9 +158,9 @@ def _read_table(store: Store, path: str) -> pa.Table:
         with store.open(path) as file:
             return pq.read_table(file)
     except FileNotFoundError as error:
-        raise gone(path) from error
+        raise missing(path) from error
 
 
-def gone(path: str) -> StoreError:
-    """What to raise where something was handed over and is not there."""
-    return StoreError(f"{path} went missing from the store while the job was at work.", hint="Retry the job.")
+def missing(path: str) -> StoreError:
+    """Return the error for something that an earlier step wrote and that is not in the store."""
+    return StoreError(f"{path} went missing from the store while the job was running.", hint="Retry the job.")

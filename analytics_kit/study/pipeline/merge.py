@@ -15,15 +15,17 @@ import pyarrow.parquet as pq
 
 from analytics_kit.errors import BadArchiveError
 from analytics_kit.model import KINDS
-from analytics_kit.study.archive.zip_archive import Archive, MemberUnreadableError
+from analytics_kit.study.archive.base import Archive, MemberUnreadableError
 from analytics_kit.study.formats.registry import NATIVE
-from analytics_kit.study.metrics.catalogue import BY_NAME, HEAD_COLUMNS
+from analytics_kit.study.metrics.catalogue import BY_NAME
 from analytics_kit.study.metrics.entropy import STEPS, sample_entropies
 from analytics_kit.study.metrics.evaluate import ENTROPY
-from analytics_kit.study.metrics.primitives import Floats
 from analytics_kit.study.pipeline.plan import Plan
 from analytics_kit.study.pipeline.shard import ShardResult
+from analytics_kit.study.schema.columns import PREVIEW_COLUMNS
+from analytics_kit.study.schema.compiling import Floats
 from analytics_kit.study.schema.issues import Issue, Issues
+from analytics_kit.study.store.paths import table_path
 from analytics_kit.study.store.store import Store
 
 HALF_DAY_S = 12 * 3600.0
@@ -39,7 +41,7 @@ def merge(
     """Write the study's tables and return summary, tables and parts for the manifest."""
     results = sorted(results, key=lambda result: result.first_trial)
     read = [row for result in results for row in result.members]
-    read.sort(key=lambda row: (row.trial_row or 0, row.role))  # whatever the cut into shards
+    read.sort(key=lambda row: (row.trial_index or 0, row.role))  # whatever the cut into shards
     members = read + list(plan.others)
     place = {row.member: i for i, row in enumerate(read)}
     found = [issue for result in results for issue in result.issues]
@@ -53,7 +55,7 @@ def merge(
         "members": _rows(members, _MEMBERS),
         "surveys": _rows(surveys, _SURVEYS),
     }
-    paths = {name: f"{prefix}/{name}.parquet" for name in tables}
+    paths = {name: table_path(prefix, name) for name in tables}
     for name, table in tables.items():
         with store.create(paths[name]) as file:
             pq.write_table(table, file)
@@ -79,7 +81,7 @@ def merge(
 
 
 def trial_order(sessions: Sequence[Hashable], clocks: Floats, dated: bool = False) -> list[int | None]:
-    """Place of each trial in its session by the wall clock of its first event; NA when tied or unknown.
+    """MemberAssignment of each trial in its session by the wall clock of its first event; NA when tied or unknown.
 
     A log without dates has times of day: a session that seems to span more than half a day is taken to pass
     midnight, in its longest pause.
@@ -135,7 +137,7 @@ def _values(results: Sequence[ShardResult]) -> dict[str, Floats]:
 
 def _preview(trials: pa.Table, issues: pa.Table) -> dict[str, Any]:
     """The first trials, by some of their columns, and the first issues, as JSON of a few kB."""
-    columns = [name for name in HEAD_COLUMNS if name in trials.column_names]
+    columns = [name for name in PREVIEW_COLUMNS if name in trials.column_names]
     told = ["member", "line", "kind", "message"]
     return {
         "columns": columns,

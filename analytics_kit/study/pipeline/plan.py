@@ -12,17 +12,17 @@ from typing import Literal, NamedTuple, cast
 from analytics_kit.errors import BadArchiveError, NoEventsError, nearest
 from analytics_kit.model import KINDS, Kind
 from analytics_kit.options import Options, format_names
-from analytics_kit.study.archive.zip_archive import Archive, MemberUnreadableError
+from analytics_kit.study.archive.base import Archive, MemberUnreadableError
 from analytics_kit.study.events.native.careful import read_member
 from analytics_kit.study.formats import fulcrum
-from analytics_kit.study.formats import trials as arranging
-from analytics_kit.study.formats.layout import LOG, Arrangement, Place, Trial, natural_key
-from analytics_kit.study.formats.registry import NATIVE, Choice, choose, log_format
+from analytics_kit.study.formats.layout import LOG_ROLE, MemberAssignment, StudyLayout, Trial, natural_key
+from analytics_kit.study.formats.registry import NATIVE, FormatChoice, choose_format, load_format
 from analytics_kit.study.formats.task_factor import split_names
+from analytics_kit.study.formats.trials import find_trials
 from analytics_kit.study.schema.issues import Issues
 
 SHARD_BYTES = 64 << 20
-_EVENTS = (*KINDS, LOG)
+_EVENTS = (*KINDS, LOG_ROLE)
 _LOST = ("unreadable_zip", "unreadable", "link", "device", "crc_mismatch", "encrypted", "unsupported_method")
 """Issues of planning by which data is lost."""
 
@@ -30,7 +30,7 @@ _LOST = ("unreadable_zip", "unreadable", "link", "device", "crc_mismatch", "encr
 _ENCRYPTED_HINT = "Make the ZIP again without a password."
 
 
-class Work(NamedTuple):
+class ShardMember(NamedTuple):
     """A member to be read: its index in the archive, its trial's place in the shard, its kind.
 
     A log of a described format stands here once for each of its trials, with the trial's label.
@@ -55,7 +55,7 @@ class Shard:
     first_trial: int
     trials: int
     raw_bytes: int
-    work: tuple[Work, ...]
+    work: tuple[ShardMember, ...]
     format: str = NATIVE
 
 
@@ -64,7 +64,7 @@ class MemberRow(NamedTuple):
 
     member: str
     role: str
-    trial_row: int | None
+    trial_index: int | None
     raw_bytes: int
     rows_in: int | None
     rows_kept: int | None
@@ -77,21 +77,21 @@ class Plan:
     trials: tuple[Trial, ...]
     shards: tuple[Shard, ...]
     others: tuple[MemberRow, ...]
-    surveys: tuple[Place, ...]
+    surveys: tuple[MemberAssignment, ...]
     raw_bytes: int
-    format: Choice
+    format: FormatChoice
 
 
 def make_plan(archive: Archive, options: Options, issues: Issues, shard_bytes: int = SHARD_BYTES) -> Plan:
     """The plan. Raises NoEventsError and BadArchiveError where there is nothing to plan."""
-    chosen_format = choose(archive, options)
+    chosen_format = choose_format(archive, options)
     if chosen_format.name == NATIVE:
-        arrangement = fulcrum.arrange(archive, options.kinds)
+        layout = fulcrum.find_trials(archive, options.kinds)
     else:
-        arrangement = arranging.arrange(archive, log_format(chosen_format.name, options))
-    for name, kind, message in arrangement.notes:
+        layout = find_trials(archive, load_format(chosen_format.name, options))
+    for name, kind, message in layout.issues:
         issues.add(name, kind, message, lost=kind in _LOST)
-    trials = _settle_names(arrangement.trials, options, issues)
+    trials = _settle_names(layout.trials, options, issues)
     chosen = {
         i: trial
         for i, trial in trials.items()
@@ -99,11 +99,11 @@ def make_plan(archive: Archive, options: Options, issues: Issues, shard_bytes: i
     }
     order = sorted(chosen, key=lambda i: natural_key(chosen[i].folder))
     position = {old: new for new, old in enumerate(order)}
-    events: list[Place] = []
+    events: list[MemberAssignment] = []
     others: list[MemberRow] = []
-    read = {p.member for p in arrangement.places if p.trial in position and p.role in _EVENTS}
+    read = {p.member for p in layout.assignments if p.trial in position and p.role in _EVENTS}
     latest = {member.name: index for index, member in enumerate(archive.members)}
-    for place in arrangement.places:
+    for place in layout.assignments:
         member = archive.members[place.member]
         if place.role == "unsafe_name":
             others.append(_left_out(archive, place, None, issues, "unsafe_name", UNSAFE))
@@ -121,10 +121,10 @@ def make_plan(archive: Archive, options: Options, issues: Issues, shard_bytes: i
                 others.append(_left_out(archive, place, row, issues, "duplicate_member", TWICE))
         else:
             events.append(place)
-    _require_events(archive, arrangement, events, trials, options)
+    _require_events(archive, layout, events, trials, options)
     settled = tuple(chosen[i] for i in order)
     _name_twins(settled, issues)
-    surveys = tuple(place for place in arrangement.places if place.role == "survey")
+    surveys = tuple(place for place in layout.assignments if place.role == "survey")
     raw_bytes = sum(archive.members[number].raw_bytes for number in {place.member for place in events})
     shards = _cut(archive, events, position, shard_bytes, chosen_format.name)
     return Plan(settled, shards, tuple(others), surveys, raw_bytes, chosen_format)
@@ -153,7 +153,9 @@ def _settle_names(trials: Sequence[Trial], options: Options, issues: Issues) -> 
     return settled
 
 
-def _left_out(archive: Archive, place: Place, row: int | None, issues: Issues, kind: str, message: str) -> MemberRow:
+def _left_out(
+    archive: Archive, place: MemberAssignment, row: int | None, issues: Issues, kind: str, message: str
+) -> MemberRow:
     """A member that is not read, for the reason given; the rows that are lost with it are counted."""
     member = archive.members[place.member]
     try:
@@ -167,27 +169,27 @@ def _left_out(archive: Archive, place: Place, row: int | None, issues: Issues, k
 
 def _require_events(
     archive: Archive,
-    arrangement: Arrangement,
-    events: Sequence[Place],
+    layout: StudyLayout,
+    events: Sequence[MemberAssignment],
     trials: Mapping[int, Trial],
     options: Options,
 ) -> None:
     if not archive.members:
         raise NoEventsError(f"{archive.name} is empty.")
-    found = [place for place in arrangement.places if place.role in _EVENTS]
+    found = [place for place in layout.assignments if place.role in _EVENTS]
     if all(member.encrypted for member in archive.members):
         raise BadArchiveError(f"{archive.name} is encrypted.", hint=_ENCRYPTED_HINT)
     if not found:
         names = ", ".join(member.name for member in archive.members[:3])
-        amiss = next((f" {member}: {message}." for member, _, message in arrangement.notes), "")
+        amiss = next((f" {member}: {message}." for member, _, message in layout.issues), "")
         raise NoEventsError(
             f"{archive.name} holds {len(archive.members)} files, none of them a log of events: {names} …{amiss}",
             hint=f"Formats known here: {', '.join(format_names()[1:])}. Describe another by format=EventFormat(…).",
         )
     if not events:
-        here = trials.values() if options.participants else arrangement.trials
+        here = trials.values() if options.participants else layout.trials
         known = sorted({trial.participant for trial in here if trial.participant}, key=natural_key)
-        told = {name for trial in arrangement.trials for name in (trial.name, trial.task, trial.factor) if name}
+        told = {name for trial in layout.trials for name in (trial.name, trial.task, trial.factor) if name}
         folders = sorted(told, key=natural_key)
         near = nearest(options.participants[0], known) if options.participants else ""
         raise NoEventsError(
@@ -212,10 +214,10 @@ def _name_twins(trials: Sequence[Trial], issues: Issues) -> None:
 
 
 def _cut(
-    archive: Archive, events: Sequence[Place], position: dict[int, int], shard_bytes: int, name: str
+    archive: Archive, events: Sequence[MemberAssignment], position: dict[int, int], shard_bytes: int, name: str
 ) -> tuple[Shard, ...]:  # fmt: skip
     """Shards of whole trials and whole files, as equal as can be; trials without files go with their neighbours."""
-    by_trial: list[list[Place]] = [[] for _ in position]
+    by_trial: list[list[MemberAssignment]] = [[] for _ in position]
     in_member: defaultdict[int, list[int]] = defaultdict(list)
     for place in events:
         assert place.trial is not None  # noqa: S101
@@ -232,7 +234,7 @@ def _cut(
     shards = []
     for index, (start, end) in enumerate(zip([0, *ends], ends, strict=False)):
         work = tuple(
-            Work(place.member, slot, cast(Kind, place.role), place.label)
+            ShardMember(place.member, slot, cast(Kind, place.role), place.label)
             for slot, places in enumerate(by_trial[start:end])
             for place in places
         )

@@ -1,4 +1,4 @@
-"""From a study to a stored result, in this process: plan, shard after shard, merge, commit."""
+"""Process a study in this process: plan, process the shards, merge, commit the result."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from typing import Any
 from analytics_kit.errors import JobCancelledError
 from analytics_kit.model import SCHEMA_VERSION, Progress
 from analytics_kit.options import Options
+from analytics_kit.study.archive.base import Archive, without_gc
 from analytics_kit.study.archive.source import open_archive
-from analytics_kit.study.archive.zip_archive import Archive, without_gc
-from analytics_kit.study.pipeline.attempts import kept_if_committed
+from analytics_kit.study.pipeline.attempts import removed_unless_committed
 from analytics_kit.study.pipeline.merge import merge
 from analytics_kit.study.pipeline.plan import SHARD_BYTES, Plan, Shard, make_plan
 from analytics_kit.study.pipeline.shard import ShardResult, run_shard
 from analytics_kit.study.schema.issues import Issues
 from analytics_kit.study.store.store import Store
 
-MERGE_SHARE = 0.05
+MERGE_FRACTION = 0.05
 """The part of the progress that belongs to the merge."""
-REPORTS = 500
-"""A study is reported on at most about so many times."""
+MAX_REPORTS = 500
+"""Progress is reported at most about this often for a study."""
 SMALL_BYTES = 64 << 10
-"""Files smaller than this on average are mostly work for the interpreter, where threads only hinder each other."""
-SHARED_BYTES = 16 << 20
+"""Files smaller than this on average keep the interpreter busy, so that threads hinder each other."""
+THREAD_SHARD_BYTES = 16 << 20
 """Shards for threads are smaller, so that all threads end at about the same time."""
 Report = Callable[[Progress], None]
 
@@ -40,15 +40,15 @@ def run(
     report: Report = lambda progress: None, before_commit: Callable[[], None] = lambda: None,
     threads: int = 1, shard_bytes: int | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Process the study and commit the result below `prefix`; the result's summary.
+    """Process a study, commit the result below `prefix`, and return the summary of the result.
 
-    `before_commit` is called when nothing is left but to make the result readable, and may raise to prevent it.
-    Whatever was written is removed when the work ends in an error.
+    `before_commit` is called when nothing is left but to make the result readable, and may raise to prevent that.
+    An error removes all that was written.
     """
     with (
-        kept_if_committed(store, prefix),
+        removed_unless_committed(store, prefix),
         planned(
-            source, options, store, report, shard_bytes or (SHARD_BYTES if threads == 1 else SHARED_BYTES)
+            source, options, store, report, shard_bytes or (SHARD_BYTES if threads == 1 else THREAD_SHARD_BYTES)
         ) as study,
     ):
         archive, plan, issues = study
@@ -63,9 +63,9 @@ def run(
 def planned(
     source: str | Archive, options: Options, store: Store, report: Report, shard_bytes: int | None = None
 ) -> Iterator[tuple[Archive, Plan, Issues]]:
-    """The opened study, what is to be done for it, and what was found amiss so far."""
+    """Open the study and plan it; yields the archive, the plan and the issues of planning."""
     report(Progress("planning"))
-    store.check()  # now, and not when most of the work is done
+    store.check()  # now rather than when most of the work is done
     with open_archive(source, options) if isinstance(source, str) else nullcontext(source) as archive:
         issues = Issues(options.on_error)
         with without_gc():
@@ -77,8 +77,8 @@ def complete(
     archive: Archive, plan: Plan, issues: Issues, options: Options, store: Store, prefix: str,
     report: Report, before_commit: Callable[[], None], threads: int = 1,
 ) -> dict[str, Any]:  # fmt: skip
-    """Do what was planned, in this process, and commit the result; its summary."""
-    results = _Shards(archive, plan, options, store, prefix, report).run(threads)
+    """Process the shards of a plan in this process, commit the result, and return its summary."""
+    results = _ShardThreads(archive, plan, options, store, prefix, report).run(threads)
     return conclude(archive, plan, results, issues, options, store, prefix, report, before_commit)
 
 
@@ -86,8 +86,8 @@ def conclude(
     archive: Archive, plan: Plan, results: Sequence[ShardResult], issues: Issues, options: Options, store: Store,
     prefix: str, report: Report, before_commit: Callable[[], None],
 ) -> dict[str, Any]:  # fmt: skip
-    """Merge the results of all shards, wherever their parts lie, and commit; the summary."""
-    report(read_by(plan, results))
+    """Merge the results of all shards, commit the result below `prefix`, and return its summary."""
+    report(progress_after_reading(plan, results))
     merged = merge(archive, plan, results, issues, store, prefix)
     provenance = _provenance(archive, plan, options)
     before_commit()
@@ -96,15 +96,17 @@ def conclude(
     return summary
 
 
-def read_by(plan: Plan, results: Sequence[ShardResult]) -> Progress:
-    """How far the work is when all shards are read; their rows, and those of files left out, are `rows_in`."""
+def progress_after_reading(plan: Plan, results: Sequence[ShardResult]) -> Progress:
+    """Return the progress when all shards are read. Its rows count those of files left out, as `rows_in` does."""
     read = [row for result in results for row in result.members]
     rows = sum(row.rows_in or 0 for row in (*read, *plan.others))
-    return Progress("merging", plan.raw_bytes, plan.raw_bytes, fraction=1 - MERGE_SHARE, rows=rows, files=len(read))
+    return Progress(
+        "merging", plan.raw_bytes, plan.raw_bytes, fraction=1 - MERGE_FRACTION, rows=rows, files=len(read)
+    )
 
 
-class _Shards:
-    """The shards of a plan, worked on by threads that report together."""
+class _ShardThreads:
+    """Process the shards of a plan in threads that report one progress."""
 
     def __init__(
         self, archive: Archive, plan: Plan, options: Options, store: Store, prefix: str, report: Report
@@ -116,7 +118,7 @@ class _Shards:
         self._done = self._reported = self._rows = self._files = 0
 
     def run(self, threads: int) -> list[ShardResult]:
-        """The results, in order. When one fails, or the caller is interrupted, the others end soon."""
+        """Return the results in the order of the shards. An error or an interrupt ends the other threads soon."""
         files = sum(len(shard.work) for shard in self._plan.shards)
         if threads == 1 or self._plan.raw_bytes < SMALL_BYTES * files:
             return [self._shard(shard) for shard in self._plan.shards]
@@ -134,16 +136,15 @@ class _Shards:
     def _advance(self, raw_bytes: int, rows: int = 0, files: int = 0) -> None:
         with self._lock:
             if self._stopped:
-                raise JobCancelledError("The work was stopped because another part of it failed.")
+                raise JobCancelledError("The work was stopped because another shard failed.")
             self._done += raw_bytes
             self._rows += rows
             self._files += files
             total = self._plan.raw_bytes
-            if self._done - self._reported < total / REPORTS:
+            if self._done - self._reported < total / MAX_REPORTS:
                 return
             self._reported = self._done
-            share = min(self._done / total, 1.0) if total else 1.0
-            fraction = (1 - MERGE_SHARE) * share
+            fraction = (1 - MERGE_FRACTION) * (min(self._done / total, 1.0) if total else 1.0)
             self._report(
                 Progress("processing", self._done, total, fraction=fraction, rows=self._rows, files=self._files)
             )
@@ -151,18 +152,18 @@ class _Shards:
 
 @cache
 def versions() -> Mapping[str, str]:
-    """Of us and of what the numbers depend on."""
+    """Return the versions of this package and of those that the numbers depend on."""
     packages = ("analytics_kit", "numpy", "numba", "polars", "pyarrow", "pandas")
     return {name: version(name) for name in packages}
 
 
 def _provenance(archive: Archive, plan: Plan, options: Options) -> dict[str, Any]:
-    """How the result came to be, for a methods section and for whoever has to make it again."""
+    """Describe how the result was made, for a methods section and for repeating it."""
     return {
         "source": archive.source,
         "source_bytes": archive.size_bytes,
         "format": plan.format.name,
-        "format_chosen": plan.format.why,
+        "format_chosen": plan.format.reason,
         "options": options.to_json(),
         "created_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),

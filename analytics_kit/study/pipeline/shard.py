@@ -6,37 +6,30 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Protocol, TypedDict
+from typing import Protocol
 
 import numpy as np
 
 from analytics_kit.model import KINDS, Kind
 from analytics_kit.options import Options
-from analytics_kit.study.archive.zip_archive import Archive
-from analytics_kit.study.events import quality_flags as check
+from analytics_kit.study.archive.base import Archive
+from analytics_kit.study.events import quality_flags
 from analytics_kit.study.events.described_reader import read_logs
-from analytics_kit.study.events.native.reader import EventTable, read_events
-from analytics_kit.study.formats.layout import LOG
-from analytics_kit.study.formats.registry import NATIVE, log_format
-from analytics_kit.study.metrics.catalogue import SCREEN_LIMIT_PX
-from analytics_kit.study.metrics.evaluate import Grouped, evaluate
-from analytics_kit.study.metrics.primitives import Floats
+from analytics_kit.study.events.native.reader import read_events
+from analytics_kit.study.events.table import EventTable, Grouped
+from analytics_kit.study.formats.layout import LOG_ROLE
+from analytics_kit.study.formats.registry import NATIVE, load_format
+from analytics_kit.study.metrics.evaluate import evaluate
 from analytics_kit.study.pipeline.plan import MemberRow, Shard
+from analytics_kit.study.schema.columns import SCREEN_LIMIT_PX
+from analytics_kit.study.schema.compiling import Floats
 from analytics_kit.study.schema.issues import Issue, Issues
 from analytics_kit.study.store.event_parquet import write_events
+from analytics_kit.study.store.manifests import EventFile
+from analytics_kit.study.store.paths import events_path
 from analytics_kit.study.store.store import Store
 
 _CLOCK = re.compile(r"(\d{1,2}):(\d{2}):(\d{2}(?:\.\d+)?)")
-
-
-class Part(TypedDict):
-    """An event table in the store, at `path`: rows of one kind, trials `first_trial` to `last_trial`."""
-
-    kind: Kind
-    path: str
-    rows: int
-    first_trial: int
-    last_trial: int
 
 
 @dataclass(slots=True)
@@ -48,7 +41,7 @@ class ShardResult:
     clocks: Floats
     members: list[MemberRow] = field(default_factory=list)
     issues: list[Issue] = field(default_factory=list)
-    parts: list[Part] = field(default_factory=list)
+    parts: list[EventFile] = field(default_factory=list)
     steps: Floats | None = None
     """See `metrics.Measured`."""
 
@@ -67,7 +60,7 @@ def run_shard(
     groups: dict[Kind, Grouped] = {}
     members: list[MemberRow] = []
     first_events = np.full((shard.trials, 2), np.nan)
-    parts: list[Part] = []
+    parts: list[EventFile] = []
     read = _native if shard.format == NATIVE else _logs
     for table in read(archive, shard, options, issues, advance, members, first_events):
         kind = table.kind
@@ -76,12 +69,12 @@ def run_shard(
         _note_odd_clicks(group, issues)
         group.sort_by_time()
         if len(table.t):
-            path = f"{prefix}/events/{kind}-{shard.index:05d}.parquet"
+            path = events_path(prefix, kind, shard.index)
             with store.create(path) as file:
                 write_events(file, group, shard.first_trial)
             last = shard.first_trial + shard.trials - 1
             parts.append(
-                Part(kind=kind, path=path, rows=len(table.t), first_trial=shard.first_trial, last_trial=last)
+                EventFile(kind=kind, path=path, rows=len(table.t), first_trial=shard.first_trial, last_trial=last)
             )
     measured = evaluate(groups, shard.trials, options)
     clocks = first_events[:, 1]
@@ -116,7 +109,7 @@ def _logs(
     for w in shard.work:
         slots[w.member][w.label] = w.slot
     work = [(archive.members[number], slots[number]) for number in sorted(slots)]
-    log = log_format(shard.format, options)
+    log = load_format(shard.format, options)
     tables, first_events[:, 1], read = read_logs(
         archive, work, log, issues, options.keys == "full", shard.trials, advance
     )
@@ -124,7 +117,7 @@ def _logs(
     for (member, places), file in zip(work, read, strict=True):
         kinds, trials = log.kinds(member.name), {*places.values()}
         trial = shard.first_trial + trials.pop() if len(trials) == 1 else None
-        role = kinds[0] if len(kinds) == 1 else LOG
+        role = kinds[0] if len(kinds) == 1 else LOG_ROLE
         members.append(MemberRow(member.name, role, trial, member.raw_bytes, file.rows_in, file.rows_kept))
     yield from tables
 
@@ -132,11 +125,11 @@ def _logs(
 def _note_doubts(table: EventTable, issues: Issues) -> None:
     """Say of each member what is doubtful in the rows that were kept."""
     offsets = np.cumsum([0, *(member.rows_kept for member in table.members)])
-    found = np.zeros((len(table.members), len(check.DOUBTS), 2), np.int64)
-    check.doubts(table.t, table.x, table.y, offsets, float(SCREEN_LIMIT_PX), found)
+    found = np.zeros((len(table.members), len(quality_flags.QUALITY_FLAGS), 2), np.int64)
+    quality_flags.count_flags(table.t, table.x, table.y, offsets, float(SCREEN_LIMIT_PX), found)
     for i, d in zip(*np.nonzero(found[:, :, 0]), strict=True):
         member = table.members[i]
-        name, message = check.DOUBTS[d]
+        name, message = quality_flags.QUALITY_FLAGS[d]
         count, row = found[i, d]
         issues.add(member.member, name, f"{count} {message}", line=member.line_of(int(row)))
 

@@ -8,14 +8,14 @@ import numpy as np
 
 from analytics_kit.model import KINDS, Kind
 from analytics_kit.options import Options
-from analytics_kit.study.archive.zip_archive import without_gc
-from analytics_kit.study.events import quality_flags as check
-from analytics_kit.study.events.native.buffers import Columns
+from analytics_kit.study.archive.base import without_gc
+from analytics_kit.study.events import quality_flags
+from analytics_kit.study.events.native.buffers import RowBuffers
 from analytics_kit.study.events.native.fast import decode
-from analytics_kit.study.events.native.reader import EventTable, MemberRows
-from analytics_kit.study.metrics.catalogue import SCREEN_LIMIT_PX
+from analytics_kit.study.events.table import EventTable, Grouped, MemberRows
 from analytics_kit.study.metrics.entropy import sample_entropies
-from analytics_kit.study.metrics.evaluate import Grouped, evaluate
+from analytics_kit.study.metrics.evaluate import evaluate
+from analytics_kit.study.schema.columns import SCREEN_LIMIT_PX
 from analytics_kit.study.store.event_parquet import pack, write_events
 
 
@@ -33,7 +33,7 @@ def _warm() -> None:
     groups = {}
     lines: dict[Kind, bytes] = {"keyboard": b"0,0,a\n", "mouse_movement": b"0,0,0,0\n"}
     for kind, line in lines.items():
-        room = Columns(kind, 2).room(1)
+        room = RowBuffers(kind, 2).room(1)
         decode(np.frombuffer(line, np.uint8), np.array([0]), np.array([len(line)]), np.empty(1, np.int64), *room)
     for kind in KINDS:
         keyboard = kind == "keyboard"
@@ -43,7 +43,9 @@ def _warm() -> None:
         table = EventTable(kind, [rows], t.copy(), place, place.copy(), codes, None)
         table.key_number = codes.astype(np.int64)
         offsets = np.array([0, len(t)])
-        check.doubts(table.t, table.x, table.y, offsets, float(SCREEN_LIMIT_PX), np.zeros((1, 3, 2), np.int64))
+        quality_flags.count_flags(
+            table.t, table.x, table.y, offsets, float(SCREEN_LIMIT_PX), np.zeros((1, 3, 2), np.int64)
+        )
         groups[kind] = Grouped(table, 1)
         groups[kind].sort_by_time()
         write_events(io.BytesIO(), groups[kind], 0)  # pyarrow looks for pandas when it is first given an array

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from analytics_kit.errors import ResultExpiredError
 from analytics_kit.model import Files
-from analytics_kit.study.metrics.catalogue import TRIAL_INDEX
+from analytics_kit.study.schema.columns import TRIAL_INDEX
 from analytics_kit.study.store.event_reading import read_events
 from analytics_kit.study.store.store import Store
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from analytics_kit.study.metrics.catalogue import HEAD_COLUMNS
+from analytics_kit.study.schema.columns import PREVIEW_COLUMNS
 
 
 def as_html(summary: Mapping[str, Any], provenance: Mapping[str, Any], trials: pd.DataFrame) -> str:
@@ -18,7 +18,7 @@ def as_html(summary: Mapping[str, Any], provenance: Mapping[str, Any], trials: p
     log = "" if name == "fulcrum" else f"Log format {html.escape(name)}, {html.escape(why)}.<br>"
     events = " · ".join(f"{html.escape(kind.replace('_', ' '))} {rows:,}" for kind, rows in s["events"].items())
     loss = f"{s['issues']:,} issues, {s['rows_dropped']:,} of {s['rows_in']:,} rows dropped: see <code>issues</code>"
-    head = trials[[name for name in HEAD_COLUMNS if name in trials.columns]].head()
+    head = trials[[name for name in PREVIEW_COLUMNS if name in trials.columns]].head()
     return (
         f"<p><b>Study result</b>: {s['participants']:,} participants, {s['tasks']:,} tasks, "
         f"{s['factors']:,} factors, {s['trials']:,} trials<br>{log}{events or 'No events.'}<br>"

@@ -12,14 +12,15 @@ import pandas as pd
 
 from analytics_kit.errors import ResultExpiredError, SettingsError, StoreError, nearest
 from analytics_kit.model import KINDS, RESULT_TTL_S, SCHEMA_VERSION, Files
-from analytics_kit.study.metrics.catalogue import EVENT_COLUMNS, TRIAL_COLUMNS, TRIAL_INDEX
 from analytics_kit.study.result.analysis.description import Over, describe
 from analytics_kit.study.result.analysis.joining import beside, by_participant
 from analytics_kit.study.result.analysis.quality import quality
 from analytics_kit.study.result.files import Stored
 from analytics_kit.study.result.html import as_html
 from analytics_kit.study.result.summaries import aggregate, bimodality, digraph_latencies
-from analytics_kit.study.store.store import MANIFEST, Store
+from analytics_kit.study.schema.columns import EVENT_COLUMNS, TRIAL_COLUMNS, TRIAL_INDEX
+from analytics_kit.study.store.paths import MANIFEST
+from analytics_kit.study.store.store import Store
 
 if TYPE_CHECKING:  # it loads the libraries of statistics
     from analytics_kit.study.result.analysis.compare import Correction

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import unicodedata
 
-from analytics_kit.study.formats.layout import whole_number
+from analytics_kit.study.schema.text import parse_whole_number
 
 KEY_CLASSES = (
     "letter", "digit", "punctuation", "space", "enter", "backspace", "delete", "navigation", "modifier", "function",
     "other",
 )  # fmt: skip
-CODE = {name: code for code, name in enumerate(KEY_CLASSES)}
-NAMED = {
+KEY_CLASS_CODES = {name: code for code, name in enumerate(KEY_CLASSES)}
+NAMED_KEYS = {
     **dict.fromkeys(("left", "right", "up", "down", "home", "end", "page_up", "page_down"), "navigation"),
     **dict.fromkeys(
         ("alt", "alt_l", "alt_r", "alt_gr", "cmd", "cmd_l", "cmd_r", "ctrl", "ctrl_l", "ctrl_r", "shift", "shift_l",
@@ -21,16 +21,16 @@ NAMED = {
 }  # fmt: skip
 
 
-def key_class(key: str) -> str:
+def classify_key(key: str) -> str:
     """Class of a key: `a` → letter, `Key.backspace` → backspace, control characters and unknown names → other.
 
-    >>> [key_class(key) for key in ("a", "ß", "7", ",", " ", "Key.shift_r", "", "\\x01")]
+    >>> [classify_key(key) for key in ("a", "ß", "7", ",", " ", "Key.shift_r", "", "\\x01")]
     ['letter', 'letter', 'digit', 'punctuation', 'space', 'modifier', 'other', 'other']
     """
     if len(key) == 3 and key[0] == key[2] and key[0] in "'\"":  # some loggers keep the quotes of repr()
         key = key[1]
     if key.startswith("Key."):
-        return NAMED.get(key[4:].lower(), "other")
+        return NAMED_KEYS.get(key[4:].lower(), "other")
     if len(key) != 1:
         return "other"
     group = unicodedata.category(key)[0]
@@ -62,19 +62,19 @@ _BY_CODE = {
 """Of JavaScript's keyCode, on a keyboard with the layout of the US."""
 
 
-def key_name(key: str, code: str = "") -> str:
+def normalise_key(key: str, code: str = "") -> str:
     """The key as pynput prints it, from a character, a name as browsers and other logs have it, or a keyCode.
 
-    >>> [key_name(*key) for key in (("a",), ("BKSP", "8"), ("ArrowLeft",), ("", "65"), ("229",), ("CAPS_LOCK", "20"))]
+    >>> [normalise_key(*key) for key in (("a",), ("BKSP", "8"), ("ArrowLeft",), ("", "65"), ("229",), ("CAPS_LOCK", "20"))]
     ['a', 'Key.backspace', 'Key.left', 'a', '229', 'Key.caps_lock']
     """
     if len(key) == 1 or key.startswith("Key."):
         return key
     name = key.strip().lower().replace(" ", "_")
     name = _ALIASES.get(name, name)
-    if name in NAMED or name in ("tab", "esc"):
+    if name in NAMED_KEYS or name in ("tab", "esc"):
         return f"Key.{name}"
     for number in (code.strip(), name):
-        if named := _BY_CODE.get(whole_number(number) or 0):
+        if named := _BY_CODE.get(parse_whole_number(number) or 0):
             return named
     return key

@@ -1,4 +1,4 @@
-"""How are files written so that each is whole or not there at all, and their bytes safe from a loss of power?"""
+"""Write each file whole or not at all, and durably where that is asked for."""
 
 from __future__ import annotations
 
@@ -14,35 +14,39 @@ from typing import IO, Any, cast
 
 from analytics_kit.errors import StoreError
 
-_CAN_NOT = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EACCES, errno.EPERM)
-"""What a file system says that has no way to make a folder safe."""
+_NOT_SUPPORTED = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EACCES, errno.EPERM)
+"""Errors of a file system that has no way to sync a folder."""
+_SYNC_THREADS = 6
 
 
 @contextmanager
-def said(where: str) -> Iterator[None]:
-    """Turn what the file system says into a StoreError that names the place."""
+def store_errors(location: str) -> Iterator[None]:
+    """Raise a StoreError that names the location for any OSError in the block."""
     try:
         yield
     except OSError as error:
-        raise StoreError(f"The store can't be used at {where}: {error.strerror or error}.") from error
+        raise StoreError(f"The store can't be used at {location}: {error.strerror or error}.") from error
 
 
 @contextmanager
-def local_file(target: Path, where: str, make_root: Callable[[], None], safe: bool) -> Iterator[IO[bytes]]:
-    """A file in a folder, which is made: written beside, made safe, and moved into place when the block ends well."""
+def local_file(target: Path, location: str, make_root: Callable[[], None], durable: bool) -> Iterator[IO[bytes]]:
+    """Write a file of a local folder, which is made; it appears at `target` when the block ends without an error.
+
+    The bytes go to a file beside the target, which then replaces it. `durable` syncs them to the disk before.
+    """
     beside = target.with_name(f"{target.name}.{secrets.token_hex(4)}~")
-    with said(where):
-        file = _begin(beside, make_root)
+    with store_errors(location):
+        file = _open_new(beside, make_root)
     try:
-        yield cast(IO[bytes], _Told(file, where))
-        with said(where):
+        yield cast(IO[bytes], _Writer(file, location))
+        with store_errors(location):
             file.flush()
-            if safe:
+            if durable:
                 os.fsync(file.fileno())
             file.close()
             beside.replace(target)
     except BaseException:
-        with suppress(Exception):  # what went wrong first is what has to be told
+        with suppress(Exception):  # the first error is the one to report
             file.close()
         with suppress(OSError):
             beside.unlink()
@@ -50,16 +54,16 @@ def local_file(target: Path, where: str, make_root: Callable[[], None], safe: bo
 
 
 @contextmanager
-def remote_file(file_system: Any, target: str, where: str) -> Iterator[IO[bytes]]:
-    """A file in an object store, which shows it when it was sent completely; removed when the block ends badly."""
-    with said(where):
+def remote_file(file_system: Any, target: str, location: str) -> Iterator[IO[bytes]]:
+    """Write a file of an object store, which shows it once it was sent whole; an error in the block removes it."""
+    with store_errors(location):
         file = file_system.open(target, "wb")
     try:
-        yield cast(IO[bytes], _Told(file, where))
-        with said(where):
+        yield cast(IO[bytes], _Writer(file, location))
+        with store_errors(location):
             file.close()
     except BaseException:
-        with suppress(Exception):  # closing may show what there is
+        with suppress(Exception):  # closing may publish what was sent so far
             file.close()
         with suppress(Exception):
             file_system.rm(target)
@@ -67,19 +71,19 @@ def remote_file(file_system: Any, target: str, where: str) -> Iterator[IO[bytes]
 
 
 def sync_files(paths: Sequence[Path]) -> None:
-    """Make the bytes of files safe. All at once: a disk that is told of many takes hardly longer than for one."""
-    with ThreadPoolExecutor(min(6, len(paths) or 1)) as pool:
+    """Sync the contents of files to the disk, several at once: many syncs together take hardly longer than one."""
+    with ThreadPoolExecutor(min(_SYNC_THREADS, len(paths) or 1)) as pool:
         list(pool.map(_sync, paths))
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder safe, where the file system knows how to."""
+    """Sync the names in a folder to the disk, where the file system supports it."""
     if sys.platform == "win32":
         return
     try:
         _sync(folder)
     except OSError as error:
-        if error.errno not in _CAN_NOT:
+        if error.errno not in _NOT_SUPPORTED:
             raise
 
 
@@ -91,8 +95,8 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _begin(path: Path, make_root: Callable[[], None]) -> IO[bytes]:
-    for _ in range(3):  # a sweep may take the empty folder away in between
+def _open_new(path: Path, make_root: Callable[[], None]) -> IO[bytes]:
+    for _ in range(3):  # a sweep may remove the folder while it is empty
         make_root()
         with suppress(FileNotFoundError):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -100,18 +104,18 @@ def _begin(path: Path, make_root: Callable[[], None]) -> IO[bytes]:
     return path.open("xb")
 
 
-class _Told:
-    """A file to write to whose own errors, and no others, are told as StoreError."""
+class _Writer:
+    """A file whose own errors of writing, and no others, become StoreErrors."""
 
-    def __init__(self, file: IO[bytes], where: str) -> None:
-        self._file, self._where = file, where
+    def __init__(self, file: IO[bytes], location: str) -> None:
+        self._file, self._location = file, location
 
     def write(self, data: bytes) -> int:
-        with said(self._where):
+        with store_errors(self._location):
             return self._file.write(data)
 
     def flush(self) -> None:
-        with said(self._where):
+        with store_errors(self._location):
             self._file.flush()
 
     def __getattr__(self, name: str) -> Any:

@@ -1,6 +1,7 @@
-"""How event tables are written: Parquet that is small, exact, and readable a trial at a time.
+"""Write event tables as Parquet that is small, exact, and readable one trial at a time.
 
-Where all values are whole centiseconds and pixels they are stored as integers, else as float64; never rounded.
+Times and coordinates that are all whole centiseconds and pixels are stored as integers, others as float64. No value
+is rounded.
 """
 
 from __future__ import annotations
@@ -14,42 +15,43 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from analytics_kit.study.events.native.reader import EventTable
-from analytics_kit.study.metrics.catalogue import TRIAL_INDEX
-from analytics_kit.study.metrics.evaluate import Grouped
-from analytics_kit.study.metrics.primitives import Floats, kernel
+from analytics_kit.study.events.table import EventTable, Grouped
+from analytics_kit.study.schema.columns import TRIAL_INDEX
+from analytics_kit.study.schema.compiling import Floats, kernel
 from analytics_kit.study.schema.keys import KEY_CLASSES
 
-ROW_GROUP = 256_000
-LARGEST = 2_000_000_000
+ROW_GROUP_ROWS = 256_000
+LARGEST_INTEGER = 2_000_000_000
 _ACTIONS = ("press", "release")
 
 
 @kernel
 def _whole(values: Floats, scale: float, out: npt.NDArray[np.int32]) -> bool:
-    """Write `values * scale` as whole numbers; False where one of them is none, is -0, or is out of range."""
+    """Write `values * scale` to `out`; return False if one is not whole, is -0, or is out of range."""
     whole = True
-    for i in range(len(values)):  # to the end in any case: a loop without a way out is done several values at a time
+    for i in range(len(values)):  # without an early exit the loop is vectorised
         scaled = np.rint(values[i] * scale)
-        fits = (abs(scaled) <= LARGEST) & (scaled / scale == values[i]) & (np.signbit(values[i]) == (scaled < 0))
+        fits = (
+            (abs(scaled) <= LARGEST_INTEGER) & (scaled / scale == values[i]) & (np.signbit(values[i]) == (scaled < 0))
+        )
         whole &= fits
         out[i] = np.int32(scaled) if fits else 0
     return whole
 
 
 def pack(values: Floats, scale: float) -> npt.NDArray[np.int32] | None:
-    """The values as whole numbers of 1/scale, None where they are not."""
+    """Return the values as whole multiples of 1/scale; None if one of them is not."""
     out = np.empty(len(values), np.int32)
     return out if _whole(values, scale, out) else None
 
 
 def _coded(codes: npt.NDArray[np.int8], words: Sequence[str]) -> pa.Array:
-    """Strings from codes; a negative code is NA."""
+    """Return the words of the codes as a dictionary column; a negative code is NA."""
     return pa.DictionaryArray.from_arrays(pa.array(codes, mask=codes < 0), pa.array(words))
 
 
 def write_events(file: IO[bytes], group: Grouped, first_trial: int) -> None:
-    """Write a table whose trials are numbered from `first_trial` on."""
+    """Write the events of a shard whose first trial has the index `first_trial` in the study."""
     table: EventTable = group.table
     counts = group.ends - group.starts
     columns = {
@@ -75,7 +77,7 @@ def write_events(file: IO[bytes], group: Grouped, first_trial: int) -> None:
     whole_numbers = [name for name, column in columns.items() if column.type == pa.int32()]
     schema = pa.schema([pa.field(name, column.type, column.null_count > 0) for name, column in columns.items()])
     pq.write_table(
-        pa.table(columns, schema), file, row_group_size=ROW_GROUP, compression="lz4", write_statistics=[TRIAL_INDEX],
+        pa.table(columns, schema), file, row_group_size=ROW_GROUP_ROWS, compression="lz4", write_statistics=[TRIAL_INDEX],
         use_dictionary=[name for name, column in columns.items() if pa.types.is_dictionary(column.type)],
         column_encoding=dict.fromkeys(whole_numbers, "DELTA_BINARY_PACKED"),
     )  # fmt: skip

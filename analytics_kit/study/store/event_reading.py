@@ -1,4 +1,4 @@
-"""How stored event tables are read: only the row groups and columns that are asked for."""
+"""Read stored event tables, only the row groups and columns that are needed."""
 
 from __future__ import annotations
 
@@ -9,11 +9,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from analytics_kit.study.metrics.catalogue import TRIAL_INDEX
+from analytics_kit.study.schema.columns import TRIAL_INDEX
 
 
 def read_events(file: IO[bytes], kind: str, trials: Sequence[int] | None, columns: Sequence[str]) -> pa.Table:
-    """`columns` of the rows of `trials` (None: all), with their trial index; reads no more row groups than needed."""
+    """Return the columns of the events of some trials, with their trial index, in the order of the file.
+
+    Parameters
+    ----------
+    file : binary file
+        Parquet that `event_parquet.write_events` wrote.
+    kind : str
+        The kind of its events.
+    trials : sequence of int or None
+        Trial indices; None reads all.
+    columns : sequence of str
+        Public columns: `t_s`, `x_px`, `y_px`, `key`, `key_class`, `action`. One that is not stored is NA.
+    """
     parquet = pq.ParquetFile(file)
     stored = parquet.schema_arrow.names
     wanted = [name for name in ("t_cs" if c == "t_s" and "t_cs" in stored else c for c in columns) if name in stored]
@@ -33,7 +45,7 @@ def _trial_range(parquet: pq.ParquetFile, group: int) -> tuple[int, int]:
 
 
 def _logical(table: pa.Table, name: str) -> pa.ChunkedArray | pa.Array:
-    """A column in its public type: seconds and pixels as float64, words as strings, NA where it is not stored."""
+    """Return a column in its public type: seconds and pixels as float64, words as strings, NA where it is not stored."""
     if name == "t_s" and "t_cs" in table.column_names:
         return pa.array(table["t_cs"].to_numpy() / 100.0)
     if name in table.column_names:

@@ -1,4 +1,4 @@
-"""Where results are kept: a folder or object store, by fsspec, written so that a reader sees all or nothing."""
+"""Read and write a store, a folder or an object store by fsspec, so that a reader sees all of a result or nothing."""
 
 from __future__ import annotations
 
@@ -16,16 +16,15 @@ import fsspec
 
 from analytics_kit.errors import StoreError
 from analytics_kit.settings import Settings, without_secrets
-from analytics_kit.study.store.atomic_write import local_file, remote_file, said, sync_files, sync_folder
+from analytics_kit.study.store.atomic_write import local_file, remote_file, store_errors, sync_files, sync_folder
+from analytics_kit.study.store.paths import PROBE_PREFIX, STORE_ID, manifest_path
 
-MANIFEST = "manifest.json"
-ID = "store.id"
-PROBE = ".probe-"
-_TIMES = ("mtime", "LastModified", "last_modified", "updated", "created")
+_MODIFIED = ("mtime", "LastModified", "last_modified", "updated", "created")
+"""Names that file systems give to the time of the last change, in this order."""
 
 
-class Stored(NamedTuple):
-    """A file of the store, and when it was last written in seconds since 1970; infinity where that is unknown."""
+class StoredFile(NamedTuple):
+    """A file of the store. `changed_at` is in seconds since 1970, infinity where the file system has no such time."""
 
     path: str
     size_bytes: int
@@ -33,55 +32,70 @@ class Stored(NamedTuple):
 
 
 class Store:
-    """Files below a root, by relative paths with forward slashes. What has no manifest is not there for readers.
+    """Files below a root, named by relative paths with forward slashes.
+
+    Readers see only folders that have a manifest. Methods raise StoreError where the store can't be used.
 
     Parameters
     ----------
-    url : a folder or an fsspec URL.
-    private : make the root for its owner only, which guards what is below it; else the umask decides.
+    url : str
+        A folder or an fsspec URL.
+    private : bool
+        Make the root readable by its owner only, which guards all below it; else the umask decides.
+
+    Examples
+    --------
+    >>> store = Store("memory://doctest")
+    >>> with store.create("results/key/job/trials.parquet") as file:
+    ...     _ = file.write(b"PAR1")
+    >>> store.manifest("results/key/job") is None
+    True
+    >>> store.commit("results/key/job", {"schema_version": 3})
+    >>> store.manifest("results/key/job")
+    {'schema_version': 3}
     """
 
     def __init__(self, url: str, private: bool = False) -> None:
         self.name = without_secrets(url)
-        """The URL as it may be shown."""
+        """The URL without secrets, for messages."""
         try:
             self._fs, self._root = fsspec.core.url_to_fs(url)
         except (ImportError, ValueError) as error:
-            raise StoreError(f"{self.name} is no place for a store: {error}.") from error
+            raise StoreError(f"{self.name} can't hold a store: {error}.") from error
         self._local = "file" in (self._fs.protocol if isinstance(self._fs.protocol, tuple) else (self._fs.protocol,))
         self._private = private
         self._unsynced: list[Path] = []
 
     @classmethod
     def of(cls, settings: Settings, url: str | None = None) -> Self:
-        """The store of the settings, or the one at `url` that a job names; the default one is private."""
+        """Return the store of the settings, or the one at `url`; the default store is private."""
         url = settings.store_url() if url is None else url
         return cls(url, private=url == settings.default_store())
 
     def _path(self, path: str) -> str:
         return f"{self._root}/{path}" if path else self._root
 
-    def _shown(self, path: str) -> str:
+    def _location(self, path: str) -> str:
         return f"{self.name}/{path}" if path else self.name
 
     @contextmanager
-    def create(self, path: str, *, safe: bool = True) -> Iterator[IO[bytes]]:
-        """A new file to write to; its folder is made.
+    def create(self, path: str, *, durable: bool = True) -> Iterator[IO[bytes]]:
+        """Open a new file for writing, and make its folder.
 
-        It is there when the block has ended well; else what was there before still is, which an object store may
-        lose. The next `commit` makes its bytes safe from a loss of power; `safe=False` is for files that nobody will
-        miss. Errors of writing are StoreErrors; others in the block stay what they are.
+        The file appears when the block ends without an error; else an earlier file of that path stays, which an
+        object store may lose. The next `commit` syncs its bytes to the disk, unless `durable` is False, which is for
+        files that can be lost. Errors of writing become StoreErrors; other errors in the block pass unchanged.
         """
-        with self._created(path, safe=False) as file:
+        with self._writer(path, durable=False) as file:
             yield file
-        if self._local and safe:
+        if self._local and durable:
             self._unsynced.append(Path(self._path(path)))
 
-    def _created(self, path: str, safe: bool) -> AbstractContextManager[IO[bytes]]:
-        where, target = self._shown(path), self._path(path)
+    def _writer(self, path: str, durable: bool) -> AbstractContextManager[IO[bytes]]:
+        location, target = self._location(path), self._path(path)
         if self._local:
-            return local_file(Path(target), where, self._make_root, safe)
-        return remote_file(self._fs, target, where)
+            return local_file(Path(target), location, self._make_root, durable)
+        return remote_file(self._fs, target, location)
 
     def _make_root(self) -> None:
         root = Path(self._root)
@@ -91,8 +105,8 @@ class Store:
 
     @contextmanager
     def open(self, path: str) -> Iterator[IO[bytes]]:
-        """A file to read from. Raises FileNotFoundError."""
-        with said(self._shown(path)):
+        """Open a file for reading. Raises FileNotFoundError."""
+        with store_errors(self._location(path)):
             try:
                 file = self._fs.open(self._path(path), "rb")
             except FileNotFoundError as error:
@@ -104,46 +118,46 @@ class Store:
         raise missing
 
     def commit(self, prefix: str, manifest: dict[str, Any]) -> None:
-        """Make what lies below `prefix` readable, at once: the manifest is written last, or not at all."""
+        """Make all below `prefix` readable at once: sync its files, then write the manifest."""
         text = json.dumps(manifest, ensure_ascii=False, allow_nan=False, indent=1).encode()
-        path = f"{prefix}/{MANIFEST}" if prefix else MANIFEST
+        path = manifest_path(prefix)
         paths, self._unsynced = self._unsynced, []
-        with said(self._shown(prefix)):
+        with store_errors(self._location(prefix)):
             sync_files(paths)
-        with self._created(path, safe=True) as file:
+        with self._writer(path, durable=True) as file:
             file.write(text)
         if self._local:
-            with said(self._shown(path)):
-                # Makes names safe that were given before, too: a file system has one journal.
+            with store_errors(self._location(path)):
+                # This makes earlier renames durable too: a file system has one journal.
                 sync_folder(Path(self._path(prefix)))
 
     def manifest(self, prefix: str) -> dict[str, Any] | None:
-        """The manifest below `prefix`; None where nothing was committed."""
+        """Return the manifest below `prefix`; None where nothing was committed."""
         try:
-            with self.open(f"{prefix}/{MANIFEST}" if prefix else MANIFEST) as file:
+            with self.open(manifest_path(prefix)) as file:
                 return cast(dict[str, Any], json.loads(file.read()))
         except FileNotFoundError:
             return None
 
     def folders(self, prefix: str) -> list[str]:
-        """Names of the folders directly below `prefix`; none where there is nothing."""
+        """Return the names of the folders directly below `prefix`."""
         path = self._path(prefix)
-        with said(self._shown(prefix)):
-            self._fs.invalidate_cache(path)  # others write here too
+        with store_errors(self._location(prefix)):
+            self._fs.invalidate_cache(path)  # other processes write here too
             try:
-                found = self._fs.ls(path, detail=True)
+                entries = self._fs.ls(path, detail=True)
             except FileNotFoundError:
                 return []
-            return [info["name"].rstrip("/").rpartition("/")[2] for info in found if info["type"] == "directory"]
+            return [info["name"].rstrip("/").rpartition("/")[2] for info in entries if info["type"] == "directory"]
 
     def delete(self, prefix: str) -> None:
-        """Remove all below `prefix`, the manifest first, so that no reader starts on what is going."""
-        for path in (f"{prefix}/{MANIFEST}", prefix):
+        """Remove all below `prefix`, the manifest first, so that no reader starts on files that are being removed."""
+        for path in (manifest_path(prefix), prefix):
             self.remove(path)
 
     def remove(self, path: str) -> None:
-        """Remove a file or folder, which others may be removing at the same time."""
-        with said(self._shown(path)):
+        """Remove a file or folder, which other processes may be removing at the same time."""
+        with store_errors(self._location(path)):
             for _ in range(10):
                 if not self._fs.exists(self._path(path)):
                     return
@@ -152,21 +166,21 @@ class Store:
                     return
 
     def exists(self) -> bool:
-        """Whether anything was ever written here."""
-        with said(self.name):
+        """Return whether anything was ever written to the store."""
+        with store_errors(self.name):
             return bool(self._fs.exists(self._root))
 
     def check(self) -> None:
-        """Write and remove a small file. Raises StoreError where that can't be done."""
-        probe = f"{PROBE}{os.getpid()}-{secrets.token_hex(4)}"
-        with self.create(probe, safe=False) as file:
+        """Write and remove a small file. Raises StoreError where that fails."""
+        probe = f"{PROBE_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
+        with self.create(probe, durable=False) as file:
             file.write(b"ok")
         self.remove(probe)
 
     def id(self, create: bool = False) -> str | None:
-        """What tells this store from others, made on first use where `create` is set; None where there is none.
+        """Return what tells this store from others; None where there is none and `create` is not set.
 
-        On an object store the last of two who make it at the same moment wins, and both are given what is there.
+        Of two processes that make it at the same moment on an object store the last one wins; both then read its id.
         """
         found = self._read_id()
         if found is None and create:
@@ -176,30 +190,30 @@ class Store:
 
     def _read_id(self) -> str | None:
         try:
-            with self.open(ID) as file:
+            with self.open(STORE_ID) as file:
                 return file.read(100).decode("ascii", "replace").strip() or None
         except FileNotFoundError:
             return None
 
     def _claim_id(self, text: bytes) -> None:
         if self._local:
-            own = f"{ID}.{secrets.token_hex(4)}"
-            with self.create(own) as file:
+            candidate = f"{STORE_ID}.{secrets.token_hex(4)}"
+            with self.create(candidate) as file:
                 file.write(text)
             try:
                 with suppress(FileExistsError):
-                    os.link(self._path(own), self._path(ID))
+                    os.link(self._path(candidate), self._path(STORE_ID))
                 return
-            except OSError:  # a file system without links: do as on an object store
+            except OSError:  # a file system without links: write it as on an object store
                 pass
             finally:
                 with suppress(OSError):
-                    Path(self._path(own)).unlink()
-        with self.create(ID) as file:
+                    Path(self._path(candidate)).unlink()
+        with self.create(STORE_ID) as file:
             file.write(text)
 
     def require(self, store_id: str) -> None:
-        """Raise StoreError unless this is the store with that id. Makes nothing."""
+        """Raise StoreError unless this store has the id `store_id`. Makes nothing."""
         found = self.id()
         if found != store_id:
             what = "there is no store" if found is None else "another store is there"
@@ -209,30 +223,30 @@ class Store:
                 "where jobs are submitted and where workers run.",
             )
 
-    def files(self, prefix: str, below: bool = True) -> list[Stored]:
-        """All files in the folder `prefix` and, with `below`, in its folders; what vanishes meanwhile is left out."""
-        with said(self._shown(prefix)):
+    def files(self, prefix: str, recursive: bool = True) -> list[StoredFile]:
+        """Return the files in the folder `prefix` and, with `recursive`, below it; files that vanish meanwhile are left out."""
+        with store_errors(self._location(prefix)):
             if self._local:
-                return list(self._walk(prefix, below))
-            self._fs.invalidate_cache()  # others write here too
-            found = self._fs.find(self._path(prefix), maxdepth=None if below else 1, detail=True)
+                return list(self._walk(prefix, recursive))
+            self._fs.invalidate_cache()  # other processes write here too
+            found = self._fs.find(self._path(prefix), maxdepth=None if recursive else 1, detail=True)
             self._fs.invalidate_cache()
             skipped = len(self._root) + 1
-            return [Stored(path[skipped:], info["size"] or 0, _changed(info)) for path, info in found.items()]
+            return [StoredFile(path[skipped:], info["size"] or 0, _changed(info)) for path, info in found.items()]
 
-    def _walk(self, prefix: str, below: bool) -> Iterator[Stored]:
+    def _walk(self, prefix: str, recursive: bool) -> Iterator[StoredFile]:
         for above, folders, names in os.walk(self._path(prefix)):
             for name in names:
                 path = Path(above, name)
                 with suppress(FileNotFoundError):
                     status = path.lstat()
-                    yield Stored(path.relative_to(self._root).as_posix(), status.st_size, status.st_mtime)
-            if not below:
+                    yield StoredFile(path.relative_to(self._root).as_posix(), status.st_size, status.st_mtime)
+            if not recursive:
                 folders.clear()
 
     def changed_at(self, path: str) -> float | None:
-        """When a file was last written or touched, in seconds since 1970; None where it is missing."""
-        with said(self._shown(path)):
+        """Return when a file was last written or touched, in seconds since 1970; None where it is missing."""
+        with store_errors(self._location(path)):
             if not self._local:
                 self._fs.invalidate_cache()
             try:
@@ -241,17 +255,17 @@ class Store:
                 return None
 
     def touch(self, path: str) -> None:
-        """Note that a file was used, where the store can do that cheaply; never fails."""
+        """Mark a file as used now, where the store can do that cheaply; never fails."""
         if self._local:
             with suppress(OSError):
                 os.utime(self._path(path))
 
     def prune(self, prefix: str, names: re.Pattern[str]) -> None:
-        """Remove empty folders: those of such names in the folder `prefix`, and those below them."""
+        """Remove the empty folders in the folder `prefix` whose names match, and the empty folders below them."""
         root = Path(self._path(prefix))
         if not self._local or not root.is_dir():  # object stores have none
             return
-        with said(self._shown(prefix)):
+        with store_errors(self._location(prefix)):
             found = [folder for folder in root.iterdir() if names.fullmatch(folder.name)]
         for folder in found:
             for above, _, _ in os.walk(folder, topdown=False):
@@ -260,8 +274,8 @@ class Store:
 
 
 def _changed(info: dict[str, Any]) -> float:
-    """When a file was last written, as the many file systems say it."""
-    for name in _TIMES:
+    """Return when a file was last written, from what its file system calls that."""
+    for name in _MODIFIED:
         value = info.get(name)
         if isinstance(value, str):
             with suppress(ValueError):

@@ -1,6 +1,6 @@
-"""A copy of a study that somebody uploaded: how it comes into the store, and how it goes.
+"""Receive copies of studies that users upload into the store, where workers can read them.
 
-It lies at `uploads/<token>/<name>` in the store, where workers see it too. It goes with its job, or with its age.
+A copy is removed with its job, or when it expires.
 """
 
 from __future__ import annotations
@@ -13,20 +13,19 @@ from typing import IO
 
 from analytics_kit.errors import SettingsError
 from analytics_kit.settings import Settings
+from analytics_kit.study.store.paths import UPLOAD_LOCATION, UPLOADS
 from analytics_kit.study.store.store import Store
 
-UPLOADS = "uploads"
-PLACE = re.compile(rf"(?P<store>.+)/(?P<folder>{UPLOADS}/[0-9a-f]{{32}})/[^/]+", re.DOTALL)
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|#]')
 NAME_BYTES = 200
 
 
 class _AbandonedError(Exception):
-    """What the store sees of an upload that ends early."""
+    """Raised inside the store's file when an upload ends early, so that the file is dropped."""
 
 
 class Upload:
-    """A file that comes in pieces. Nobody sees it before `finish`; `abandon` leaves nothing.
+    """A file that arrives in pieces. It appears in the store with `finish`; `abandon` removes all of it.
 
     Raises SettingsError when it would be larger than the settings allow, or when a piece is not the next one, and
     StoreError where it can't be written.
@@ -45,61 +44,61 @@ class Upload:
         self._store = Store.of(settings)
         path = f"{self._folder}/{safe_name(name)}"
         self.source = f"{settings.store_url().rstrip('/')}/{path}"
-        """What to submit, once it is finished."""
-        self._open = ExitStack()
-        self._file: IO[bytes] = self._open.enter_context(self._store.create(path))
+        """The location to submit, once the upload is finished."""
+        self._writing = ExitStack()
+        self._file: IO[bytes] = self._writing.enter_context(self._store.create(path))
 
-    def write(self, at: int, piece: bytes | memoryview) -> None:
-        """Add the piece that begins at byte `at`."""
-        end = at + len(piece)
-        if at != self.written_bytes or end > self.size_bytes:
+    def write(self, position: int, piece: bytes | memoryview) -> None:
+        """Append the piece that begins at byte `position`."""
+        end = position + len(piece)
+        if position != self.written_bytes or end > self.size_bytes:
             raise SettingsError(
-                f"A piece of the upload is out of place: bytes {at:,} to {end:,} came where "
-                f"{self.written_bytes:,} of {self.size_bytes:,} were there.",
+                f"A piece of the upload is out of order: bytes {position:,} to {end:,} arrived after "
+                f"{self.written_bytes:,} of {self.size_bytes:,} bytes.",
                 hint="Upload the file again.",
             )
         self._file.write(piece)
         self.written_bytes = end
 
     def finish(self) -> str:
-        """Make it readable; what to submit."""
+        """Make the file readable and return the location to submit. Raises SettingsError where bytes are missing."""
         if self.written_bytes != self.size_bytes:
             self.abandon()
             raise SettingsError(
                 f"The upload ended after {self.written_bytes:,} of {self.size_bytes:,} bytes.",
                 hint="Upload the file again.",
             )
-        self._open.close()
+        self._writing.close()
         return self.source
 
     def abandon(self) -> None:
-        """Leave nothing of it."""
+        """Remove what was received."""
         error = _AbandonedError()
         with suppress(_AbandonedError):
-            self._open.__exit__(type(error), error, None)
+            self._writing.__exit__(type(error), error, None)
         self._store.delete(self._folder)
 
 
 def safe_name(name: str) -> str:
-    """A file name that any store takes, from what a browser calls the file."""
+    """Return a file name that any store accepts, made from the name that a browser gives."""
     last = _UNSAFE.sub("_", PurePath(name.replace("\\", "/")).name).strip(". ")
-    stem, dot, kind = last.rpartition(".")
-    room = NAME_BYTES - len((dot + kind).encode())
-    if not stem or room < 1:
-        stem, dot, kind, room = last, "", "", NAME_BYTES
-    return (stem.encode()[:room].decode(errors="ignore") + dot + kind) or "study.zip"
+    stem, dot, suffix = last.rpartition(".")
+    stem_bytes = NAME_BYTES - len((dot + suffix).encode())
+    if not stem or stem_bytes < 1:
+        stem, dot, suffix, stem_bytes = last, "", "", NAME_BYTES
+    return (stem.encode()[:stem_bytes].decode(errors="ignore") + dot + suffix) or "study.zip"
 
 
 def is_upload(store_url: str, source: str) -> bool:
-    """Whether the source is a copy that was uploaded to this store."""
-    found, store = PLACE.fullmatch(source), store_url.rstrip("/")
-    if found is None or found["store"] != store or ".." in source.split("/"):
+    """Return whether the source is a copy that was uploaded to the store at `store_url`."""
+    match, store = UPLOAD_LOCATION.fullmatch(source), store_url.rstrip("/")
+    if match is None or match["store"] != store or ".." in source.split("/"):
         return False
-    return Path(source).resolve().is_relative_to(Path(store).resolve())  # no link leads out of it
+    return Path(source).resolve().is_relative_to(Path(store).resolve())  # no link may lead out of the store
 
 
 def discard(source: str) -> None:
     """Remove an uploaded copy; any other source is left alone."""
-    found = PLACE.fullmatch(source)
-    if found is not None and Store(found["store"]).id() is not None:
-        Store(found["store"]).delete(found["folder"])
+    match = UPLOAD_LOCATION.fullmatch(source)
+    if match is not None and Store(match["store"]).id() is not None:
+        Store(match["store"]).delete(match["folder"])

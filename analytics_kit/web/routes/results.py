@@ -15,7 +15,8 @@ from werkzeug.exceptions import NotFound
 from analytics_kit.client import is_stored
 from analytics_kit.errors import ResultExpiredError, SettingsError
 from analytics_kit.model import JobInfo, JobStatus
-from analytics_kit.study.store.store import MANIFEST, Store
+from analytics_kit.study.store.paths import manifest_path
+from analytics_kit.study.store.store import Store
 from analytics_kit.table_export import (
     EXPORT_BLOCK_BYTES,
     TableName,
@@ -160,7 +161,7 @@ def add_result_routes(blueprint: APIBlueprint, service: Service) -> None:
     def job_manifest(path: JobPath) -> Response:
         """Read which files a completed job's result has, and how it was computed."""
         store, prefix, manifest = _stored_result(path.job_id)
-        store.touch(f"{prefix}/{MANIFEST}")  # least recently used results are removed first
+        store.touch(manifest_path(prefix))  # least recently used results are removed first
         source = PurePath(manifest["provenance"]["source"]).name
         return json_response(ManifestAnswer(**manifest | {"provenance": manifest["provenance"] | {"source": source}}))
 

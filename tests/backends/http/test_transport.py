@@ -9,7 +9,7 @@ import pytest
 
 from analytics_kit.backends.http import transport as line
 from analytics_kit.backends.http.backend import HttpBackend
-from analytics_kit.backends.http.transport import Line
+from analytics_kit.backends.http.transport import Transport
 from analytics_kit.errors import (
     BadArchiveError,
     BrokerUnavailableError,
@@ -74,12 +74,12 @@ class TestToken:
     def test_is_sent_without_a_word_where_nobody_can_listen(self, url):
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            Line(url, TOKEN)
-            Line("http://lab.example.org", None)
+            Transport(url, TOKEN)
+            Transport("http://lab.example.org", None)
 
     def test_is_sent_with_a_warning_where_others_can(self):
         with pytest.warns(RuntimeWarning, match="unencrypted") as caught:
-            Line("http://lab.example.org:8765/x", TOKEN)
+            Transport("http://lab.example.org:8765/x", TOKEN)
         assert TOKEN not in str(caught[0].message)
 
     def test_is_sent_to_none_but_a_server_of_ours(self, answering):
@@ -87,14 +87,14 @@ class TestToken:
             {"/health/live": (200, {}, {"status": "UP"}), "/api/analytics/health/live": (200, {}, b"hello")}
         )
         with pytest.raises(BrokerUnavailableError, match="no analytics_kit server"):
-            Line(other.url, TOKEN).find()
+            Transport(other.url, TOKEN).find()
         assert len(other.asked) == 2
         assert not [headers for _, headers in other.asked if "Authorization" in headers]
 
     def test_does_not_follow_to_another_server(self, answering):
         other = answering({"/health/live": LIVE, "/jobs": (200, {}, {"jobs": []})})
         here = answering({"/health/live": LIVE, "/jobs": (307, {"Location": f"{other.url}/jobs"}, b"")})
-        there = Line(here.url, TOKEN)
+        there = Transport(here.url, TOKEN)
         there.find()
         with pytest.raises(BrokerUnavailableError, match=r"does not answer as .* \(307\)"):
             there.ask("GET", "/jobs")
@@ -103,13 +103,13 @@ class TestToken:
     @pytest.mark.parametrize("token", ["two\nlines-0123456789", "ann: one-0123456789abcdef", "", "ü"])
     def test_that_can_be_none_is_refused_and_not_quoted(self, token):
         with pytest.raises(SettingsError, match="The token") as caught:
-            Line("https://h", token)
+            Transport("https://h", token)
         assert not token or token not in str(caught.value)
 
     @pytest.mark.parametrize("url", ["https://ann:hush@h", "https://hush@h", "https://h?token=hush", "https://"])
     def test_does_not_belong_into_the_url(self, url):
         with pytest.raises(SettingsError, match="URL") as caught:
-            Line(url, None)
+            Transport(url, None)
         assert "hush" not in str(caught.value)
 
 
@@ -118,7 +118,7 @@ class TestFind:
     def test_the_api_at_its_own_place_or_at_any(self, answering, prefix):
         base = prefix if prefix in ("/api/analytics", "/lab/analytics") else f"{prefix}/api/analytics"
         server = answering({f"{base}/health/live": LIVE, f"{base}/queue-status": (200, {}, {"queued": 1})})
-        there = Line(f"{server.url}{prefix}/", TOKEN)
+        there = Transport(f"{server.url}{prefix}/", TOKEN)
         there.find()
         assert there.ask("GET", "/queue-status") == {"queued": 1}
         assert server.asked[-1][1]["Authorization"] == f"Bearer {TOKEN}"
@@ -127,7 +127,7 @@ class TestFind:
         to = "https://login.example.org"
         server = answering({"/api/analytics/health/live": (302, {"Location": to}, b"")})
         with pytest.raises(BrokerUnavailableError) as caught:
-            Line(server.url, TOKEN).find()
+            Transport(server.url, TOKEN).find()
         assert to in caught.value.hint
 
     def test_a_server_of_another_version_is_named(self, answering, tmp_path):
@@ -137,12 +137,12 @@ class TestFind:
 
     def test_a_host_that_is_none(self):
         with pytest.raises(BrokerUnavailableError, match="no host has this name"):
-            Line("https://nohost.invalid", TOKEN).find()
+            Transport("https://nohost.invalid", TOKEN).find()
 
     def test_one_that_speaks_no_tls(self, answering):
         url = answering({}).url.replace("http", "https")
         with pytest.raises(BrokerUnavailableError, match="TLS fails") as caught:
-            Line(url, TOKEN).find()
+            Transport(url, TOKEN).find()
         assert TOKEN not in str(caught.value)
 
 
@@ -168,7 +168,7 @@ def told(error, message="so it is", hint="do that"):
 def test_an_error_is_the_one_that_the_server_tells(answering, status, error, kind):
     server = answering({"/x": (status, {}, told(error))})
     with pytest.raises(kind) as caught:
-        Line(server.url, TOKEN).ask("POST", "/x", body={})
+        Transport(server.url, TOKEN).ask("POST", "/x", body={})
     assert type(caught.value) is kind
     assert status == 401 or "so it is" in caught.value.message
     assert len(server.asked) == 1, "what may have an effect is not asked for twice"
@@ -177,7 +177,7 @@ def test_an_error_is_the_one_that_the_server_tells(answering, status, error, kin
 class TestPatience:
     def test_who_polls_waits_as_long_as_the_server_says(self, answering):
         server = answering({"/jobs": (503, {"Retry-After": "60"}, told("BrokerUnavailableError"))})
-        there = Line(server.url, TOKEN)
+        there = Transport(server.url, TOKEN)
         for _ in range(3):
             with pytest.raises(BrokerUnavailableError, match="so it is"):
                 there.ask("GET", "/jobs", polite=True)
@@ -189,17 +189,17 @@ class TestPatience:
     def test_a_file_that_breaks_off_is_fetched_again(self, answering):
         whole = bytes(range(256)) * 8000
         server = answering({"/f": (200, {}, whole)}, path="/f", times=2)
-        with Line(server.url, TOKEN).read("/f", [("path", "a b")]) as file:
+        with Transport(server.url, TOKEN).read("/f", [("path", "a b")]) as file:
             assert file.read() == whole
         assert len(server.asked) == 3
 
     def test_but_not_for_ever(self, answering):
         server = answering({"/f": (200, {}, b"x" * 100)}, path="/f", times=100)
-        with pytest.raises(BrokerUnavailableError, match="broke"), Line(server.url, TOKEN).read("/f", []):
+        with pytest.raises(BrokerUnavailableError, match="broke"), Transport(server.url, TOKEN).read("/f", []):
             pass
         assert len(server.asked) == line.READ_TRIES
 
     def test_a_file_that_is_gone_says_so(self, answering):
         server = answering({"/f": (410, {}, told("ResultExpiredError"))})
-        with pytest.raises(ResultExpiredError, match="so it is"), Line(server.url, TOKEN).read("/f", []):
+        with pytest.raises(ResultExpiredError, match="so it is"), Transport(server.url, TOKEN).read("/f", []):
             pass

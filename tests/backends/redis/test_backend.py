@@ -15,7 +15,7 @@ from analytics_kit.backends.embedded.backend import EmbeddedBackend
 from analytics_kit.backends.embedded.paths import place_of
 from analytics_kit.backends.record import Record
 from analytics_kit.backends.redis.backend import RedisBackend
-from analytics_kit.backends.redis.job_store import Ledger
+from analytics_kit.backends.redis.job_store import JobStore
 from analytics_kit.errors import BrokerUnavailableError, JobNotFoundError, SettingsError
 from analytics_kit.model import SCHEMA_VERSION, JobStatus
 from analytics_kit.settings import Settings
@@ -33,9 +33,9 @@ def backend(request):
 
 
 def test_a_job_of_a_newer_version_is_left_to_newer_workers_and_that_is_said(named, asked):
-    def act(book):
-        made = Record.of(asked("echo"), f"newer-{os.urandom(4).hex()}", book.now_s())
-        return book.submit(replace(made, version=SCHEMA_VERSION + 1), False)
+    def act(store):
+        made = Record.of(asked("echo"), f"newer-{os.urandom(4).hex()}", store.now_s())
+        return store.submit(replace(made, version=SCHEMA_VERSION + 1), False)
 
     job_id = named._call(act).job_id
     said = f"newer analytics_kit: its record has version {SCHEMA_VERSION + 1}"
@@ -59,11 +59,11 @@ def test_a_process_that_has_grown_does_no_further_task(backend, asked):
     assert first["pid"] != second["pid"]
 
 
-def test_the_queue_is_read_once_for_all_jobs_and_only_where_one_is_queued(book, asked, redis_url, monkeypatch):
-    asks, positions = [], Ledger.positions
-    monkeypatch.setattr(Ledger, "positions", lambda book: asks.append(1) or positions(book))
+def test_the_queue_is_read_once_for_all_jobs_and_only_where_one_is_queued(store, asked, redis_url, monkeypatch):
+    asks, positions = [], JobStore.positions
+    monkeypatch.setattr(JobStore, "positions", lambda store: asks.append(1) or positions(store))
     backend = RedisBackend(
-        redis_url.removesuffix("/0") + "/3", Settings.of(namespace=book.namespace), "tests.backends.sample_steps"
+        redis_url.removesuffix("/0") + "/3", Settings.of(namespace=store.namespace), "tests.backends.sample_steps"
     )
     ids = [backend.submit(asked("echo")).job_id for _ in range(20)]
     assert not asks
@@ -139,7 +139,7 @@ def test_a_broker_that_is_gone_is_an_error_and_health_says_down(tmp_path):
 def test_the_embedded_server_can_be_reached_by_its_owner_only(own):
     path = Path(own._address.removeprefix("unix://"))
     assert stat.S_IMODE(path.stat().st_mode) == 0o700
-    told = own._call(lambda book: book.connection.info("server"))
+    told = own._call(lambda store: store.connection.info("server"))
     assert told["tcp_port"] == 0
 
 

@@ -5,11 +5,11 @@ import time
 
 import pytest
 
-from analytics_kit.backends.record import Record, State, Ticket
+from analytics_kit.backends.record import Attempt, Record, RecordState
 from analytics_kit.backends.redis import recovery as reconcile
-from analytics_kit.backends.redis.attempts import Steps
+from analytics_kit.backends.redis.attempts import AttemptStore
 from analytics_kit.backends.redis.backend import RedisBackend, connect
-from analytics_kit.backends.redis.job_store import ACTIVE, LATER
+from analytics_kit.backends.redis.job_store import ACTIVE_KEY, DELAYED_KEY
 from analytics_kit.backends.step_runner import run
 from analytics_kit.backends.worker import entry as perform
 from analytics_kit.errors import BrokerUnavailableError, OutOfMemoryError, WorkerLostError
@@ -17,7 +17,7 @@ from analytics_kit.model import JobRequest, JobStatus
 from analytics_kit.settings import Settings
 from tests.processes import until
 
-BEGIN = Ticket("job-1")
+BEGIN = Attempt("job-1")
 
 
 def ended(backend, job_id):
@@ -25,18 +25,18 @@ def ended(backend, job_id):
 
 
 @pytest.fixture
-def running(book):
+def running(store):
     request = JobRequest("tests.backends.sample_steps.echo", {}, "key", "/s.zip", retries=1)
-    book.submit(Record.of(request, "job-1", book.now_s()), False)
-    book.connection.delete(book.queue.key)
-    book.claim(BEGIN, "w1")
-    book.move(BEGIN, State.RUNNING)
-    return book
+    store.submit(Record.of(request, "job-1", store.now_s()), False)
+    store.connection.delete(store.queue.key)
+    store.claim(BEGIN, "w1")
+    store.change_state(BEGIN, RecordState.RUNNING)
+    return store
 
 
-def look(book, monkeypatch, after_s=0.0):
+def look(store, monkeypatch, after_s=0.0):
     """One look, as if so many seconds had passed since the last one."""
-    before = reconcile._now_s(book.connection) + after_s
+    before = reconcile._now_s(store.connection) + after_s
 
     class Clocked(reconcile._Round):
         def __init__(self, *arguments):
@@ -44,45 +44,45 @@ def look(book, monkeypatch, after_s=0.0):
             self.now_s = before
 
     monkeypatch.setattr(reconcile, "_Round", Clocked)
-    book.connection.delete(reconcile.TURN)
-    reconcile.reconcile(book.connection, "tests.backends.sample_steps")
+    store.connection.delete(reconcile.TURN)
+    reconcile.reconcile(store.connection, "tests.backends.sample_steps")
     monkeypatch.undo()
 
 
-def beat(book, hand):
-    book.connection.sadd("rq:workers:analytics", "rq:worker:w1")
-    book.connection.hset("rq:worker:w1", mapping={"state": "busy", "hand": hand})
+def beat(store, hand):
+    store.connection.sadd("rq:workers:analytics", "rq:worker:w1")
+    store.connection.hset("rq:worker:w1", mapping={"state": "busy", "hand": hand})
 
 
 def test_a_worker_that_is_silent_for_a_while_is_dead(running, monkeypatch):
     look(running, monkeypatch)
-    assert running.flights(["job-1"]) == [{BEGIN: "w1"}], "a machine that wakes up finds all workers silent"
+    assert running.pending_steps(["job-1"]) == [{BEGIN: "w1"}], "a machine that wakes up finds all workers silent"
     look(running, monkeypatch, 3.5)
-    assert running.flights(["job-1"]) == [{BEGIN._replace(attempt=2): "later"}]
+    assert running.pending_steps(["job-1"]) == [{BEGIN._replace(number=2): "later"}]
 
 
 def test_a_worker_that_is_heard_of_again_was_not_dead(running, monkeypatch):
     look(running, monkeypatch)
-    beat(running, BEGIN.task_id)
+    beat(running, BEGIN.rq_job_id)
     look(running, monkeypatch, 3.5)
     running.connection.delete("rq:worker:w1")
     look(running, monkeypatch, 4.5)
-    assert running.flights(["job-1"]) == [{BEGIN: "w1"}]
+    assert running.pending_steps(["job-1"]) == [{BEGIN: "w1"}]
 
 
 def test_a_worker_that_lives_and_has_forgotten_the_step_loses_it(running, monkeypatch):
     beat(running, "")
     look(running, monkeypatch)
-    assert running.flights(["job-1"]) == [{BEGIN: "w1"}], "it may not have said so yet"
+    assert running.pending_steps(["job-1"]) == [{BEGIN: "w1"}], "it may not have said so yet"
     look(running, monkeypatch, 5.5)
-    assert running.flights(["job-1"]) == [{BEGIN._replace(attempt=2): "later"}]
+    assert running.pending_steps(["job-1"]) == [{BEGIN._replace(number=2): "later"}]
 
 
 def test_a_step_that_waits_for_a_job_whose_record_has_gone_is_forgotten(running, monkeypatch):
-    perform.lost(running, BEGIN, WorkerLostError("gone"))
+    perform.retry_or_fail(running, BEGIN, WorkerLostError("gone"))
     running.connection.delete(running._key("job-1"))
     look(running, monkeypatch, 5)
-    assert not running.connection.exists(LATER, ACTIVE, f"{running._key('job-1')}:flight")
+    assert not running.connection.exists(DELAYED_KEY, ACTIVE_KEY, f"{running._key('job-1')}:flight")
 
 
 def test_a_record_that_can_not_be_read_troubles_no_other(running, monkeypatch, asked, caplog):
@@ -99,7 +99,7 @@ def test_a_step_that_has_just_ended_may_still_queue_what_comes_next(running):
     assert running.is_wanted(BEGIN)
     running.connection.hdel(f"{running._key('job-1')}:flight", "begin")
     assert running.is_wanted(BEGIN)
-    running.move(Ticket("job-1", "", 0), State.FAILED)
+    running.change_state(Attempt("job-1", "", 0), RecordState.FAILED)
     assert not running.is_wanted(BEGIN)
 
 
@@ -109,14 +109,14 @@ def test_a_worker_may_take_its_own_step_twice(running):
 
 
 def test_a_broker_that_is_away_for_too_long_fails_no_job(running):
-    class Away(Steps):
-        def move(self, *_, **__):
+    class Away(AttemptStore):
+        def change_state(self, *_, **__):
             raise BrokerUnavailableError("away")
 
     away = Away(running.connection, running.namespace)
     with pytest.raises(BrokerUnavailableError):
         run(away, running.get("job-1"), BEGIN)
-    assert running.get("job-1").state is State.RUNNING
+    assert running.get("job-1").state is RecordState.RUNNING
 
 
 def test_only_a_kill_can_be_the_kernels(tmp_path):
@@ -154,7 +154,7 @@ class TestWithWorkers:
         backend.cancel(bad)
         assert ended(backend, backend.submit(asked("echo")).job_id).status is JobStatus.COMPLETED
         until(lambda: "can't be removed" in "\n".join(backend.log(bad)), "it is said")
-        until(lambda: not backend._ledger.is_leaving(bad), "and not tried for ever")
+        until(lambda: not backend._jobs.needs_cleanup(bad), "and not tried for ever")
 
     def test_a_server_that_takes_no_writes_for_a_while(self, server, backend, asked, gate):
         job_id = backend.submit(asked("gated", gate=gate)).job_id

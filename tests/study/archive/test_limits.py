@@ -16,9 +16,8 @@ from analytics_kit.errors import AnalyticsKitError, BadMemberError, UnsafeArchiv
 from analytics_kit.options import Options
 from analytics_kit.study.archive import byte_range as containers
 from analytics_kit.study.archive import limits as safety
-from analytics_kit.study.archive import zip_archive as archives
+from analytics_kit.study.archive.base import MemberUnreadableError
 from analytics_kit.study.archive.source import fingerprint, open_archive, open_members
-from analytics_kit.study.archive.zip_archive import MemberUnreadableError
 from analytics_kit.study.formats import fulcrum
 from analytics_kit.study.pipeline import merge
 from tests.study import bombs
@@ -224,7 +223,7 @@ def test_surveys_and_manifests_are_bounded(studies, monkeypatch):
     survey = "1_participant_session/mood_survey/answers.csv"
     study = {GOOD: ROWS, survey: "a,b\n" + "1,2\n" * 50, "manifest.csv": "id,kind\n" + "1,keyboard\n" * 50}
     assert len(studies.process(study).surveys) == 100
-    monkeypatch.setattr(archives, "SHORT_BYTES", 100)
+    monkeypatch.setattr("analytics_kit.study.archive.base.SHORT_MEMBER_BYTES", 100)
     assert {(m, k) for m, _, k, _ in issues_of(studies.process(study))} == {
         (survey, "survey"),
         ("manifest.csv", "manifest"),

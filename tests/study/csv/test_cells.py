@@ -5,16 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analytics_kit.study.csv.cells import odd_cells, regular_cells
+from analytics_kit.study.csv.cells import parse_irregular_cells, parse_regular_cells
 
 PLACES = {"first": 0, "last": 2}
 
 
 def rows(body, delimiter=",", quoted=True, width=3, places=PLACES):
     """(line, problem, cells wanted) of each record, read at once where that can be done."""
-    table = regular_cells(body.encode(), delimiter, quoted, width, places)
+    table = parse_regular_cells(body.encode(), delimiter, quoted, width, places)
     if table is None:
-        table = odd_cells(body.encode(), delimiter, quoted, width, places)
+        table = parse_irregular_cells(body.encode(), delimiter, quoted, width, places)
     else:
         table = table.with_columns(pl.int_range(2, len(table) + 2).alias("line"), pl.lit(None).alias("problem"))
     return list(table.select("line", "problem", *places).iter_rows())
@@ -69,8 +69,8 @@ def test_a_file_of_one_column():
 def test_at_once_is_as_one_by_one(records, delimiter, quoted):
     mark = '"' if quoted else ""
     body = "".join(delimiter.join(f"{mark}{cell}{mark}" for cell in record) + "\n" for record in records)
-    slow = odd_cells(body.encode(), delimiter, quoted, 3, PLACES)
-    fast = regular_cells(body.encode(), delimiter, quoted, 3, PLACES)
+    slow = parse_irregular_cells(body.encode(), delimiter, quoted, 3, PLACES)
+    fast = parse_regular_cells(body.encode(), delimiter, quoted, 3, PLACES)
     if fast is not None:
         assert fast.equals(slow.select(fast.columns))
         assert slow["line"].to_list() == list(range(2, len(fast) + 2))
@@ -82,7 +82,7 @@ def test_at_once_is_as_one_by_one(records, delimiter, quoted):
 @given(st.lists(st.one_of(st.floats(allow_nan=False, allow_infinity=False), st.integers(), st.just("")), min_size=1))
 def test_numbers_are_as_python_reads_them(values):
     body = "".join(f"a,{value},b\n" for value in values)
-    read = regular_cells(body.encode(), ",", True, 3, {"number": 1}, numeric=["number"])
+    read = parse_regular_cells(body.encode(), ",", True, 3, {"number": 1}, numeric=["number"])
     if read["number"].dtype == pl.String:  # too large a whole number for it
         assert read["number"].to_list() == [str(value) for value in values]
     else:
@@ -90,11 +90,11 @@ def test_numbers_are_as_python_reads_them(values):
 
 
 def test_a_cell_that_is_wanted_as_a_number_and_as_text():
-    read = regular_cells(b"1.0,a\n", ",", True, 2, {"number": 0, "text": 0}, numeric=["number"])
+    read = parse_regular_cells(b"1.0,a\n", ",", True, 2, {"number": 0, "text": 0}, numeric=["number"])
     assert read.to_dict(as_series=False) == {"number": ["1.0"], "text": ["1.0"]}
 
 
 def test_one_that_is_no_plain_number_makes_all_text():
     for odd in ("1,5", "x", "1_0"):
-        read = regular_cells(f"2;{odd}\n3;4\n".encode(), ";", True, 2, {"a": 0, "b": 1}, numeric=["a", "b"])
+        read = parse_regular_cells(f"2;{odd}\n3;4\n".encode(), ";", True, 2, {"a": 0, "b": 1}, numeric=["a", "b"])
         assert read.to_dict(as_series=False) == {"a": ["2", "3"], "b": [odd, "4"]}

@@ -21,7 +21,7 @@ MANY_KINDS = EventFormat(
     path=r"all_\d\.csv",
 )  # fmt: skip
 KINDS = {"mouse_movement": "m", "mouse_clicks": "c", "mouse_scrolls": "s", "keyboard": "k"}
-NAMED = ["participant", "task", "factor", "trial"]
+NAMED_KEYS = ["participant", "task", "factor", "trial"]
 
 
 def lines_of(result):
@@ -30,7 +30,7 @@ def lines_of(result):
         result.events(kind).assign(kind=short, key=lambda frame: frame.key if "key" in frame else "")
         for kind, short in KINDS.items()
     ]
-    events = pd.concat(frames).sort_values(NAMED, kind="stable")
+    events = pd.concat(frames).sort_values(NAMED_KEYS, kind="stable")
     columns = {"participant": "who", "t_s": "ms", "x_px": "x", "y_px": "y"}
     return events.rename(columns=columns)[["who", "task", "factor", "trial", "kind", "ms", "x", "y", "key"]]
 
@@ -52,10 +52,11 @@ def test_the_same_events_give_the_same_numbers(both, process):
     # only the clock of the platform's log tells the order of trials
     order = {"trial_order": pd.NA}
     mine, theirs = (
-        table.assign(**order).sort_values(NAMED).reset_index(drop=True) for table in (result.trials, native.trials)
+        table.assign(**order).sort_values(NAMED_KEYS).reset_index(drop=True)
+        for table in (result.trials, native.trials)
     )
     assert list(mine.columns) == list(theirs.columns)
-    pd.testing.assert_frame_equal(mine[NAMED], theirs[NAMED])
+    pd.testing.assert_frame_equal(mine[NAMED_KEYS], theirs[NAMED_KEYS])
     # the log holds all kinds, so that a trial without keys has 0 of them
     counted = theirs.keystroke_count.fillna(0)
     assert mine.keystroke_count.tolist() == counted.tolist()
@@ -76,7 +77,7 @@ def test_any_cut_gives_the_same(both, studies, shard_bytes):
     assert_same(studies.process(path, format=MANY_KINDS, shard_bytes=shard_bytes), expected)
     queue = Queue(studies, path, shard_bytes=1, format=MANY_KINDS.model_dump(mode="json"))
     split = queue.begin()
-    assert split.parts == 2  # a file is worked on as a whole
+    assert split.shards == 2  # a file is worked on as a whole
     assert_same(queue.result(Queue(studies, path, shard_bytes=1, format=MANY_KINDS).run()), expected)
 
 
@@ -89,7 +90,7 @@ def test_files_that_share_trials_are_in_one_shard(studies):
     members = {f"{kind}/{name}.csv": text for kind in ("move", "click") for name in "ab"}
     path = studies.zip(members)
     queue = Queue(studies, path, shard_bytes=1, format=described)
-    assert queue.begin().parts == 2
+    assert queue.begin().shards == 2
     result = queue.result(queue.run())
     assert result.trials[["movement_count", "click_event_count"]].values.tolist() == [[2, 2]] * 6
     assert result.events("mouse_clicks").t_s.tolist() == [0.0, 1.0] * 6

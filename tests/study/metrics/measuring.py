@@ -3,10 +3,10 @@
 import numpy as np
 
 from analytics_kit.options import Options
-from analytics_kit.study.events.native.reader import EventTable, MemberRows
+from analytics_kit.study.events.table import EventTable, Grouped, MemberRows
 from analytics_kit.study.metrics.entropy import sample_entropies
-from analytics_kit.study.metrics.evaluate import ENTROPY, Grouped, evaluate
-from analytics_kit.study.schema.keys import CODE, key_class
+from analytics_kit.study.metrics.evaluate import ENTROPY, evaluate
+from analytics_kit.study.schema.keys import KEY_CLASS_CODES, classify_key
 
 KIND = {"moves": "mouse_movement", "clicks": "mouse_clicks", "scrolls": "mouse_scrolls", "keys": "keyboard"}
 
@@ -20,7 +20,7 @@ def group(kind, trials):
         .T.copy()
     )
     x, y = rest if rest else (np.empty(0), np.empty(0))
-    codes = [CODE[key_class(row[1])] for row in rows] if kind == "keyboard" else []
+    codes = [KEY_CLASS_CODES[classify_key(row[1])] for row in rows] if kind == "keyboard" else []
     members = [MemberRows(str(i), i, len(trial), len(trial)) for i, trial in enumerate(trials) if trial is not None]
     made = Grouped(EventTable(kind, members, t, x, y, np.array(codes, np.int8), None), len(trials))
     made.sort_by_time()

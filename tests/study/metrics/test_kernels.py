@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analytics_kit.study.events import quality_flags as check
+from analytics_kit.study.events import quality_flags
 from analytics_kit.study.metrics.deviation import area_under_curve, maximum_deviations
 from analytics_kit.study.metrics.movement import path_length, speed_max, speeds
 from analytics_kit.study.metrics.primitives import extent, median, merge_equal_times
@@ -192,9 +192,9 @@ def test_doubts():
     t = np.array([0.1, 0.3, 0.2, 0.1, -1.0])
     x = np.array([0.0, 65535.0, 0.0, 0.0, -40000.0])
     found = np.zeros((2, 3, 2), np.int64)
-    check.doubts(t, x, np.zeros(5), np.array([0, 3, 5]), 32767.0, found)
+    quality_flags.count_flags(t, x, np.zeros(5), np.array([0, 3, 5]), 32767.0, found)
     assert found.tolist() == [[[1, 2], [0, 0], [1, 1]], [[1, 1], [1, 1], [1, 1]]]
-    assert check.unsorted(t, np.array([0, 3]), np.array([3, 5])).tolist() == [0, 1]
+    assert quality_flags.find_unsorted(t, np.array([0, 3]), np.array([3, 5])).tolist() == [0, 1]
 
 
 @settings(max_examples=300, derandomize=True, deadline=None, database=None)

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from analytics_kit.options import Options
-from analytics_kit.study.events.native.reader import EventTable, MemberRows
+from analytics_kit.study.events.table import EventTable, Grouped, MemberRows
 from analytics_kit.study.metrics.catalogue import NAMES
-from analytics_kit.study.metrics.evaluate import Grouped, evaluate
+from analytics_kit.study.metrics.evaluate import evaluate
 from analytics_kit.study.metrics.primitives import merge_equal_times
 from analytics_kit.study.sample.study import sample_study
 from tests.study.make_study import Studies, balance

@@ -46,7 +46,7 @@ def test_a_part_that_fails_leaves_nothing_and_the_next_attempt_is_whole(studies,
         queue.part(0, stop_at=2)
     assert queue.folders == {"begin-1"}
     queue.part(0, 2)
-    for number in range(1, split.parts):
+    for number in range(1, split.shards):
         queue.part(number)
     assert_same(queue.result(queue.merge()), studies.process(odd))
 
@@ -54,7 +54,7 @@ def test_a_part_that_fails_leaves_nothing_and_the_next_attempt_is_whole(studies,
 def test_a_part_that_was_finished_is_not_done_again(studies, odd, monkeypatch):
     queue = Queue(studies, odd)
     split = queue.begin()
-    for number in range(split.parts):
+    for number in range(split.shards):
         queue.part(number)
     monkeypatch.setattr(fanout, "run_shard", None)
     queue.part(0, 2)
@@ -77,7 +77,7 @@ def test_an_attempt_that_lives_on_does_no_harm(studies, odd):
     with pytest.raises(JobCancelledError):
         queue.part(0, 1, stop_at=2)
     queue.part(0, 3)
-    for number in range(1, split.parts):
+    for number in range(1, split.shards):
         queue.part(number)
     with pytest.raises(JobCancelledError):
         queue.merge(1, stop_at=1)
@@ -95,8 +95,8 @@ def test_a_plan_that_was_given_up_and_is_finished_late_does_not_count(studies, o
     queue = Queue(studies, odd)
     split = queue.begin(attempt=10)
     queue.shard_bytes = 200
-    assert queue.begin(attempt=9).parts > split.parts
-    for number in range(split.parts):
+    assert queue.begin(attempt=9).shards > split.shards
+    for number in range(split.shards):
         queue.part(number)
     assert_same(queue.result(queue.merge()), studies.process(odd))
 
@@ -105,7 +105,7 @@ def test_two_merges_at_once(studies, odd, monkeypatch):
     """The one that was given up comes to its end while its successor reads the plan that it then removes."""
     queue = Queue(studies, odd)
     split = queue.begin()
-    for number in range(split.parts):
+    for number in range(split.shards):
         queue.part(number)
     read = handover.read_plan
 
@@ -124,7 +124,7 @@ def test_two_merges_at_once(studies, odd, monkeypatch):
 def test_a_merge_that_failed_is_done_again(studies, odd, monkeypatch):
     queue = Queue(studies, odd)
     split = queue.begin()
-    for number in range(split.parts):
+    for number in range(split.shards):
         queue.part(number)
     with monkeypatch.context() as patch:
         patch.setattr(Step, "begin_commit", lambda self: 1 / 0)
@@ -138,12 +138,12 @@ def test_a_merge_that_failed_is_done_again(studies, odd, monkeypatch):
 def test_nothing_is_committed_before_the_job_may_commit(studies, odd, monkeypatch):
     queue = Queue(studies, odd)
     split = queue.begin()
-    for number in range(split.parts):
+    for number in range(split.shards):
         queue.part(number)
-    step = queue.step("merge", winners=queue.winners)
+    step = queue.step("merge", winning_attempts=queue.winners)
     commit = Store.commit
     monkeypatch.setattr(Store, "commit", lambda *args: (step.commits == 1 or pytest.fail("too early"), commit(*args)))
-    tasks.merge_parts(step)
+    tasks.merge_shards(step)
     assert step.commits == 1
 
 

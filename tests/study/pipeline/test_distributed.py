@@ -63,7 +63,7 @@ def test_neither_cut_nor_order_nor_accidents_change_the_result(
     if not isinstance(split, Split):
         assert_same(queue.result(split), expected)
         return
-    order = list(range(split.parts))
+    order = list(range(split.shards))
     throw.shuffle(order)
     for number in order:
         for attempt in range(1, throw.choice([1, 1, 2, 3])):
@@ -128,7 +128,7 @@ def test_an_object_store(studies, odd):
     queue.store = Store("memory://kit-fanout")
     split = queue.begin()
     queue.part(0)
-    for number in range(split.parts):
+    for number in range(split.shards):
         queue.part(number, 2)
     answer = queue.merge()
     tasks.discard(queue.arguments, "job", answer)
@@ -146,8 +146,8 @@ def test_progress_of_the_parts_sums_to_the_total(studies, odd):
     source = studies.zip(damaged, "damaged.zip")
     queue = Queue(studies, source, shard_bytes=500)
     split = queue.begin()
-    assert (split.part, split.merge, split.unit) == (tasks.PART, tasks.MERGE, "bytes")
-    for number in range(split.parts):
+    assert (split.shard_task, split.merge_task, split.unit) == (tasks.PART, tasks.MERGE, "bytes")
+    for number in range(split.shards):
         queue.part(number)
     queue.part(0, 2)  # done by the first attempt, and told as much
     last = [reports[-1] for reports in queue.reports.values()]
@@ -168,7 +168,7 @@ def test_rows_and_files_are_counted_once(studies, odd):
     source = studies.zip(zip_bytes([*members.items(), (twin, members[twin])]), "twin.zip")
     queue = Queue(studies, source, shard_bytes=500)
     split = queue.begin()
-    for number in range(split.parts):
+    for number in range(split.shards):
         queue.part(number)
     first = queue.reports[0][-1]
     queue.part(0, 2)
@@ -176,8 +176,8 @@ def test_rows_and_files_are_counted_once(studies, odd):
     for reports in queue.reports.values():
         assert [p.rows for p in reports] == sorted(p.rows for p in reports)
         assert [p.files for p in reports] == sorted(p.files for p in reports)
-    merge = queue.step("merge", winners=queue.winners)
-    summary = tasks.merge_parts(merge)["summary"]
+    merge = queue.step("merge", winning_attempts=queue.winners)
+    summary = tasks.merge_shards(merge)["summary"]
     events = queue.result({"store": queue.arguments["store"], "prefix": f"results/{KEY}/job/merge-1"}).members
     events = events[events.role.isin(KINDS)]
     last = [reports[-1] for reports in queue.reports.values()]
@@ -251,14 +251,14 @@ def test_the_first_error_is_raised_where_that_is_asked_for(studies, odd):
     queue = Queue(studies, source, shard_bytes=1, on_error="raise")
     split = queue.begin()
     failed = []
-    for number in range(split.parts):
+    for number in range(split.shards):
         try:
             queue.part(number)
         except BadMemberError as error:
             failed.append(error.message)
     assert len(failed) == 1
     assert failed[0].startswith(f"{bad}, line 3")
-    assert len(queue.folders) == 1 + split.parts - 1
+    assert len(queue.folders) == 1 + split.shards - 1
 
 
 def test_a_study_of_which_nothing_can_be_read(studies):
@@ -287,7 +287,7 @@ def test_a_source_that_changes_on_the_way(studies, odd):
 def test_a_source_that_vanishes_on_the_way(studies, odd):
     queue = Queue(studies, odd)
     split = queue.begin()
-    for number in range(split.parts):
+    for number in range(split.shards):
         queue.part(number)
     (studies.root / "study.zip").unlink()
     for act in (lambda: queue.part(0, 1), queue.merge):

@@ -12,7 +12,8 @@ from analytics_kit.model import SCHEMA_VERSION
 from analytics_kit.study.metrics.catalogue import BY_NAME, CATALOGUE, NAMES
 from analytics_kit.study.result.result import StudyResult, load
 from analytics_kit.study.store import event_parquet as tables
-from analytics_kit.study.store.store import MANIFEST, Store
+from analytics_kit.study.store.paths import MANIFEST
+from analytics_kit.study.store.store import Store
 from tests.study.make_study import KEYS, folder, mouse, typed
 
 TRIAL = ["participant", "session", "task", "factor", "trial", "trial_order"]

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analytics_kit.errors import BadMemberError
-from analytics_kit.study.schema.keys import KEY_CLASSES, key_class, key_name
+from analytics_kit.study.schema.keys import KEY_CLASSES, classify_key, normalise_key
 from tests.study.make_study import KEYS, MOUSE, folder, mouse, patched, typed, zip_bytes
 
 
@@ -29,13 +29,13 @@ from tests.study.make_study import KEYS, MOUSE, folder, mouse, patched, typed, z
     }.items(),
 )  # fmt: skip
 def test_key_class(name, keys):
-    assert {key: key_class(key) for key in keys} == dict.fromkeys(keys, name)
+    assert {key: classify_key(key) for key in keys} == dict.fromkeys(keys, name)
 
 
 @settings(max_examples=200, derandomize=True, database=None)
 @given(st.text(max_size=4))
 def test_every_text_has_a_class(key):
-    assert key_class(key) in KEY_CLASSES
+    assert classify_key(key) in KEY_CLASSES
 
 
 SECRET = "hunter2"
@@ -124,8 +124,8 @@ def test_classes_are_the_same_with_and_without_keys(process):
 
 
 def test_a_code_of_any_length_is_no_trouble():
-    assert key_name("", "9" * 5000) == ""
-    assert key_name("", "65 ") == "a"
+    assert normalise_key("", "9" * 5000) == ""
+    assert normalise_key("", "65 ") == "a"
 
 
 def test_pointer_cells_may_be_quoted_in_messages(process):

@@ -1,4 +1,4 @@
-"""Is a file of the store whole and safe, or not there, and is the right one blamed?"""
+"""Files appear whole and synced, or not at all; errors of writing name the location."""
 
 import errno
 import os
@@ -16,8 +16,9 @@ from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
 from analytics_kit.errors import JobCancelledError, StoreError
 from analytics_kit.options import Options
 from analytics_kit.study.pipeline import run as pipeline
-from analytics_kit.study.store.atomic_write import said
-from analytics_kit.study.store.store import MANIFEST, Store
+from analytics_kit.study.store.atomic_write import store_errors
+from analytics_kit.study.store.paths import MANIFEST
+from analytics_kit.study.store.store import Store
 from tests.study.make_study import folder, mouse
 
 STUDY = {f"{folder()}/Mouse Movement.csv": mouse((0.1, 1, 2), (0.2, 3, 4))}
@@ -42,7 +43,7 @@ def names(folder):
     return sorted(path.name for path in folder.rglob("*") if path.is_file())
 
 
-def test_a_file_is_there_when_the_block_has_ended(store, tmp_path):
+def test_file_appears_when_its_block_ends(store, tmp_path):
     with store.create("r/a") as file:
         file.write(b"x" * 100_000)
         file.flush()
@@ -52,7 +53,7 @@ def test_a_file_is_there_when_the_block_has_ended(store, tmp_path):
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError, OSError])
-def test_a_block_that_fails_leaves_what_was_there(store, tmp_path, error):
+def test_failing_block_leaves_the_earlier_file(store, tmp_path, error):
     write(store, "r/a", b"old")
     with pytest.raises(error), store.create("r/a") as file:
         fail(file, error())
@@ -61,7 +62,7 @@ def test_a_block_that_fails_leaves_what_was_there(store, tmp_path, error):
     assert names(tmp_path) == ["a"]
 
 
-def test_contents_are_safe_before_the_name_and_names_when_it_is_committed(store, tmp_path, monkeypatch):
+def test_commit_syncs_contents_then_the_manifest_then_the_folder(store, tmp_path, monkeypatch):
     done = []
     sync, replace = os.fsync, Path.replace
 
@@ -87,7 +88,7 @@ def test_contents_are_safe_before_the_name_and_names_when_it_is_committed(store,
     assert len(done) == 3, "what is safe is not synced again"
 
 
-def test_a_folder_that_can_not_be_synced_is_no_trouble(store, monkeypatch):
+def test_commit_ignores_a_folder_that_can_not_be_synced(store, monkeypatch):
     sync = os.fsync
 
     def refused(descriptor):
@@ -100,7 +101,7 @@ def test_a_folder_that_can_not_be_synced_is_no_trouble(store, monkeypatch):
     assert store.manifest("r") == {"n": 1}
 
 
-def test_a_folder_that_a_sweep_takes_is_made_again(store, monkeypatch):
+def test_folder_removed_by_a_sweep_is_made_again(store, monkeypatch):
     mkdir, taken = Path.mkdir, []
 
     def and_gone(self, *args, **how):
@@ -131,10 +132,10 @@ except StoreError as error:
 
 
 @pytest.mark.parametrize("limit", [100, 5_000, 50_000])
-def test_a_file_that_can_not_grow_is_a_store_error(studies, tmp_path, limit):
+def test_file_size_limit_is_a_store_error(studies, tmp_path, limit):
     """The kernel refuses to write more, at the first byte, in the middle, or when what is buffered is written."""
-    places = random.Random(0)
-    rows = [(i / 100, places.randrange(1920), places.randrange(1080)) for i in range(30_000)]
+    pixels = random.Random(0)
+    rows = [(i / 100, pixels.randrange(1920), pixels.randrange(1080)) for i in range(30_000)]
     source = studies.zip({f"{folder()}/Mouse Movement.csv": mouse(*rows)})
     store = tmp_path / "store"
     run = subprocess.run(
@@ -177,7 +178,7 @@ class FullFileSystem(MemoryFileSystem):
 
 
 @pytest.mark.parametrize("fails_at", ["write", "close"])
-def test_a_full_store_is_a_store_error(studies, monkeypatch, fails_at):
+def test_full_store_is_a_store_error(studies, monkeypatch, fails_at):
     fsspec.register_implementation("full", FullFileSystem, clobber=True)
     monkeypatch.setattr(FullFileSystem, "fails_at", fails_at)
     store = Store(f"full://{fails_at}")
@@ -187,20 +188,20 @@ def test_a_full_store_is_a_store_error(studies, monkeypatch, fails_at):
     assert store.files("") == []
 
 
-def test_what_an_object_store_got_of_a_block_that_fails_is_removed():
+def test_failing_block_removes_the_file_from_an_object_store():
     store = Store("memory://kit-test-writing")
     with pytest.raises(ValueError, match="enough"), store.create("a") as file:
         fail(file, ValueError("enough"))
     assert store.files("") == []
 
 
-def test_a_source_that_fails_is_not_blamed_on_the_store(store):
+def test_source_error_in_the_block_passes_unchanged(store):
     with pytest.raises(OSError, match="the other disk") as caught, store.create("a") as file:
         fail(file, OSError(errno.EIO, "the other disk"))
     assert not isinstance(caught.value, StoreError)
 
 
-def test_saving_names_the_place_that_fails(studies, process, tmp_path, monkeypatch):
+def test_save_names_the_location_that_fails(studies, process, tmp_path, monkeypatch):
     result = process(STUDY)
 
     class Broken:
@@ -209,7 +210,7 @@ def test_saving_names_the_place_that_fails(studies, process, tmp_path, monkeypat
 
     @contextmanager
     def failing(self, path):
-        with said(f"{self.name}/{path}"):
+        with store_errors(f"{self.name}/{path}"):
             yield Broken()
 
     monkeypatch.setattr(Store, "open", failing)
@@ -217,7 +218,7 @@ def test_saving_names_the_place_that_fails(studies, process, tmp_path, monkeypat
         result.save(tmp_path / "kept")
 
 
-def test_what_went_wrong_is_told_though_nothing_can_be_removed(studies, store, monkeypatch):
+def test_first_error_is_raised_though_nothing_can_be_removed(studies, store, monkeypatch):
     def cancelled():
         raise JobCancelledError("enough")
 

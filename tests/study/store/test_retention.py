@@ -1,4 +1,4 @@
-"""Do results go when they have had their time or are too much, and nothing else ever?"""
+"""A sweep removes results and uploads that expired or exceed the limit, and nothing else."""
 
 import json
 import os
@@ -17,18 +17,26 @@ from analytics_kit.options import Options
 from analytics_kit.settings import Settings
 from analytics_kit.study.pipeline import run as pipeline
 from analytics_kit.study.result.result import StudyResult
-from analytics_kit.study.store.retention import HOUR_S, MARKER, RESULTS, Kept, Swept, excess, sweep, sweep_if_due
-from analytics_kit.study.store.store import ID, MANIFEST, Store, Stored
+from analytics_kit.study.store.paths import MANIFEST, RESULTS, STORE_ID, SWEEP_MARKER
+from analytics_kit.study.store.retention import (
+    SWEEP_INTERVAL_S,
+    StoredFolder,
+    SweepCounts,
+    excess,
+    sweep,
+    sweep_if_due,
+)
+from analytics_kit.study.store.store import Store, StoredFile
 from tests.study.make_study import folder, mouse
 
-DAY_S = 24 * HOUR_S
+DAY_S = 24 * SWEEP_INTERVAL_S
 NOW = 2_000_000_000.0
 KEY = "0123456789abcdef" * 4
 OTHER = "fedcba9876543210" * 4
 STUDY = {f"{folder()}/Mouse Movement.csv": mouse((0.1, 1, 2), (0.2, 3, 4))}
 
 
-class Place:
+class StoreOnDisk:
     """A local store with results of any age."""
 
     def __init__(self, root):
@@ -60,107 +68,109 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path):
-    return Place(tmp_path / "store")
+def store_on_disk(tmp_path):
+    return StoreOnDisk(tmp_path / "store")
 
 
 @pytest.mark.parametrize("path", [f"{KEY}/job", f"{KEY}/job/merge-1"])
 @pytest.mark.parametrize(("age_s", "stays"), [(7 * DAY_S - 60, True), (7 * DAY_S + 60, False)])
-def test_a_result_lives_seven_days_from_its_completion_however_often_it_is_used(place, path, age_s, stays):
-    size = place.result(path, age_s, used_s=0)
-    assert sweep(place.store, NOW, None) == (Swept() if stays else Swept(expired=1, freed_bytes=size))
-    assert place.left == (["job"] if stays else [])
-    assert (place.root / RESULTS / KEY).exists() == stays
+def test_result_expires_seven_days_after_completion_however_often_it_is_used(store_on_disk, path, age_s, stays):
+    size = store_on_disk.result(path, age_s, used_s=0)
+    assert sweep(store_on_disk.store, NOW, None) == (
+        SweepCounts() if stays else SweepCounts(expired=1, freed_bytes=size)
+    )
+    assert store_on_disk.left == (["job"] if stays else [])
+    assert (store_on_disk.root / RESULTS / KEY).exists() == stays
 
 
-def test_all_that_a_job_left_counts_as_one(place):
-    place.file(f"{RESULTS}/{KEY}/job/shard0-1/events/a.parquet", 9 * DAY_S)
-    place.file(f"{RESULTS}/{KEY}/job/shard0-2/events/a.parquet", 9 * DAY_S)
-    place.result(f"{KEY}/job/merge-1", 6 * DAY_S)
-    sweep(place.store, NOW, None)
-    assert place.left == ["job"]
-    sweep(place.store, NOW + 2 * DAY_S, None)
-    assert place.left == []
+def test_all_files_of_a_job_count_as_one_folder(store_on_disk):
+    store_on_disk.file(f"{RESULTS}/{KEY}/job/shard0-1/events/a.parquet", 9 * DAY_S)
+    store_on_disk.file(f"{RESULTS}/{KEY}/job/shard0-2/events/a.parquet", 9 * DAY_S)
+    store_on_disk.result(f"{KEY}/job/merge-1", 6 * DAY_S)
+    sweep(store_on_disk.store, NOW, None)
+    assert store_on_disk.left == ["job"]
+    sweep(store_on_disk.store, NOW + 2 * DAY_S, None)
+    assert store_on_disk.left == []
 
 
-def test_parts_and_a_plan_make_no_result_that_could_be_evicted(place):
+def test_plans_and_shards_alone_are_not_evicted(store_on_disk):
     """A job that has run for hours is no result that nobody has used for hours."""
     for name in ("part-0-1", "begin-1"):
-        place.file(f"{RESULTS}/{KEY}/job/{name}/{MANIFEST}", 3 * HOUR_S)
-    place.file(f"{RESULTS}/{KEY}/job/begin-1/shard-0.parquet", 3 * HOUR_S)
-    place.result(f"{OTHER}/job2", 3 * HOUR_S)
-    assert sweep(place.store, NOW, 0).evicted == 1
-    assert place.left == ["job"]
+        store_on_disk.file(f"{RESULTS}/{KEY}/job/{name}/{MANIFEST}", 3 * SWEEP_INTERVAL_S)
+    store_on_disk.file(f"{RESULTS}/{KEY}/job/begin-1/shard-0.parquet", 3 * SWEEP_INTERVAL_S)
+    store_on_disk.result(f"{OTHER}/job2", 3 * SWEEP_INTERVAL_S)
+    assert sweep(store_on_disk.store, NOW, 0).evicted == 1
+    assert store_on_disk.left == ["job"]
 
 
 @pytest.mark.parametrize(("age_s", "stays"), [(7 * DAY_S - 60, True), (7 * DAY_S + 60, False)])
-def test_an_unfinished_folder_lives_seven_days_from_the_last_writing_in_it(place, age_s, stays):
-    place.file(f"{RESULTS}/{KEY}/job/events/a.parquet", 30 * DAY_S)
-    place.file(f"{RESULTS}/{KEY}/job/events/b.parquet", age_s)
-    sweep(place.store, NOW, 0)
-    assert place.left == (["job"] if stays else [])
+def test_unfinished_folder_expires_seven_days_after_its_last_write(store_on_disk, age_s, stays):
+    store_on_disk.file(f"{RESULTS}/{KEY}/job/events/a.parquet", 30 * DAY_S)
+    store_on_disk.file(f"{RESULTS}/{KEY}/job/events/b.parquet", age_s)
+    sweep(store_on_disk.store, NOW, 0)
+    assert store_on_disk.left == (["job"] if stays else [])
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"provenance": {"created_at": "long ago"}}', "\xff"])
-def test_a_manifest_that_says_nothing_counts_from_its_last_use(place, text):
-    place.file(f"{RESULTS}/{KEY}/job/a", 9 * DAY_S)
-    path = place.file(f"{RESULTS}/{KEY}/job/{MANIFEST}")
+def test_manifest_without_a_time_counts_from_its_last_use(store_on_disk, text):
+    store_on_disk.file(f"{RESULTS}/{KEY}/job/a", 9 * DAY_S)
+    path = store_on_disk.file(f"{RESULTS}/{KEY}/job/{MANIFEST}")
     for age_s, left in ((6 * DAY_S, ["job"]), (8 * DAY_S, [])):
         path.write_bytes(text.encode("latin-1"))
         os.utime(path, (NOW - age_s, NOW - age_s))
-        sweep(place.store, NOW, None)
-        assert place.left == left
+        sweep(store_on_disk.store, NOW, None)
+        assert store_on_disk.left == left
 
 
-def test_a_clock_that_was_ahead_gives_no_longer_life(place):
-    place.result(f"{KEY}/job", -365 * DAY_S, used_s=8 * DAY_S)
-    place.file(f"{RESULTS}/{KEY}/job/trials.parquet", 9 * DAY_S)
-    sweep(place.store, NOW, None)
-    assert place.left == []
+def test_creation_time_in_the_future_does_not_extend_life(store_on_disk):
+    store_on_disk.result(f"{KEY}/job", -365 * DAY_S, used_s=8 * DAY_S)
+    store_on_disk.file(f"{RESULTS}/{KEY}/job/trials.parquet", 9 * DAY_S)
+    sweep(store_on_disk.store, NOW, None)
+    assert store_on_disk.left == []
 
 
-def test_the_least_recently_used_go_first_when_there_is_too_much(place):
+def test_eviction_removes_the_least_recently_used_first(store_on_disk):
     sizes = {
-        name: place.result(f"{KEY if name < 'c' else OTHER}/{name}", 5 * DAY_S, used_s=used_s)
+        name: store_on_disk.result(f"{KEY if name < 'c' else OTHER}/{name}", 5 * DAY_S, used_s=used_s)
         for name, used_s in (("a", 4 * DAY_S), ("b", 2 * DAY_S), ("c", 3 * DAY_S), ("d", 1 * DAY_S))
     }
-    assert sweep(place.store, NOW, sum(sizes.values())) == Swept()
-    assert sweep(place.store, NOW, sizes["b"] + sizes["d"]) == Swept(0, 2, sizes["a"] + sizes["c"])
-    assert place.left == ["b", "d"]
+    assert sweep(store_on_disk.store, NOW, sum(sizes.values())) == SweepCounts()
+    assert sweep(store_on_disk.store, NOW, sizes["b"] + sizes["d"]) == SweepCounts(0, 2, sizes["a"] + sizes["c"])
+    assert store_on_disk.left == ["b", "d"]
 
 
-def test_what_was_used_or_made_within_the_hour_stays(place):
-    place.result(f"{KEY}/used", 5 * DAY_S, used_s=HOUR_S - 60)
-    place.result(f"{KEY}/made", HOUR_S - 60)
-    place.result(f"{KEY}/not", 5 * DAY_S, used_s=HOUR_S + 60)
-    place.file(f"{RESULTS}/{KEY}/running/a.parquet", 2 * DAY_S)
-    sweep(place.store, NOW, 1)
-    assert place.left == ["made", "running", "used"]
+def test_eviction_spares_what_was_used_or_made_within_the_hour(store_on_disk):
+    store_on_disk.result(f"{KEY}/used", 5 * DAY_S, used_s=SWEEP_INTERVAL_S - 60)
+    store_on_disk.result(f"{KEY}/made", SWEEP_INTERVAL_S - 60)
+    store_on_disk.result(f"{KEY}/not", 5 * DAY_S, used_s=SWEEP_INTERVAL_S + 60)
+    store_on_disk.file(f"{RESULTS}/{KEY}/running/a.parquet", 2 * DAY_S)
+    sweep(store_on_disk.store, NOW, 1)
+    assert store_on_disk.left == ["made", "running", "used"]
 
 
-def test_what_is_used_while_a_sweep_chooses_stays(place, monkeypatch):
-    place.result(f"{KEY}/job", 5 * DAY_S)
+def test_eviction_spares_what_is_opened_during_the_sweep(store_on_disk, monkeypatch):
+    store_on_disk.result(f"{KEY}/job", 5 * DAY_S)
     monkeypatch.setattr(
         "analytics_kit.study.store.retention.excess",
-        lambda *args: [place.store.touch(f"{RESULTS}/{KEY}/job/{MANIFEST}"), *excess(*args)][1:],
+        lambda *args: [store_on_disk.store.touch(f"{RESULTS}/{KEY}/job/{MANIFEST}"), *excess(*args)][1:],
     )
-    assert sweep(place.store, NOW, 0) == Swept()
-    assert place.left == ["job"]
+    assert sweep(store_on_disk.store, NOW, 0) == SweepCounts()
+    assert store_on_disk.left == ["job"]
 
 
 ages = st.floats(0, 8 * DAY_S)
 
 
 @given(st.lists(st.tuples(ages, st.integers(0, 1000), st.booleans()), max_size=12), st.integers(0, 4000))
-def test_excess(rows, max_bytes):
+def test_excess_is_as_little_as_fits_and_the_least_recently_used(rows, max_bytes):
     folders = [
-        Kept(str(i), size, 0, 0, (Stored(f"{i}/{MANIFEST}", 1, NOW - age),) if done else ())
+        StoredFolder(str(i), size, 0, 0, (StoredFile(f"{i}/{MANIFEST}", 1, NOW - age),) if done else ())
         for i, (age, size, done) in enumerate(rows)
     ]
     chosen = excess(folders, NOW, max_bytes)
     left = [folder for folder in folders if folder not in chosen]
-    assert all(folder.manifests and NOW - folder.used_at >= HOUR_S for folder in chosen)
-    evictable = [folder for folder in left if folder.manifests and NOW - folder.used_at >= HOUR_S]
+    assert all(folder.manifests and NOW - folder.used_at >= SWEEP_INTERVAL_S for folder in chosen)
+    evictable = [folder for folder in left if folder.manifests and NOW - folder.used_at >= SWEEP_INTERVAL_S]
     assert sum(folder.size_bytes for folder in left) <= max_bytes or not evictable
     assert all(gone.used_at <= stays.used_at for gone in chosen for stays in evictable)
     if chosen:  # and not one too many
@@ -168,47 +178,47 @@ def test_excess(rows, max_bytes):
     assert excess(folders, NOW, None) == []
 
 
-def test_what_is_not_ours_stays(place):
+def test_sweep_leaves_foreign_files(store_on_disk):
     """The store may have been put where there was something before."""
     others = [
-        place.file(path, 99 * DAY_S)
+        store_on_disk.file(path, 99 * DAY_S)
         for path in (
-            "data.csv", "notes/a.txt", "jobs/1/part", ID, "store.id.bak", ".probe-us", f"{RESULTS}/readme",
+            "data.csv", "notes/a.txt", "jobs/1/part", STORE_ID, "store.id.bak", ".probe-us", f"{RESULTS}/readme",
             f"{RESULTS}/run1/a/data.csv", f"{RESULTS}/run1/a/{MANIFEST}", f"{RESULTS}/{KEY}/loose",
             f"results2/{KEY}/job/{MANIFEST}",
         )
     ]  # fmt: skip
-    (place.root / "results" / "empty").mkdir()
-    (place.root / "empty").mkdir()
-    assert sweep(place.store, NOW, 0) == Swept()
+    (store_on_disk.root / "results" / "empty").mkdir()
+    (store_on_disk.root / "empty").mkdir()
+    assert sweep(store_on_disk.store, NOW, 0) == SweepCounts()
     assert all(path.exists() for path in others)
-    assert (place.root / "results" / "empty").exists()
-    assert (place.root / "empty").exists()
+    assert (store_on_disk.root / "results" / "empty").exists()
+    assert (store_on_disk.root / "empty").exists()
 
 
-def test_what_killed_processes_left_goes_after_an_hour(place):
+def test_sweep_removes_leftovers_of_killed_processes_after_an_hour(store_on_disk):
     old = [".probe-12-0a1b", ".probe-12-0a1b.9f8e~", "store.id.0a1b2c3d", "store.id.0a1b2c3d.00112233~", ".swept.01~"]
     for name in old:
-        place.file(name, HOUR_S + 60)
-    young = place.file(".probe-13-0a1b", HOUR_S - 60)
-    (place.root / RESULTS / KEY / "job" / "events").mkdir(parents=True)
-    (place.root / RESULTS / OTHER).mkdir()
-    sweep(place.store, NOW, None)
-    assert [path for path in place.root.iterdir() if path.is_file()] == [young]
-    assert list((place.root / RESULTS).iterdir()) == []
+        store_on_disk.file(name, SWEEP_INTERVAL_S + 60)
+    young = store_on_disk.file(".probe-13-0a1b", SWEEP_INTERVAL_S - 60)
+    (store_on_disk.root / RESULTS / KEY / "job" / "events").mkdir(parents=True)
+    (store_on_disk.root / RESULTS / OTHER).mkdir()
+    sweep(store_on_disk.store, NOW, None)
+    assert [path for path in store_on_disk.root.iterdir() if path.is_file()] == [young]
+    assert list((store_on_disk.root / RESULTS).iterdir()) == []
 
 
-def test_the_manifest_goes_first(place, monkeypatch):
-    place.result(f"{KEY}/job/merge-1", 8 * DAY_S)
+def test_sweep_removes_the_manifest_first(store_on_disk, monkeypatch):
+    store_on_disk.result(f"{KEY}/job/merge-1", 8 * DAY_S)
     removed, remove = [], Store.remove
     monkeypatch.setattr(Store, "remove", lambda self, path: removed.append(path) or remove(self, path))
-    sweep(place.store, NOW, None)
+    sweep(store_on_disk.store, NOW, None)
     assert removed[0] == f"{RESULTS}/{KEY}/job/merge-1/{MANIFEST}"
 
 
-def test_what_can_not_be_removed_does_not_stop_the_sweep(place, monkeypatch):
-    place.result(f"{KEY}/a", 8 * DAY_S)
-    size = place.result(f"{KEY}/b", 8 * DAY_S)
+def test_sweep_continues_past_what_can_not_be_removed(store_on_disk, monkeypatch):
+    store_on_disk.result(f"{KEY}/a", 8 * DAY_S)
+    size = store_on_disk.result(f"{KEY}/b", 8 * DAY_S)
     remove = Store.remove
 
     def refused(self, path):
@@ -217,45 +227,47 @@ def test_what_can_not_be_removed_does_not_stop_the_sweep(place, monkeypatch):
         remove(self, path)
 
     monkeypatch.setattr(Store, "remove", refused)
-    assert sweep(place.store, NOW, None) == Swept(1, 0, size)
-    assert place.left == ["a"]
+    assert sweep(store_on_disk.store, NOW, None) == SweepCounts(1, 0, size)
+    assert store_on_disk.left == ["a"]
 
 
-def test_many_may_sweep_at_once(place):
+def test_concurrent_sweeps_agree(store_on_disk):
     for i in range(60):
-        place.result(f"{KEY if i % 2 else OTHER}/{i:02}", (i % 10) * DAY_S, used_s=(i % 7) * DAY_S + HOUR_S)
-    stores = [Store(str(place.root)) for _ in range(6)]
+        store_on_disk.result(
+            f"{KEY if i % 2 else OTHER}/{i:02}", (i % 10) * DAY_S, used_s=(i % 7) * DAY_S + SWEEP_INTERVAL_S
+        )
+    stores = [Store(str(store_on_disk.root)) for _ in range(6)]
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(lambda store: sweep(store, NOW, 20_000), stores))
-    assert sum(file.size_bytes for file in place.store.files(RESULTS)) <= 20_000
-    assert all((place.root / RESULTS).glob(f"*/{name}/{MANIFEST}") for name in place.left)
-    assert len(place.left) >= 10
+    assert sum(file.size_bytes for file in store_on_disk.store.files(RESULTS)) <= 20_000
+    assert all((store_on_disk.root / RESULTS).glob(f"*/{name}/{MANIFEST}") for name in store_on_disk.left)
+    assert len(store_on_disk.left) >= 10
 
 
-def test_a_place_without_a_store(tmp_path):
+def test_sweep_makes_no_store(tmp_path):
     store = Store(str(tmp_path / "none"))
-    assert sweep(store, NOW, 0) == Swept()
+    assert sweep(store, NOW, 0) == SweepCounts()
     assert sweep_if_due(store, NOW, 0) is None
     assert list(tmp_path.iterdir()) == []
 
 
-def test_at_most_once_an_hour(place):
+def test_sweep_if_due_sweeps_at_most_once_an_hour(store_on_disk):
     now = time.time()
-    place.root.mkdir()
-    assert sweep_if_due(place.store, now, None) == Swept()
-    assert sweep_if_due(Store(str(place.root)), now, None) is None
-    os.utime(place.root / MARKER, (now - HOUR_S - 1, now - HOUR_S - 1))
-    assert sweep_if_due(place.store, now, None) == Swept()
-    assert sweep_if_due(place.store, now, None) is None
+    store_on_disk.root.mkdir()
+    assert sweep_if_due(store_on_disk.store, now, None) == SweepCounts()
+    assert sweep_if_due(Store(str(store_on_disk.root)), now, None) is None
+    os.utime(store_on_disk.root / SWEEP_MARKER, (now - SWEEP_INTERVAL_S - 1, now - SWEEP_INTERVAL_S - 1))
+    assert sweep_if_due(store_on_disk.store, now, None) == SweepCounts()
+    assert sweep_if_due(store_on_disk.store, now, None) is None
 
 
-def test_other_file_systems(studies):
+def test_sweep_on_an_object_store(studies):
     store = Store("memory://kit-test-lifetime")
     pipeline.run(studies.zip(STUDY), Options(), store, f"{RESULTS}/{KEY}/job/merge-1")
     now = time.time()
-    assert sweep_if_due(store, now, 0) == Swept()
+    assert sweep_if_due(store, now, 0) == SweepCounts()
     assert sweep_if_due(store, now, 0) is None
-    assert sweep(store, now + 2 * HOUR_S, 0).evicted == 1
+    assert sweep(store, now + 2 * SWEEP_INTERVAL_S, 0).evicted == 1
     pipeline.run(studies.zip(STUDY), Options(), store, f"{RESULTS}/{KEY}/job/merge-1")
     assert sweep(store, now + RESULT_TTL_S - 60, None).expired == 0
     assert sweep(store, now + RESULT_TTL_S + 60, None).expired == 1
@@ -275,7 +287,7 @@ def result(studies, monkeypatch):
     return store, prefix, studies.root / "home" / "store" / prefix / MANIFEST
 
 
-def test_opening_is_use(result):
+def test_opening_a_result_counts_as_use(result):
     store, prefix, manifest = result
     os.utime(manifest, (NOW - DAY_S, 1_000_000_000))
     before = time.time()
@@ -283,7 +295,7 @@ def test_opening_is_use(result):
     assert manifest.stat().st_mtime >= before - 1
 
 
-def test_opening_never_fails_for_want_of_noting_it(result, monkeypatch):
+def test_opening_a_result_succeeds_where_it_can_not_be_marked(result, monkeypatch):
     def refused(*args, **how):
         raise PermissionError
 
@@ -291,16 +303,16 @@ def test_opening_never_fails_for_want_of_noting_it(result, monkeypatch):
     assert len(StudyResult.open(*result[:2]).trials) == 1
 
 
-def test_what_was_saved_is_not_touched(result, tmp_path):
+def test_opening_a_saved_result_does_not_touch_it(result, tmp_path):
     path = StudyResult.open(*result[:2]).save(tmp_path / "kept") / MANIFEST
     os.utime(path, (1_000_000_000, 1_000_000_000))
     StudyResult.open(Store(str(path.parent)), "")
     assert path.stat().st_mtime == 1_000_000_000
 
 
-def test_tidy_evicts_what_the_settings_do_not_allow(result, monkeypatch):
+def test_tidy_evicts_beyond_the_limit_of_the_settings(result, monkeypatch):
     store, prefix, manifest = result
-    old = time.time() - 2 * HOUR_S
+    old = time.time() - 2 * SWEEP_INTERVAL_S
     os.utime(manifest, (old, old))
     monkeypatch.setenv("ANALYTICS_KIT_STORE_LIMIT_GB", "inf")
     tasks.tidy()
@@ -309,7 +321,7 @@ def test_tidy_evicts_what_the_settings_do_not_allow(result, monkeypatch):
     monkeypatch.setenv("ANALYTICS_KIT_STORE_LIMIT_GB", "0.000001")
     tasks.tidy()  # not due
     assert manifest.exists()
-    os.utime(store._path(MARKER), (old, old))
+    os.utime(store._path(SWEEP_MARKER), (old, old))
     tasks.tidy()
     assert not manifest.exists()
     with pytest.raises(ResultExpiredError, match="7 days") as caught:
@@ -317,7 +329,7 @@ def test_tidy_evicts_what_the_settings_do_not_allow(result, monkeypatch):
     assert "Results live 7 days" in caught.value.hint
 
 
-def test_tidy_says_nothing_of_a_store_that_is_away(monkeypatch, tmp_path):
+def test_tidy_ignores_an_unreachable_store(monkeypatch, tmp_path):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("ANALYTICS_KIT_STORE", str(tmp_path / "file" / "store"))
     tasks.tidy()

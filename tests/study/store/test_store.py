@@ -1,4 +1,4 @@
-"""Does a reader of the store see all of a result or nothing?"""
+"""A store shows whole results or nothing, whatever file system it is on."""
 
 import errno
 import json
@@ -14,7 +14,8 @@ from analytics_kit.options import Options
 from analytics_kit.settings import Settings
 from analytics_kit.study.pipeline import run as pipeline
 from analytics_kit.study.result.result import StudyResult
-from analytics_kit.study.store.store import ID, MANIFEST, Store
+from analytics_kit.study.store.paths import MANIFEST, STORE_ID
+from analytics_kit.study.store.store import Store
 from tests.study.make_study import folder, mouse
 
 STUDY = {f"{folder()}/Mouse Movement.csv": mouse((0.1, 1, 2), (0.2, 3, 4))}
@@ -34,32 +35,32 @@ def write(store, path, text=b"x"):
         file.write(text)
 
 
-def test_what_was_written_is_read(store):
+def test_open_reads_what_was_written(store):
     write(store, "a/b/c.bin", b"\0\xff")
     with store.open("a/b/c.bin") as file:
         assert file.read() == b"\0\xff"
 
 
-def test_what_is_not_there(store):
+def test_open_of_a_missing_file(store):
     with pytest.raises(FileNotFoundError), store.open("a/b"):
         pass
     assert store.manifest("a") is None
     assert store.manifest("") is None
 
 
-def test_commit_makes_the_manifest_at_once(store, tmp_path):
+def test_commit_makes_the_manifest_readable(store, tmp_path):
     store.commit("r", {"version": 1, "name": "ä\U0001f600"})
     assert store.manifest("r") == {"version": 1, "name": "ä\U0001f600"}
     assert [path.name for path in (tmp_path / "store" / "r").iterdir()] == [MANIFEST]
 
 
-def test_a_later_commit_replaces(store):
+def test_commit_replaces_an_earlier_manifest(store):
     store.commit("", {"n": 1})
     store.commit("", {"n": 2})
     assert store.manifest("") == {"n": 2}
 
 
-def test_a_commit_that_fails_leaves_the_earlier_manifest(store, tmp_path, monkeypatch):
+def test_failing_commit_leaves_the_earlier_manifest(store, tmp_path, monkeypatch):
     store.commit("r", {"n": 1})
     monkeypatch.setattr(os, "fsync", lambda fd: (_ for _ in ()).throw(OSError(28, "No space left on device")))
     with pytest.raises(StoreError, match="No space left on device"):
@@ -73,7 +74,7 @@ def test_manifests_are_strict_json(store):
     assert store.manifest("r") is None
 
 
-def test_delete_takes_all_and_the_manifest_first(store, tmp_path, monkeypatch):
+def test_delete_removes_all_and_the_manifest_first(store, tmp_path, monkeypatch):
     write(store, "r/events/a.parquet")
     store.commit("r", {})
     removed = []
@@ -86,7 +87,7 @@ def test_delete_takes_all_and_the_manifest_first(store, tmp_path, monkeypatch):
     store.delete("never")
 
 
-def test_check(store, tmp_path):
+def test_check_leaves_nothing(store, tmp_path):
     store.check()
     assert list((tmp_path / "store").iterdir()) == []
 
@@ -101,7 +102,7 @@ def test_store_below_a_file(tmp_path, verb):
 
 
 def test_url_that_is_no_store():
-    with pytest.raises(StoreError, match="nosuch://x is no place for a store"):
+    with pytest.raises(StoreError, match="nosuch://x can't hold a store"):
         Store("nosuch://x")
 
 
@@ -114,7 +115,7 @@ def test_other_file_systems(studies):
         StudyResult.open(store, "r")
 
 
-def test_two_may_delete_the_same(store, tmp_path, monkeypatch):
+def test_concurrent_deletes_agree(store, tmp_path, monkeypatch):
     write(store, "r/events/a")
     store.commit("r", {})
     rm = store._fs.rm
@@ -143,21 +144,21 @@ def mode(path):
     return path.stat().st_mode & 0o777
 
 
-def test_the_default_store_is_for_its_owner_only(studies, tmp_path, open_umask):
+def test_default_store_is_readable_by_its_owner_only(studies, tmp_path, open_umask):
     store = Store.of(Settings.of(home=tmp_path / "home", store=None))
     pipeline.run(studies.zip(STUDY), Options(), store, "r")
     assert mode(tmp_path / "home") == 0o700
     assert mode(tmp_path / "home" / "store") == 0o700
 
 
-def test_a_worker_that_is_told_the_default_store_by_name_makes_it_private_too(tmp_path, open_umask):
+def test_default_store_given_by_url_is_private_too(tmp_path, open_umask):
     home = tmp_path / "home"
     home.mkdir()
     write(Store.of(Settings.of(home=home, store=str(home / "store")), str(home / "store")), "a")
     assert mode(home / "store") == 0o700
 
 
-def test_a_store_that_is_named_may_be_shared(tmp_path, open_umask):
+def test_named_store_follows_the_umask(tmp_path, open_umask):
     settings = Settings.of(home=tmp_path / "home", store=str(tmp_path / "group" / "store"))
     write(Store.of(settings), "r/a")
     assert mode(tmp_path / "group" / "store") == 0o775
@@ -166,38 +167,38 @@ def test_a_store_that_is_named_may_be_shared(tmp_path, open_umask):
 
 
 @pytest.mark.parametrize("url", [None, "memory://kit-test-id"])
-def test_id(tmp_path, url):
+def test_id_is_made_once(tmp_path, url):
     store = Store(url or str(tmp_path / "store"))
     assert store.id() is None
     made = store.id(create=True)
     assert len(made) == 32
     assert Store(url or str(tmp_path / "store")).id() == store.id(create=True) == made
-    assert [file.path for file in store.files("")] == [ID]
+    assert [file.path for file in store.files("")] == [STORE_ID]
     store.require(made)
 
 
-def test_asking_for_the_id_makes_nothing(store, tmp_path):
+def test_reading_the_id_makes_nothing(store, tmp_path):
     assert store.id() is None
     with pytest.raises(StoreError, match="on this host there is no store"):
         store.require("0" * 32)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_many_who_make_the_id_get_the_same(tmp_path):
+def test_concurrent_processes_get_the_same_id(tmp_path):
     for i in range(20):
         with ThreadPoolExecutor(8) as pool:
             ids = set(pool.map(lambda _, i=i: Store(str(tmp_path / str(i))).id(create=True), range(8)))
         assert len(ids) == 1
-        assert names(tmp_path / str(i)) == [ID]
+        assert names(tmp_path / str(i)) == [STORE_ID]
 
 
-def test_id_where_there_are_no_links(store, monkeypatch):
+def test_id_on_a_file_system_without_links(store, monkeypatch):
     monkeypatch.setattr(os, "link", lambda *args: (_ for _ in ()).throw(OSError(errno.EPERM, "no links")))
     assert store.id(create=True) == store.id()
-    assert [file.path for file in store.files("")] == [ID]
+    assert [file.path for file in store.files("")] == [STORE_ID]
 
 
-def test_another_store(store, tmp_path):
+def test_require_names_what_differs(store, tmp_path):
     store.id(create=True)
     with pytest.raises(StoreError, match=r"not the store that the job was submitted for.*another store") as caught:
         store.require(Store(str(tmp_path / "other")).id(create=True))
@@ -208,10 +209,12 @@ def test_another_store(store, tmp_path):
 # --- a whole result ---------------------------------------------------------------------------------------------
 
 
-def test_the_manifest_is_written_last(studies, store, monkeypatch):
+def test_run_writes_the_manifest_last(studies, store, monkeypatch):
     written = []
-    create = Store._created
-    monkeypatch.setattr(Store, "_created", lambda self, path, safe: written.append(path) or create(self, path, safe))
+    create = Store._writer
+    monkeypatch.setattr(
+        Store, "_writer", lambda self, path, durable: written.append(path) or create(self, path, durable)
+    )
     pipeline.run(studies.zip(STUDY), Options(), store, "r")
     written = [path for path in written if not path.startswith(".probe")]
     assert written[0] == "r/events/mouse_movement-00000.parquet"
@@ -220,7 +223,7 @@ def test_the_manifest_is_written_last(studies, store, monkeypatch):
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError, SystemExit])
-def test_nothing_stays_when_the_commit_is_prevented(studies, store, tmp_path, error):
+def test_run_leaves_nothing_when_the_commit_is_prevented(studies, store, tmp_path, error):
     def prevent():
         assert len(list((tmp_path / "store" / "r").rglob("*.parquet"))) == 5
         with pytest.raises(ResultExpiredError):
@@ -232,18 +235,18 @@ def test_nothing_stays_when_the_commit_is_prevented(studies, store, tmp_path, er
     assert not (tmp_path / "store" / "r").exists()
 
 
-def test_nothing_stays_when_a_shard_fails(studies, store, tmp_path, monkeypatch):
+def test_run_leaves_nothing_when_a_shard_fails(studies, store, tmp_path, monkeypatch):
     monkeypatch.setattr(pipeline, "merge", lambda *args: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         pipeline.run(studies.zip(STUDY), Options(), store, "r")
     assert not (tmp_path / "store" / "r").exists()
 
 
-def test_a_process_that_dies_before_the_commit_leaves_no_result(studies, store, tmp_path):
+def test_process_that_dies_before_the_commit_leaves_no_result(studies, store, tmp_path):
     code = (
         "import os, sys\n"
         "from analytics_kit.options import Options\n"
-        "from analytics_kit.study import pipeline\n"
+        "from analytics_kit.study.pipeline import run as pipeline\n"
         "from analytics_kit.study.store.store import Store\n"
         "pipeline.run(sys.argv[1], Options(), Store(sys.argv[2]), 'r', before_commit=lambda: os._exit(9))\n"
     )
@@ -279,7 +282,7 @@ def test_progress_never_falls_and_ends_at_1(studies, store):
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_a_report_that_raises_ends_the_work(studies, store, tmp_path, threads, monkeypatch):
+def test_report_that_raises_ends_the_work(studies, store, tmp_path, threads, monkeypatch):
     monkeypatch.setattr(pipeline, "SMALL_BYTES", 0)
     members = {f"{folder(trial=k)}/Mouse Movement.csv": mouse((0.1, 1, 1)) for k in range(40)}
 

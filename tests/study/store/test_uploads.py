@@ -1,4 +1,4 @@
-"""An uploaded study comes in pieces, is seen whole or not at all, and goes with its job or its age."""
+"""An upload arrives in pieces, appears whole or not at all, and goes with its job or when it expires."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def uploaded(settings, data=b"0123456789", name="study.zip"):
     return upload.finish()
 
 
-def test_pieces_become_the_file(settings, tmp_path):
+def test_finish_makes_the_file_of_all_pieces(settings, tmp_path):
     source = uploaded(settings)
     with open(source, "rb") as file:  # noqa: PTH123  as a worker gets it: a string
         assert file.read() == b"0123456789"
@@ -38,7 +38,7 @@ def test_pieces_become_the_file(settings, tmp_path):
     assert source.endswith("/study.zip")
 
 
-def test_nobody_sees_it_before_it_is_whole(settings, store):
+def test_upload_is_invisible_until_it_is_whole(settings, store):
     upload = Upload(settings, "study.zip", 10)
     upload.write(0, b"0123")
     assert not [file for file in store.files("uploads") if file.path.endswith("/study.zip")]
@@ -47,7 +47,7 @@ def test_nobody_sees_it_before_it_is_whole(settings, store):
     assert store.files("uploads") == []
 
 
-def test_what_is_abandoned_leaves_nothing(settings, store):
+def test_abandon_leaves_nothing(settings, store):
     upload = Upload(settings, "study.zip", 10)
     upload.write(0, b"0123")
     upload.abandon()
@@ -55,16 +55,16 @@ def test_what_is_abandoned_leaves_nothing(settings, store):
 
 
 @pytest.mark.parametrize(("at", "piece"), [(3, b"x"), (5, b"x"), (4, b"1234567")])
-def test_a_piece_out_of_place_is_refused(settings, at, piece):
+def test_piece_out_of_order_is_refused(settings, at, piece):
     upload = Upload(settings, "study.zip", 10)
     upload.write(0, b"0123")
-    with pytest.raises(SettingsError, match="out of place"):
+    with pytest.raises(SettingsError, match="out of order"):
         upload.write(at, piece)
     assert upload.written_bytes == 4
     upload.abandon()
 
 
-def test_what_is_too_large_is_refused_before_a_byte_has_come(tmp_path):
+def test_upload_beyond_the_limit_is_refused_at_once(tmp_path):
     settings = Settings.of(home=tmp_path, upload_limit_gb=0.001)
     with pytest.raises(SettingsError, match=r"at most 0\.001 GB") as caught:
         Upload(settings, "study.zip", 1_000_001)
@@ -84,11 +84,11 @@ def test_what_is_too_large_is_refused_before_a_byte_has_come(tmp_path):
         ("x" * 300 + ".zip", "x" * 196 + ".zip"),
     ],
 )
-def test_names_are_made_safe(name, safe):
+def test_safe_name(name, safe):
     assert uploads.safe_name(name) == safe
 
 
-def test_only_uploads_to_this_store_are_known_as_such(settings):
+def test_is_upload_knows_only_this_store(settings):
     source, store_url = uploaded(settings), settings.store_url()
     assert uploads.is_upload(store_url, source)
     assert not uploads.is_upload("/elsewhere", source)
@@ -96,7 +96,7 @@ def test_only_uploads_to_this_store_are_known_as_such(settings):
     assert not uploads.is_upload(store_url, f"{store_url}/../store/uploads/{'0' * 32}/x.zip")
 
 
-def test_a_link_out_of_the_store_is_no_upload(settings, tmp_path):
+def test_is_upload_refuses_a_link_out_of_the_store(settings, tmp_path):
     source = Path(uploaded(settings))
     (tmp_path / "secret.zip").write_bytes(b"secret")
     source.unlink()
@@ -104,7 +104,7 @@ def test_a_link_out_of_the_store_is_no_upload(settings, tmp_path):
     assert not uploads.is_upload(settings.store_url(), str(source))
 
 
-def test_a_copy_is_discarded_and_nothing_else(settings, store, tmp_path):
+def test_discard_removes_uploads_and_nothing_else(settings, store, tmp_path):
     kept, gone = uploaded(settings), uploaded(settings)
     store.id(create=True)
     stranger = tmp_path / "mine" / "uploads" / ("0" * 32) / "study.zip"
@@ -116,7 +116,7 @@ def test_a_copy_is_discarded_and_nothing_else(settings, store, tmp_path):
     assert stranger.exists()
 
 
-def test_copies_live_as_long_as_results(settings, store):
+def test_uploads_expire_as_results_do(settings, store):
     uploaded(settings)
     (file,) = store.files("uploads")
     assert sweep(store, file.changed_at + RESULT_TTL_S - 1, None).expired == 0

@@ -9,12 +9,10 @@ import numpy.typing as npt
 import polars as pl
 
 from analytics_kit.model import Kind
-from analytics_kit.study.metrics.primitives import Floats
-
-Codes = npt.NDArray[np.int8]
+from analytics_kit.study.schema.compiling import Codes, Floats
 
 
-class Columns:
+class RowBuffers:
     """t, x and y, or t and the classes of keys, of which the keys themselves are kept where that is asked for.
 
     Room for `rows` is set aside at once: memory that nobody writes to costs nothing, copying what was read does.

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import polars as pl
 
 from analytics_kit.model import Kind
-from analytics_kit.study.events.native.careful import needed
+from analytics_kit.study.events.native.careful import required_columns
 
 _HEADERS = {
     "keyboard": (b"Time,running_time,keys\n", b"Time,running_time,keys\r\n"),
@@ -23,14 +23,14 @@ _SCHEMAS = {
 }
 
 
-def family(kind: Kind) -> str:
+def header_family(kind: Kind) -> str:
     """Which of the two headers files of a kind have."""
     return "keyboard" if kind == "keyboard" else "mouse"
 
 
-def native_start(text: bytes, kind: Kind) -> bytes | None:
+def match_header(text: bytes, kind: Kind) -> bytes | None:
     """The logger's header, with its line end, if the text begins with it."""
-    for header in _HEADERS[family(kind)]:
+    for header in _HEADERS[header_family(kind)]:
         if text.startswith(header):
             return header
     return None
@@ -52,13 +52,13 @@ def count_lines(text: bytes, ends: npt.NDArray[np.int64]) -> npt.NDArray[np.int6
     return np.diff(np.searchsorted(breaks, ends), prepend=0)
 
 
-def parsed(text: bytes, kind: Kind) -> pl.DataFrame | None:
+def parse_rows(text: bytes, kind: Kind) -> pl.DataFrame | None:
     """The rows (t, x, y or t, key) of a text of whole lines; None where a line is not a good record."""
     if not text or not is_regular(text, kind):
         return None
     try:
         frame = pl.read_csv(
-            text, has_header=False, schema=_SCHEMAS[family(kind)], columns=list(range(1, len(needed(kind)) + 1)),
+            text, has_header=False, schema=_SCHEMAS[header_family(kind)], columns=list(range(1, len(required_columns(kind)) + 1)),
             quote_char='"' if kind == "keyboard" else None, glob=False,
         )  # fmt: skip
     except pl.exceptions.PolarsError:
@@ -66,7 +66,7 @@ def parsed(text: bytes, kind: Kind) -> pl.DataFrame | None:
     records, commas = (int(np.count_nonzero(_has(text, sign))) for sign in (b"\n", b","))
     if kind == "keyboard":
         commas -= text.count(b',","\n')
-    if frame.height != records or commas != records * len(needed(kind)):
+    if frame.height != records or commas != records * len(required_columns(kind)):
         return None
     if kind == "keyboard" and (empty := frame["key"].null_count()):
         # an empty key is valid, a missing one is not, and polars gives null for both

@@ -9,13 +9,13 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from analytics_kit.study.metrics.primitives import Floats, Ints, kernel
-from analytics_kit.study.schema.keys import CODE, NAMED, key_class
+from analytics_kit.study.schema.compiling import Floats, Ints, kernel
+from analytics_kit.study.schema.keys import KEY_CLASS_CODES, NAMED_KEYS, classify_key
 
 SHORTEST_LINE = len(",0,\n")
-MOST_DIGITS = 15
+MAX_EXACT_DIGITS = 15
 """So many digits make a whole number that float64 holds; dividing it by a power of ten rounds only once."""
-_POWERS = np.array([10.0**n for n in range(MOST_DIGITS + 1)])
+_POWERS = np.array([10.0**n for n in range(MAX_EXACT_DIGITS + 1)])
 _COMMA, _QUOTE, _APOSTROPHE, _MINUS, _POINT, _BREAK, _RETURN, _ZERO = (np.uint8(ord(sign)) for sign in ",\"'-.\n\r0")
 _BLANK, _TILDE = np.uint8(ord(" ")), np.uint8(ord("~"))
 _ONE = np.uint64(1)  # a signed index would be checked for counting from the end, at every byte
@@ -27,9 +27,9 @@ _LETTERS = np.full(256, 38)
 """1 to 37 for what names of keys are made of, 38 for anything else."""
 for _place, _letter in enumerate("_abcdefghijklmnopqrstuvwxyz0123456789", 1):
     _LETTERS[ord(_letter)] = _LETTERS[ord(_letter.upper())] = _place
-_SIGNS = np.array([CODE[key_class(chr(sign))] for sign in range(128)], np.int8)
+_SIGNS = np.array([KEY_CLASS_CODES[classify_key(chr(sign))] for sign in range(128)], np.int8)
 _SIGNS[[_COMMA, _QUOTE]] = -1
-_OTHER, _PUNCTUATION = np.int8(CODE["other"]), np.int8(CODE["punctuation"])
+_OTHER, _PUNCTUATION = np.int8(KEY_CLASS_CODES["other"]), np.int8(KEY_CLASS_CODES["punctuation"])
 
 
 def _number(name: str) -> int:
@@ -39,7 +39,7 @@ def _number(name: str) -> int:
     return number
 
 
-_BY_NUMBER = sorted((_number(name), CODE[kind]) for name, kind in NAMED.items())
+_BY_NUMBER = sorted((_number(name), KEY_CLASS_CODES[kind]) for name, kind in NAMED_KEYS.items())
 _NAMES = np.array([number for number, _ in _BY_NUMBER], np.int64)
 _CODES = np.array([code for _, code in _BY_NUMBER], np.int8)
 
@@ -80,7 +80,7 @@ def decode(
                 whole, digits, places, point = np.int64(0), 0, 0, 0
                 while True:
                     sign = text[at]
-                    if _ZERO <= sign < _ZERO + 10 and digits <= MOST_DIGITS:
+                    if _ZERO <= sign < _ZERO + 10 and digits <= MAX_EXACT_DIGITS:
                         whole = whole * 10 + np.int64(sign - _ZERO)
                         digits += 1
                         places += point
@@ -90,7 +90,7 @@ def decode(
                         break
                     at += _ONE
                 behind = _BREAK if not keys and place == len(columns) - 1 else _COMMA
-                if digits == 0 or digits > MOST_DIGITS or sign != behind:
+                if digits == 0 or digits > MAX_EXACT_DIGITS or sign != behind:
                     return -1
                 value = whole / _POWERS[places]
                 columns[place][row] = -value if negative else value

@@ -8,88 +8,33 @@ halved until the odd lines stand alone, and those are read by `rows`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from analytics_kit.model import Kind
-from analytics_kit.study.archive.zip_archive import CHUNK_BYTES, Archive, Member, MemberUnreadableError
-from analytics_kit.study.events.native.buffers import Columns
-from analytics_kit.study.events.native.bulk import count_lines, is_regular, native_start, parsed
-from analytics_kit.study.events.native.careful import (
-    Rows,
-    decode_bytewise,
-    end_of_records,
-    native_header,
-    read_member,
-    read_records,
-)
+from analytics_kit.study.archive.base import CHUNK_BYTES, Archive, Member, MemberUnreadableError
+from analytics_kit.study.csv.records import decode_utf8_or_latin1, find_row_boundary
+from analytics_kit.study.events.native.buffers import RowBuffers
+from analytics_kit.study.events.native.bulk import count_lines, is_regular, match_header, parse_rows
+from analytics_kit.study.events.native.careful import ParsedRows, native_header, read_member, read_rows
 from analytics_kit.study.events.native.fast import SHORTEST_LINE, decode
+from analytics_kit.study.events.table import EventTable, MemberRows, classify_keys
+from analytics_kit.study.schema.compiling import Ints
 from analytics_kit.study.schema.issues import Issues
-from analytics_kit.study.schema.keys import CODE, key_class
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Bytes = npt.NDArray[np.int8]
-
-JOIN_BYTES = 200_000
+MAX_JOINED_MEMBER_BYTES = 200_000
 """Members up to this size are joined; larger ones fill a parse of their own."""
-BATCH_BYTES = 8 << 20
-TELL_BYTES = 256 << 10
+MAX_JOINED_BYTES = 8 << 20
+REPORT_BYTES = 256 << 10
 """Small members are not worth a word each."""
-MOST_CLAIMED_BYTES = 512 << 20
+MAX_RESERVED_BYTES = 512 << 20
 """No more is set aside for what a directory says; more than that has to come first."""
 NATIVE_LINE = len("10:00:00,0.00,a\n")
 """Lines of the logger are no shorter."""
 ODD_BYTES = 2048
 """A piece of text this small is not halved again but read record by record."""
-
-
-@dataclass(slots=True)
-class MemberRows:
-    """What became of a member: which rows of the table are its, and on which lines they stood."""
-
-    member: str
-    slot: int
-    rows_in: int = 0
-    rows_kept: int = 0
-    clock: str = ""
-    readable: bool = True
-    lines: list[tuple[int, Sequence[int] | Ints | None, int]] = field(default_factory=list)
-    """(first line, lines one by one where they are not consecutive, rows) of each piece."""
-
-    def line_of(self, row: int) -> int:
-        """Line of the member's `row`th kept row."""
-        for first, exact, count in self.lines:
-            if row < count:
-                return first + row if exact is None else int(exact[row])
-            row -= count
-        return 0
-
-
-@dataclass(slots=True)
-class EventTable:
-    """Rows of one kind, grouped by trial slot in the order of `members`. A column that the log lacks is empty.
-
-    `action` is 0 for a press and 1 for a release, `key_number` says which key it was and means nothing outside this
-    table, `press_number` is the same for a press and its release where the log itself tells, `dx` and `dy` are the
-    wheel's steps in pixels.
-    """
-
-    kind: Kind
-    members: list[MemberRows]
-    t: Floats
-    x: Floats
-    y: Floats
-    key_class: Bytes
-    key: pl.Series | None
-    action: Bytes = field(default_factory=lambda: np.empty(0, np.int8))
-    key_number: Ints = field(default_factory=lambda: np.empty(0, np.int64))
-    press_number: Ints = field(default_factory=lambda: np.empty(0, np.int64))
-    dx: Floats = field(default_factory=lambda: np.empty(0))
-    dy: Floats = field(default_factory=lambda: np.empty(0))
 
 
 def read_events(
@@ -101,7 +46,7 @@ def read_events(
     advance: Callable[[int], None] = lambda raw_bytes: None,
 ) -> EventTable:  # fmt: skip
     """The events of `work`, pairs of member and trial slot. `advance` is told of bytes as they are inflated."""
-    claimed = min(sum(member.raw_bytes for member, _ in work), MOST_CLAIMED_BYTES)
+    claimed = min(sum(member.raw_bytes for member, _ in work), MAX_RESERVED_BYTES)
     rows = claimed // NATIVE_LINE + CHUNK_BYTES // SHORTEST_LINE
     reader = _Reader(kind, issues, keep_keys and kind == "keyboard", rows)
     untold = 0
@@ -112,7 +57,7 @@ def read_events(
             if member.raw_bytes <= CHUNK_BYTES:
                 raw = archive.read(member)
                 untold += len(raw)
-                if untold > TELL_BYTES:
+                if untold > REPORT_BYTES:
                     advance(untold)
                     untold = 0
                 reader.take(raw, stats)
@@ -136,13 +81,13 @@ class _Reader:
         self.issues = issues
         self.keep_keys = keep_keys
         self.members: list[MemberRows] = []
-        self.columns = Columns(kind, rows)
+        self.columns = RowBuffers(kind, rows)
         self.batch: list[Piece] = []
         self.batch_bytes = 0
 
     def take(self, raw: bytes, stats: MemberRows) -> None:
         """A member that is in memory as a whole."""
-        header = native_start(raw, self.kind)
+        header = match_header(raw, self.kind)
         if header is None:
             self._slow(read_member(raw, self.kind, stats.member, self.issues), stats)
         else:
@@ -158,12 +103,12 @@ class _Reader:
                 advance(len(chunk))
                 text = rest + chunk
                 if header is None:
-                    header = None if irregular else native_start(text, self.kind)
+                    header = None if irregular else match_header(text, self.kind)
                     if header is None:
                         irregular.append(chunk)
                         continue
                     text = text[len(header) :]
-                cut = end_of_records(text)
+                cut = find_row_boundary(text)
                 rest = text[cut:]
                 self._add(text[:cut], 0, header, stats, line)
                 line += text.count(b"\n", 0, cut) if b"\r" not in text else len(text[:cut].splitlines())
@@ -193,13 +138,13 @@ class _Reader:
             text, start = text[start:].replace(b"\r\n", b"\n"), 0
         if not text.endswith(b"\n"):
             text += b"\n" if len(text) > start else b""
-        if len(text) > JOIN_BYTES:
+        if len(text) > MAX_JOINED_MEMBER_BYTES:
             self._flush()
             self._parse([(text, start, stats, line)])
             return
         self.batch.append((text, start, stats, line))
         self.batch_bytes += len(text)
-        if self.batch_bytes > BATCH_BYTES:
+        if self.batch_bytes > MAX_JOINED_BYTES:
             self._flush()
 
     def _flush(self) -> None:
@@ -246,7 +191,7 @@ class _Reader:
         """Append rows of a line each; how many each piece has, None where a line is no good record."""
         bodies = [text[start:] for text, start, _, _ in pieces]
         text = b"".join(bodies)
-        frame = parsed(text, self.kind)
+        frame = parse_rows(text, self.kind)
         if frame is None:
             return None
         keys = frame.drop_in_place("key") if self.kind == "keyboard" else None
@@ -254,7 +199,7 @@ class _Reader:
         return count_lines(text, np.cumsum([len(body) for body in bodies]))
 
     def _append(self, numbers: Sequence[npt.ArrayLike], keys: pl.Series | None) -> None:
-        codes = None if keys is None else classes_of(keys)
+        codes = None if keys is None else classify_keys(keys)
         self.columns.add(numbers, codes, keys if self.keep_keys else None)
 
     def _halve(self, whole: bytes, start: int, stats: MemberRows, line: int) -> None:
@@ -265,10 +210,10 @@ class _Reader:
             self._parse([(text[:middle], 0, stats, line)])
             self._parse([(text[middle:], 0, stats, line + text.count(b"\n", 0, middle))])
             return
-        decoded = text.decode() if regular else decode_bytewise(text, stats.member, self.issues)
-        self._slow(read_records(decoded, native_header(self.kind), line, self.kind, stats.member, self.issues), stats)
+        decoded = text.decode() if regular else decode_utf8_or_latin1(text, stats.member, self.issues)
+        self._slow(read_rows(decoded, native_header(self.kind), line, self.kind, stats.member, self.issues), stats)
 
-    def _slow(self, rows: Rows, stats: MemberRows) -> None:
+    def _slow(self, rows: ParsedRows, stats: MemberRows) -> None:
         self._flush()  # what waits stands before these rows
         if not stats.rows_kept:
             stats.clock = rows.clock
@@ -290,12 +235,3 @@ class _Reader:
             made.key = self.columns.keys
             made.key_number = made.key.rank("dense").fill_null(0).cast(pl.Int64).to_numpy()
         return made
-
-
-def classes_of(keys: pl.Series) -> Bytes:
-    """Class codes of a column of keys."""
-    if keys.is_empty():
-        return np.empty(0, np.int8)
-    known = keys.unique().to_list()
-    codes = pl.Series([CODE[key_class(key)] for key in known], dtype=pl.Int8)
-    return keys.replace_strict(known, codes, return_dtype=pl.Int8).to_numpy(writable=True)

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 import pandas as pd
 
 from analytics_kit.errors import SettingsError, nearest
-from analytics_kit.study.metrics.catalogue import BY_NAME, TRIAL_COLUMNS
+from analytics_kit.study.metrics.catalogue import BY_NAME
+from analytics_kit.study.schema.columns import TRIAL_COLUMNS
 
 
 def metrics_of(trials: pd.DataFrame, asked: str | Iterable[str] | None) -> list[str]:

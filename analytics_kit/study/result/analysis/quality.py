@@ -10,8 +10,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from analytics_kit.model import KINDS
-from analytics_kit.study.metrics.catalogue import COUNTS, SCREEN_LIMIT_PX, TRIAL_INDEX
+from analytics_kit.study.metrics.catalogue import COUNTS
 from analytics_kit.study.result.files import Stored
+from analytics_kit.study.schema.columns import SCREEN_LIMIT_PX, TRIAL_INDEX
 
 POINTER = tuple(kind for kind in KINDS if kind != "keyboard")
 THINNED_PX = 10.0

@@ -10,14 +10,13 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from analytics_kit.study.archive import zip_archive as archives
-from analytics_kit.study.archive.zip_archive import Archive, Member, MemberUnreadableError
-from analytics_kit.study.events.native import careful as records
+from analytics_kit.study.archive.base import Archive, Member, MemberUnreadableError
 from analytics_kit.study.events.native import reader as events
 from analytics_kit.study.events.native.careful import read_member
 from analytics_kit.study.events.native.fast import decode
 from analytics_kit.study.events.native.reader import read_events
 from analytics_kit.study.schema.issues import Issues
-from analytics_kit.study.schema.keys import CODE, key_class
+from analytics_kit.study.schema.keys import KEY_CLASS_CODES, classify_key
 from tests.study.make_study import KEYS, MOUSE
 
 quick = settings(
@@ -67,7 +66,7 @@ def assert_same(contents, kind, table, issues):
         np.testing.assert_array_equal(table.t[part], rows.t)
         if kind == "keyboard":
             assert table.key is None or table.key[part.start : part.stop].to_list() == rows.key
-            assert table.key_class[part].tolist() == [CODE[key_class(key)] for key in rows.key]
+            assert table.key_class[part].tolist() == [KEY_CLASS_CODES[classify_key(key)] for key in rows.key]
         else:
             np.testing.assert_array_equal(table.x[part], rows.x)
             np.testing.assert_array_equal(table.y[part], rows.y)
@@ -150,8 +149,8 @@ def test_joined_parse_equals_the_slow_one(study, odd_bytes, join_bytes, batch_by
     kind, contents = study
     with (
         patch.object(events, "ODD_BYTES", odd_bytes),
-        patch.object(events, "JOIN_BYTES", join_bytes),
-        patch.object(events, "BATCH_BYTES", batch_bytes),
+        patch.object(events, "MAX_JOINED_MEMBER_BYTES", join_bytes),
+        patch.object(events, "MAX_JOINED_BYTES", batch_bytes),
     ):
         for keep_keys in (True, False):  # keys are not looked at in the same way when only their class is kept
             table, issues = joined(contents, kind, keep_keys)
@@ -214,22 +213,22 @@ def log(events_of_it, kind="mouse_movement"):
     [
         ("mouse_movement", (7, 7), False, "decode"),
         ("keyboard", ("Key.space",), False, "decode"),
-        ("keyboard", ("Key.space",), True, "parsed"),
-        ("keyboard", ("ß",), True, "parsed"),
+        ("keyboard", ("Key.space",), True, "parse_rows"),
+        ("keyboard", ("ß",), True, "parse_rows"),
     ],
 )
 def test_regular_members_are_read_at_once(monkeypatch, kind, row, keep_keys, reader):
     calls = []
     read = getattr(events, reader)
     monkeypatch.setattr(events, reader, lambda text, *how: calls.append(len(text)) or read(text, *how))
-    for slow in {"parsed", "read_member", "read_records"} - {reader}:
+    for slow in {"parse_rows", "read_member", "read_rows"} - {reader}:
         monkeypatch.setattr(events, slow, None)
     table, issues = joined([log([row] * 5, kind) for _ in range(300)], kind, keep_keys)
     assert (len(calls), len(table.t), issues) == (1, 1500, [])
 
 
 def test_numbers_that_are_no_plain_decimals_are_parsed_at_once(monkeypatch):
-    monkeypatch.setattr(events, "read_records", None)
+    monkeypatch.setattr(events, "read_rows", None)
     lines = [f"10:00:00,{i / 7!r},{i}e0,{-i / 3!r}" for i in range(1, 200)]
     table, issues = joined([(MOUSE + "\n".join(lines)).encode()], "mouse_movement", False)
     assert issues == []
@@ -241,10 +240,8 @@ def test_one_odd_line_does_not_slow_the_others(monkeypatch):
     contents = [log([(i, i)] * 50) for i in range(64)]
     contents[40] = contents[40].replace(b"0.20,40,40", b"0.20,??,40")
     slow = []
-    read_records = events.read_records
-    monkeypatch.setattr(
-        events, "read_records", lambda text, *rest: slow.append(len(text)) or read_records(text, *rest)
-    )
+    read_rows = events.read_rows
+    monkeypatch.setattr(events, "read_rows", lambda text, *rest: slow.append(len(text)) or read_rows(text, *rest))
     table, issues = joined(contents, "mouse_movement")
     assert len(table.t) == 64 * 50 - 1
     assert sum(slow) <= events.ODD_BYTES
@@ -270,7 +267,7 @@ def test_no_piece_ends_in_a_quoted_cell(size):
 
 
 def test_a_quote_in_every_line_is_cut_somewhere(monkeypatch):
-    monkeypatch.setattr(records, "CUT_STEPS", 5)
+    monkeypatch.setattr("analytics_kit.study.csv.records.MAX_BOUNDARY_STEPS", 5)
     content = log([('"',)] * 50, "keyboard")
     with pieces_of(200):
         table, issues = joined([content], "keyboard", piece_bytes=200)
@@ -364,7 +361,7 @@ def test_a_size_that_is_only_claimed_takes_no_memory():
 
 
 def test_columns_grow_beyond_what_was_set_aside(monkeypatch):
-    monkeypatch.setattr(events, "MOST_CLAIMED_BYTES", 0)
+    monkeypatch.setattr(events, "MAX_RESERVED_BYTES", 0)
     monkeypatch.setattr(events, "CHUNK_BYTES", 64)
     content = log([(i, -i) for i in range(5000)])
     table, _ = joined([content, content], "mouse_movement", False)

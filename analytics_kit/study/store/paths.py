@@ -1,0 +1,124 @@
+"""Spell the layout of a store: every path below its root is made and recognised here.
+
+::
+
+    store.id                                      what tells this store from others
+    .swept                                        when it was last swept (its modification time)
+    results/<result key>/<job id>/                all that one job, or one call of `process`, writes
+        <step>-<attempt>/                         all that one attempt at a step writes
+            manifest.json                         written last; without it nothing here is read
+            events/<kind>-<shard>.parquet         event tables
+            <table>.parquet                       trials, issues, members, surveys; or what a step hands on
+            shard-<n>.parquet                     of a plan: the members of shard n
+    uploads/<token>/<name>                        a study that a user uploaded
+    studies/<owner>/<study id>.json               which upload has this id on a web server, per namespace
+    contents/<owner>/<fingerprint>.json           which upload has this content on a web server, per namespace
+
+A result key is a SHA-256 in hex. Names of steps (`begin`, `part-<n>`, `merge`) are those of the queue's records.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+
+MANIFEST = "manifest.json"
+STORE_ID = "store.id"
+SWEEP_MARKER = ".swept"
+PROBE_PREFIX = ".probe-"
+RESULTS = "results"
+UPLOADS = "uploads"
+STUDY_REFERENCES = "studies"
+CONTENT_REFERENCES = "contents"
+RESULT_KEY = re.compile("[0-9a-f]{64}")
+UPLOAD_TOKEN = re.compile("[0-9a-f]{32}")
+UPLOAD_LOCATION = re.compile(rf"(?P<store>.+)/(?P<folder>{UPLOADS}/[0-9a-f]{{32}})/[^/]+", re.DOTALL)
+"""The location of an uploaded study: its store, and its folder in the store."""
+LEFTOVER = re.compile(
+    rf"{re.escape(PROBE_PREFIX)}\d+-[0-9a-f]+(\.[0-9a-f]+~)?"
+    rf"|({re.escape(STORE_ID)}|{re.escape(SWEEP_MARKER)})(\.[0-9a-f]+~?)+"
+)
+"""Files at the root that stay only where a process was killed while it wrote them."""
+_SHARD_STEP = "part-"
+
+
+def job_folder(result_key: str, job_id: str) -> str:
+    """Return the folder that holds all that a job writes."""
+    return f"{RESULTS}/{result_key}/{job_id}"
+
+
+def attempt_folder(job: str, step: str, attempt: int) -> str:
+    """Return the folder that one attempt at a step writes to, in the folder of its job."""
+    return f"{job}/{step}-{attempt}"
+
+
+def attempt_number(name: str, step: str) -> int | None:
+    """Return the number of the attempt at `step` whose folder has this name; None for other folders.
+
+    >>> attempt_number("part-7-2", "part-7"), attempt_number("part-7-2", "part"), attempt_number("merge-1", "begin")
+    (2, None, None)
+    """
+    folder_step, _, number = name.rpartition("-")
+    return int(number) if folder_step == step and number.isdecimal() else None
+
+
+def shard_step(number: int) -> str:
+    """Return the name of the step that processes shard `number` of a plan."""
+    return f"{_SHARD_STEP}{number}"
+
+
+def manifest_path(prefix: str) -> str:
+    """Return the path of the manifest that makes the folder `prefix` readable; the empty prefix is the root."""
+    return f"{prefix}/{MANIFEST}" if prefix else MANIFEST
+
+
+def table_path(prefix: str, table: str) -> str:
+    """Return the path of a table below `prefix`."""
+    return f"{prefix}/{table}.parquet"
+
+
+def shard_path(prefix: str, number: int) -> str:
+    """Return the path of the list of members of shard `number`, below the `prefix` of a plan."""
+    return table_path(prefix, f"shard-{number}")
+
+
+def events_path(prefix: str, kind: str, shard: int) -> str:
+    """Return the path of the event table of one kind that a shard writes below `prefix`."""
+    return table_path(prefix, f"events/{kind}-{shard:05d}")
+
+
+def references_folder(kind: str, namespace: str) -> str:
+    """Return the folder of a namespace's references to uploads; `kind` is one of the two names above.
+
+    The namespace is hashed, since it may hold characters that a path can't.
+    """
+    return f"{kind}/{hashlib.sha256(namespace.encode()).hexdigest()[:32]}"
+
+
+def reference_path(folder: str, name: str) -> str:
+    """Return the path of the reference to the upload with this study id or fingerprint."""
+    return f"{folder}/{name}.json"
+
+
+def reference_name(path: str) -> str:
+    """Return the study id or fingerprint of a reference.
+
+    >>> reference_name(reference_path(references_folder(STUDY_REFERENCES, "ann"), "pilot.2"))
+    'pilot.2'
+    """
+    return path.rpartition("/")[2].removesuffix(".json")
+
+
+def result_manifests(paths: Sequence[str]) -> set[str]:
+    """Return those of the `paths` in a job's folder that are manifests of results.
+
+    Plans and shards have manifests too, which only the merge reads.
+    """
+    plans = {path.rpartition("/")[0] for path in paths if path.endswith(shard_path("", 0))}
+    found = set()
+    for path in paths:
+        folder, _, name = path.rpartition("/")
+        if name == MANIFEST and folder not in plans and not folder.rpartition("/")[2].startswith(_SHARD_STEP):
+            found.add(path)
+    return found
