@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 from analytics_kit import plot
 from analytics_kit.errors import SettingsError, nearest
 from analytics_kit.plot import labels
-from analytics_kit.plot.selection import TRIAL_COLUMNS, ResultLike, TrialFilter, session_order
+from analytics_kit.plot.selection import IDENTITY_COLUMNS, ResultLike, TrialFilter, session_order
 
 FIGURES = ("trajectory", "heatmap", "speed_profile", "keystroke_timeline", "session_timeline")
 NAME_COLUMNS = ("participant", "task", "factor", "trial")
@@ -86,7 +86,7 @@ class _SingleTrialResult:
         names = self.trials.iloc[0]
         known_names = {name: names[name] for name in NAME_COLUMNS if not pd.isna(names[name])}
         table = self.result.events(kind, **known_names)
-        for name in TRIAL_COLUMNS:
+        for name in IDENTITY_COLUMNS:
             column = table[name]
             table = table[column.isna() if pd.isna(names[name]) else (column == names[name]).fillna(False)]
         return table
@@ -220,7 +220,7 @@ class Explorer:
             return []
         table = self.result.trials
         row = table.iloc[self.row]
-        columns = [str(name) for name in table.select_dtypes("number").columns if name not in TRIAL_COLUMNS]
+        columns = [str(name) for name in table.select_dtypes("number").columns if name not in IDENTITY_COLUMNS]
         metric_labels = [labels.metric_label(name) for name in columns]
         return [
             FormattedMetric(label.name, _format_number(row[name]), label.unit)

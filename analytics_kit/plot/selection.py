@@ -14,7 +14,7 @@ from analytics_kit.model import KINDS, Kind
 from analytics_kit.plot.arrays import BoolArray, IntArray
 from analytics_kit.plot.labels import name_text, value_text
 
-TRIAL_COLUMNS = ("participant", "session", "task", "factor", "trial", "trial_order")
+IDENTITY_COLUMNS = ("participant", "session", "task", "factor", "trial", "trial_order")
 """The columns that identify a trial."""
 
 
@@ -170,7 +170,7 @@ def _no_events() -> pd.DataFrame:
 
 def _sorted_by_trial(table: pd.DataFrame) -> SelectedEvents:
     """Sort by trial, in the order of their first rows, then by time; rows of equal times keep their order."""
-    columns = [name for name in TRIAL_COLUMNS if name in table]
+    columns = [name for name in IDENTITY_COLUMNS if name in table]
     trial: IntArray = np.zeros(len(table), np.int64)
     if columns and len(table):
         trial = np.asarray(table.groupby(columns, dropna=False, sort=False).ngroup(), np.int64)
@@ -203,7 +203,7 @@ def select_trials(source: FigureSource, trial_filter: TrialFilter, columns: Sequ
 
 def require_metric(table: pd.DataFrame, metric: str) -> None:
     """Raise SettingsError, with the nearest name, unless the table has the metric as a column of numbers."""
-    metrics = [str(name) for name in table.select_dtypes("number").columns if name not in TRIAL_COLUMNS]
+    metrics = [str(name) for name in table.select_dtypes("number").columns if name not in IDENTITY_COLUMNS]
     if metric not in metrics:
         raise SettingsError(
             f"There is no metric {metric!r} in the trials.{nearest(metric, metrics)}",
