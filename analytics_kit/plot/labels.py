@@ -18,7 +18,7 @@ UNITS = {
     "_s": "s",
 }
 """Units by the ending of a column's name, the longest ending first."""
-METRIC_NAMES = {
+METRIC_LABELS = {
     "speed_max": "top speed",
     "speed_max_time": "time of top speed",
     "acceleration_max_time": "time of largest acceleration",
@@ -64,7 +64,7 @@ def metric_label(column: str) -> MetricLabel:
     stem = column.removesuffix(ending)
     quantity, _, statistic = stem.rpartition("_")
     has_statistic = bool(quantity) and statistic in STATISTICS
-    name = METRIC_NAMES.get(stem) or (f"{STATISTICS[statistic]} {quantity}" if has_statistic else stem)
+    name = METRIC_LABELS.get(stem) or (f"{STATISTICS[statistic]} {quantity}" if has_statistic else stem)
     return MetricLabel(name.replace("_", " "), UNITS.get(ending, ""))
 
 
