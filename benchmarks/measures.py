@@ -48,7 +48,7 @@ def quickest(act: Callable[[], object]) -> float:
 
 def inflated(archive: Archive, shard: Shard, kind: Kind) -> list[bytes]:
     """The members of a kind, as text."""
-    work = sorted((w for w in shard.work if w.kind == kind), key=lambda w: (w.slot, w.member))
+    work = sorted((w for w in shard.members if w.kind == kind), key=lambda w: (w.slot, w.member))
     members = [archive.members[w.member] for w in work]
     return [
         archive.read(member) if member.raw_bytes <= CHUNK_BYTES else b"".join(archive.chunks(member))
@@ -75,7 +75,7 @@ def measured(path: Path) -> tuple[int, float, float, float]:
                 texts = inflated(archive, shard, kind)
                 if not texts:
                     continue
-                work = sorted((w for w in shard.work if w.kind == kind), key=lambda w: (w.slot, w.member))
+                work = sorted((w for w in shard.members if w.kind == kind), key=lambda w: (w.slot, w.member))
                 pairs = [(archive.members[w.member], w.slot) for w in work]
                 inflating = quickest(lambda kind=kind, shard=shard: inflated(archive, shard, kind))
                 read += (

@@ -31,7 +31,7 @@ _TYPES: dict[object, pa.DataType] = {
     bool: pa.bool_(),
 }  # fmt: skip
 _MEMBER = get_type_hints(Member)
-_WORK = _MEMBER | {"slot": int, "kind": str, "label": str}
+_SHARD_MEMBER = _MEMBER | {"slot": int, "kind": str, "label": str}
 _SURVEY = _MEMBER | get_type_hints(MemberAssignment)
 _CLOCKS = "clocks"
 
@@ -41,8 +41,8 @@ def write_plan(store: Store, prefix: str, archive: Archive, plan: Plan, issues: 
     members = archive.members
     shards = sorted(plan.shards, key=lambda shard: -shard.raw_bytes)
     for number, shard in enumerate(shards):
-        work = [(*members[w.member], w.slot, w.kind, w.label) for w in sorted(shard.work)]
-        _write(store, shard_path(prefix, number), work, _WORK)
+        rows = [(*members[m.member], m.slot, m.kind, m.label) for m in sorted(shard.members)]
+        _write(store, shard_path(prefix, number), rows, _SHARD_MEMBER)
     _write(store, table_path(prefix, "nested"), archive.nested, _MEMBER)
     _write(store, table_path(prefix, "trials"), plan.trials, get_type_hints(Trial))
     _write(store, table_path(prefix, "others"), plan.others, get_type_hints(MemberRow))
@@ -71,11 +71,11 @@ def read_shard(store: Store, prefix: str, manifest: Mapping[str, Any], number: i
     """Return shard `number` of a plan, and the members that its work refers to by position."""
     rows = _read(store, shard_path(prefix, number))
     positions: dict[Member, int] = {}
-    work = []
+    shard_members = []
     for *member, slot, kind, label in rows:
         position = positions.setdefault(Member(*member), len(positions))
-        work.append(ShardMember(position, slot, kind, label))
-    return Shard(work=tuple(work), **manifest["shards"][number]), list(positions)
+        shard_members.append(ShardMember(position, slot, kind, label))
+    return Shard(members=tuple(shard_members), **manifest["shards"][number]), list(positions)
 
 
 def read_nested(store: Store, prefix: str) -> list[Member]:

@@ -1,4 +1,4 @@
-"""All shards' results as the tables of the study: trials in order, issues, members, surveys, summary."""
+"""Merge the results of all shards into the tables of the study: trials, issues, members, surveys and summary."""
 
 from __future__ import annotations
 
@@ -29,23 +29,26 @@ from analytics_kit.study.store.paths import table_path
 from analytics_kit.study.store.store import Store
 
 HALF_DAY_S = 12 * 3600.0
-TRIALS_SHOWN, ISSUES_SHOWN, TEXT_SHOWN = 5, 3, 200
-"""A preview has so many trials and issues, and texts of so many characters."""
-MOST_ANSWERS = 1_000_000
-"""A survey of single letters takes a hundred times its size in memory."""
+PREVIEW_TRIALS, PREVIEW_ISSUES, PREVIEW_CHARACTERS = 5, 3, 200
+"""A preview has at most this many trials and issues, and texts of at most this many characters."""
+MAX_ANSWERS = 1_000_000
+"""Of all surveys of a study together: a survey of single letters takes a hundred times its size in memory."""
 
 
 def merge(
     archive: Archive, plan: Plan, results: Sequence[ShardResult], planned: Issues, store: Store, prefix: str
 ) -> dict[str, Any]:  # fmt: skip
-    """Write the study's tables and return summary, tables and parts for the manifest."""
+    """Write the tables of the study and return summary, preview, tables and parts for the manifest.
+
+    The order of rows does not depend on how the study was cut into shards.
+    """
     results = sorted(results, key=lambda result: result.first_trial)
     read = [row for result in results for row in result.members]
-    read.sort(key=lambda row: (row.trial_index or 0, row.role))  # whatever the cut into shards
+    read.sort(key=lambda row: (row.trial_index or 0, row.role))
     members = read + list(plan.others)
-    place = {row.member: i for i, row in enumerate(read)}
+    order = {row.member: i for i, row in enumerate(read)}
     found = [issue for result in results for issue in result.issues]
-    issues = planned.list + sorted(found, key=lambda issue: place[issue.member])
+    issues = planned.list + sorted(found, key=lambda issue: order[issue.member])
     _require_something_read(archive, results)
     surveys = _surveys(archive, plan, issues)
     trials = _trials(plan, results)
@@ -81,10 +84,10 @@ def merge(
 
 
 def trial_order(sessions: Sequence[Hashable], clocks: Floats, dated: bool = False) -> list[int | None]:
-    """MemberAssignment of each trial in its session by the wall clock of its first event; NA when tied or unknown.
+    """Return the position of each trial in its session, from 1, by the wall clock of its first event; None for ties.
 
-    A log without dates has times of day: a session that seems to span more than half a day is taken to pass
-    midnight, in its longest pause.
+    Without dates, clocks are seconds since midnight: a session that seems to span more than half a day is taken to
+    pass midnight in its longest pause. A NaN clock gives None.
 
     >>> trial_order(["1", "1", "1"], np.array([100.0, 86_300.0, 50.0]))
     [3, 1, 2]
@@ -101,8 +104,8 @@ def trial_order(sessions: Sequence[Hashable], clocks: Floats, dated: bool = Fals
             start = times[int(np.argmax(np.diff(times))) + 1]
         since = {i: float(clocks[i] - start) % (math.inf if dated else 86_400) for i in trials}
         ties = Counter(since.values())
-        for place, i in enumerate(sorted(trials, key=since.__getitem__), 1):
-            order[i] = place if ties[since[i]] == 1 else None
+        for position, i in enumerate(sorted(trials, key=since.__getitem__), 1):
+            order[i] = position if ties[since[i]] == 1 else None
     return order
 
 
@@ -125,7 +128,7 @@ def _trials(plan: Plan, results: Sequence[ShardResult]) -> pa.Table:
 
 
 def _values(results: Sequence[ShardResult]) -> dict[str, Floats]:
-    """Every metric of all trials, in the catalogue's order, with those that take all of the study."""
+    """Return every metric of all trials, in the order of the catalogue, with those that need the whole study."""
     names = results[0].values
     values = {name: np.concatenate([result.values[name] for result in results]) for name in names}
     if ENTROPY in names:
@@ -136,23 +139,23 @@ def _values(results: Sequence[ShardResult]) -> dict[str, Floats]:
 
 
 def _preview(trials: pa.Table, issues: pa.Table) -> dict[str, Any]:
-    """The first trials, by some of their columns, and the first issues, as JSON of a few kB."""
+    """Return some columns of the first trials, and the first issues, as JSON of a few kB."""
     columns = [name for name in PREVIEW_COLUMNS if name in trials.column_names]
-    told = ["member", "line", "kind", "message"]
+    issue_columns = ["member", "line", "kind", "message"]
     return {
         "columns": columns,
-        "trials": _shown_rows(trials.select(columns).slice(0, TRIALS_SHOWN)),
-        "issues": _shown_rows(issues.select(told).slice(0, ISSUES_SHOWN)),
+        "trials": _preview_rows(trials.select(columns).slice(0, PREVIEW_TRIALS)),
+        "issues": _preview_rows(issues.select(issue_columns).slice(0, PREVIEW_ISSUES)),
     }
 
 
-def _shown_rows(table: pa.Table) -> list[list[Any]]:
-    return [[_shown(value) for value in row.values()] for row in table.to_pylist()]
+def _preview_rows(table: pa.Table) -> list[list[Any]]:
+    return [[_preview_value(value) for value in row.values()] for row in table.to_pylist()]
 
 
-def _shown(value: Any) -> Any:
-    if isinstance(value, str) and len(value) > TEXT_SHOWN:
-        return value[: TEXT_SHOWN - 1] + "…"
+def _preview_value(value: Any) -> Any:
+    if isinstance(value, str) and len(value) > PREVIEW_CHARACTERS:
+        return value[: PREVIEW_CHARACTERS - 1] + "…"
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -176,39 +179,41 @@ _SURVEYS = pa.schema(
 
 
 def _surveys(archive: Archive, plan: Plan, issues: list[Issue]) -> list[tuple[Any, ...]]:
-    """Every answer of every survey's CSV files as a row of its own."""
+    """Return a row for every answer in the CSV files of the surveys."""
     answers: list[tuple[Any, ...]] = []
-    for place in plan.surveys:
-        member = archive.members[place.member]
+    for survey in plan.surveys:
+        member = archive.members[survey.member]
         if not member.name.lower().endswith(".csv"):
             continue
-        whose = (place.participant, place.session, place.survey, member.name)
+        columns = (survey.participant, survey.session, survey.survey, member.name)
         try:
             text = archive.read_short(member).decode("utf-8-sig")
             for row, cells in enumerate(csv.DictReader(io.StringIO(text)), 1):
                 answers += [
-                    (*whose, row, question, answer)
+                    (*columns, row, question, answer)
                     for question, answer in cells.items()
                     if isinstance(question, str) and isinstance(answer, str)
                 ]
-                if len(answers) > MOST_ANSWERS:
-                    del answers[MOST_ANSWERS:]
-                    raise csv.Error(f"a study's surveys may have {MOST_ANSWERS:,} answers; the others were left out")
+                if len(answers) > MAX_ANSWERS:
+                    del answers[MAX_ANSWERS:]
+                    raise csv.Error(
+                        f"the surveys of a study may have {MAX_ANSWERS:,} answers together; the others were left out"
+                    )
         except (MemberUnreadableError, UnicodeDecodeError, csv.Error) as error:
             issues.append(Issue(member.name, None, "survey", f"the survey can't be read: {error}", 0))
     return answers
 
 
 def _require_something_read(archive: Archive, results: Iterable[ShardResult]) -> None:
-    """A study none of whose event files could be read is a bad archive, not an empty result."""
+    """Raise BadArchiveError where no event file could be read: that is no empty result."""
     members = [row for result in results for row in result.members]
-    troubles = [issue for result in results for issue in result.issues]
+    found_issues = [issue for result in results for issue in result.issues]
     bad = {
         issue.member
-        for issue in troubles
+        for issue in found_issues
         if issue.kind in ("crc_mismatch", "unreadable", "encrypted", "unsupported_method")
     }
     if members and all(row.member in bad for row in members):
         raise BadArchiveError(
-            f"None of the {len(members)} event files of {archive.name} can be read: {troubles[0].message}."
+            f"None of the {len(members)} event files of {archive.name} can be read: {found_issues[0].message}."
         )

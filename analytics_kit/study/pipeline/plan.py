@@ -22,18 +22,19 @@ from analytics_kit.study.formats.trials import find_trials
 from analytics_kit.study.schema.issues import Issues
 
 SHARD_BYTES = 64 << 20
-_EVENTS = (*KINDS, LOG_ROLE)
-_LOST = ("unreadable_zip", "unreadable", "link", "device", "crc_mismatch", "encrypted", "unsupported_method")
-"""Issues of planning by which data is lost."""
-
-
+_EVENT_ROLES = (*KINDS, LOG_ROLE)
+_LOSES_DATA = ("unreadable_zip", "unreadable", "link", "device", "crc_mismatch", "encrypted", "unsupported_method")
+"""Kinds of issues of planning that lose data."""
 _ENCRYPTED_HINT = "Make the ZIP again without a password."
+_UNSAFE_NAME = "the name points outside the study; the file was left out"
+_DUPLICATE = "the ZIP holds this name twice; the later one was read"
+"""The later one is what every unzip program would leave on disk."""
 
 
 class ShardMember(NamedTuple):
-    """A member to be read: its index in the archive, its trial's place in the shard, its kind.
+    """A member that a shard reads: its index in the archive, the slot of its trial in the shard, and its kind.
 
-    A log of a described format stands here once for each of its trials, with the trial's label.
+    A log of a described format is listed once for each of its trials, with the trial's label.
     """
 
     member: int
@@ -42,25 +43,27 @@ class ShardMember(NamedTuple):
     label: str = ""
 
 
-UNSAFE = "the name points outside the study; the file was left out"
-# The one that every unzip program would leave on disk.
-TWICE = "the ZIP holds this name twice; the later one was read"
-
-
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """Whole trials, `first_trial` on, with all their files, which have `raw_bytes`."""
+    """Whole trials that are processed together, from index `first_trial` on, with all their members.
+
+    `index` numbers the shards in the order of their trials; `raw_bytes` is the inflated size of the members.
+    """
 
     index: int
     first_trial: int
     trials: int
     raw_bytes: int
-    work: tuple[ShardMember, ...]
+    members: tuple[ShardMember, ...]
     format: str = NATIVE
+
+    def trial_index(self, slot: int) -> int:
+        """Return the index in the study of the trial in a slot of this shard."""
+        return self.first_trial + slot
 
 
 class MemberRow(NamedTuple):
-    """One line of `StudyResult.members`; rows are NA for what holds no events. `trial_row` counts trials from 0."""
+    """A row of `StudyResult.members`. Numbers of rows are None for a member that holds no events."""
 
     member: str
     role: str
@@ -72,7 +75,7 @@ class MemberRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`trials` in the order of the result, `shards` that cover them, `others` that hold no events to be read."""
+    """The trials in the order of the result, the shards that cover them, and the members that no shard reads."""
 
     trials: tuple[Trial, ...]
     shards: tuple[Shard, ...]
@@ -83,55 +86,66 @@ class Plan:
 
 
 def make_plan(archive: Archive, options: Options, issues: Issues, shard_bytes: int = SHARD_BYTES) -> Plan:
-    """The plan. Raises NoEventsError and BadArchiveError where there is nothing to plan."""
-    chosen_format = choose_format(archive, options)
-    if chosen_format.name == NATIVE:
+    """Return the plan of a study, with shards of about `shard_bytes`.
+
+    Raises NoEventsError and BadArchiveError where there is nothing to process.
+    """
+    format_choice = choose_format(archive, options)
+    if format_choice.name == NATIVE:
         layout = fulcrum.find_trials(archive, options.kinds)
     else:
-        layout = find_trials(archive, load_format(chosen_format.name, options))
+        layout = find_trials(archive, load_format(format_choice.name, options))
     for name, kind, message in layout.issues:
-        issues.add(name, kind, message, lost=kind in _LOST)
-    trials = _settle_names(layout.trials, options, issues)
+        issues.add(name, kind, message, lost=kind in _LOSES_DATA)
+    named = _settle_names(layout.trials, options, issues)
     chosen = {
         i: trial
-        for i, trial in trials.items()
+        for i, trial in named.items()
         if options.participants is None or trial.participant in options.participants
     }
     order = sorted(chosen, key=lambda i: natural_key(chosen[i].folder))
-    position = {old: new for new, old in enumerate(order)}
-    events: list[MemberAssignment] = []
+    trial_index = {i: index for index, i in enumerate(order)}
+    to_read, others = _sort_out_members(archive, layout, trial_index, issues)
+    _require_events(archive, layout, to_read, named, options)
+    trials = tuple(chosen[i] for i in order)
+    _report_same_names(trials, issues)
+    surveys = tuple(assignment for assignment in layout.assignments if assignment.role == "survey")
+    raw_bytes = sum(archive.members[number].raw_bytes for number in {assignment.member for assignment in to_read})
+    shards = _cut(archive, to_read, trial_index, shard_bytes, format_choice.name)
+    return Plan(trials, shards, tuple(others), surveys, raw_bytes, format_choice)
+
+
+def _sort_out_members(
+    archive: Archive, layout: StudyLayout, trial_index: Mapping[int, int], issues: Issues
+) -> tuple[list[MemberAssignment], list[MemberRow]]:
+    """Return the members that shards read, and rows for those that hold no events or are left out."""
+    to_read: list[MemberAssignment] = []
     others: list[MemberRow] = []
-    read = {p.member for p in layout.assignments if p.trial in position and p.role in _EVENTS}
+    pending = {a.member for a in layout.assignments if a.trial in trial_index and a.role in _EVENT_ROLES}
     latest = {member.name: index for index, member in enumerate(archive.members)}
-    for place in layout.assignments:
-        member = archive.members[place.member]
-        if place.role == "unsafe_name":
-            others.append(_left_out(archive, place, None, issues, "unsafe_name", UNSAFE))
-        elif place.role not in _EVENTS or place.trial is None:
-            row = None if place.trial is None else position.get(place.trial)
-            others.append(MemberRow(member.name, place.role, row, member.raw_bytes, None, None))
-        elif place.trial not in position:
-            if place.member not in read:
-                read.add(place.member)  # said once for all its trials
+    for assignment in layout.assignments:
+        member = archive.members[assignment.member]
+        if assignment.role == "unsafe_name":
+            others.append(_left_out(archive, assignment, None, issues, "unsafe_name", _UNSAFE_NAME))
+        elif assignment.role not in _EVENT_ROLES or assignment.trial is None:
+            index = None if assignment.trial is None else trial_index.get(assignment.trial)
+            others.append(MemberRow(member.name, assignment.role, index, member.raw_bytes, None, None))
+        elif assignment.trial not in trial_index:
+            if assignment.member not in pending:
+                pending.add(assignment.member)  # one row for all its trials
                 others.append(MemberRow(member.name, "not_chosen", None, member.raw_bytes, None, None))
-        elif latest[member.name] != place.member:
-            row = position[place.trial]
-            if place.member in read:
-                read.discard(place.member)
-                others.append(_left_out(archive, place, row, issues, "duplicate_member", TWICE))
+        elif latest[member.name] != assignment.member:
+            index = trial_index[assignment.trial]
+            if assignment.member in pending:
+                pending.discard(assignment.member)
+                others.append(_left_out(archive, assignment, index, issues, "duplicate_member", _DUPLICATE))
         else:
-            events.append(place)
-    _require_events(archive, layout, events, trials, options)
-    settled = tuple(chosen[i] for i in order)
-    _name_twins(settled, issues)
-    surveys = tuple(place for place in layout.assignments if place.role == "survey")
-    raw_bytes = sum(archive.members[number].raw_bytes for number in {place.member for place in events})
-    shards = _cut(archive, events, position, shard_bytes, chosen_format.name)
-    return Plan(settled, shards, tuple(others), surveys, raw_bytes, chosen_format)
+            to_read.append(assignment)
+    return to_read, others
 
 
 def _settle_names(trials: Sequence[Trial], options: Options, issues: Issues) -> dict[int, Trial]:
-    """Trials with task and factor, by their number; only those of the tasks and factors asked for."""
+    """Return the trials with task and factor, by their number; only those of the tasks and factors in the options."""
     names = split_names((trial.name for trial in trials if trial.name), options.tasks, options.factors)
     for name in names.guesses:
         task, factor = names.cuts[name]
@@ -140,8 +154,8 @@ def _settle_names(trials: Sequence[Trial], options: Options, issues: Issues) -> 
             f"read as task {task!r}, factor {factor!r}; another cut is as good: settle it by tasks=[…], factors=[…]",
         )  # fmt: skip
     settled: dict[int, Trial] = {}
-    for i, given in enumerate(trials):
-        trial = given
+    for i, found in enumerate(trials):
+        trial = found
         if trial.name is not None and trial.name not in names.cuts:
             continue
         if trial.name is not None:
@@ -154,55 +168,54 @@ def _settle_names(trials: Sequence[Trial], options: Options, issues: Issues) -> 
 
 
 def _left_out(
-    archive: Archive, place: MemberAssignment, row: int | None, issues: Issues, kind: str, message: str
+    archive: Archive, assignment: MemberAssignment, trial: int | None, issues: Issues, kind: str, message: str
 ) -> MemberRow:
-    """A member that is not read, for the reason given; the rows that are lost with it are counted."""
-    member = archive.members[place.member]
+    """Report an issue for a member that is not read, with the number of rows that are lost with it."""
+    member = archive.members[assignment.member]
     try:
         raw = archive.read_short(member) if member.name.lower().endswith(".csv") else b""
         rows = read_member(raw, "keyboard", member.name, Issues()).rows_in if raw else 0
     except MemberUnreadableError:
         rows = 0
     issues.add(member.name, kind, message, rows_dropped=rows, lost=True)
-    return MemberRow(member.name, place.role, row, member.raw_bytes, rows, 0)
+    return MemberRow(member.name, assignment.role, trial, member.raw_bytes, rows, 0)
 
 
 def _require_events(
     archive: Archive,
     layout: StudyLayout,
-    events: Sequence[MemberAssignment],
-    trials: Mapping[int, Trial],
+    to_read: Sequence[MemberAssignment],
+    named: Mapping[int, Trial],
     options: Options,
 ) -> None:
     if not archive.members:
         raise NoEventsError(f"{archive.name} is empty.")
-    found = [place for place in layout.assignments if place.role in _EVENTS]
     if all(member.encrypted for member in archive.members):
         raise BadArchiveError(f"{archive.name} is encrypted.", hint=_ENCRYPTED_HINT)
-    if not found:
+    if not any(assignment.role in _EVENT_ROLES for assignment in layout.assignments):
         names = ", ".join(member.name for member in archive.members[:3])
-        amiss = next((f" {member}: {message}." for member, _, message in layout.issues), "")
+        first_issue = next((f" {member}: {message}." for member, _, message in layout.issues), "")
         raise NoEventsError(
-            f"{archive.name} holds {len(archive.members)} files, none of them a log of events: {names} …{amiss}",
-            hint=f"Formats known here: {', '.join(format_names()[1:])}. Describe another by format=EventFormat(…).",
+            f"{archive.name} holds {len(archive.members)} files, none of them a log of events: {names} …{first_issue}",
+            hint=f"Known formats: {', '.join(format_names()[1:])}. Describe another with format=EventFormat(…).",
         )
-    if not events:
-        here = trials.values() if options.participants else layout.trials
-        known = sorted({trial.participant for trial in here if trial.participant}, key=natural_key)
-        told = {name for trial in layout.trials for name in (trial.name, trial.task, trial.factor) if name}
-        folders = sorted(told, key=natural_key)
-        near = nearest(options.participants[0], known) if options.participants else ""
+    if not to_read:
+        candidates = named.values() if options.participants else layout.trials
+        participants = sorted({trial.participant for trial in candidates if trial.participant}, key=natural_key)
+        names_found = {name for trial in layout.trials for name in (trial.name, trial.task, trial.factor) if name}
+        folders = sorted(names_found, key=natural_key)
+        near = nearest(options.participants[0], participants) if options.participants else ""
         raise NoEventsError(
             f"None of the trials of {archive.name} is chosen by participants, tasks and factors.{near}",
-            hint=f"Participants here: {', '.join(known[:20]) or 'unknown'}. "
-            f"Tasks and factors here: {', '.join(folders[:20]) or 'unknown'}.",
+            hint=f"Its participants: {', '.join(participants[:20]) or 'unknown'}. "
+            f"Its tasks and factors: {', '.join(folders[:20]) or 'unknown'}.",
         )
-    if all(archive.members[place.member].encrypted for place in events):
+    if all(archive.members[assignment.member].encrypted for assignment in to_read):
         raise BadArchiveError(f"{archive.name} is encrypted.", hint=_ENCRYPTED_HINT)
 
 
-def _name_twins(trials: Sequence[Trial], issues: Issues) -> None:
-    """Two folders with the same five names stay two trials; that is said."""
+def _report_same_names(trials: Sequence[Trial], issues: Issues) -> None:
+    """Report folders whose five names are those of an earlier folder; they stay trials of their own."""
     first: dict[tuple[object, ...], str] = {}
     for trial in trials:
         names = (trial.participant, trial.session, trial.task, trial.factor, trial.trial)
@@ -214,39 +227,45 @@ def _name_twins(trials: Sequence[Trial], issues: Issues) -> None:
 
 
 def _cut(
-    archive: Archive, events: Sequence[MemberAssignment], position: dict[int, int], shard_bytes: int, name: str
-) -> tuple[Shard, ...]:  # fmt: skip
-    """Shards of whole trials and whole files, as equal as can be; trials without files go with their neighbours."""
-    by_trial: list[list[MemberAssignment]] = [[] for _ in position]
+    archive: Archive,
+    to_read: Sequence[MemberAssignment],
+    trial_index: Mapping[int, int],
+    shard_bytes: int,
+    format_name: str,
+) -> tuple[Shard, ...]:
+    """Return shards of whole trials and whole members, of sizes as equal as can be.
+
+    Trials without members go with their neighbours. Trials that share a member go into one shard.
+    """
+    by_trial: list[list[MemberAssignment]] = [[] for _ in trial_index]
     in_member: defaultdict[int, list[int]] = defaultdict(list)
-    for place in events:
-        assert place.trial is not None  # noqa: S101
-        by_trial[position[place.trial]].append(place)
-        in_member[place.member].append(position[place.trial])
-    sizes, joined = [0] * len(by_trial), [False] * len(by_trial)
+    for assignment in to_read:
+        assert assignment.trial is not None  # noqa: S101
+        by_trial[trial_index[assignment.trial]].append(assignment)
+        in_member[assignment.member].append(trial_index[assignment.trial])
+    sizes, joined_to_previous = [0] * len(by_trial), [False] * len(by_trial)
     for number, trials in in_member.items():
         sizes[min(trials)] += archive.members[number].raw_bytes
-        joined[min(trials) + 1 : max(trials) + 1] = [True] * (max(trials) - min(trials))
-    first = [trial for trial, with_one_before in enumerate(joined) if not with_one_before]
-    bounds = [*first, len(by_trial)]
+        joined_to_previous[min(trials) + 1 : max(trials) + 1] = [True] * (max(trials) - min(trials))
+    bounds = [*(trial for trial, joined in enumerate(joined_to_previous) if not joined), len(by_trial)]
     units = [sum(sizes[start:end]) for start, end in pairwise(bounds)]
     ends = [bounds[end] for end in even_cuts(units, shard_bytes)]
     shards = []
     for index, (start, end) in enumerate(zip([0, *ends], ends, strict=False)):
-        work = tuple(
-            ShardMember(place.member, slot, cast(Kind, place.role), place.label)
-            for slot, places in enumerate(by_trial[start:end])
-            for place in places
+        members = tuple(
+            ShardMember(assignment.member, slot, cast(Kind, assignment.role), assignment.label)
+            for slot, assignments in enumerate(by_trial[start:end])
+            for assignment in assignments
         )
-        shards.append(Shard(index, start, end - start, sum(sizes[start:end]), work, name))
+        shards.append(Shard(index, start, end - start, sum(sizes[start:end]), members, format_name))
     return tuple(shards)
 
 
 def even_cuts(sizes: Sequence[int], limit: int) -> list[int]:
-    """Where runs of items of these sizes end that are at most `limit` in sum, or one item that is larger.
+    """Return where to cut items of these sizes into runs of at most `limit` in sum; a larger item is a run alone.
 
-    The runs are as few as can be, but an even number where that is possible, which suits two, four or more workers;
-    the largest is as small as can be.
+    The runs are as few as possible, but an even number where possible, which suits two, four or more workers. The
+    largest run is as small as possible.
 
     >>> even_cuts([60, 1, 3, 3], 64), even_cuts([20] * 7, 64), even_cuts([1, 500, 0, 1], 64)
     ([1, 4], [2, 4, 6, 7], [1, 3, 4])
@@ -257,7 +276,7 @@ def even_cuts(sizes: Sequence[int], limit: int) -> list[int]:
         ends = [0]
         while ends[-1] < len(sizes):
             start = before[ends[-1]]
-            following = bisect_right(before, start)  # up to here there is one item, unless nothing is left
+            following = bisect_right(before, start)  # a run has at least one item of some size, unless none is left
             reach = max(start + most, before[min(following, len(sizes))])
             ends.append(bisect_right(before, reach) - 1)
         return ends[1:]

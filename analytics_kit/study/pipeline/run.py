@@ -53,7 +53,7 @@ def run(
     ):
         archive, plan, issues = study
         summary = complete(archive, plan, issues, options, store, prefix, report, before_commit, threads)
-    files = sum(len(shard.work) for shard in plan.shards)
+    files = sum(len(shard.members) for shard in plan.shards)
     end = Progress("completed", plan.raw_bytes, plan.raw_bytes, fraction=1.0, rows=summary["rows_in"], files=files)
     report(end)
     return summary
@@ -119,7 +119,7 @@ class _ShardThreads:
 
     def run(self, threads: int) -> list[ShardResult]:
         """Return the results in the order of the shards. An error or an interrupt ends the other threads soon."""
-        files = sum(len(shard.work) for shard in self._plan.shards)
+        files = sum(len(shard.members) for shard in self._plan.shards)
         if threads == 1 or self._plan.raw_bytes < SMALL_BYTES * files:
             return [self._shard(shard) for shard in self._plan.shards]
         with ThreadPoolExecutor(threads) as pool:

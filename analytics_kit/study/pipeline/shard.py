@@ -1,4 +1,4 @@
-"""One shard's work: read its events, measure its trials, write its event tables."""
+"""Process one shard: read its events, compute the metrics of its trials, write its event tables."""
 
 from __future__ import annotations
 
@@ -34,7 +34,11 @@ _CLOCK = re.compile(r"(\d{1,2}):(\d{2}):(\d{2}(?:\.\d+)?)")
 
 @dataclass(slots=True)
 class ShardResult:
-    """What the merge needs of a shard: a value per trial and metric, wall clock of each trial's first event, …"""
+    """What the merge needs of a shard.
+
+    `values` has an array per metric and `clocks` the wall clock of the first event, in seconds since midnight (NaN where
+    unknown), each with one value per trial.
+    """
 
     first_trial: int
     values: dict[str, Floats]
@@ -43,36 +47,36 @@ class ShardResult:
     issues: list[Issue] = field(default_factory=list)
     parts: list[EventFile] = field(default_factory=list)
     steps: Floats | None = None
-    """See `metrics.Measured`."""
+    """See `metrics.evaluate`."""
 
 
-class Advance(Protocol):
-    """Is told of bytes as they are inflated, and of rows and files once they are read."""
+class ProgressCallback(Protocol):
+    """Called with the bytes that were inflated, and with the rows and files that were read, since the last call."""
 
     def __call__(self, raw_bytes: int, rows: int = 0, files: int = 0) -> None: ...
 
 
 def run_shard(
-    archive: Archive, shard: Shard, options: Options, store: Store, prefix: str, advance: Advance
+    archive: Archive, shard: Shard, options: Options, store: Store, prefix: str, advance: ProgressCallback
 ) -> ShardResult:
-    """Read, measure and write a shard."""
+    """Read the members of a shard, write its event tables below `prefix`, and return the metrics of its trials."""
     issues = Issues(options.on_error)
     groups: dict[Kind, Grouped] = {}
     members: list[MemberRow] = []
     first_events = np.full((shard.trials, 2), np.nan)
     parts: list[EventFile] = []
-    read = _native if shard.format == NATIVE else _logs
-    for table in read(archive, shard, options, issues, advance, members, first_events):
+    read_tables = _read_native if shard.format == NATIVE else _read_described
+    for table in read_tables(archive, shard, options, issues, advance, members, first_events):
         kind = table.kind
-        _note_doubts(table, issues)
+        _report_quality_flags(table, issues)
         group = groups[kind] = Grouped(table, shard.trials)
-        _note_odd_clicks(group, issues)
+        _report_odd_clicks(group, issues)
         group.sort_by_time()
         if len(table.t):
             path = events_path(prefix, kind, shard.index)
             with store.create(path) as file:
                 write_events(file, group, shard.first_trial)
-            last = shard.first_trial + shard.trials - 1
+            last = shard.trial_index(shard.trials - 1)
             parts.append(
                 EventFile(kind=kind, path=path, rows=len(table.t), first_trial=shard.first_trial, last_trial=last)
             )
@@ -81,60 +85,60 @@ def run_shard(
     return ShardResult(shard.first_trial, measured.values, clocks, members, issues.list, parts, measured.steps)
 
 
-def _native(
-    archive: Archive, shard: Shard, options: Options, issues: Issues, advance: Advance, members: list[MemberRow],
+def _read_native(
+    archive: Archive, shard: Shard, options: Options, issues: Issues, advance: ProgressCallback, members: list[MemberRow],
     first_events: Floats,
 ) -> Iterator[EventTable]:  # fmt: skip
-    """The table of each kind from files that hold one kind of one trial."""
+    """Yield the table of each kind from members that hold one kind of one trial each."""
     for kind in KINDS:
-        work = sorted((w for w in shard.work if w.kind == kind), key=lambda w: (w.slot, w.member))
-        if not work:
+        of_kind = sorted((m for m in shard.members if m.kind == kind), key=lambda m: (m.slot, m.member))
+        if not of_kind:
             continue
-        pairs = [(archive.members[w.member], w.slot) for w in work]
-        table = read_events(archive, pairs, kind, issues, options.keys == "full", advance)
+        slots = [(archive.members[m.member], m.slot) for m in of_kind]
+        table = read_events(archive, slots, kind, issues, options.keys == "full", advance)
         advance(0, sum(member.rows_in for member in table.members), len(table.members))
         _first_events(table, first_events)
-        for m, w in zip(table.members, work, strict=True):
-            trial, raw_bytes = shard.first_trial + m.slot, archive.members[w.member].raw_bytes
-            members.append(MemberRow(m.member, kind, trial, raw_bytes, m.rows_in, m.rows_kept))
+        for read, member in zip(table.members, of_kind, strict=True):
+            trial, raw_bytes = shard.trial_index(read.slot), archive.members[member.member].raw_bytes
+            members.append(MemberRow(read.member, kind, trial, raw_bytes, read.rows_in, read.rows_kept))
         yield table
 
 
-def _logs(
-    archive: Archive, shard: Shard, options: Options, issues: Issues, advance: Advance, members: list[MemberRow],
+def _read_described(
+    archive: Archive, shard: Shard, options: Options, issues: Issues, advance: ProgressCallback, members: list[MemberRow],
     first_events: Floats,
 ) -> Iterator[EventTable]:  # fmt: skip
-    """The table of each kind from files of a described format."""
+    """Yield the table of each kind from members of a described format."""
     slots: defaultdict[int, dict[str, int]] = defaultdict(dict)
-    for w in shard.work:
-        slots[w.member][w.label] = w.slot
-    work = [(archive.members[number], slots[number]) for number in sorted(slots)]
-    log = load_format(shard.format, options)
+    for shard_member in shard.members:
+        slots[shard_member.member][shard_member.label] = shard_member.slot
+    logs = [(archive.members[number], slots[number]) for number in sorted(slots)]
+    log_format = load_format(shard.format, options)
     tables, first_events[:, 1], read = read_logs(
-        archive, work, log, issues, options.keys == "full", shard.trials, advance
+        archive, logs, log_format, issues, options.keys == "full", shard.trials, advance
     )
     advance(0, sum(file.rows_in for file in read), len(read))
-    for (member, places), file in zip(work, read, strict=True):
-        kinds, trials = log.kinds(member.name), {*places.values()}
-        trial = shard.first_trial + trials.pop() if len(trials) == 1 else None
+    for (member, slot_by_label), file in zip(logs, read, strict=True):
+        kinds, in_slots = log_format.kinds(member.name), {*slot_by_label.values()}
+        trial = shard.trial_index(in_slots.pop()) if len(in_slots) == 1 else None
         role = kinds[0] if len(kinds) == 1 else LOG_ROLE
         members.append(MemberRow(member.name, role, trial, member.raw_bytes, file.rows_in, file.rows_kept))
     yield from tables
 
 
-def _note_doubts(table: EventTable, issues: Issues) -> None:
-    """Say of each member what is doubtful in the rows that were kept."""
+def _report_quality_flags(table: EventTable, issues: Issues) -> None:
+    """Report an issue for each member and quality flag of the rows that were kept."""
     offsets = np.cumsum([0, *(member.rows_kept for member in table.members)])
-    found = np.zeros((len(table.members), len(quality_flags.QUALITY_FLAGS), 2), np.int64)
-    quality_flags.count_flags(table.t, table.x, table.y, offsets, float(SCREEN_LIMIT_PX), found)
-    for i, d in zip(*np.nonzero(found[:, :, 0]), strict=True):
+    counts = np.zeros((len(table.members), len(quality_flags.QUALITY_FLAGS), 2), np.int64)
+    quality_flags.count_flags(table.t, table.x, table.y, offsets, float(SCREEN_LIMIT_PX), counts)
+    for i, flag in zip(*np.nonzero(counts[:, :, 0]), strict=True):
         member = table.members[i]
-        name, message = quality_flags.QUALITY_FLAGS[d]
-        count, row = found[i, d]
+        name, message = quality_flags.QUALITY_FLAGS[flag]
+        count, row = counts[i, flag]
         issues.add(member.member, name, f"{count} {message}", line=member.line_of(int(row)))
 
 
-def _note_odd_clicks(group: Grouped, issues: Issues) -> None:
+def _report_odd_clicks(group: Grouped, issues: Issues) -> None:
     if group.table.kind != "mouse_clicks" or len(group.table.action):
         return
     rows = group.ends - group.starts
@@ -147,12 +151,12 @@ def _note_odd_clicks(group: Grouped, issues: Issues) -> None:
 
 
 def _first_events(table: EventTable, first: Floats) -> None:
-    """Keep, per trial, running time and wall clock of the earliest first row met so far."""
+    """Update, per trial, running time and wall clock of the earliest first row so far; `first` has shape (trials, 2)."""
     row = 0
     for member in table.members:
         if member.rows_kept:
             clock = _CLOCK.fullmatch(member.clock)
-            known = first[member.slot]
-            if clock and not table.t[row] >= known[0]:
-                known[:] = table.t[row], int(clock[1]) * 3600 + int(clock[2]) * 60 + float(clock[3])
+            earliest = first[member.slot]
+            if clock and not table.t[row] >= earliest[0]:
+                earliest[:] = table.t[row], int(clock[1]) * 3600 + int(clock[2]) * 60 + float(clock[3])
             row += member.rows_kept

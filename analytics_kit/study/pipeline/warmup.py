@@ -1,4 +1,7 @@
-"""Load every compiled kernel and library before work comes: 10 s the first time, a fraction of one afterwards."""
+"""Compile or load every kernel, and import every library, before the first job needs them.
+
+That takes 10 s the first time, and a fraction of a second once the kernels are cached on disk.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +23,9 @@ from analytics_kit.study.store.event_parquet import pack, write_events
 
 
 def warm() -> None:
-    """Measure a tiny made-up trial of every kind. A parent of forks must not run polars.
+    """Process a tiny made-up trial of every kind, without polars: a process that is to fork must not run it.
 
-    Compiling makes millions of objects and no garbage.
+    Garbage collection is off meanwhile: compiling makes millions of objects and no garbage.
     """
     with without_gc():
         _warm()
@@ -37,10 +40,10 @@ def _warm() -> None:
         decode(np.frombuffer(line, np.uint8), np.array([0]), np.array([len(line)]), np.empty(1, np.int64), *room)
     for kind in KINDS:
         keyboard = kind == "keyboard"
-        place = np.empty(0) if keyboard else t.copy()
+        position = np.empty(0) if keyboard else t.copy()
         codes = np.zeros(len(t) if keyboard else 0, np.int8)
         rows = MemberRows("warm", 0, len(t), len(t))
-        table = EventTable(kind, [rows], t.copy(), place, place.copy(), codes, None)
+        table = EventTable(kind, [rows], t.copy(), position, position.copy(), codes, None)
         table.key_number = codes.astype(np.int64)
         offsets = np.array([0, len(t)])
         quality_flags.count_flags(

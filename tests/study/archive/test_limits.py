@@ -229,7 +229,7 @@ def test_surveys_and_manifests_are_bounded(studies, monkeypatch):
         ("manifest.csv", "manifest"),
     }
     monkeypatch.undo()
-    monkeypatch.setattr(merge, "MOST_ANSWERS", 11)
+    monkeypatch.setattr(merge, "MAX_ANSWERS", 11)
     monkeypatch.setattr(fulcrum, "MOST_SPARE_LINES", 10)
     result = studies.process(study)
     assert len(result.surveys) == 11

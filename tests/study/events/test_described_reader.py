@@ -123,7 +123,7 @@ def test_tasks_that_are_not_there(process):
     described = EventFormat(columns={"t": "t", "x": "x", "y": "y", "task": "do"}, kind="mouse_movement")
     with pytest.raises(NoEventsError) as caught:
         process({"a.csv": "t,x,y,do\n0,1,1,find\n"}, format=described, tasks="fetch")
-    assert "Tasks and factors here: find." in caught.value.hint
+    assert "Its tasks and factors: find." in caught.value.hint
 
 
 RECORDS = EventFormat(columns={"t": "down", "release": "up", "key": "key"}, kind="keyboard", time_unit="ms")

@@ -374,7 +374,7 @@ def test_choosing_nothing_says_what_there_is(process):
     members = {"P1_participant_session/A_B_trial_1/Mouse Movement.csv": ROWS}
     with pytest.raises(NoEventsError, match=r"Did you mean 'P1'\?") as caught:
         process(members, participants=["p1"])
-    assert caught.value.hint == "Participants here: P1. Tasks and factors here: A_B."
+    assert caught.value.hint == "Its participants: P1. Its tasks and factors: A_B."
     with pytest.raises(NoEventsError, match="None of the trials"):
         process(members, tasks=["Nothing"])
 

@@ -1,4 +1,4 @@
-"""Does an attempt that fails, is repeated or lives on do no harm, and is nothing left that nobody needs?"""
+"""A failed, repeated or superseded attempt does no harm, and no file stays that is not needed."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ from tests.study.step_queue import KEY, Queue, Step, assert_same, needed
 
 
 @pytest.mark.parametrize("how", [{"can_split": False}, {}])
-def test_what_is_little_or_may_not_be_split_is_done_at_once(studies, odd, how):
+def test_begin_processes_a_small_or_unsplittable_study_at_once(studies, odd, how):
     queue = Queue(studies, odd, shard_bytes=1_000 if how else 1 << 20)
     step = queue.begin(**how)
     assert step["prefix"] == f"results/{KEY}/job/begin-1"
@@ -24,14 +24,14 @@ def test_what_is_little_or_may_not_be_split_is_done_at_once(studies, odd, how):
     assert queue.folders == {"begin-1"}
 
 
-def test_a_study_that_was_finished_is_not_done_again(studies, odd, monkeypatch):
+def test_begin_reuses_a_committed_result(studies, odd, monkeypatch):
     queue = Queue(studies, odd, shard_bytes=1 << 20)
     first = queue.begin()
     monkeypatch.setattr(pipeline, "planned", None)
     assert queue.begin(attempt=2) == first
 
 
-def test_a_plan_that_was_finished_is_not_made_again(studies, odd, monkeypatch):
+def test_begin_reuses_a_committed_plan(studies, odd, monkeypatch):
     queue = Queue(studies, odd)
     first = queue.begin()
     monkeypatch.setattr(pipeline, "planned", None)
@@ -39,7 +39,7 @@ def test_a_plan_that_was_finished_is_not_made_again(studies, odd, monkeypatch):
     assert queue.folders == {"begin-1"}
 
 
-def test_a_part_that_fails_leaves_nothing_and_the_next_attempt_is_whole(studies, odd):
+def test_failed_shard_leaves_nothing_and_the_next_attempt_is_whole(studies, odd):
     queue = Queue(studies, odd)
     split = queue.begin()
     with pytest.raises(JobCancelledError):
@@ -51,7 +51,7 @@ def test_a_part_that_fails_leaves_nothing_and_the_next_attempt_is_whole(studies,
     assert_same(queue.result(queue.merge()), studies.process(odd))
 
 
-def test_a_part_that_was_finished_is_not_done_again(studies, odd, monkeypatch):
+def test_shard_reuses_a_committed_attempt(studies, odd, monkeypatch):
     queue = Queue(studies, odd)
     split = queue.begin()
     for number in range(split.shards):
@@ -66,7 +66,7 @@ def test_a_part_that_was_finished_is_not_done_again(studies, odd, monkeypatch):
     assert not {"part-0-2", "part-0-3", "begin-1"} & queue.folders
 
 
-def test_an_attempt_that_lives_on_does_no_harm(studies, odd):
+def test_superseded_attempt_does_no_harm(studies, odd):
     """A first attempt at everything is given up; it goes on, and fails or ends at the worst of times."""
     queue = Queue(studies, odd)
     queue.begin()
@@ -91,7 +91,7 @@ def test_an_attempt_that_lives_on_does_no_harm(studies, odd):
     assert_same(queue.result(answer), expected)
 
 
-def test_a_plan_that_was_given_up_and_is_finished_late_does_not_count(studies, odd):
+def test_superseded_plan_does_not_count(studies, odd):
     queue = Queue(studies, odd)
     split = queue.begin(attempt=10)
     queue.shard_bytes = 200
@@ -101,7 +101,7 @@ def test_a_plan_that_was_given_up_and_is_finished_late_does_not_count(studies, o
     assert_same(queue.result(queue.merge()), studies.process(odd))
 
 
-def test_two_merges_at_once(studies, odd, monkeypatch):
+def test_concurrent_merges_agree(studies, odd, monkeypatch):
     """The one that was given up comes to its end while its successor reads the plan that it then removes."""
     queue = Queue(studies, odd)
     split = queue.begin()
@@ -121,7 +121,7 @@ def test_two_merges_at_once(studies, odd, monkeypatch):
     assert_same(queue.result(answer), studies.process(odd))
 
 
-def test_a_merge_that_failed_is_done_again(studies, odd, monkeypatch):
+def test_failed_merge_is_repeated(studies, odd, monkeypatch):
     queue = Queue(studies, odd)
     split = queue.begin()
     for number in range(split.shards):
@@ -135,7 +135,7 @@ def test_a_merge_that_failed_is_done_again(studies, odd, monkeypatch):
     assert_same(queue.result(queue.merge(2)), studies.process(odd))
 
 
-def test_nothing_is_committed_before_the_job_may_commit(studies, odd, monkeypatch):
+def test_result_is_committed_only_after_begin_commit(studies, odd, monkeypatch):
     queue = Queue(studies, odd)
     split = queue.begin()
     for number in range(split.shards):
@@ -150,7 +150,7 @@ def test_nothing_is_committed_before_the_job_may_commit(studies, odd, monkeypatc
 # --- what is left -------------------------------------------------------------------------------------------------
 
 
-def test_a_completed_job_leaves_what_its_result_consists_of(studies, odd):
+def test_completed_job_leaves_only_the_files_of_its_result(studies, odd):
     queue = Queue(studies, odd)
     answer = queue.run()
     manifest = queue.store.manifest(answer["prefix"])
@@ -161,7 +161,7 @@ def test_a_completed_job_leaves_what_its_result_consists_of(studies, odd):
     assert queue.store.folders("") == ["results"]
 
 
-def test_discard_of_a_job_that_did_not_complete(studies, odd):
+def test_discard_removes_all_of_a_job_that_did_not_complete(studies, odd):
     queue = Queue(studies, odd)
     queue.begin()
     queue.part(0)
@@ -171,7 +171,7 @@ def test_discard_of_a_job_that_did_not_complete(studies, odd):
     tasks.discard(queue.arguments, "never", None)
 
 
-def test_discard_of_a_completed_job(studies, odd):
+def test_discard_keeps_the_result_of_a_completed_job(studies, odd):
     queue = Queue(studies, odd)
     queue.begin()
     queue.part(0)
@@ -190,7 +190,7 @@ def test_discard_of_a_completed_job(studies, odd):
     assert queue.folders == set()
 
 
-def test_names_of_tasks_are_cheap():
+def test_discard_imports_no_heavy_library():
     code = (
         "import sys, analytics_kit.worker_tasks as t; t.discard({'store': '/nowhere/x', 'result_key': 'k'}, 'j', None); "
         "print(sorted({'polars', 'numba', 'numpy', 'pandas', 'pyarrow'} & sys.modules.keys()))"

@@ -1,4 +1,4 @@
-"""Is a study that many processes work on the same as what one process makes of it?"""
+"""A study processed by many processes gives the same result as one processed by one."""
 
 import json
 import random
@@ -28,7 +28,7 @@ from tests.study.step_queue import KEY, Queue, assert_same, odd_members
 
 @pytest.mark.parametrize("shard_bytes", [1, 1_000, 3_000])
 @pytest.mark.parametrize("keys", ["class", "full"])
-def test_parts_give_what_one_process_gives(studies, odd, shard_bytes, keys):
+def test_shards_give_the_same_as_one_process(studies, odd, shard_bytes, keys):
     queue = Queue(studies, odd, shard_bytes=shard_bytes, keys=keys)
     answer = queue.run()
     assert_same(queue.result(answer), studies.process(odd, keys=keys))
@@ -53,7 +53,7 @@ def random_study(tmp_path_factory):
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 3), shard_bytes=st.integers(1, 20_000), chance=st.integers(0, 10_000))
-def test_neither_cut_nor_order_nor_accidents_change_the_result(
+def test_result_does_not_depend_on_cut_order_or_failures(
     random_study, tmp_path_factory, seed, shard_bytes, chance
 ):
     path, expected = random_study(seed)
@@ -82,12 +82,12 @@ def test_neither_cut_nor_order_nor_accidents_change_the_result(
     {"participants": [1, 10]}, {"tasks": ["Search"]}, {"factors": ["Easy"]}, {"metrics": ["path_length_px"]},
     {"kinds": {"What is this": "keyboard"}}, {"idle_gap_s": 0.3},
 ])  # fmt: skip
-def test_options_hold_in_every_part(studies, odd, options):
+def test_options_apply_to_every_shard(studies, odd, options):
     queue = Queue(studies, odd, shard_bytes=500, **options)
     assert_same(queue.result(queue.run()), studies.process(odd, **options))
 
 
-def test_zips_in_the_zip(studies):
+def test_nested_zips(studies):
     inner = {
         f"{n}_participant_session.zip": zip_bytes({
             f"A_B_trial_{k}/Mouse Clicks.csv": mouse((0.1, n, k), (0.2, n, k)) for k in (1, 2, 3)
@@ -101,7 +101,7 @@ def test_zips_in_the_zip(studies):
     assert "unreadable_zip" in set(result.issues.kind)
 
 
-def test_a_folder(studies):
+def test_folder(studies):
     for name, content in odd_members().items():
         path = studies.root / "tree" / name
         if name.endswith("/") or ".." in name:
@@ -112,7 +112,7 @@ def test_a_folder(studies):
     assert_same(queue.result(queue.run()), studies.process(studies.root / "tree"))
 
 
-def test_a_result_that_was_saved_and_moved(studies, odd):
+def test_saved_and_moved_result(studies, odd):
     queue = Queue(studies, odd)
     answer = queue.run()
     queue.result(answer).save(studies.root / "kept")
@@ -122,7 +122,7 @@ def test_a_result_that_was_saved_and_moved(studies, odd):
     assert all(str(path).count(KEY) == 0 for path in (studies.root / "moved").rglob("*"))
 
 
-def test_an_object_store(studies, odd):
+def test_object_store(studies, odd):
     queue = Queue(studies, odd)
     queue.arguments["store"] = "memory://kit-fanout"
     queue.store = Store("memory://kit-fanout")
@@ -141,7 +141,7 @@ def test_an_object_store(studies, odd):
 # --- progress -----------------------------------------------------------------------------------------------------
 
 
-def test_progress_of_the_parts_sums_to_the_total(studies, odd):
+def test_progress_of_the_shards_sums_to_the_total(studies, odd):
     damaged = patched(zip_bytes(odd_members()), f"{folder(1, trial=1)}/Mouse Movement.csv", crc=1)
     source = studies.zip(damaged, "damaged.zip")
     queue = Queue(studies, source, shard_bytes=500)
@@ -189,7 +189,7 @@ def test_rows_and_files_are_counted_once(studies, odd):
 # --- preview ------------------------------------------------------------------------------------------------------
 
 
-def test_the_answer_shows_the_first_trials_and_issues(studies, odd):
+def test_preview_has_the_first_trials_and_issues(studies, odd):
     queue = Queue(studies, odd, shard_bytes=500)
     answer = queue.run()
     result, preview = queue.result(answer), answer["preview"]
@@ -206,14 +206,14 @@ def test_the_answer_shows_the_first_trials_and_issues(studies, odd):
     assert whole["preview"] == preview
 
 
-def test_what_is_unknown_is_none_in_a_preview(studies):
+def test_preview_has_none_for_unknown_values(studies):
     members = {f"{folder(1)}/Mouse Clicks.csv": mouse((0.1, 1, 1), (0.2, 1, 1))}
     preview = Queue(studies, studies.zip(members), metrics=["keystroke_count", "path_length_px"]).begin()["preview"]
     assert preview["trials"] == [["1", "Search", "Easy", 1, None, None]]
     assert preview["issues"] == []
 
 
-def test_a_preview_is_short_whatever_the_names_are(studies):
+def test_preview_is_short_for_long_names(studies):
     long = "x" * 230
     members = {
         f"{long}/{long}_{long}_trial_{k}/Mouse Movement.csv": mouse((0.1, 1, 1), ("?", 2, 2)) for k in range(9)
@@ -227,7 +227,7 @@ def test_a_preview_is_short_whatever_the_names_are(studies):
     assert len(json.dumps(preview)) < 6_000
 
 
-def test_a_result_of_before_has_none(studies, odd):
+def test_older_result_has_no_preview(studies, odd):
     queue = Queue(studies, odd)
     manifest = queue.root / queue.run()["prefix"] / "manifest.json"
     before = json.loads(manifest.read_text())
@@ -241,7 +241,7 @@ def test_a_result_of_before_has_none(studies, odd):
 # --- errors ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_first_error_is_raised_where_that_is_asked_for(studies, odd):
+def test_on_error_raise_raises_the_first_error(studies, odd):
     queue = Queue(studies, odd, on_error="raise")
     with pytest.raises(UnsafeArchiveError):
         queue.begin()
@@ -261,7 +261,7 @@ def test_the_first_error_is_raised_where_that_is_asked_for(studies, odd):
     assert len(queue.folders) == 1 + split.shards - 1
 
 
-def test_a_study_of_which_nothing_can_be_read(studies):
+def test_unreadable_study(studies):
     members = {f"{folder(n)}/Mouse Movement.csv": mouse((0.1, n, n)) for n in (1, 2, 3)}
     source = studies.zip(patched(zip_bytes(members), *members, crc=1))
     queue = Queue(studies, source, shard_bytes=1)
@@ -269,14 +269,14 @@ def test_a_study_of_which_nothing_can_be_read(studies):
         queue.run()
 
 
-def test_a_study_without_events(studies):
+def test_study_without_events(studies):
     queue = Queue(studies, studies.zip({"readme.txt": "hello"}))
     with pytest.raises(NoEventsError):
         queue.begin()
     assert queue.files == set()
 
 
-def test_a_source_that_changes_on_the_way(studies, odd):
+def test_source_changed_between_steps_is_refused(studies, odd):
     queue = Queue(studies, odd)
     queue.begin()
     studies.zip({**odd_members(), "more.txt": "x"})
@@ -284,7 +284,7 @@ def test_a_source_that_changes_on_the_way(studies, odd):
         queue.part(0)
 
 
-def test_a_source_that_vanishes_on_the_way(studies, odd):
+def test_source_removed_between_steps_is_refused(studies, odd):
     queue = Queue(studies, odd)
     split = queue.begin()
     for number in range(split.shards):
@@ -295,7 +295,7 @@ def test_a_source_that_vanishes_on_the_way(studies, odd):
             act()
 
 
-def test_a_worker_reads_only_where_it_may(studies, odd, monkeypatch):
+def test_worker_reads_only_below_its_allowed_folders(studies, odd, monkeypatch):
     queue = Queue(studies, odd)
     queue.begin()
     monkeypatch.setenv("ANALYTICS_KIT_SOURCES", str(studies.root / "elsewhere"))

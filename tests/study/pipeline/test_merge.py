@@ -1,4 +1,4 @@
-"""Are trials put in the order in which they were done, and shards together as if they had been one?"""
+"""Trials are ordered by time, and merged shards equal a study that was not cut."""
 
 import zipfile
 
@@ -38,7 +38,7 @@ def test_trial_order(clocks, order):
     assert trial_order(["1"] * len(clocks), at(*clocks)) == order
 
 
-def test_sessions_are_ordered_apart():
+def test_trial_order_of_each_session_alone():
     assert trial_order(["a", "b", "a", None], at("10:01", "10:05", "10:00", "9:00")) == [2, 1, 1, 1]
 
 
@@ -49,23 +49,23 @@ def session(*clocks, text=lambda clock: mouse((0.5, 1, 1), clock=clock)):
     }
 
 
-def test_the_platform_counts_backwards(process):
+def test_trial_order_reverses_the_numbers_of_the_platform(process):
     trials = process(session("10:02:00", "10:01:00", "10:00:00")).trials
     assert trials.trial.tolist() == [1, 2, 3]
     assert trials.trial_order.tolist() == [3, 2, 1]
 
 
-def test_session_over_midnight(process):
+def test_trial_order_passes_midnight(process):
     assert process(session("00:03:00", "00:00:10", "23:58:00")).trials.trial_order.tolist() == [3, 2, 1]
 
 
-def test_ties_and_unknown_clocks_are_na(process):
+def test_trial_order_of_ties_and_unknown_clocks_is_na(process):
     trials = process(session("10:00:00", "10:00:00", "11:00:00", "", "noon")).trials
     assert trials.trial_order.isna().tolist() == [True, True, False, True, True]
     assert trials.trial_order[2] == 3
 
 
-def test_the_first_event_of_any_kind_counts(process):
+def test_trial_order_uses_the_first_event_of_any_kind(process):
     first, second = folder(trial=1), folder(trial=2)
     trials = process({
         f"{first}/Mouse Movement.csv": mouse((9, 1, 1), clock="10:00:09"),
@@ -75,7 +75,7 @@ def test_the_first_event_of_any_kind_counts(process):
     assert trials.trial_order.tolist() == [1, 2]
 
 
-def test_log_without_clock(process):
+def test_trial_order_of_a_log_without_clock_is_na(process):
     trials = process(session("", text=lambda _: "running_time,x,y\n0.1,1,1\n")).trials
     assert trials.trial_order.isna().all()
 
@@ -115,7 +115,7 @@ def whole(odd_study, tmp_path_factory):
 
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("shard_bytes", [1, 2_000, 9_000, 40_000])
-def test_results_do_not_depend_on_the_cut_into_shards(studies, odd_study, whole, shard_bytes, threads, monkeypatch):
+def test_result_does_not_depend_on_the_cut_into_shards(studies, odd_study, whole, shard_bytes, threads, monkeypatch):
     monkeypatch.setattr(pipeline, "SMALL_BYTES", 0)
     run = pipeline.run
     monkeypatch.setattr(pipeline, "run", lambda *args, **how: run(*args, threads=threads, **how))
@@ -127,7 +127,7 @@ def test_results_do_not_depend_on_the_cut_into_shards(studies, odd_study, whole,
     assert result.summary == summary
 
 
-def test_the_odd_study_is_odd(whole):
+def test_odd_study_has_every_kind_of_issue(whole):
     expected, summary = whole
     assert {"missing_header", "time_backwards", "missing_fields", "empty_file"} <= set(expected["issues"].kind)
     assert summary["rows_in"] == summary["rows_kept"] + summary["rows_dropped"]
@@ -135,7 +135,7 @@ def test_the_odd_study_is_odd(whole):
 
 
 @pytest.mark.parametrize("shard_bytes", [1, 1 << 26])
-def test_order_of_members_in_the_archive_does_not_matter(studies, odd_study, whole, shard_bytes):
+def test_result_does_not_depend_on_the_order_of_members(studies, odd_study, whole, shard_bytes):
     result = studies.process(dict(reversed(odd_study.items())), keys="full", shard_bytes=shard_bytes)
     expected, _ = whole
     for name, table in tables(result).items():

@@ -1,4 +1,4 @@
-"""Is a study cut into shards that are few and end at about the same time?"""
+"""A study is cut into few shards of about equal size."""
 
 import pytest
 from hypothesis import given
@@ -8,7 +8,7 @@ from analytics_kit.study.pipeline.plan import even_cuts
 
 
 @given(st.lists(st.integers(0, 50), max_size=40), st.integers(1, 100))
-def test_shards_are_few_and_even(sizes, limit):
+def test_even_cuts_are_few_and_even(sizes, limit):
     ends = even_cuts(sizes, limit)
     assert ends == sorted(set(ends))
     assert (ends or [0])[-1] == len(sizes)
@@ -26,7 +26,7 @@ def test_shards_are_few_and_even(sizes, limit):
 
 
 @pytest.mark.parametrize(("megabytes", "parts"), [(64, 1), (67, 2), (130, 4), (1_024, 16), (1_030, 18)])
-def test_number_and_sizes_of_shards(megabytes, parts):
+def test_plan_of_a_large_study_has_even_shards(megabytes, parts):
     sizes = [1 << 18] * (4 * megabytes)
     ends = even_cuts(sizes, 64 << 20)
     assert len(ends) == parts

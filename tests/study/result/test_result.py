@@ -217,7 +217,7 @@ def reads(monkeypatch):
 
 
 def test_only_the_row_groups_and_columns_asked_for_are_read(process, reads, monkeypatch):
-    monkeypatch.setattr(tables, "ROW_GROUP", 12)
+    monkeypatch.setattr(tables, "ROW_GROUP_ROWS", 12)
     result = process(study())
     whole = result.events("mouse_movement")
     ((groups, columns),) = reads
