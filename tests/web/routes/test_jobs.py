@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 import analytics_kit as ak
-from analytics_kit.backends.record import State
+from analytics_kit.backends.record import RecordState
 from analytics_kit.model import Failure, JobInfo, JobStatus
 from analytics_kit.web.routes.jobs import job_fields
 from tests.processes import until
@@ -213,7 +213,7 @@ class TestCancel:
         gate = tmp_path / "gate"
         job_id = ann.submit_step("committing", gate=str(gate))
         try:
-            until(lambda: ann.backend._records[job_id].state is State.COMMITTING, "it commits")
+            until(lambda: ann.backend._records[job_id].state is RecordState.COMMITTING, "it commits")
             assert ann.delete(f"/jobs/{job_id}", 409).json["error"] == "ConflictError"
         finally:
             gate.touch()
