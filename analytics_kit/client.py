@@ -23,7 +23,7 @@ from analytics_kit.job import Job
 from analytics_kit.model import SCHEMA_VERSION, Backend, JobInfo, JobRequest, JobStatus, Remote
 from analytics_kit.notebook.board import Board
 from analytics_kit.options import Options
-from analytics_kit.progress_bar import Bar
+from analytics_kit.progress_bar import ProgressBar
 from analytics_kit.remote import remote_request
 from analytics_kit.settings import Settings, without_secrets
 from analytics_kit.study.archive.source import fingerprint, locate, open_archive
@@ -174,7 +174,7 @@ class Client:
         store = Store.of(self.settings)
         with open_archive(path, chosen) as archive:
             prefix = f"results/{self.result_key(archive.fingerprint(), chosen)}/{secrets.token_hex(8)}"
-            with Bar(archive.name) if progress else nullcontext() as bar:
+            with ProgressBar(archive.name) if progress else nullcontext() as bar:
                 report = bar.show if bar else lambda progress: None
                 pipeline.run(archive, chosen, store, prefix, report=report, threads=pool_size())
         return StudyResult.open(store, prefix)

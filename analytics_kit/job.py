@@ -14,8 +14,8 @@ from typing import Any
 from analytics_kit import job_text as words
 from analytics_kit.errors import AnalyticsKitError, BrokerUnavailableError, JobCancelledError, JobNotFoundError
 from analytics_kit.model import Failure, JobInfo, JobStatus, Progress, Remote
-from analytics_kit.notebook import front_end as cell
-from analytics_kit.notebook.panel import JobPanel, shown_while_waiting
+from analytics_kit.notebook import front_end
+from analytics_kit.notebook.panel import JobPanel, show_while_waiting
 from analytics_kit.study.result.result import StudyResult
 from analytics_kit.study.store import uploads
 from analytics_kit.study.store.store import Store
@@ -88,7 +88,7 @@ class Job:
 
         In a notebook the cell shows the job, unless its end is seen already.
         """
-        with shown_while_waiting(self._own_panel):
+        with show_while_waiting(self._own_panel):
             return self._wait(timeout)
 
     def follow(self, timeout: float | None = None) -> Iterator[JobInfo]:
@@ -125,7 +125,7 @@ class Job:
         ResultExpiredError
             The job is known, its tables are gone.
         """
-        with shown_while_waiting(self._own_panel):
+        with show_while_waiting(self._own_panel):
             return self.fetch(timeout)
 
     def fetch(self, timeout: float | None = None) -> StudyResult:
@@ -299,7 +299,7 @@ class Job:
         return self._panel
 
     def _ipython_display_(self) -> None:
-        if cell.running() is None:
+        if front_end.running_cell() is None:
             raise NotImplementedError  # IPython then shows the repr
         self._own_panel()._ipython_display_()
 

@@ -18,7 +18,7 @@ from analytics_kit.backends.http import upload_queue as outbox
 from analytics_kit.cli import main
 from analytics_kit.client import CODE
 from analytics_kit.model import JobStatus
-from analytics_kit.notebook.upload_receiver import Intake
+from analytics_kit.notebook.upload_receiver import UploadReceiver
 from tests.api_server import SERVE, TOKENS, ApiServer
 from tests.processes import until
 
@@ -355,19 +355,19 @@ class TestJobs:
         job = client.submit(study("<week>.zip"))
         job.wait(LIMIT_S)
         panel, board = job.panel(), client.board()
-        assert "_week_.zip" in panel._html()
-        assert "The first 5 of 8 trials" in panel._html()
-        assert escape(f'client.get_job("{job.id}")') in panel._shows()["html"]
+        assert "_week_.zip" in panel._record_html()
+        assert "The first 5 of 8 trials" in panel._record_html()
+        assert escape(f'client.get_job("{job.id}")') in panel._live_content()["html"]
         repr(board)
-        assert "8 trials" in board._html()
-        assert "Reconnecting" not in board._html()
+        assert "8 trials" in board._record_html()
+        assert "Reconnecting" not in board._record_html()
 
     def test_begin_by_an_upload_on_a_board(self, client, study, tmp_path):
         bytes_ = study("dropped.zip").read_bytes()
         begun = []
-        desk = Intake(client, begun.append)
-        desk.take("upload", {"token": "t", "name": "dropped.zip", "size": len(bytes_)}, [])
-        assert desk.take("piece", {"token": "t", "at": 0}, [bytes_])["done"]
+        receiver = UploadReceiver(client, begun.append)
+        receiver.handle("upload", {"token": "t", "name": "dropped.zip", "size": len(bytes_)}, [])
+        assert receiver.handle("piece", {"token": "t", "offset": 0}, [bytes_])["done"]
         job = client.get_job(begun[0])
         assert job.result(LIMIT_S).summary["trials"] == 8
         until(lambda: not list((tmp_path / "mine").rglob("*.zip")), "the copy that the board took in is gone")

@@ -76,8 +76,8 @@ class PageServer:
 class Dashboard:
     """The page in a browser. `errors` collects errors of its console, exceptions, and requests to other hosts."""
 
-    def __init__(self, page: Page, server: PageServer, shots: Path) -> None:
-        self.page, self.server, self.shots = page, server, shots
+    def __init__(self, page: Page, server: PageServer, screenshots: Path) -> None:
+        self.page, self.server, self.screenshots = page, server, screenshots
         self.errors: list[str] = []
         page.on("pageerror", lambda error: self.errors.append(error.message))
         page.on("console", lambda message: message.type == "error" and self.errors.append(message.text))
@@ -121,7 +121,7 @@ class Dashboard:
             self.page.set_viewport_size({"width": x, "height": y})
             for theme in ("dark", "light"):
                 self.page.emulate_media(color_scheme=theme)
-                self.page.screenshot(path=self.shots / f"{name}-{width}-{theme}.png", full_page=True)
+                self.page.screenshot(path=self.screenshots / f"{name}-{width}-{theme}.png", full_page=True)
                 violations = Axe().run(self.page).response["violations"]
                 lines = [f"{each['id']}: {node['html'][:200]}" for each in violations for node in each["nodes"]]
                 assert not lines, "\n".join([f"{width}, {theme}:", *lines])

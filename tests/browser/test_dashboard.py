@@ -37,18 +37,18 @@ def server(tmp_path, data):
 
 
 @pytest.fixture
-def new_page(browser, server, shots):
+def new_page(browser, server, screenshots):
     """new_page(**context options) → a Dashboard, not yet opened. At the end none may have had errors."""
     dashboards = []
 
     def new(**context):
         page = browser.new_context(viewport={"width": 1300, "height": 900}, **context).new_page()
-        dashboards.append(Dashboard(page, server, shots))
+        dashboards.append(Dashboard(page, server, screenshots))
         return dashboards[-1]
 
     yield new
     for number, dashboard in enumerate(dashboards):
-        dashboard.page.screenshot(path=shots / f"dashboard-last-{number}.png", full_page=True)
+        dashboard.page.screenshot(path=screenshots / f"dashboard-last-{number}.png", full_page=True)
         dashboard.page.context.close()
     assert [dashboard.errors for dashboard in dashboards] == [[] for _ in dashboards]
 
@@ -62,12 +62,12 @@ def dashboard(new_page):
 
 
 @pytest.fixture
-def stage(server, stages):
+def stage(server, work_controls):
     """stage(name, word) → how the work on a study of the server goes on; it begins by saying `word`."""
 
     def of(name, word):
-        made = stages(server.data / f"{name}.zip")
-        made.say(word)
+        made = work_controls(server.data / f"{name}.zip")
+        made.set(word)
         return made
 
     return of
@@ -95,7 +95,7 @@ def test_a_user_signs_in_and_out(new_page):
     expect(dashboard.page.get_by_label("Token")).to_be_visible()
 
 
-def test_an_upload_is_processed_and_its_tables_are_downloaded(dashboard, stages, tmp_path):
+def test_an_upload_is_processed_and_its_tables_are_downloaded(dashboard, work_controls, tmp_path):
     study = ak.sample_study(tmp_path / "Meine Studie (3).zip", participants=2, trials=1, seed=310)
     with zipfile.ZipFile(study, "a") as archive:
         archive.writestr("1_participant_session/Fill_Form_Baseline_trial_1/Recording.mp4", os.urandom(FILLER_BYTES))
@@ -117,9 +117,9 @@ def test_an_upload_is_processed_and_its_tables_are_downloaded(dashboard, stages,
     dashboard.expect_note("was uploaded as mine.")
     job = dashboard.job("mine.zip", "running")
     (copy,) = dashboard.server.folder.glob("home/store/uploads/*/mine.zip")
-    stages(copy).say(0.5)
+    work_controls(copy).set(0.5)
     expect(job.get_by_role("progressbar", name="processing")).to_have_attribute("value", "50")
-    stages(copy).say(GO)
+    work_controls(copy).set(GO)
     job = dashboard.job("mine.zip", "completed")
     values = dashboard.page.evaluate("values")
     assert values == sorted(values)
@@ -191,7 +191,7 @@ def test_jobs_are_followed_cancelled_retried_and_deleted(dashboard, stage):
     dashboard.job("three.zip", "queued")
     cancel = job.get_by_role("button", name="Cancel two.zip")
     cancel.focus()
-    two.say(0.6)
+    two.set(0.6)
     expect(job.locator(".percent")).to_have_text("60%")
     expect(cancel).to_be_focused()
     dashboard.check_appearance("dashboard")
@@ -202,7 +202,7 @@ def test_jobs_are_followed_cancelled_retried_and_deleted(dashboard, stage):
     expect(cancelled).to_be_focused()
     cancelled.get_by_role("button", name="Retry").click()
     dashboard.expect_note("A new job was started in its place.")
-    two.say(GO)
+    two.set(GO)
     dashboard.job("two.zip", "completed")
     delete = torn.get_by_role("button", name="Delete torn.zip permanently")
     expect(delete).to_be_hidden()

@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 import analytics_kit as ak
 from tests.browser.dashboard import PageServer
 from tests.browser.lab import Lab
-from tests.browser.notebook_fixtures import GO, Stage
+from tests.browser.notebook_fixtures import GO, WorkControl
 from tests.browser.notebook_page import WINDOW
 from tests.processes import command_line, until
 
@@ -35,7 +35,7 @@ def lab(tmp_path_factory):
     until(lambda: not started & running_servers(), "the server has ended with Jupyter")
 
 
-def test_the_launcher_opens_the_page_which_processes_a_study_of_the_notebook_folder(lab, browser, shots):
+def test_the_launcher_opens_the_page_which_processes_a_study_of_the_notebook_folder(lab, browser, screenshots):
     ak.sample_study(lab.notebooks / "beside.zip", participants=2, trials=1, seed=320)
     page = browser.new_context(viewport=WINDOW).new_page()
     page.goto(f"{lab.url}lab?reset&token={lab.token}")
@@ -44,7 +44,7 @@ def test_the_launcher_opens_the_page_which_processes_a_study_of_the_notebook_fol
     icon = card.locator("img")
     expect(icon).to_have_js_property("complete", True)
     assert icon.evaluate("image => image.naturalWidth") > 0
-    page.screenshot(path=shots / "launcher.png")
+    page.screenshot(path=screenshots / "launcher.png")
     with page.context.expect_page() as opened:
         card.click()
     dashboard = opened.value
@@ -68,7 +68,7 @@ def test_the_launcher_opens_the_page_which_processes_a_study_of_the_notebook_fol
     expect(dashboard.locator("#note")).to_have_text("sent.zip was uploaded as sent.")
     expect(dashboard.locator("#jobs > li[data-status=completed]", has_text="sent.zip")).to_be_visible(timeout=60_000)
     assert not Axe().run(dashboard).response["violations"]
-    dashboard.screenshot(path=shots / "launcher-page.png")
+    dashboard.screenshot(path=screenshots / "launcher-page.png")
     assert errors == []
 
 
@@ -88,7 +88,7 @@ def test_a_user_signs_in_behind_a_proxy_that_strips_a_prefix(lab, browser, tmp_p
     folder.mkdir()
     with PageServer(folder) as server:
         ak.sample_study(server.data / "study.zip", participants=1, trials=1, seed=322)
-        Stage(server.data / "study.zip").say(GO)
+        WorkControl(server.data / "study.zip").set(GO)
         page = browser.new_context(viewport=WINDOW).new_page()
         page.goto(f"{lab.url}lab?token={lab.token}")
         page.goto(f"{lab.url}proxy/{server.origin.rpartition(':')[2]}/")

@@ -9,7 +9,7 @@ from jinja2 import DictLoader, StrictUndefined
 
 from analytics_kit.errors import BrokerUnavailableError
 from analytics_kit.model import JobStatus
-from analytics_kit.notebook.job_html import COLOURS
+from analytics_kit.notebook.job_html import STATUS_COLOURS
 from analytics_kit.web import URL_PREFIX
 from analytics_kit.web.app import create_blueprint
 from analytics_kit.web.routes.page import ID_PATTERN
@@ -174,7 +174,7 @@ class TestRendering:
     def test_statuses_have_the_colours_of_the_panels(self, nobody):
         css = nobody.get("/static/page.css", buffered=True).get_data(as_text=True)
         for status in JobStatus:
-            assert re.search(rf"\.status\.{status} {{\s+background: {COLOURS[status]};", css)
+            assert re.search(rf"\.status\.{status} {{\s+background: {STATUS_COLOURS[status]};", css)
 
 
 def test_browsers_accept_the_ids_that_the_api_accepts():
