@@ -34,7 +34,7 @@ def test_panel_follows_a_job_from_queued_to_completed(notebook_page, study, work
     first = work_controls(other)
     first.set(0.1)
     notebook_page.write(
-        f"from tests.browser import notebook_fixtures\nstaged.submit({str(other)!r})\nNone",
+        f"from tests.browser import notebook_fixtures\nnotebook_fixtures.submit({str(other)!r})\nNone",
         SETUP.format(path=str(study)),
     )
     notebook_page.open()
