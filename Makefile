@@ -1,53 +1,59 @@
-# Everything runs in .venv, which the targets make themselves.
+# Everything runs in .venv, which the targets create.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo lab test check format chaos bench docs pictures notebooks clean
+.PHONY: help demo lab test check format chaos bench docs pictures notebooks dist clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
 
-demo: .venv/core ## make a sample study and process it on the embedded queue
+demo: .venv/core ## write a sample study and process it on the embedded queue
 	@$(BIN)/analytics-kit demo; code=$$?; $(BIN)/analytics-kit down; exit $$code
 
 lab: .venv/lab ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks/01_first_study.ipynb
 
-test: .venv/dev ## check, then run all tests
+test: .venv/dev ## run the checks, then all tests
 	@for part in redis-server openssl chromium; do sh scripts/need.sh $$part || exit 1; done
 	@$(MAKE) --no-print-directory check
 	$(BIN)/python -m pytest -n logical --dist loadfile
 
-check: .venv/dev ## formatter, linter and types, changing nothing
+check: .venv/dev ## run formatter, linter and type checker without changing files
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 
-format: .venv/dev ## format and mend what can be mended
+format: .venv/dev ## format the code and apply the linter's fixes
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-chaos: .venv/dev ## kill processes at random for five minutes while 100 jobs run; nothing may be lost
+chaos: .venv/dev ## kill processes at random for five minutes while 100 jobs run; no job may be lost
 	$(BIN)/python tests/chaos/chaos.py --seconds 300 --jobs 100 --seed $${SEED:-1}
 
-bench: .venv/dev ## speed and memory as ratios against peers; prints a table
+bench: .venv/dev ## measure speed and memory against peers and print a table
 	$(BIN)/python -m benchmarks
 
-docs: .venv/dev ## write docs/metrics.md and its drawings anew
+docs: .venv/dev ## regenerate docs/metrics.md and its drawings
 	$(BIN)/python scripts/metrics_page.py
 
-pictures: .venv/dev ## draw the README's pictures anew, by the test that looks at them
+pictures: .venv/dev ## retake the README's screenshots with the browser test that checks them
 	$(BIN)/python -m pytest -q tests/browser/test_panel.py -k "queued_to_completed and lab"
 	cp build/screenshots/panel-running-light.png docs/panel-running.png
 	cp build/screenshots/panel-completed-light.png docs/panel-completed.png
 
-notebooks: .venv/dev ## run the notebooks, and keep what they give
+notebooks: .venv/dev ## run the notebooks and save their outputs
 	$(BIN)/python scripts/renew.py
+
+dist: .venv/dev ## build the wheel and the sdist into dist/ and check both
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation
+	$(BIN)/python -m twine check --strict dist/*
+	$(BIN)/python scripts/check_dist.py dist
 
 clean: ## remove the environment, caches and compiled kernels
 	find analytics_kit -name '*.nb[ci]' -delete
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 .venv/bin/python:
 	@sh scripts/need.sh python3-venv

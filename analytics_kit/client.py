@@ -15,19 +15,20 @@ from typing import Any
 
 import pandas as pd
 
+from analytics_kit.backends.base import Backend, RemoteBackend
 from analytics_kit.backends.machine import pool_size
 from analytics_kit.backends.open import open_backend
 from analytics_kit.errors import BrokerUnavailableError, SettingsError, StoreError, nearest
 from analytics_kit.futures import as_completed, gather
 from analytics_kit.job import Job
-from analytics_kit.model import SCHEMA_VERSION, Backend, JobInfo, JobRequest, JobStatus, Remote
+from analytics_kit.model import SCHEMA_VERSION, JobInfo, JobRequest, JobStatus
 from analytics_kit.notebook.board import Board
 from analytics_kit.options import Options
 from analytics_kit.progress_bar import ProgressBar
-from analytics_kit.remote import remote_request
+from analytics_kit.server_request import request_for_server
 from analytics_kit.settings import Settings, without_secrets
 from analytics_kit.study.archive.source import fingerprint, locate, open_archive
-from analytics_kit.study.metrics.catalogue import NAMES
+from analytics_kit.study.metrics.catalogue import METRIC_NAMES
 from analytics_kit.study.result.result import StudyResult
 from analytics_kit.study.store.store import Store
 from analytics_kit.study.store.uploads import Upload, discard, is_upload
@@ -118,7 +119,7 @@ class Client:
         """What `submit` asks of the backend. Raises SettingsError, SourceNotFoundError."""
         chosen = _checked(options)
         if self.settings.backend == "http":
-            return remote_request(source, chosen, _tags(tags), self.settings.namespace)
+            return request_for_server(source, chosen, _tags(tags), self.settings.namespace)
         path = locate(source)
         content, size_bytes = fingerprint(path, chosen)
         return JobRequest(
@@ -142,7 +143,7 @@ class Client:
     def begin(self, request: JobRequest) -> Job:
         """The job that serves the request; one whose result is gone serves nobody."""
         watcher, info = self._send(request)
-        if isinstance(watcher.backend, Remote):
+        if isinstance(watcher.backend, RemoteBackend):
             return self._with_copy_removed(Job(watcher, info), request.arguments["source"])
         if info.status is JobStatus.COMPLETED and not is_stored(info):
             watcher, info = self._send(replace(request, refresh=True))
@@ -230,7 +231,7 @@ class Client:
     def health(self) -> dict[str, Any]:
         """Whether work can be done: status ok, degraded or down, with a reason; broker, workers, store."""
         found, url = self.backend.health(), self.settings.store_url()
-        if isinstance(self.backend, Remote):
+        if isinstance(self.backend, RemoteBackend):
             return found
         try:
             Store.of(self.settings).check()
@@ -292,9 +293,10 @@ def is_stored(info: JobInfo) -> bool:
 def _checked(options: dict[str, Any]) -> Options:
     chosen = Options.of(**options)
     for name in chosen.metrics or ():
-        if name not in NAMES:
+        if name not in METRIC_NAMES:
             raise SettingsError(
-                f"There is no metric {name!r}.{nearest(name, NAMES)}", hint=f"Metrics: {', '.join(sorted(NAMES))}."
+                f"There is no metric {name!r}.{nearest(name, METRIC_NAMES)}",
+                hint=f"Metrics: {', '.join(sorted(METRIC_NAMES))}.",
             )
     return chosen
 

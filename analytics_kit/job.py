@@ -12,8 +12,9 @@ from dataclasses import replace
 from typing import Any
 
 from analytics_kit import job_text as words
+from analytics_kit.backends.base import RemoteBackend
 from analytics_kit.errors import AnalyticsKitError, BrokerUnavailableError, JobCancelledError, JobNotFoundError
-from analytics_kit.model import Failure, JobInfo, JobStatus, Progress, Remote
+from analytics_kit.model import Failure, JobInfo, JobStatus, Progress
 from analytics_kit.notebook import front_end
 from analytics_kit.notebook.panel import JobPanel, show_while_waiting
 from analytics_kit.study.result.result import StudyResult
@@ -135,7 +136,7 @@ class Job:
             raise _error(info.error)
         assert info.result is not None  # noqa: S101  a completed job has one
         backend = self.watcher.backend
-        if isinstance(backend, Remote):
+        if isinstance(backend, RemoteBackend):
             return StudyResult.open(backend.files(self.id), "")
         return StudyResult.open(Store(info.result["store"]), info.result["prefix"])
 
@@ -187,7 +188,7 @@ class Job:
             backend.cancel(self.id)
             self._wait()  # in vain only when it was committing
         found = self.info().result
-        if found is not None and not isinstance(backend, Remote):
+        if found is not None and not isinstance(backend, RemoteBackend):
             Store(found["store"]).delete(found.get("folder") or found["prefix"])
         uploads.discard(self.known.source)
         backend.delete(self.id)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from types import TracebackType
-from typing import IO, Any, Literal, Protocol, Self, runtime_checkable
+from typing import IO, Any, Literal, Protocol
 
 from analytics_kit.errors import AnalyticsKitError, rebuild
 
@@ -106,27 +105,27 @@ class JobRequest:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """A task's answer that its work is to be done in parts, by many workers, and then merged.
+    """Returned by a job's first step to have its work done in shards, by many workers, and then merged.
 
-    Each part is a task of its own that is told its number (`StepContext.shard`); `merge` runs once when all are done and is
-    told which attempt at each part counts (`StepContext.winning_attempts`).
+    Each shard is a step of its own that reads its number from `StepContext.shard`. The merge runs once, when all
+    shards are done, and reads from `StepContext.winning_attempts` which attempt at each shard counts.
     """
 
     shards: int
-    """How many; number 0 begins first, so the biggest one should be it."""
+    """Number of shards; shard 0 is queued first, so it should be the largest."""
     total: int
-    """The sum of what the parts report as `done`."""
+    """Sum of what the shards report as `done`."""
     shard_task: str
-    """Dotted name of the task that does one part; what it returns is of no account."""
+    """Dotted name of the function that processes one shard; its return value is ignored."""
     merge_task: str
-    """Dotted name of the task that returns the job's result."""
+    """Dotted name of the function that returns the job's result."""
     unit: str = "bytes"
     shards_fraction: float = 0.95
-    """The part of the job's progress that belongs to the parts; the rest is the merge."""
+    """The fraction of the job's progress that the shards make up; the merge makes up the rest."""
 
 
-class CannotRunHere(Exception):  # noqa: N818  no error: another worker may be able to
-    """Raised by a task before its first report when this process can't do the work, with the reason."""
+class CannotRunHere(Exception):  # noqa: N818  not an error: another worker may be able to run the step
+    """Raised by a task before its first report when this process can't run it; the message is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,135 +156,58 @@ class JobInfo:
 
 
 class StepContext(Protocol):
-    """What the code of a task sees of its job."""
+    """What a task is called with: the step that it runs, and how it reports progress and commits."""
 
     @property
     def job_id(self) -> str:
-        """The job that the task works for."""
+        """Id of the job."""
 
     @property
     def attempt(self) -> int:
-        """Which attempt at the step this is; what an earlier one still does must not touch what this one writes."""
+        """Number of the attempt at the step. An earlier attempt may still run, so each writes to its own files."""
 
     @property
     def step(self) -> str:
-        """`"begin"`, `"part-<number>"` or `"merge"`; with `attempt` a name for what only this process writes."""
+        """`"begin"`, `"part-<number>"` or `"merge"`; with `attempt` it names what only this process writes."""
 
     @property
     def shard(self) -> int | None:
-        """Which part of a `Split` this is."""
+        """Number of the shard of a `Split`; None when the step is not a shard."""
 
     @property
     def winning_attempts(self) -> Mapping[int, int]:
-        """Of a merge: which attempt at each part counts."""
+        """For a merge: the number of the attempt that finished each shard."""
 
     @property
     def can_split(self) -> bool:
-        """Whether the task may answer with a `Split`; else it does all the work itself."""
+        """Whether the task may return a `Split`; if not, it does all the work itself."""
 
     @property
     def arguments(self) -> Mapping[str, Any]:
-        """The JSON arguments it was submitted with."""
+        """The JSON arguments of the job."""
 
     def report(self, progress: Progress) -> None:
-        """Tell how far the work is; may be called often. Raises JobCancelledError once the work is unwanted."""
+        """Report progress; calls may be frequent, they are throttled.
+
+        Raises JobCancelledError once the job was cancelled or a newer attempt has replaced this one.
+        """
 
     def begin_commit(self) -> None:
-        """From here on the job can't be cancelled. Raises JobCancelledError when it already was."""
-
-
-ANY_JOB = frozenset({"*"})
-"""Among ids of jobs, or in their place: any may have changed."""
-
-
-class Changes(Protocol):
-    """Word of changed jobs, for as long as the `with` block lasts."""
-
-    def wait(self, timeout_s: float) -> frozenset[str]:
-        """Ids of jobs that may have changed within `timeout_s`; `ANY_JOB` where it could be any. Word can be lost."""
-
-    def __enter__(self) -> Self: ...
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-
-
-class Backend(Protocol):
-    """Where jobs wait, run and are remembered. Every backend passes the same contract tests."""
-
-    @property
-    def name(self) -> str:
-        """`"redis"`, `"embedded"`, `"local"` or `"http"`."""
-
-    @property
-    def notice(self) -> str:
-        """Why this backend was chosen, where that needs saying; else empty."""
-
-    @property
-    def survives_process(self) -> bool:
-        """Whether jobs go on and are remembered when this process ends."""
-
-    @property
-    def kills_running(self) -> bool:
-        """Whether a running task can be killed."""
-
-    def submit(self, request: JobRequest) -> JobInfo:
-        """Queue the work, or join the job that already does it (see DESIGN: submitting the same content)."""
-
-    def get(self, job_id: str) -> JobInfo:
-        """The job. Raises JobNotFoundError."""
-
-    def get_many(self, job_ids: Sequence[str]) -> dict[str, JobInfo]:
-        """Those of the jobs that are known."""
-
-    def list(self, status: JobStatus | None = None) -> list[JobInfo]:
-        """All jobs of this namespace, newest first."""
-
-    def cancel(self, job_id: str) -> bool:
-        """Whether the job is cancelled now; False when it has ended or is committing. Raises JobNotFoundError."""
-
-    def retry(self, job_id: str) -> JobInfo:
-        """A new job for the work of one that failed or was cancelled. Raises JobNotFoundError, SettingsError."""
-
-    def delete(self, job_id: str) -> None:
-        """Forget a job that has ended. Raises JobNotFoundError, SettingsError when it has not ended."""
-
-    def log(self, job_id: str) -> Sequence[str]:
-        """What happened to the job, a line each, with the end of its worker's output. Raises JobNotFoundError."""
-
-    def changes(self) -> Changes:
-        """Listen for changed jobs."""
-
-    def queue_status(self) -> dict[str, Any]:
-        """Counts of jobs by state and of workers, as JSON."""
-
-    def health(self) -> dict[str, Any]:
-        """Whether work can be done here, as JSON with `status` ok, degraded or down, and a `reason`."""
-
-    def close(self) -> None:
-        """Let go of connections and threads; jobs are not touched."""
+        """Make the job impossible to cancel. Raises JobCancelledError when it was cancelled before."""
 
 
 class Files(Protocol):
-    """The files of results, wherever they are."""
+    """Reads the files of results, from a store or over HTTP."""
 
     @property
     def name(self) -> str:
-        """The place as it may be shown."""
+        """Location of the files, without secrets."""
 
     def manifest(self, prefix: str) -> dict[str, Any] | None:
-        """What is kept below `prefix`; None where it is gone."""
+        """Return the manifest of what is stored below `prefix`; None where there is nothing."""
 
     def open(self, path: str) -> AbstractContextManager[IO[bytes]]:
-        """A file to read from. Raises FileNotFoundError."""
+        """Open a file for reading. Raises FileNotFoundError."""
 
     def touch(self, path: str) -> None:
-        """Note that a file was used, where that is of use; never fails."""
-
-
-@runtime_checkable
-class Remote(Protocol):
-    """A backend that keeps studies and results itself, so that its clients need no part in a store."""
-
-    def files(self, job_id: str) -> Files:
-        """The files of the job's result."""
+        """Note that a file was used, where that delays its removal; never fails."""

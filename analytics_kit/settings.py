@@ -155,3 +155,14 @@ def without_secrets(url: str) -> str:
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     return f"{parts.scheme}://{host}{parts.path}"
+
+
+def settings_environment(settings: Settings) -> dict[str, str]:
+    """Return environment variables that give a child process these settings, except those of the broker."""
+    home = str(settings.home.expanduser().absolute())
+    variables = {"ANALYTICS_KIT_HOME": home, "ANALYTICS_KIT_STORE": settings.store_url()}
+    if settings.store_limit_gb is not None:
+        variables["ANALYTICS_KIT_STORE_LIMIT_GB"] = str(settings.store_limit_gb)
+    if settings.sources is not None:
+        variables["ANALYTICS_KIT_SOURCES"] = ":".join(str(path) for path in settings.sources)
+    return variables

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from analytics_kit.backends.base import ANY_JOB, Backend, Changes
 from analytics_kit.errors import BrokerUnavailableError, JobNotFoundError
-from analytics_kit.model import ANY_JOB, Backend, Changes, JobInfo
+from analytics_kit.model import JobInfo
 
 POLL_S = 1.0
 """Word of a change that was lost on the way costs whoever listens at most this."""

@@ -24,30 +24,30 @@ from benchmarks.jobs import Row
 ROUNDS = 5
 
 
-def seconds(act: Callable[[], object]) -> float:
-    """How long a call takes."""
+def seconds(call: Callable[[], object]) -> float:
+    """Return the duration of a call in seconds."""
     start = time.perf_counter()
-    act()
+    call()
     return time.perf_counter() - start
 
 
 def afresh(what: str, path: Path, scratch: Path) -> float:
-    """How long `what` takes in a process of its own, as in a notebook just opened."""
+    """Return how long `what` takes in a new process, in seconds, as in a notebook just opened."""
     command = [sys.executable, "-m", "benchmarks.once", what, str(path), str(scratch)]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def against_pandas(what: str, path: Path, goal: float, scratch: Path) -> Row:
-    """`process()`, store written, against the loop of read_csv."""
+    """Measure `process()`, with the store written, against a loop of read_csv."""
     runs = [[afresh(what, path, scratch) for what in ("process", "pandas_loop")] for _ in range(ROUNDS)]
-    ours, theirs = map(min, zip(*runs, strict=True))  # by turns, the quickest of each
+    ours, theirs = map(min, zip(*runs, strict=True))  # alternately, the quickest of each
     ratio = theirs / ours
     return what, f"{ours:.2f} s, pandas loop {theirs:.2f} s: {ratio:.1f} times faster", f"≥ {goal:.0f}", ratio >= goal
 
 
 @contextmanager
 def broker(home: Path) -> Iterator[ak.Client]:
-    """A client of an embedded broker of its own, which is gone afterwards."""
+    """Yield a client of an embedded broker of its own, which is stopped afterwards."""
     client = ak.connect("embedded", home=home)
     try:
         yield client
@@ -57,7 +57,7 @@ def broker(home: Path) -> Iterator[ak.Client]:
 
 
 def latency(folder: Path) -> Iterator[Row]:
-    """How long `submit` takes, cold and warm, and how long until a small result is there."""
+    """Measure `submit`, cold and warm, and the time to a small result."""
     big = studies.large_files(folder)
     with broker(folder / "cold") as client:  # once, so that kernels are compiled
         client.submit(studies.twenty_members(folder, 0)).result()
@@ -82,7 +82,7 @@ def latency(folder: Path) -> Iterator[Row]:
 
 
 def memory(folder: Path) -> Iterator[Row]:
-    """How long it takes to write a study of 2 GB raw, and the most memory that a worker needs for it."""
+    """Measure the time to write a study of 2 GB raw, and a worker's peak memory for it."""
     start = time.perf_counter()
     path = studies.two_gigabytes(folder)
     wrote = time.perf_counter() - start
@@ -120,7 +120,7 @@ def memory(folder: Path) -> Iterator[Row]:
 
 
 def high_water(pid: int) -> int:
-    """Most resident bytes of a process so far (Linux)."""
+    """Return the peak resident bytes of a process (Linux)."""
     try:
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
@@ -131,7 +131,7 @@ def high_water(pid: int) -> int:
 
 
 def speed(folder: Path) -> Iterator[Row]:
-    """Against the loop that people write today."""
+    """Measure against the loop that people write today."""
     yield against_pandas("4,800 members of 2.8 KB", studies.small_files(folder), 20, folder)
     yield against_pandas("32 trials of 200,000 rows", studies.large_files(folder), 4, folder)
 
@@ -152,7 +152,7 @@ VERDICTS = {True: "reached", False: "MISSED", None: "not measured"}
 
 
 def main() -> int:
-    """Measure and print; arguments choose parts, or the one report that has no goals."""
+    """Measure and print; arguments select parts, or the one report without goals."""
     if sys.argv[1:] == ["thinning"]:
         with tempfile.TemporaryDirectory() as scratch:
             print(*thinning.report(Path(scratch)), sep="\n")

@@ -1,4 +1,4 @@
-"""How close is each of mousetrap's measures to mousetrap's own number, on 1,140 real trials?"""
+"""Compare each of mousetrap's measures with mousetrap's own number, on 1,140 real trials."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 import analytics_kit as ak
-from analytics_kit.study.metrics.mousetrap import NAMES
+from analytics_kit.study.metrics.mousetrap import MEASURES
 from benchmarks import kh2017
 from benchmarks.jobs import Row
 
@@ -21,16 +21,16 @@ GOAL = 1e-9
 
 
 def difference(ours: pd.Series, theirs: pd.Series) -> float:
-    """The largest relative difference; a value beside 0, or beside none, is infinitely far."""
+    """Return the largest relative difference; infinite where only one is 0 or missing."""
     a, b = ours.to_numpy(float, na_value=np.nan), theirs.to_numpy(float, na_value=np.nan)
     with np.errstate(divide="ignore", invalid="ignore"):
-        apart = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0.0, np.abs(a - b) / np.abs(b))
-    return float(np.nan_to_num(apart, nan=np.inf).max())
+        error = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0.0, np.abs(a - b) / np.abs(b))
+    return float(np.nan_to_num(error, nan=np.inf).max())
 
 
 def rows(folder: Path) -> Iterator[Row]:
-    """A row per measure, then trials and how many measures are the same in all of them, which says little."""
-    if not kh2017.there():
+    """Yield a row per measure, then the trials and the number of measures that are constant over them."""
+    if not kh2017.is_available():
         yield "agreement with mousetrap", f"not measured: {kh2017.ABSENT}", f"≤ {GOAL:g}", None
         return
     events = kh2017.events(folder)
@@ -41,22 +41,22 @@ def rows(folder: Path) -> Iterator[Row]:
         for how, (name, options) in TRUTHS.items()
     }
     constant = dict.fromkeys(TRUTHS, 0)
-    for measure in NAMES:
-        told, worst = [], 0.0
+    for measure in MEASURES:
+        texts, worst = [], 0.0
         for how, trials in joined.items():
             theirs = trials[f"{measure}_theirs"]
-            apart = difference(trials[measure], theirs)
-            worst = max(worst, apart)
+            error = difference(trials[measure], theirs)
+            worst = max(worst, error)
             same = theirs.nunique(dropna=False) == 1
             constant[how] += same
-            told.append(
-                f"{how} {f'{apart:.1e}' if apart else 'equal'}" + (f" (always {theirs.iloc[0]:g})" if same else "")
+            texts.append(
+                f"{how} {f'{error:.1e}' if error else 'equal'}" + (f" (always {theirs.iloc[0]:g})" if same else "")
             )
-        yield measure, ", ".join(told), f"≤ {GOAL:g}", worst <= GOAL
+        yield measure, ", ".join(texts), f"≤ {GOAL:g}", worst <= GOAL
     for how, trials in joined.items():
         compared = len(trials)
         yield (
-            f"all {len(NAMES)}, {how}",
+            f"all {len(MEASURES)}, {how}",
             f"{compared:,} trials, {constant[how]} measures the same in all of them",
             "1,140 trials",
             compared == 1140,

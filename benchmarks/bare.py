@@ -14,8 +14,8 @@ from analytics_kit.model import Progress, Split
 from analytics_kit.options import Options
 
 
-class Bare:
-    """A task that tells nobody."""
+class BareContext:
+    """A step's context that reports to nobody."""
 
     job_id = "bare"
     attempt = 1
@@ -26,21 +26,21 @@ class Bare:
         self.winning_attempts = dict.fromkeys(range(parts), 1)
 
     def report(self, progress: Progress) -> None:
-        """Nobody is told."""
+        """Ignore the progress."""
 
     def begin_commit(self) -> None:
-        """Nobody could cancel."""
+        """Nothing can cancel it."""
 
 
 def steps(path: str, scratch: str) -> float:
-    """Seconds for all of them."""
+    """Return the seconds of all steps together."""
     arguments = {"source": path, "options": Options().to_json(), "store": scratch, "result_key": "b" * 64}
     start = time.perf_counter()
-    split = tasks.process_study(Bare(arguments, "begin"))
+    split = tasks.process_study(BareContext(arguments, "begin"))
     assert isinstance(split, Split)
     for part in range(split.shards):
-        tasks.process_shard(Bare(arguments, f"part-{part}", part))
-    tasks.merge_shards(Bare(arguments, "merge", parts=split.shards))
+        tasks.process_shard(BareContext(arguments, f"part-{part}", part))
+    tasks.merge_shards(BareContext(arguments, "merge", parts=split.shards))
     return time.perf_counter() - start
 
 

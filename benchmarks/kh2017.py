@@ -1,4 +1,4 @@
-"""Where is the mouse-tracking study KH2017, and what did mousetrap itself measure of its trials?"""
+"""Read the mouse-tracking study KH2017 and mousetrap's own measures of its trials."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ ABSENT = "../shared/data/kh2017_fulcrum is absent"
 TRIAL = ["participant", "factor", "trial"]
 
 
-def there() -> bool:
-    """Whether the study is here; it is no part of the project."""
+def is_available() -> bool:
+    """Return whether the study is available; it is not part of the repository."""
     return FOLDER.is_dir()
 
 
 def study(folder: Path) -> Path:
-    """The path of one ZIP in `folder` with the study's 60 ZIPs in it."""
+    """Write one ZIP with the study's 60 ZIPs into `folder`; return its path."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as outer:
         for path in sorted((FOLDER / "zips").glob("*.zip")):
@@ -32,12 +32,12 @@ def study(folder: Path) -> Path:
 
 
 def events(folder: Path) -> pd.DataFrame:
-    """The movement rows of its 1,140 trials."""
+    """Return the movement rows of its 1,140 trials."""
     return ak.process(study(folder)).events("mouse_movement")
 
 
 def index() -> pd.DataFrame:
-    """A row per trial: `mt_id`, TRIAL, and how it was before the logger's rule."""
+    """Return a row per trial: `mt_id`, TRIAL, and what is known of the full samples."""
     table = pd.read_csv(FOLDER / "index.csv")
     names = {"participant": table["session"].astype("str"), "factor": table["Condition"].astype("str")}
     numbers = table["member"].str.extract(r"trial_(\d+)/", expand=False).astype("Int64")
@@ -45,5 +45,5 @@ def index() -> pd.DataFrame:
 
 
 def truth(name: str) -> pd.DataFrame:
-    """mousetrap's own measures of each trial, from one of the two files, with TRIAL."""
+    """Return mousetrap's own measures of each trial, from one of the two files, with TRIAL."""
     return pd.read_csv(FOLDER / name).merge(index()[["mt_id", *TRIAL]], on="mt_id")

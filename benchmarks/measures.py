@@ -1,6 +1,6 @@
-"""What do the metrics cost, against the parse of the same events, and mousetrap's measures, against a numpy loop?
+"""Measure the metrics against parsing the same events, and mousetrap's measures against a numpy loop.
 
-Times are of the processor, so that other programs disturb less.
+Times are processor times, which other programs disturb less.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from analytics_kit.model import KINDS, Kind
 from analytics_kit.options import Options
 from analytics_kit.study.archive.base import CHUNK_BYTES, Archive
 from analytics_kit.study.archive.source import open_archive
-from analytics_kit.study.events.native.reader import read_events
+from analytics_kit.study.events.reading import read_events
 from analytics_kit.study.events.table import Grouped
 from analytics_kit.study.metrics.entropy import sample_entropies
 from analytics_kit.study.metrics.evaluate import evaluate
@@ -33,21 +33,24 @@ from benchmarks import kh2017, studies
 from benchmarks.jobs import Row
 
 ROUNDS = 5
-COMPILE = "import time; from analytics_kit.study.pipeline.warmup import warm; start = time.perf_counter(); warm(); print({})"
+COMPILE = (
+    "import time; from analytics_kit.study.pipeline.warmup import warm; "
+    "start = time.perf_counter(); warm(); print({})"
+)
 
 
-def quickest(act: Callable[[], object]) -> float:
-    """Processor seconds of the quickest of some calls."""
+def quickest(call: Callable[[], object]) -> float:
+    """Return the processor seconds of the quickest of `ROUNDS` calls."""
     times = []
     for _ in range(ROUNDS):
         start = time.process_time()
-        act()
+        call()
         times.append(time.process_time() - start)
     return min(times)
 
 
 def inflated(archive: Archive, shard: Shard, kind: Kind) -> list[bytes]:
-    """The members of a kind, as text."""
+    """Return the members of a kind as bytes."""
     work = sorted((w for w in shard.members if w.kind == kind), key=lambda w: (w.slot, w.member))
     members = [archive.members[w.member] for w in work]
     return [
@@ -57,7 +60,7 @@ def inflated(archive: Archive, shard: Shard, kind: Kind) -> list[bytes]:
 
 
 def by_polars(texts: list[bytes], keyboard: bool) -> object:
-    """The numbers of joined members by polars' reader, and nothing else."""
+    """Parse joined members by polars' reader, and nothing else."""
     body = b"".join(text.partition(b"\n")[2] for text in texts)
     schema = {"clock": pl.Binary, "t": pl.Float64}
     schema |= {"key": pl.String} if keyboard else {"x": pl.Float64, "y": pl.Float64}
@@ -65,7 +68,7 @@ def by_polars(texts: list[bytes], keyboard: bool) -> object:
 
 
 def measured(path: Path) -> tuple[int, float, float, float]:
-    """Rows of a study, seconds of inflating and reading them, of polars on what is inflated, and of all metrics."""
+    """Return the rows of a study, and the seconds of reading them, of polars' parse, and of all metrics."""
     rows, read, polars, metrics = 0, 0.0, 0.0, 0.0
     options = Options()
     with open_archive(str(path), options) as archive:
@@ -85,14 +88,14 @@ def measured(path: Path) -> tuple[int, float, float, float]:
                 groups[kind] = Grouped(read_events(archive, pairs, kind, Issues()), shard.trials)
                 groups[kind].sort_by_time()
                 rows += len(groups[kind].table.t)
-            steps = evaluate(groups, shard.trials, options).steps
+            differences = evaluate(groups, shard.trials, options).x_differences
             metrics += quickest(lambda groups=groups, shard=shard: evaluate(groups, shard.trials, options))
-            metrics += quickest(lambda steps=steps: sample_entropies(steps))
+            metrics += quickest(lambda differences=differences: sample_entropies(differences))
     return rows, read, polars, metrics
 
 
 def parsing(folder: Path) -> Iterator[Row]:
-    """All metrics against the parse of the same events."""
+    """Measure all metrics against the parse of the same events."""
     for name, make, goal in (("small", studies.small_files, 2.5), ("large", studies.large_files, 1.0)):
         rows, read, polars, metrics = measured(make(folder))
         yield (
@@ -105,33 +108,38 @@ def parsing(folder: Path) -> Iterator[Row]:
 
 
 def compiling() -> Iterator[Row]:
-    """The one compile of an installation."""
-    took = []
+    """Measure the compilation that an installation does once."""
+    seconds = []
     for clock in ("time.perf_counter() - start", "time.process_time()"):
         with tempfile.TemporaryDirectory() as cache:
             command = [sys.executable, "-c", COMPILE.format(clock)]
             environment = os.environ | {"NUMBA_CACHE_DIR": cache}
-            took.append(float(subprocess.run(command, env=environment, check=True, capture_output=True).stdout))
-    yield "compile of all kernels", f"{took[0]:.1f} s ({took[1]:.1f} s of a processor)", "< 15 s", took[0] < 15
+            seconds.append(float(subprocess.run(command, env=environment, check=True, capture_output=True).stdout))
+    yield (
+        "compile of all kernels",
+        f"{seconds[0]:.1f} s ({seconds[1]:.1f} s of a processor)",
+        "< 15 s",
+        seconds[0] < 15,
+    )
 
 
 def by_numpy(events: pd.DataFrame) -> list[list[float]]:
-    """The 30 measures as one would write them: a loop over trials, numpy in it."""
+    """Return the 30 measures, computed by a plain loop over trials with numpy."""
     return [
-        of_a_path(trial["t_s"].to_numpy() * 1000, trial["x_px"].to_numpy(), trial["y_px"].to_numpy())
+        mousetrap_measures_of(trial["t_s"].to_numpy() * 1000, trial["x_px"].to_numpy(), trial["y_px"].to_numpy())
         for _, trial in events.groupby(["participant", "session", "task", "factor", "trial"], sort=False)
     ]
 
 
-def of_a_path(t: np.ndarray, x: np.ndarray, y: np.ndarray, hover: float = 250.0) -> list[float]:
-    """mousetrap's measures of one trial."""
+def mousetrap_measures_of(t: np.ndarray, x: np.ndarray, y: np.ndarray, hover: float = 250.0) -> list[float]:
+    """Return mousetrap's measures of one trial."""
     last = np.append(np.diff(t) > 0, True)
     t, x, y = t[last], x[last], y[last]
     line = np.array([x[-1] - x[0], y[-1] - y[0]])
-    share = ((x - x[0]) * line[0] + (y - y[0]) * line[1]) / (line @ line)
-    ideal_x, ideal_y = x[0] + share * line[0], y[0] + share * line[1]
-    strayed = np.hypot(ideal_x - x, ideal_y - y) * np.where(ideal_y > y, -1, 1) * (-1 if line[1] < 0 else 1)
-    most, above, below = np.argmax(np.abs(strayed)), np.argmax(strayed), np.argmin(strayed)
+    along = ((x - x[0]) * line[0] + (y - y[0]) * line[1]) / (line @ line)
+    ideal_x, ideal_y = x[0] + along * line[0], y[0] + along * line[1]
+    deviation = np.hypot(ideal_x - x, ideal_y - y) * np.where(ideal_y > y, -1, 1) * (-1 if line[1] < 0 else 1)
+    largest, above, below = np.argmax(np.abs(deviation)), np.argmax(deviation), np.argmin(deviation)
     area = 0.5 * np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y) * (-1 if np.prod(line) > 0 else 1)
     dx, dy, dt = np.diff(x), np.diff(y), np.diff(t)
     signs = [np.sign(values[values != 0]) for values in (dx, dy, x, y)]
@@ -148,17 +156,17 @@ def of_a_path(t: np.ndarray, x: np.ndarray, y: np.ndarray, hover: float = 250.0)
     fastest, slowest = np.argmax(speed), np.argmin(speed)
     left = np.concatenate([t[:1], t])
     return [
-        x.max(), x.min(), y.max(), y.min(), strayed[most], t[most], strayed[above], t[above], strayed[below],
-        t[below], strayed.mean(), area, *turns, t[-1], t[away[0] - 1] if len(away) else t[-1], idle,
-        hovers.sum(), len(hovers),
+        x.max(), x.min(), y.max(), y.min(), deviation[largest], t[largest], deviation[above], t[above],
+        deviation[below], t[below], deviation.mean(), area, *turns, t[-1], t[away[0] - 1] if len(away) else t[-1],
+        idle, hovers.sum(), len(hovers),
         length.sum(), speed[fastest], left[fastest], speed[slowest], left[slowest], gain.max(), t[np.argmax(gain)],
         gain.min(), t[np.argmin(gain)],
     ]  # fmt: skip
 
 
 def mousetrap(folder: Path) -> Iterator[Row]:
-    """KH2017's trials, or as many of the sample's where it is absent."""
-    if kh2017.there():
+    """Measure KH2017's trials, or the sample's where KH2017 is absent."""
+    if kh2017.is_available():
         study, name = kh2017.study(folder), "KH2017"
     else:
         study, name = studies.small_files(folder), "the sample"
@@ -176,7 +184,7 @@ def mousetrap(folder: Path) -> Iterator[Row]:
 
 
 def rows(folder: Path) -> Iterator[Row]:
-    """All of it."""
+    """Measure everything in this file."""
     warm()
     yield from parsing(folder)
     yield from mousetrap(folder)

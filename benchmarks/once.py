@@ -12,16 +12,16 @@ from benchmarks.studies import twenty_members
 
 
 def main(what: str, study: str, scratch: str) -> float:
-    """Seconds that `what` takes; `process` and the loop have worked on a tiny study before, `submit` on nothing."""
+    """Return the seconds of `what`; `process` and the loop are warmed up on a tiny study, `submit` is cold."""
     if what == "submit":
         start = time.perf_counter()
         ak.connect("embedded", home=scratch).submit(study)
         return time.perf_counter() - start
     client = ak.connect("local", home=scratch)
-    acts = {"process": lambda path: client.process(path), "pandas_loop": lambda path: pandas_loop(Path(path))}
-    acts[what](twenty_members(Path(scratch), 0))
+    calls = {"process": lambda path: client.process(path), "pandas_loop": lambda path: pandas_loop(Path(path))}
+    calls[what](twenty_members(Path(scratch), 0))
     start = time.perf_counter()
-    acts[what](study)
+    calls[what](study)
     return time.perf_counter() - start
 
 

@@ -1,4 +1,4 @@
-"""How soon does a notebook show jobs and their changes, and how much do panels and a board send?"""
+"""Measure how soon a notebook shows jobs and their changes, and how much panels and a board send."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LIMIT_S = 120
 LONG_S = 300
 HEARD_S = 10
 PAUSE_S = 1.2
-"""Between jobs of a board, which tells four changes a second."""
+"""Between jobs of a board, which sends four changes a second."""
 UPDATES = ("comm_msg", "update_display_data")
 FIFTY = """
 import threading
@@ -104,14 +104,14 @@ job
 
 
 class Notebook:
-    """A kernel and what it sends, as a front end hears it."""
+    """A kernel and the messages that a front end receives from it."""
 
     def __init__(self, client: BlockingKernelClient) -> None:
         self.client = client
         self.heard: list[Message] = []
 
     def run(self, code: str, cell: str = "cell", limit_s: float = LIMIT_S) -> list[Message]:
-        """Run a cell to its end, and give what was heard of it. What an earlier run of it showed is closed."""
+        """Run a cell and return its messages. What an earlier run of the cell displayed is closed."""
         content = {"code": code, "silent": False, "store_history": True, "allow_stdin": True, "stop_on_error": True}
         request = self.client.session.msg("execute_request", content, metadata={"cellId": cell})
         self.client.shell_channel.send(request)
@@ -128,12 +128,12 @@ class Notebook:
                 return [each for each in self.heard if each["parent_header"].get("msg_id") == asked]
 
     def next(self, limit_s: float = LIMIT_S) -> Message:
-        """The next message."""
+        """Wait for the next message."""
         self.heard.append(self.client.get_iopub_msg(timeout=limit_s))
         return self.heard[-1]
 
     def seconds(self, seconds: float) -> list[Message]:
-        """What comes in so much time."""
+        """Return the messages of the next `seconds`."""
         begun, start = time.monotonic(), len(self.heard)
         while (left := seconds - (time.monotonic() - begun)) > 0:
             try:
@@ -145,7 +145,7 @@ class Notebook:
 
 @contextmanager
 def kernel() -> Iterator[Notebook]:
-    """A kernel in which nothing has run."""
+    """Yield a kernel in which nothing has run."""
     manager = KernelManager()
     manager.start_kernel(cwd=str(Path.cwd()))
     client = manager.blocking_client()
@@ -160,7 +160,7 @@ def kernel() -> Iterator[Notebook]:
 
 @contextmanager
 def notebook(home: Path) -> Iterator[Notebook]:
-    """A kernel with an embedded broker of its own; both are gone afterwards."""
+    """Yield a kernel with an embedded broker of its own; stop both afterwards."""
     try:
         with kernel() as book:
             book.run(
@@ -172,14 +172,14 @@ def notebook(home: Path) -> Iterator[Notebook]:
 
 
 def sent_at(message: Message) -> float:
-    """By the kernel's clock, which is this machine's, in seconds."""
+    """Return when a message was sent, in seconds by this machine's clock."""
     return float(message["header"]["date"].timestamp())
 
 
 def display(book: Notebook, path: Path) -> Iterator[Row]:
-    """From the cell's request until both outputs are out, beside a cell that only shows text."""
+    """Measure a cell's request until both outputs are sent, and a cell that only shows text."""
     book.run(f"job = client.submit({str(path)!r}); job.wait()")
-    book.run("job")  # loads what draws
+    book.run("job")  # loads the modules that display
     took, bare = [], []
     for _ in ROUND:
         took.append(_until_shown(book, "job", 2))
@@ -200,7 +200,7 @@ def _until_shown(book: Notebook, code: str, outputs: int) -> float:
 
 
 def changes(book: Notebook, path: Path) -> Iterator[Row]:
-    """From the end of a job in its record until the box has been told."""
+    """Measure the end of a job in its record until its panel is updated."""
     took = []
     for _ in ROUND:
         start = len(book.heard)
@@ -209,7 +209,7 @@ def changes(book: Notebook, path: Path) -> Iterator[Row]:
             book.next()
         took.append(sent_at(told[0]) - printed(book, "print(job.info().ended_at.timestamp())", float))
     yield (
-        "end of a job → its box is told, p95",
+        "end of a job → its panel is updated, p95",
         f"{1000 * p95(took):.0f} ms (median {1000 * median(took):.0f})",
         "< 300 ms",
         p95(took) < 0.3,
@@ -221,7 +221,7 @@ def _says(message: Message, words: str) -> bool:
 
 
 def fifty(book: Notebook) -> Iterator[Row]:
-    """The most messages in any one second while fifty jobs get on, each fifty times a second."""
+    """Count the most messages in one second while fifty jobs change fifty times a second each."""
     book.run(f"PANELS = {PANELS}{FIFTY}")
     heard = book.seconds(HEARD_S)
     book.run("stop.set()")
@@ -238,7 +238,7 @@ def fifty(book: Notebook) -> Iterator[Row]:
 
 
 def busy_board(book: Notebook) -> Iterator[Row]:
-    """The most messages in any one second while fifty jobs of one board get on, each fifty times a second."""
+    """Count the same for one board of fifty jobs."""
     book.run(f"JOBS = {PANELS}{BUSY_BOARD}")
     times = [sent_at(each) for each in book.seconds(HEARD_S) if each["msg_type"] in UPDATES]
     book.run("stop.set(); board.close()")
@@ -247,7 +247,7 @@ def busy_board(book: Notebook) -> Iterator[Row]:
 
 
 def thousand(book: Notebook, path: Path) -> Iterator[Row]:
-    """A board over many jobs that are done: showing them, against listing them, and telling of one that ends."""
+    """Measure a board of many ended jobs: displaying against listing them, and updating one that ends."""
     book.run(f"jobs = [client.submit({str(path)!r}, refresh=True) for _ in range({JOBS})]")
     book.run("list(ak.as_completed(jobs)); None", limit_s=LONG_S)
     listed, took = [], []
@@ -275,7 +275,7 @@ def thousand(book: Notebook, path: Path) -> Iterator[Row]:
             book.next()
         ended.append(sent_at(told[0]) - printed(book, "print(job.info().ended_at.timestamp())", float))
     yield (
-        f"end of a job → its board of {JOBS:,} is told, p95",
+        f"end of a job → its board of {JOBS:,} is updated, p95",
         f"{1000 * p95(ended):.0f} ms (median {1000 * median(ended):.0f})",
         "< 300 ms",
         p95(ended) < 0.3,
@@ -283,7 +283,7 @@ def thousand(book: Notebook, path: Path) -> Iterator[Row]:
 
 
 def afresh(home: Path, path: Path) -> Iterator[Row]:
-    """From the end of a new kernel's first cell until its job is shown, with all that has to be loaded for that."""
+    """Measure the end of a new kernel's first cell until its job is displayed, with all imports."""
     took = []
     for _ in range(KERNELS):
         with kernel() as book:
@@ -300,17 +300,17 @@ def afresh(home: Path, path: Path) -> Iterator[Row]:
 
 
 def printed(book: Notebook, code: str, kind: type[T]) -> T:
-    """What a cell prints."""
+    """Return what a cell prints."""
     return kind("".join(each["content"]["text"] for each in book.run(code) if each["msg_type"] == "stream").strip())
 
 
 def state(message: Message) -> Message:
-    """What a widget's message sets."""
+    """Return the state that a widget's message sets."""
     return ((message["content"].get("data") or {}).get("state") or {}) if "comm" in message["msg_type"] else {}
 
 
 def rows(folder: Path) -> Iterator[Row]:
-    """All of it."""
+    """Measure everything in this file."""
     path, home = studies.twenty_members(folder, 0), folder / "panels"
     with notebook(home) as book:
         yield from display(book, path)

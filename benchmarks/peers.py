@@ -1,4 +1,4 @@
-"""What people write today: the loop that everything is compared with."""
+"""The peer of the speed comparison: the pandas loop that people write today."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 
 
 def pandas_loop(path: Path) -> dict[str, tuple[float, float]]:
-    """read_csv per member, concat per kind, then path length and mean speed per trial."""
+    """Return path length and mean speed per trial: read_csv per member, concat per kind, then a loop."""
     frames: dict[str, list[pd.DataFrame]] = {}
     with zipfile.ZipFile(path) as archive:
         for name in archive.namelist():

@@ -1,4 +1,4 @@
-"""How many seconds until a death is noticed and its work taken again, a cancelled process gone, a limit held?"""
+"""Measure the seconds until a death is noticed and its step runs again, a cancelled process is gone, a limit acts."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ SETTLED_S = 16.0
 
 
 def until(condition: Callable[[], object], what: str) -> float:
-    """Seconds until it holds."""
+    """Return the seconds until the condition holds."""
     start = time.perf_counter()
     while not condition():
         if time.perf_counter() - start > LIMIT_S:
-            raise TimeoutError(f"waited in vain until {what}")
+            raise TimeoutError(f"{LIMIT_S:g} s passed before {what}")
         time.sleep(0.01)
     return time.perf_counter() - start
 
 
 def running(client: ak.Client, path: Path, **limits: float) -> ak.Job:
-    """A job whose parts are being worked on."""
+    """Return a job whose shards are being processed."""
     job = client.submit(path, refresh=True, **limits)
-    until(lambda: job.progress.phase == "processing" and job.progress.done, "parts are at it")
+    until(lambda: job.progress.phase == "processing" and job.progress.done, "shards are processed")
     return job
 
 
 def taken_again(job: ak.Job) -> float:
-    """Seconds until a worker has a step in hand that had been lost, or was handed back."""
+    """Return the seconds until a worker takes a step that was lost or given back."""
 
     def seen() -> bool:
         try:
@@ -54,13 +54,13 @@ def taken_again(job: ak.Job) -> float:
 
 
 def descendants(pid: int, depth: int) -> list[psutil.Process]:
-    """Workers (1 below their supervisor) or the processes of tasks (2 below)."""
+    """Return the workers (1 below their supervisor) or the task processes (2 below)."""
     found = [p for p in psutil.Process(pid).children() if "analytics_kit.backends.worker.worker" in p.cmdline()]
     return found if depth == 1 else [child for worker in found for child in worker.children()]
 
 
 def deaths(folder: Path) -> Iterator[Row]:
-    """On the embedded broker: who dies, and how long until the work goes on."""
+    """Kill each process of the embedded broker and measure how long until the work goes on."""
     path = studies.half_a_gigabyte(folder)
     with broker(folder / "recovery", 2) as client:
         client.submit(path).result()
@@ -73,9 +73,9 @@ def deaths(folder: Path) -> Iterator[Row]:
             return next(p for p in family if p.name().startswith(("valkey", "redis")))
 
         victims: dict[str, Callable[[], list[psutil.Process]]] = {
-            "process of a task": lambda: descendants(owner(), 2)[:1],
+            "task process": lambda: descendants(owner(), 2)[:1],
             "worker": lambda: descendants(owner(), 1)[:1],
-            "all workers and their tasks": lambda: descendants(owner(), 1) + descendants(owner(), 2),
+            "all workers and task processes": lambda: descendants(owner(), 1) + descendants(owner(), 2),
             "broker": lambda: [server()],
             "supervisor": lambda: [psutil.Process(owner())],
         }
@@ -85,7 +85,7 @@ def deaths(folder: Path) -> Iterator[Row]:
                 victim.kill()
             seconds = taken_again(job)
             job.result()
-            yield f"{name} killed → work taken again", f"{seconds:.1f} s", "< 15 s", seconds < 15
+            yield f"{name} killed → step taken again", f"{seconds:.1f} s", "< 15 s", seconds < 15
         job = running(client, path)
         pids = [process.pid for process in descendants(owner(), 2)]
         job.cancel()
@@ -105,14 +105,14 @@ def deaths(folder: Path) -> Iterator[Row]:
 
 @contextmanager
 def server(folder: Path) -> Iterator[str]:
-    """A Redis with an append-only file on a socket."""
+    """Run a Redis with an append-only file on a socket; yield its URL."""
     folder.mkdir()
     config = f"port 0\nunixsocket {folder}/s\nunixsocketperm 700\ndir {folder}\nappendonly yes\n"
-    process = subprocess.Popen([embedded.binary(), "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen([embedded.server_binary(), "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
     assert process.stdin is not None
     process.stdin.write(config.encode())
     process.stdin.close()
-    until((folder / "s").exists, "the server is there")
+    until((folder / "s").exists, "the server listens")
     try:
         yield f"unix://{folder}/s"
     finally:
@@ -121,8 +121,8 @@ def server(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def crew(url: str, home: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """`analytics-kit worker` with one worker."""
+def worker_pool(url: str, home: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run `analytics-kit worker` with one worker."""
     process = subprocess.Popen(
         [sys.executable, "-m", "analytics_kit.cli", "worker"],
         env=os.environ | {"REDIS_URL": url, "ANALYTICS_KIT_HOME": str(home)},
@@ -136,33 +136,33 @@ def crew(url: str, home: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def hosts(folder: Path) -> Iterator[Row]:
-    """On a Redis that was named: a whole host dies, with and without another one."""
+    """Kill a whole host of a named Redis, with and without another one, and measure."""
     path = studies.half_a_gigabyte(folder)
     home = folder / "hosts"
     with server(folder / "redis") as url, ak.connect(url, home=home) as client:
         begun = time.monotonic()
         job = client.submit(path, refresh=True)
-        seconds = until(lambda: client.get_job(job.id).info().notice, "it is said")
-        yield "no worker listens → said on the job", f"{seconds:.2f} s", "< 5 s", seconds < 5
-        with crew(url, home) as first, crew(url, home):
-            until(lambda: client.queue_status()["workers"] == 2, "both work")
+        seconds = until(lambda: client.get_job(job.id).info().notice, "the job has a notice")
+        yield "no worker listens → notice on the job", f"{seconds:.2f} s", "< 5 s", seconds < 5
+        with worker_pool(url, home) as first, worker_pool(url, home):
+            until(lambda: client.queue_status()["workers"] == 2, "both workers listen")
             time.sleep(max(0.0, begun + SETTLED_S - time.monotonic()))  # a server just started gives workers time
             job.wait()
             job = client.submit(path, refresh=True)
-            until(lambda: _has_a_part(job, first.pid), "the first one has a part in hand")
+            until(lambda: _has_a_part(job, first.pid), "the first one has a shard")
             _kill_all(first.pid)
             seconds = taken_again(job)
-            yield "a host dies, another one lives → work taken again", f"{seconds:.1f} s", "< 15 s", seconds < 15
+            yield "a host dies, another one lives → step taken again", f"{seconds:.1f} s", "< 15 s", seconds < 15
             job.result()
-        with crew(url, home) as only:
+        with worker_pool(url, home) as only:
             job = running(client, path)
             _kill_all(only.pid)
-        seconds = until(lambda: (job.status, "is done again" in job.log())[1], "it is noticed")
-        yield "all hosts die → noticed by a client that asks", f"{seconds:.1f} s", "< 15 s", seconds < 15
+        seconds = until(lambda: (job.status, "is retried" in job.log())[1], "it is noticed")
+        yield "all hosts die → noticed by a client that reads the job", f"{seconds:.1f} s", "< 15 s", seconds < 15
 
 
 def _has_a_part(job: ak.Job, pid: int) -> bool:
-    """Whether the worker of this command has taken a part and not ended it."""
+    """Return whether the worker of this command has taken a shard and not finished it."""
     words = [line.split() for line in job.log().splitlines()]
     taken = {line[2] for line in words if f"-{pid}-0-" in line[-1] and line[2].startswith("part-")}
     return bool(taken - {line[2] for line in words if line[-1] == "done"})
@@ -174,6 +174,6 @@ def _kill_all(pid: int) -> None:
 
 
 def rows(folder: Path) -> Iterator[Row]:
-    """All of it."""
+    """Measure everything in this file."""
     yield from deaths(folder)
     yield from hosts(folder)

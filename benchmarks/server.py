@@ -1,4 +1,4 @@
-"""How fast is the HTTP API, over the embedded broker: polls of 100 jobs, a known study, an upload?"""
+"""Measure the HTTP API on the embedded broker: polls of 100 jobs, a known study, an upload."""
 
 from __future__ import annotations
 
@@ -22,43 +22,43 @@ from benchmarks.jobs import Row, p95
 
 JOBS, CLIENTS, POLLS = 100, 64, 50
 UPLOAD_BYTES = 1_000_000_000
-PIECE_BYTES = 1 << 20
+BLOCK_BYTES = 1 << 20
 
 
-class Asker:
+class ApiConnection:
     """One connection to the server."""
 
     def __init__(self, port: int, token: str) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
-        self._known = {"Authorization": f"Bearer {token}"}
+        self._headers = {"Authorization": f"Bearer {token}"}
 
-    def ask(self, path: str) -> bytes:
-        """The body of an answer."""
-        self._connection.request("GET", f"/api/analytics{path}", headers=self._known)
-        answer = self._connection.getresponse()
-        body = answer.read()
-        assert answer.status in (200, 202), (path, answer.status, body)
+    def get(self, path: str) -> bytes:
+        """Request a path and return the body of the response."""
+        self._connection.request("GET", f"/api/analytics{path}", headers=self._headers)
+        response = self._connection.getresponse()
+        body = response.read()
+        assert response.status in (200, 202), (path, response.status, body)
         return body
 
     def upload(self, path: Path) -> None:
         """Upload a study."""
-        told = {"Content-Type": "application/zip", "Content-Length": str(path.stat().st_size)}
+        headers = {"Content-Type": "application/zip", "Content-Length": str(path.stat().st_size)}
         with path.open("rb") as file:
-            self._connection.request("POST", "/api/analytics/upload/zip-data", file, self._known | told)
-            answer = self._connection.getresponse()
-            assert answer.status == 202, answer.read()
-            answer.read()
+            self._connection.request("POST", "/api/analytics/upload/zip-data", file, self._headers | headers)
+            response = self._connection.getresponse()
+            assert response.status == 202, response.read()
+            response.read()
 
     def seconds(self, path: str) -> float:
-        """How long an answer takes."""
+        """Return the seconds that a request takes."""
         start = time.perf_counter()
-        self.ask(path)
+        self.get(path)
         return time.perf_counter() - start
 
 
 @contextmanager
 def server(data: Path, home: Path) -> Iterator[tuple[int, str]]:
-    """Port and token of a server with an embedded broker; both are gone afterwards."""
+    """Yield port and token of a server with an embedded broker; stop both afterwards."""
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("REDIS", "ANALYTICS_KIT"))
     }
@@ -71,9 +71,9 @@ def server(data: Path, home: Path) -> Iterator[tuple[int, str]]:
     )
     assert process.stderr is not None
     try:
-        said = process.stderr.readline() + process.stderr.readline()
-        found = re.search(r":(\d+)/.*Token: (\S+)", said, re.DOTALL)
-        assert found is not None, said
+        output = process.stderr.readline() + process.stderr.readline()
+        found = re.search(r":(\d+)/.*Token: (\S+)", output, re.DOTALL)
+        assert found is not None, output
         yield int(found[1]), found[2]
     finally:
         process.terminate()
@@ -83,21 +83,21 @@ def server(data: Path, home: Path) -> Iterator[tuple[int, str]]:
 
 
 def written_mb_per_s(folder: Path) -> float:
-    """The disk's speed: as many bytes written and synced."""
-    piece = os.urandom(PIECE_BYTES)
+    """Return the disk's speed in MB/s: as many bytes written and synced."""
+    block = os.urandom(BLOCK_BYTES)
     start = time.perf_counter()
     with (folder / "probe").open("wb") as file:
-        for _ in range(UPLOAD_BYTES // PIECE_BYTES):
-            file.write(piece)
+        for _ in range(UPLOAD_BYTES // BLOCK_BYTES):
+            file.write(block)
         file.flush()
         os.fsync(file.fileno())
-    took = time.perf_counter() - start
+    seconds = time.perf_counter() - start
     (folder / "probe").unlink()
-    return UPLOAD_BYTES / 1e6 / took
+    return UPLOAD_BYTES / 1e6 / seconds
 
 
 def rows(folder: Path) -> Iterator[Row]:
-    """All that is measured of the server."""
+    """Measure everything about the server."""
     data = folder / "served"
     data.mkdir()
     for number in range(JOBS):
@@ -107,9 +107,9 @@ def rows(folder: Path) -> Iterator[Row]:
                 "1_participant_session/A_B_trial_1/Mouse Movement.csv", f"Time,running_time,x,y\n{lines}"
             )
     with server(data, folder / "server") as (port, token):
-        one = Asker(port, token)
-        jobs = [json.loads(one.ask(f"/s{number}/zip-data"))["job_id"] for number in range(JOBS)]
-        while (status := json.loads(one.ask("/queue-status")))["queued"] + status["running"]:
+        one = ApiConnection(port, token)
+        jobs = [json.loads(one.get(f"/s{number}/zip-data"))["job_id"] for number in range(JOBS)]
+        while (status := json.loads(one.get("/queue-status")))["queued"] + status["running"]:
             time.sleep(0.2)
         polls = [one.seconds(f"/jobs/{job}") for _ in range(10) for job in jobs]
         yield "poll of one of 100 jobs, p95", _ms(polls), "< 10 ms", p95(polls) < 0.01
@@ -117,13 +117,13 @@ def rows(folder: Path) -> Iterator[Row]:
         yield "GET zip-data of a known study, p95", _ms(known), "< 50 ms", p95(known) < 0.05
         start = time.perf_counter()
         with ThreadPoolExecutor(CLIENTS) as clients:
-            list(clients.map(lambda first: _poll(Asker(port, token), jobs, first), range(CLIENTS)))
+            list(clients.map(lambda first: _poll(ApiConnection(port, token), jobs, first), range(CLIENTS)))
         rate = CLIENTS * POLLS / (time.perf_counter() - start)
         yield f"polls a second, {CLIENTS} clients", f"{rate:.0f}", "≥ 200", rate >= 200
         big = folder / "big.zip"
         with zipfile.ZipFile(big, "w") as archive, archive.open("recording.mp4", "w", force_zip64=True) as member:
-            for _ in range(UPLOAD_BYTES // PIECE_BYTES):
-                member.write(os.urandom(PIECE_BYTES))
+            for _ in range(UPLOAD_BYTES // BLOCK_BYTES):
+                member.write(os.urandom(BLOCK_BYTES))
         disk = written_mb_per_s(folder)
         start = time.perf_counter()
         one.upload(big)
@@ -137,9 +137,9 @@ def rows(folder: Path) -> Iterator[Row]:
         )
 
 
-def _poll(asker: Asker, jobs: list[str], first: int) -> None:
+def _poll(connection: ApiConnection, jobs: list[str], first: int) -> None:
     for number in range(first, first + POLLS):
-        asker.ask(f"/jobs/{jobs[number % len(jobs)]}")
+        connection.get(f"/jobs/{jobs[number % len(jobs)]}")
 
 
 def _ms(values: list[float]) -> str:

@@ -1,4 +1,4 @@
-"""The studies that are measured on, made once per run."""
+"""Write the studies that the benchmarks use, once per run."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""What do the logger's 10 px rule and its 10 ms clock do to each metric of movement?
+"""Measure what the logger's 10 px rule and its 10 ms clock do to each metric of movement.
 
-The same movement is logged three ways: every report of the mouse at 10 µs; every report by the 10 ms clock; and as
-the platform does, a row only more than 10 px from the row before. It comes from the sample's model of the hand, which
-is asked for its reports before they are thinned, and, where they are here, from Balabit's logs of real hands, whose
-rows come every 0.11 s: they show what the 10 px rule does, not the clock.
+The same movement is logged in three ways: every report of the mouse at 10 µs; every report by the 10 ms clock; and as
+the platform does, a row only when it is more than 10 px from the previous one. It comes from the sample's model of
+the hand, before its reports are thinned, and, where available, from Balabit's logs of real hands, whose rows come
+every 0.11 s: they show the effect of the 10 px rule, not of the clock.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ import pandas as pd
 
 import analytics_kit as ak
 from analytics_kit.study.metrics.catalogue import CATALOGUE
-from analytics_kit.study.sample import behaviour as sample_behaviour
+from analytics_kit.study.sample import behaviour
 from benchmarks import kh2017
 
 BALABIT = Path(__file__).parents[2] / "shared" / "data" / "balabit_sample"
-NAMES = [metric.name for metric in CATALOGUE if "mouse_movement" in metric.needs]
+MOVEMENT_METRICS = [metric.name for metric in CATALOGUE if "mouse_movement" in metric.needs]
 TRIAL = ["participant", "task", "factor", "trial"]
 PARTICIPANTS, TRIALS = 40, 3
 PER_S = 100_000
-WINDOW_S, LEAST_ROWS = 60, 50
+WINDOW_S, MIN_ROWS = 60, 50
 FAR_PX = 100
 RESAMPLED = {"average_deviation_px": "AD", "x_flips": "xpos_flips", "y_flips": "ypos_flips"}
 Rows = pd.DataFrame
@@ -37,11 +37,11 @@ Trial = tuple[str, Rows, Rows]
 
 
 def hands(folder: Path) -> Iterator[Trial]:
-    """Every report of the mouse in the trials of a sample study, session by session, in the order they were done."""
+    """Yield every report of the mouse in the trials of a sample study, by session, in order."""
     plain = ak.sample_study(folder / "plain.zip", PARTICIPANTS, TRIALS)
     with (
-        mock.patch.object(sample_behaviour, "written", lambda x, y, reference: np.arange(len(x))),
-        mock.patch.object(sample_behaviour, "_centiseconds", lambda time_s: (time_s * PER_S).astype(np.int64)),
+        mock.patch.object(behaviour, "logged_rows", lambda x, y, reference: np.arange(len(x))),
+        mock.patch.object(behaviour, "_centiseconds", lambda time_s: (time_s * PER_S).astype(np.int64)),
     ):
         fine = ak.sample_study(folder / "reports.zip", PARTICIPANTS, TRIALS)
     with zipfile.ZipFile(plain) as logged, zipfile.ZipFile(fine) as reported:
@@ -59,7 +59,7 @@ def _read(archive: zipfile.ZipFile, name: str) -> Rows:
 
 
 def balabit() -> Iterator[Trial]:
-    """The minutes of Balabit's sessions with rows enough to be a trial."""
+    """Yield the minutes of Balabit's sessions that have enough rows for a trial."""
     for participant, path in enumerate(sorted(BALABIT.glob("user*.csv")), 1):
         rows = pd.read_csv(path).rename(columns={"client timestamp": "t_s"})
         rows = rows[(rows.x < 32767) & (rows.y < 32767) & (rows.button != "Scroll")]
@@ -68,7 +68,7 @@ def balabit() -> Iterator[Trial]:
         for start, part in rows.groupby(minute):
             part = part.assign(t_s=part.t_s - WINDOW_S * int(str(start)))
             moves = part[part.state.isin(["Move", "Drag"])]
-            if len(moves) >= LEAST_ROWS:
+            if len(moves) >= MIN_ROWS:
                 kept += 1
                 clicks = part[part.state.isin(["Pressed", "Released"])]
                 folder = f"{participant}_participant_session/Work_Free_trial_{kept}"
@@ -76,40 +76,40 @@ def balabit() -> Iterator[Trial]:
 
 
 def changed(moves: Rows) -> Rows:
-    """Without reports of the place where the pointer is already: no system reports those."""
+    """Drop reports of an unchanged position: no system sends those."""
     return moves[(moves.x.diff() != 0) | (moves.y.diff() != 0)]
 
 
 def clocked(moves: Rows) -> Rows:
-    """With times as the 10 ms clock gives them."""
+    """Round times down to the 10 ms clock."""
     return moves.assign(t_s=np.floor(moves.t_s * 100 + 1e-6) / 100)
 
 
 def thinned(trials: Iterable[Trial]) -> Iterator[Trial]:
-    """Only the rows that the logger writes; the last one written counts in the next trial of a session too."""
+    """Keep the rows that the logger writes; the last one carries over to the next trial of a session."""
     session, reference = "", (0, 0)
     for folder, moves, clicks in trials:
         if folder.partition("/")[0] != session:
             session, reference = folder.partition("/")[0], (0, 0)
-        kept = moves.iloc[sample_behaviour.written(moves.x.to_numpy(), moves.y.to_numpy(), reference)]
+        kept = moves.iloc[behaviour.logged_rows(moves.x.to_numpy(), moves.y.to_numpy(), reference)]
         if len(kept):
             reference = int(kept.x.iloc[-1]), int(kept.y.iloc[-1])
         yield folder, kept, clicks
 
 
 def processed(path: Path, trials: Iterable[Trial], **options: Any) -> ak.StudyResult:
-    """The study of these trials, written as the platform writes them."""
+    """Process these trials, written as the platform writes them."""
     with zipfile.ZipFile(path, "w") as archive:
         for folder, moves, clicks in trials:
             for name, rows in (("Movement", moves), ("Clicks", clicks)):
                 rows = rows.rename(columns={"t_s": "running_time"}).assign(Time="12:00:00")
                 text = rows[["Time", "running_time", "x", "y"]].to_csv(index=False, float_format="%.5f")
                 archive.writestr(f"{folder}/Mouse {name}.csv", text)
-    return ak.process(path, metrics=NAMES, **options)
+    return ak.process(path, metrics=MOVEMENT_METRICS, **options)
 
 
 def compared(values: pd.Series, truth: pd.Series) -> tuple[float, float, float, float, int]:
-    """Median relative bias and its quartiles, where the truth is not 0; r; and trials in which both are known."""
+    """Return median relative bias and quartiles, where the truth is not 0; r; and the trials where both are known."""
     known = values.notna() & truth.notna()
     a, b = values[known].to_numpy(float), truth[known].to_numpy(float)
     bias = (a - b)[b != 0] / np.abs(b[b != 0])
@@ -118,28 +118,28 @@ def compared(values: pd.Series, truth: pd.Series) -> tuple[float, float, float, 
     return float(middle), float(low), float(high), r, len(a)
 
 
-def percent(share: float) -> str:
-    """`-0.8 %`; what rounds to 0 has no sign."""
-    digits = 1 if abs(share) < 0.0995 else 0
-    text = f"{100 * share:+.{digits}f} %"
-    return "" if np.isnan(share) else text[1:] if text[1:] == "0.0 %" else text
+def percent(fraction: float) -> str:
+    """Format as `-0.8 %`; what rounds to 0 has no sign."""
+    digits = 1 if abs(fraction) < 0.0995 else 0
+    text = f"{100 * fraction:+.{digits}f} %"
+    return "" if np.isnan(fraction) else text[1:] if text[1:] == "0.0 %" else text
 
 
 def correlation(r: float) -> str:
-    """`.997`; 1 for what rounds to it."""
+    """Format as `.997`; 1 for what rounds to it."""
     return "" if np.isnan(r) else f"{r:.3f}".replace("0.", ".", 1).replace("1.000", "1")
 
 
 def lines(head: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
-    """A Markdown table."""
+    """Yield the lines of a Markdown table."""
     head = list(head)
     for row in (head, ["---", *["--:"] * (len(head) - 1)], *rows):
         yield f"| {' | '.join(row)} |"
 
 
 def differences(logged: pd.DataFrame, whole: pd.DataFrame, fine: pd.DataFrame | None) -> Iterator[list[str]]:
-    """A row per metric."""
-    for name in NAMES:
+    """Yield a row per metric."""
+    for name in MOVEMENT_METRICS:
         middle, low, high, r, count = compared(logged[name], whole[name])
         row = [f"`{name}`", percent(middle), f"{percent(low)} … {percent(high)}", correlation(r)]
         if fine is not None:
@@ -149,9 +149,9 @@ def differences(logged: pd.DataFrame, whole: pd.DataFrame, fine: pd.DataFrame | 
 
 
 def resampling(logged: ak.StudyResult, whole: pd.DataFrame) -> Iterator[list[str]]:
-    """Averages over samples, from the rows as they are and resampled, against those of all reports resampled.
+    """Compare averages over samples, from the rows as logged and resampled, with those of all reports resampled.
 
-    Of trials that end away from where they began: else a few pixels turn the line that the path is held against.
+    Only trials that end away from where they began: elsewhere a few pixels turn the reference line.
     """
     as_they_are = ak.mousetrap_measures(logged.events("mouse_movement")).set_index(TRIAL)
     trials = logged.trials.set_index(TRIAL)
@@ -170,12 +170,12 @@ def resampling(logged: ak.StudyResult, whole: pd.DataFrame) -> Iterator[list[str
 
 
 def row_counts(counts: Mapping[str, ak.StudyResult]) -> str:
-    """How many movement rows each way of logging gives."""
+    """Format the number of movement rows of each way of logging."""
     return ", ".join(f"{name} {result.summary['events']['mouse_movement']:,}" for name, result in counts.items())
 
 
 def of_hands(folder: Path) -> Iterator[str]:
-    """The model's table."""
+    """Yield the table of the model."""
     reports = [(name, changed(moves), clicks) for name, moves, clicks in hands(folder)]
     by_clock = [(name, clocked(moves), clicks) for name, moves, clicks in reports]
     results = {
@@ -196,7 +196,7 @@ def of_hands(folder: Path) -> Iterator[str]:
 
 
 def of_balabit(folder: Path) -> Iterator[str]:
-    """Balabit's table."""
+    """Yield the table of Balabit's logs."""
     if not BALABIT.is_dir():
         yield "Balabit: ../shared/data/balabit_sample is absent"
         return
@@ -212,8 +212,8 @@ def of_balabit(folder: Path) -> Iterator[str]:
 
 
 def of_kh2017(folder: Path) -> Iterator[str]:
-    """How long before the trial's real end its last row is; of its full movement nothing else is here."""
-    if not kh2017.there():
+    """Compare the time of the last row with the trial's end; the full movement is not available."""
+    if not kh2017.is_available():
         yield f"KH2017: {kh2017.ABSENT}"
         return
     last = kh2017.events(folder).groupby(kh2017.TRIAL, as_index=False)["t_s"].max()
@@ -225,7 +225,7 @@ def of_kh2017(folder: Path) -> Iterator[str]:
 
 
 def report(folder: Path) -> Iterator[str]:
-    """The lines of all tables."""
+    """Yield the lines of all tables."""
     for part in (of_hands, of_balabit, of_kh2017):
         yield from part(folder)
         yield ""

@@ -1,4 +1,4 @@
-"""What does each metric of space measure on the example? A drawing each, or one for a few that belong together."""
+"""Draw what the spatial metrics measure on the example, one drawing per metric or group of metrics."""
 
 from __future__ import annotations
 
@@ -44,15 +44,15 @@ def path(canvas: Canvas, values: Values) -> None:
 def rest(canvas: Canvas, values: Values) -> None:
     """Gaps along the path and along time."""
     _trial(canvas, PALE, 2)
-    at = [24 + 225 * t for t in T]
-    canvas.line([(24, 258), (at[-1] + 10, 258)], INK, 1)
+    time_x = [24 + 225 * t for t in T]
+    canvas.line([(24, 258), (time_x[-1] + 10, 258)], INK, 1)
     for i, gap in enumerate(np.diff(T)):
         if gap > OPTIONS.idle_gap_s:
             canvas.line(PATH[i : i + 2], RED, 4)
-            canvas.area([(at[i], 251), (at[i + 1], 251), (at[i + 1], 265), (at[i], 265)], RED, 0.3)
+            canvas.area([(time_x[i], 251), (time_x[i + 1], 251), (time_x[i + 1], 265), (time_x[i], 265)], RED, 0.3)
             middle = XY[i : i + 2].mean(axis=0)
             canvas.text((middle[0] + 8, middle[1] + (-6 if i < 5 else 20)), f"{gap:.1f} s", RED)
-    for x in at:
+    for x in time_x:
         canvas.line([(x, 251), (x, 265)], INK)
     canvas.text((14, 24), f"initiation {values['initiation_time_s']:g} s, then moving "
                 f"{values['movement_time_s']:.2f} s, idle {values['idle_time_s']:.1f} s in "
@@ -60,7 +60,7 @@ def rest(canvas: Canvas, values: Values) -> None:
 
 
 def box(canvas: Canvas, values: Values) -> None:
-    """The box around all points."""
+    """The bounding box of all points."""
     left, right, top, bottom = (values[f"{name}_px"] for name in ("x_min", "x_max", "y_min", "y_max"))
     canvas.area([(left, top), (right, top), (right, bottom), (left, bottom)], BLUE, 0.12, edge=True)
     _trial(canvas, named=False)
@@ -72,7 +72,7 @@ def box(canvas: Canvas, values: Values) -> None:
 
 
 def speed(canvas: Canvas, values: Values) -> None:
-    """Speed of each step over time, its mean and median, and the fastest."""
+    """Speed of each step over time, with mean, median and maximum."""
     at, high = _speeds(canvas)
     for name, colour in (("mean", RED), ("median", GREEN)):
         value = values[f"speed_{name}_px_s"]
@@ -84,24 +84,24 @@ def speed(canvas: Canvas, values: Values) -> None:
 
 
 def acceleration(canvas: Canvas, values: Values) -> None:
-    """The largest change of speed up and down."""
+    """The largest acceleration and the largest deceleration."""
     at, high = _speeds(canvas)
     changes = np.diff(SPEEDS) / np.diff(T)[:-1]
     for name, row, colour in (("max", changes.argmax(), GREEN), ("min", changes.argmin(), RED)):
         t, value = T[row + 1], values[f"acceleration_{name}_px_s2"]
         canvas.arrow((at(t), high(SPEEDS[row])), (at(t), high(SPEEDS[row + 1])), colour, 3)
-        place = (at(0.36), high(SPEEDS[row + (name == "max")]) + 4)
-        canvas.text(place, f"{value:+,.0f} px/s² at {t:g} s", colour)
+        position = (at(0.36), high(SPEEDS[row + (name == "max")]) + 4)
+        canvas.text(position, f"{value:+,.0f} px/s² at {t:g} s", colour)
 
 
 def flips(canvas: Canvas, values: Values) -> None:
-    """Where the pointer turns back in x, and in y."""
+    """The points where the path changes direction in x, and in y."""
     _trial(canvas)
     for axis, colour, radius, name in ((0, BLUE, 7.0, "x"), (1, RED, 11.0, "y")):
-        places = [PATH[i] for i in range(1, len(PATH) - 1) if STEPS[i - 1, axis] * STEPS[i, axis] < 0]
-        canvas.dots(places, colour, radius, hollow=True)
+        turns = [PATH[i] for i in range(1, len(PATH) - 1) if STEPS[i - 1, axis] * STEPS[i, axis] < 0]
+        canvas.dots(turns, colour, radius, hollow=True)
         count = values[f"{name}_flips"]
-        assert count == len(places)  # noqa: S101 - else the drawing lies
+        assert count == len(turns)  # noqa: S101 - the drawing must agree with the metric
         canvas.text((14, 24 + 16 * axis), f"○ {count:.0f} flips in {name}", colour)
 
 
@@ -109,18 +109,18 @@ def deviation(canvas: Canvas, values: Values) -> None:
     """The largest deviations from the straight line."""
     _straight(canvas)
     _trial(canvas)
-    strayed = deviations(XY)
-    for place, name, colour in ((strayed.argmax(), "above", BLUE), (strayed.argmin(), "below", RED)):
-        canvas.line([PATH[place], foot(XY[place])], colour, 3)
+    signed = deviations(XY)
+    for row, name, colour in ((signed.argmax(), "above", BLUE), (signed.argmin(), "below", RED)):
+        canvas.line([PATH[row], foot(XY[row])], colour, 3)
         value = values[f"maximum_deviation_{name}_px"]
-        canvas.text((XY[place, 0] + (8 if name == "above" else -8), XY[place, 1] + (60 if name == "above" else 12)),
+        canvas.text((XY[row, 0] + (8 if name == "above" else -8), XY[row, 1] + (60 if name == "above" else 12)),
                     f"{name} {value:.0f} px", colour, "start" if name == "above" else "end")  # fmt: skip
     largest = values["maximum_absolute_deviation_px"]
     canvas.text((14, 24), f"maximum absolute {largest:.0f} px at {values['maximum_absolute_deviation_time_s']:g} s")
 
 
 def average(canvas: Canvas, values: Values) -> None:
-    """The deviation of each point of the resampled path."""
+    """The deviations of the points of the resampled path."""
     _straight(canvas)
     _trial(canvas, PALE, 1.5)
     points = resampled()
@@ -128,29 +128,29 @@ def average(canvas: Canvas, values: Values) -> None:
         canvas.line([(point[0], point[1]), foot(point)], BLUE, 1)
     canvas.dots([(x, y) for x, y in points], BLUE, 2)
     canvas.text((14, 24), f"mean of {len(points)} points {values['average_deviation_px']:.1f} px", BLUE)
-    canvas.text((14, 40), f"every {OPTIONS.resample_s:g} s; most are where the pointer rested")
+    canvas.text((14, 40), f"one every {OPTIONS.resample_s:g} s; most lie where the pointer rested")
 
 
 def area(canvas: Canvas, values: Values) -> None:
-    """The area between path and line, apart for each side."""
-    strayed = deviations(XY)
+    """The area between path and line, in one colour for each side."""
+    signed = deviations(XY)
     shape: list[Point] = [PATH[0]]
     for i in range(1, len(PATH)):
-        before, now = strayed[i - 1], strayed[i]
+        before, now = signed[i - 1], signed[i]
         if before * now < 0:
             crossing = XY[i - 1] + before / (before - now) * STEPS[i - 1]
             shape.append((crossing[0], crossing[1]))
             canvas.area(shape, BLUE if before > 0 else RED, 0.3)
             shape = [shape[-1]]
         shape.append(PATH[i])
-    canvas.area(shape, BLUE if strayed[-2] > 0 else RED, 0.3)
+    canvas.area(shape, BLUE if signed[-2] > 0 else RED, 0.3)
     _straight(canvas)
     _trial(canvas)
-    canvas.text((14, 24), f"above less below {values['area_under_curve_px2']:,.0f} px²")
+    canvas.text((14, 24), f"above minus below {values['area_under_curve_px2']:,.0f} px²")
 
 
 def turning(canvas: Canvas, values: Values) -> None:
-    """The angle at each point."""
+    """The turning angle at each point."""
     _trial(canvas)
     for i in range(1, len(PATH) - 1):
         before, after = (np.arctan2(step[1], step[0]) for step in (STEPS[i - 1], STEPS[i]))
@@ -161,62 +161,64 @@ def turning(canvas: Canvas, values: Values) -> None:
         canvas.line([PATH[i], ahead], PALE, 1, "3 3")
         canvas.area([PATH[i], *arc], RED, 0.45)
     canvas.text((14, 24), f"mean angle {values['turning_angle_mean_rad']:.2f} rad", RED)
-    canvas.text((14, 40), f"mean of angle / step before it {values['curvature_mean_rad_px']:.4f} rad/px")
+    canvas.text(
+        (14, 40), f"mean of angle / length of the step before it {values['curvature_mean_rad_px']:.4f} rad/px"
+    )
 
 
 def sectors(canvas: Canvas, values: Values) -> None:
-    """All steps from one point, and the eight sectors with their shares of the path."""
+    """All steps drawn from one point, and the eight sectors with their fractions of the path length."""
     x, y, scale = 210.0, 136.0, 1.05
     for k in range(8):
         edge, middle = np.radians(45 * k + 22.5), np.radians(45 * k)
         canvas.line([(x, y), (x + 112 * np.cos(edge), y - 112 * np.sin(edge))], PALE, 1)
-        share = values[f"direction_sector_{k}"]
-        place = (x + 122 * np.cos(middle), y + 4 - 112 * np.sin(middle))
+        fraction = values[f"direction_sector_{k}"]
+        position = (x + 122 * np.cos(middle), y + 4 - 112 * np.sin(middle))
         anchor = "middle" if k in (2, 6) else "start" if np.cos(middle) > 0 else "end"
-        canvas.text(place, f"{k}: {share:.2f}", BLUE if share else PALE, anchor)
+        canvas.text(position, f"{k}: {fraction:.2f}", BLUE if fraction else PALE, anchor)
     for dx, dy in STEPS:
         canvas.arrow((x, y), (x + scale * dx, y + scale * dy), BLUE)
 
 
 def axis(canvas: Canvas, values: Values) -> None:
-    """The task axis of the first segment: where the path crosses it, and turns across and along it."""
+    """The task axis of the first segment: crossings, and changes of direction across and along it."""
     _aimed(canvas)
     along, across = along_axis(np.array(AIMED))
     for i in range(1, len(AIMED)):
         if across[i - 1] * across[i] < 0:
-            share = across[i - 1] / (across[i - 1] - across[i])
-            x, y = np.array(AIMED[i - 1]) + share * (np.array(AIMED[i]) - np.array(AIMED[i - 1]))
+            fraction = across[i - 1] / (across[i - 1] - across[i])
+            x, y = np.array(AIMED[i - 1]) + fraction * (np.array(AIMED[i]) - np.array(AIMED[i - 1]))
             canvas.dots([(x, y)], RED, 6)
     for values_along, colour, radius in ((across, BLUE, 8), (along, GREEN, 12)):
         moved = np.diff(values_along)
         canvas.dots(
             [AIMED[i + 1] for i in range(len(moved) - 1) if moved[i] * moved[i + 1] < 0], colour, radius, True
         )
-    for row, (words, name, colour) in enumerate((
+    for row, (text, name, colour) in enumerate((
         ("● {:.0f} crossing of the axis", "task_axis_crossings", RED),
         ("○ {:.0f} changes of direction across it", "movement_direction_changes", BLUE),
         ("○ {:.0f} changes along it", "orthogonal_direction_changes", GREEN),
     )):  # fmt: skip
-        canvas.text((14, 24 + 16 * row), words.format(values[name]), colour)
+        canvas.text((14, 24 + 16 * row), text.format(values[name]), colour)
 
 
 def offset(canvas: Canvas, values: Values) -> None:
-    """Distances to the task axis, their mean and spread."""
+    """Distances from the task axis, their mean and standard deviation."""
     mean, spread = values["movement_offset_px"], values["movement_variability_px"]
     canvas.area([*beside_axis(mean - spread), *reversed(beside_axis(mean + spread))], GREEN, 0.12)
     canvas.line(beside_axis(mean), GREEN, 2, DASH)
     _aimed(canvas)
     along, _ = along_axis(np.array(AIMED))
-    for point, far in zip(AIMED, along, strict=True):
-        x, y = np.array(START) + far * AXIS
+    for point, position in zip(AIMED, along, strict=True):
+        x, y = np.array(START) + position * AXIS
         canvas.line([point, (x, y)], BLUE, 2)
     canvas.text((14, 24), f"offset: mean of the distances {mean:.0f} px, left of the axis", GREEN)
     canvas.text((14, 40), f"variability: their standard deviation {spread:.0f} px", GREEN)
-    canvas.text((14, 56), f"error: mean of their sizes {values['movement_error_px']:.0f} px", BLUE)
+    canvas.text((14, 56), f"error: mean of their absolute values {values['movement_error_px']:.0f} px", BLUE)
 
 
-def ways(canvas: Canvas, values: Values) -> None:
-    """From press to press, straight and as the pointer went."""
+def segments(canvas: Canvas, values: Values) -> None:
+    """The first segment: straight line and path from press to press."""
     canvas.line([START, *AIMED, TARGET], BLUE, 3)
     canvas.dots(AIMED, INK)
     canvas.line([START, TARGET], RED, 2, DASH)
@@ -225,7 +227,7 @@ def ways(canvas: Canvas, values: Values) -> None:
 
 
 def presses(canvas: Canvas, values: Values) -> None:
-    """The presses at the target, three times as large, with the distances that matter."""
+    """The presses at the target, enlarged twice, with the thresholds of double and rage clicks."""
     (x0, y0), scale = TARGET, 2.0
 
     def zoomed(x: float, y: float) -> Point:
@@ -238,23 +240,27 @@ def presses(canvas: Canvas, values: Values) -> None:
     canvas.dots([zoomed(x0, y0)], BLUE, scale * near, hollow=True)
     canvas.arrow(zoomed(*CLICKS[-2][1:]), zoomed(*CLICKS[-1][1:]), GREEN)
     canvas.dots([zoomed(x0, y0)], INK, 4)
-    canvas.text((14, 24), "three presses at one place; twice as large")
+    canvas.text((14, 24), "three presses at one position; enlarged twice")
     canvas.text((14, 52), f"{values['double_click_count']:.0f} double click: up to {near:g} px apart", BLUE)
     canvas.text((14, 254), f"{values['rage_click_count']:.0f} rage click: |dx| + |dy| below {far:g} px", RED)
     canvas.text((270, 118), f"{values['drag_count']:.0f} drag: over {OPTIONS.drag_px:g} px", GREEN)
 
 
 def complexity(canvas: Canvas, values: Values) -> None:
-    """The hundred steps of x, and the tolerance within which two are alike."""
-    moved = np.empty(entropy.STEPS)
-    entropy.steps(np.array(T), XY[:, 0].copy(), moved)
-    tolerance, base, scale = entropy.TOLERANCE * float(np.std(moved, ddof=1)), 190.0, 5.0
-    for k, step in enumerate(moved):
+    """The hundred differences of x, and the tolerance within which two are similar."""
+    differences = np.empty(entropy.X_DIFFERENCES)
+    entropy.x_differences(np.array(T), XY[:, 0].copy(), differences)
+    tolerance, base, scale = entropy.TOLERANCE * float(np.std(differences, ddof=1)), 190.0, 5.0
+    for k, step in enumerate(differences):
         x = 12 + 4 * k
         canvas.area([(x, base), (x + 3, base), (x + 3, base - scale * step), (x, base - scale * step)], BLUE, 0.8)
     canvas.line([(12, base), (412, base)], INK, 1)
-    canvas.text((14, 24), f"{len(moved)} steps of x, each of {1000 * (T[-1] - T[0]) / len(moved):.1f} ms", BLUE)
-    canvas.text((14, 40), f"alike if they differ by up to {tolerance:.2f} px; entropy {values['sample_entropy']:.3f}")
+    canvas.text(
+        (14, 24),
+        f"{len(differences)} differences of x, one every {1000 * (T[-1] - T[0]) / len(differences):.1f} ms",
+        BLUE,
+    )
+    canvas.text((14, 40), f"similar up to {tolerance:.2f} px apart; entropy {values['sample_entropy']:.3f}")
 
 
 DRAWINGS: dict[str, tuple[Callable[[Canvas, Values], None], tuple[str, ...]]] = {
@@ -278,13 +284,13 @@ DRAWINGS: dict[str, tuple[Callable[[Canvas, Values], None], tuple[str, ...]]] = 
     "axis": (axis, ("task_axis_crossings", "movement_direction_changes", "orthogonal_direction_changes")),
     "offset": (offset, ("movement_variability_px", "movement_error_px", "movement_offset_px")),
     "presses": (presses, ("double_click_count", "rage_click_count", "drag_count")),
-    "ways": (ways, ("inter_click_path_efficiency",)),
+    "segments": (segments, ("inter_click_path_efficiency",)),
 }  # fmt: skip
-"""Each drawing and the metrics that it shows."""
+"""Each drawing with the metrics that it shows."""
 
 
 def drawn(name: str, values: Values) -> str:
-    """The SVG of a drawing."""
+    """Return the SVG of a drawing."""
     draw, _ = DRAWINGS[name]
     canvas = Canvas((draw.__doc__ or "").strip())
     draw(canvas, values)

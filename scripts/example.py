@@ -1,4 +1,4 @@
-"""Which small trial do the docs of the metrics measure, and what comes out of it?"""
+"""The small trial that docs/metrics.md uses as its example, and its metrics."""
 
 from __future__ import annotations
 
@@ -30,38 +30,41 @@ CLICKS = (
     (0.02, 36, 206), (0.09, 36, 206), (1.00, 292, 224), (1.08, 292, 224), (1.30, 292, 224), (1.38, 292, 224),
     (1.50, 292, 224), (1.75, 392, 176),
 )  # fmt: skip
-"""Presses and releases in turn; the last pair is a drag."""
+"""Presses and releases alternate; the last pair is a drag."""
 SCROLLS = ((2.00, 392, 176), (2.05, 392, 176), (2.10, 392, 176), (2.60, 392, 176), (2.70, 392, 176))
 WHEEL = (100, 100, 100, -100, -100)
-"""Pixels down of each scroll row, which the platform does not log."""
+"""Downward pixels of each scroll row, which the platform does not log."""
 KEYS = (
     (3.20, "h", 3.28), (3.35, "e", 3.52), (3.50, "k", 3.58), (3.80, "Key.backspace", 3.88), (3.95, "l", None),
     (3.99, "l", 4.05), (4.20, "o", 4.29), (6.50, "Key.enter", 6.58),
 )  # fmt: skip
-"""Time of the press, the key, time of its release, which the platform does not log; a key held down repeats."""
+"""Time of the press, key, and time of the release, which the platform does not log; one key is held and repeats."""
 FOLDER = "1_participant_session/Greet_Once_trial_1"
 
 
-def written(head: str, rows: Sequence[Sequence[object]]) -> str:
-    """A file of the platform."""
+def csv_text(head: str, rows: Sequence[Sequence[object]]) -> str:
+    """Return a log file in the platform's layout."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([head.split(","), *rows])
     return text.getvalue()
 
 
 def study(path: Path) -> Path:
-    """The trial as the platform logs it, alone in a ZIP at `path`."""
+    """Write a ZIP at `path` that holds the trial as the platform logs it."""
     with zipfile.ZipFile(path, "w") as archive:
         for name, rows in (("Movement", MOVES), ("Clicks", CLICKS), ("Scrolls", SCROLLS)):
-            text = written("Time,running_time,x,y", [("12:00:00", f"{t:.2f}", x, y) for t, x, y in rows])
+            text = csv_text("Time,running_time,x,y", [("12:00:00", f"{t:.2f}", x, y) for t, x, y in rows])
             archive.writestr(f"{FOLDER}/Mouse {name}.csv", text)
         presses = [("12:00:00", f"{t:.2f}", key) for t, key, _ in KEYS]
-        archive.writestr(f"{FOLDER}/Keyboard Inputs.csv", written("Time,running_time,keys", presses))
+        archive.writestr(f"{FOLDER}/Keyboard Inputs.csv", csv_text("Time,running_time,keys", presses))
     return path
 
 
 def values() -> dict[str, float]:
-    """Each metric of the trial, NaN where it is NA; what the platform's log lacks is taken from a log that has it."""
+    """Return each metric of the trial, NaN where it is NA.
+
+    Metrics that the platform's log cannot give are computed from events that have the missing columns.
+    """
     with tempfile.TemporaryDirectory() as folder:
         client = ak.connect("local", home=folder)
         trials = client.process(study(Path(folder) / "study.zip"), keys="full").trials
@@ -74,14 +77,14 @@ def values() -> dict[str, float]:
 
 
 def wheel() -> Grouped:
-    """The scroll rows with the wheel's steps."""
+    """Return the scroll rows with the wheel's steps."""
     table = _table("mouse_scrolls", [row[0] for row in SCROLLS])
     table.dx, table.dy = np.zeros(len(WHEEL)), np.array(WHEEL, float)
     return Grouped(table, 1)
 
 
 def strokes() -> Grouped:
-    """The key presses with their releases."""
+    """Return the key presses with their releases."""
     rows = [(t, key, PRESS) for t, key, _ in KEYS]
     rows += [(released, key, RELEASE) for _, key, released in KEYS if released is not None]
     rows.sort(key=lambda row: row[0])

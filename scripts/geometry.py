@@ -1,4 +1,4 @@
-"""Where are the lines, feet and distances that drawings of the example show?"""
+"""Compute the lines, perpendiculars and distances that drawings of the example show."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OPTIONS = Options()
 
 
 def deviations(points: np.ndarray) -> np.ndarray:
-    """Signed distances to the straight line from first to last point."""
+    """Return the signed distances of points from the straight line between first and last point."""
     across, down = XY[-1] - XY[0]
     sign = -1 if (across < 0) != (down < 0) else 1
     away = points - XY[0]
@@ -30,32 +30,32 @@ def deviations(points: np.ndarray) -> np.ndarray:
 
 
 def foot(point: np.ndarray) -> Point:
-    """The nearest point of that line."""
+    """Return the nearest point of that line."""
     line = XY[-1] - XY[0]
     x, y = XY[0] + (point - XY[0]) @ line / (line @ line) * line
     return float(x), float(y)
 
 
 def resampled() -> np.ndarray:
-    """The points of the resampled path."""
-    times, places = [0.0], [XY[0]]
+    """Return the points of the resampled path."""
+    times, points = [0.0], [XY[0]]
     for i, t in enumerate(T):
         if i and t - T[i - 1] > OPTIONS.idle_gap_s:
             times.append(t - OPTIONS.idle_gap_s / 2)
-            places.append(XY[i - 1])
+            points.append(XY[i - 1])
         times.append(t)
-        places.append(XY[i])
-    at = np.arange(round(T[-1] / OPTIONS.resample_s) + 1) * OPTIONS.resample_s
-    return np.column_stack([np.interp(at, times, np.array(places)[:, k]) for k in (0, 1)])
+        points.append(XY[i])
+    samples = np.arange(round(T[-1] / OPTIONS.resample_s) + 1) * OPTIONS.resample_s
+    return np.column_stack([np.interp(samples, times, np.array(points)[:, k]) for k in (0, 1)])
 
 
 def along_axis(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How far points are along the first segment's axis, and to the right of it."""
+    """Return the positions of points along the first segment's axis, and their distances to its right."""
     away = points - np.array(START)
     return away @ AXIS, AXIS[0] * away[:, 1] - AXIS[1] * away[:, 0]
 
 
-def beside_axis(far: float) -> list[Point]:
-    """The axis, so far to the right."""
-    aside = far * np.array([-AXIS[1], AXIS[0]])
+def beside_axis(distance: float) -> list[Point]:
+    """Return the axis, shifted to the right by `distance`."""
+    aside = distance * np.array([-AXIS[1], AXIS[0]])
     return [(float(x), float(y)) for x, y in (np.array(START) + aside, np.array(TARGET) + aside)]

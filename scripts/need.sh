@@ -1,9 +1,9 @@
 #!/bin/sh
-# Is a part of the system that the project needs here? Install it as root on Debian and Ubuntu, else say what is missing.
+# Install a system package that the project needs, as root on Debian and Ubuntu; elsewhere print what is missing.
 set -eu
 package=$1
 
-runs() { # Ubuntu's chromium is a stub that asks for snap
+runs() { # Ubuntu's chromium is a stub that requires snap
     for name in "$@"; do "$name" --version >/dev/null 2>&1 && return; done
     return 1
 }
@@ -32,5 +32,5 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
 fi
 present && exit 0
 echo "Missing: $package. Install it, for example: sudo apt-get install $package" >&2
-[ "$package" != chromium ] || echo "Where that gives none that runs: .venv/bin/playwright install --with-deps chromium" >&2
+[ "$package" != chromium ] || echo "If that does not provide one that runs: .venv/bin/playwright install --with-deps chromium" >&2
 exit 1

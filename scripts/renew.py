@@ -1,4 +1,4 @@
-"""Run all notebooks as a report does, without a front end and in a home of their own, and keep what they give."""
+"""Run all notebooks without a front end, in a temporary home folder, and save their outputs."""
 
 import os
 import tempfile
@@ -11,15 +11,15 @@ NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 
 
 def renew(path: Path) -> None:
-    """Run one notebook; a cell that fails raises, and the file stays as it was."""
-    book = nbformat.read(path, 4)
+    """Run one notebook and save it; if a cell fails, raise and leave the file unchanged."""
+    notebook = nbformat.read(path, 4)
     NotebookClient(
-        book, timeout=120, record_timing=False, resources={"metadata": {"path": str(path.parent)}}
+        notebook, timeout=120, record_timing=False, resources={"metadata": {"path": str(path.parent)}}
     ).execute()
-    for cell in book.cells:
+    for cell in notebook.cells:
         cell.metadata = {}
-    book.metadata["language_info"] = {"name": "python"}  # without the version
-    nbformat.write(book, path)
+    notebook.metadata["language_info"] = {"name": "python"}  # without the version
+    nbformat.write(notebook, path)
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ def workers():
     @contextmanager
     def run(url, code="tests.backends.sample_steps", n=1, **environment):
         program = (
-            "from analytics_kit.backends.worker.crew import run_workers; "
+            "from analytics_kit.backends.worker.pool import run_workers; "
             "from analytics_kit.settings import Settings; "
         )
         process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""A backend without work: its jobs are what a test says."""
+"""A backend that runs nothing: tests set the state of its jobs."""
 
 import itertools
 import threading
@@ -6,34 +6,35 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import analytics_kit as ak
+from analytics_kit.backends.base import ANY_JOB
 from analytics_kit.errors import BrokerUnavailableError
 from analytics_kit.job import Job
-from analytics_kit.model import ANY_JOB, JobInfo, JobStatus, Progress
+from analytics_kit.model import JobInfo, JobStatus, Progress
 
 _ids = itertools.count()
 
 
-class Fake:
-    """A backend whose jobs are what the test says, and that can be away."""
+class FakeBackend:
+    """A backend whose jobs are what the test sets, and that can be unreachable (`away` is the reason)."""
 
     name = "redis"
     notice = ""
     survives_process = kills_running = True
 
     def __init__(self):
-        self.infos, self.away, self.asked = {}, None, 0
+        self.infos, self.away, self.read_count = {}, None, 0
         self._changed = threading.Condition()
 
     def put(self, **changes):
-        """A job that is as told."""
-        known = {
+        """Add a job with these fields."""
+        fields = {
             "job_id": f"job-{next(_ids)}",
             "status": JobStatus.QUEUED,
             "source": "/data/study.zip",
             "result_key": "key",
             "created_at": datetime.now(UTC),
         }
-        info = JobInfo(**(known | changes))
+        info = JobInfo(**(fields | changes))
         with self._changed:
             self.infos[info.job_id] = info
             self._changed.notify_all()
@@ -47,8 +48,8 @@ class Fake:
     def end(self, job, status=JobStatus.COMPLETED, **changes):
         self.change(job, status=status, progress=Progress(fraction=1.0), **changes)
 
-    def knock(self):
-        """Let who waits for word look again at once."""
+    def notify(self):
+        """Let readers that wait for changes read at once."""
         with self._changed:
             self._changed.notify_all()
 
@@ -59,7 +60,7 @@ class Fake:
         return found[job_id]
 
     def get_many(self, job_ids):
-        self.asked += 1
+        self.read_count += 1
         if self.away:
             raise BrokerUnavailableError(self.away)
         return {job_id: self.infos[job_id] for job_id in job_ids if job_id in self.infos}

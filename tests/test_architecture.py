@@ -17,7 +17,7 @@ FLOORS = {
     "errors": 0, "model": 0, "event_format": 0, "options": 0, "settings": 0, "job_text": 0,
     "study": 1, "backends": 1, "plot": 1, "progress_bar": 1,
     "table_export": 2, "job_listing": 1, "notebook": 2,
-    "watcher": 3, "job": 3, "remote": 3, "futures": 3, "client": 3, "api": 3, "worker_tasks": 3,
+    "watcher": 3, "job": 3, "server_request": 3, "futures": 3, "client": 3, "api": 3, "worker_tasks": 3,
     "cli": 4, "web": 4, "__init__": 4,
 }  # fmt: skip
 ROOMS = ("study", "backends", "plot")

@@ -1,4 +1,4 @@
-"""Do the docs of the metrics say what the catalogue says and the code works out, and is all of space drawn?"""
+"""The documents are true: metrics page and drawings as generated, links and paths that exist, examples that run."""
 
 import itertools
 import math
@@ -10,69 +10,69 @@ import pytest
 
 import analytics_kit
 from analytics_kit.options import FORMATS, Options
-from analytics_kit.study.metrics.catalogue import CATALOGUE, FAMILIES, NAMES
+from analytics_kit.study.metrics.catalogue import CATALOGUE, FAMILIES, METRIC_NAMES
 from scripts import example, metrics_page
 from scripts.drawings import DRAWINGS
-from scripts.metrics_page import DOCS, DRAWN, files
+from scripts.metrics_page import DOCS, DRAWING_OF, files
 
 ROOT = DOCS.parent
 
 
 @pytest.fixture(scope="module")
-def made():
+def generated():
     return files()
 
 
-def test_the_page_and_its_drawings_are_as_they_would_be_written_now(made):
-    """`make docs` writes them anew."""
-    for path, text in made.items():
+def test_metrics_page_and_drawings_equal_what_is_generated(generated):
+    """`make docs` regenerates them."""
+    for path, text in generated.items():
         assert path.read_text() == text, path.name
-    assert {path for path in made if path.suffix == ".svg"} == set((DOCS / "drawings").iterdir())
+    assert {path for path in generated if path.suffix == ".svg"} == set((DOCS / "drawings").iterdir())
 
 
-def test_every_metric_has_its_formula_and_example_on_the_page(made):
-    page = made[DOCS / "metrics.md"]
-    worked_out = example.values()
+def test_metrics_page_has_formula_and_example_of_every_metric(generated):
+    page = generated[DOCS / "metrics.md"]
+    examples = example.values()
     for metric in CATALOGUE:
         start = page.index(metric.name if metrics_page.prefix(metric) else f"### {metric.name}\n")
         section = page[start : page.find("\n### ", start + 1)]
         for words in (metric.formula.replace("|", "\\|" if metrics_page.prefix(metric) else "|"), metric.source):
             assert words in section, metric.name
-        assert metrics_page.number(metric, worked_out) in section, metric.name
+        assert metrics_page.number(metric, examples) in section, metric.name
         for option in metric.thresholds:
             assert f"`{option}` {getattr(Options(), option):g}" in section, metric.name
 
 
-def test_the_example_has_a_value_for_every_metric():
-    worked_out = example.values()
-    assert list(worked_out) == list(NAMES)
-    assert not [name for name, value in worked_out.items() if math.isnan(value)]
+def test_example_has_a_value_for_every_metric():
+    examples = example.values()
+    assert list(examples) == list(METRIC_NAMES)
+    assert not [name for name, value in examples.items() if math.isnan(value)]
 
 
-def test_the_example_is_what_the_platform_could_log():
-    places = [row[1:] for row in example.MOVES]
-    assert all(math.dist(a, b) > 10 for a, b in itertools.pairwise(places))
+def test_example_could_be_logged_by_the_platform():
+    positions = [row[1:] for row in example.MOVES]
+    assert all(math.dist(a, b) > 10 for a, b in itertools.pairwise(positions))
     for rows in (example.MOVES, example.CLICKS, example.SCROLLS, example.KEYS):
         times = [row[0] for row in rows]
         assert times == sorted(times)
         assert all(round(t, 2) == t for t in times)
 
 
-def test_every_metric_of_space_has_a_drawing():
+def test_spatial_metrics_have_a_drawing():
     units = {"px", "px2", "px/s", "px/s2", "rad", "rad/px"}
     for metric in CATALOGUE:
         if metric.unit in units and metric.native != "unavailable":
-            assert metric.name in DRAWN, metric.name
+            assert metric.name in DRAWING_OF, metric.name
     for family in FAMILIES:
-        if family.title in ("Path, rest and place", "Speed", "Shape", "Complexity and direction", "Aiming"):
-            assert DRAWN.keys() >= {metric.name for metric in family.metrics}
-    assert DRAWN.keys() <= set(NAMES)
-    assert set(DRAWN.values()) == DRAWINGS.keys()
+        if family.title in ("Path, rest and extent", "Speed", "Shape", "Complexity and direction", "Aiming"):
+            assert DRAWING_OF.keys() >= {metric.name for metric in family.metrics}
+    assert DRAWING_OF.keys() <= set(METRIC_NAMES)
+    assert set(DRAWING_OF.values()) == DRAWINGS.keys()
 
 
 @pytest.mark.parametrize("name", DRAWINGS)
-def test_a_drawing_is_whole_and_in_its_sheet(name, made):
-    sheet = ElementTree.fromstring(made[DOCS / "drawings" / f"{name}.svg"])  # noqa: S314 - our own
+def test_drawing_is_complete_and_inside_its_canvas(name, generated):
+    sheet = ElementTree.fromstring(generated[DOCS / "drawings" / f"{name}.svg"])  # noqa: S314 - our own
     width, height = float(sheet.get("width")), float(sheet.get("height"))
     assert sheet.find("{*}title").text
     for shape in sheet:
@@ -85,11 +85,13 @@ def test_a_drawing_is_whole_and_in_its_sheet(name, made):
             assert 8 < float(shape.get("y")) < height
 
 
-@pytest.mark.parametrize(
-    "page",
-    [ROOT / "README.md", ROOT / "benchmarks" / "README.md", *sorted(DOCS.glob("*.md"))],
-    ids=lambda path: path.name,
-)
+PAGES = sorted([*ROOT.glob("*.md"), ROOT / "benchmarks" / "README.md", *DOCS.rglob("*.md")])
+PATH = re.compile(r"`((?:analytics_kit|benchmarks|binder|docs|notebooks|scripts|tests|\.ci|\.github)/[\w./-]*)`")
+"""A path in the repository, in code font; what is generated by a program or by a user has another first folder."""
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+
+
+@each_page
 def test_links_lead_somewhere(page):
     text = page.read_text()
     headings = {metrics_page.anchor(words) for words in re.findall(r"^#+ (.+)$", text, re.MULTILINE)}
@@ -98,13 +100,50 @@ def test_links_lead_somewhere(page):
         assert (page.parent / file).exists() if file else part in headings, target
 
 
-def test_the_measured_page_names_metrics_that_there_are():
+@each_page
+def test_paths_in_code_font_exist(page):
+    assert not [path for path in PATH.findall(page.read_text()) if not (ROOT / path).exists()]
+
+
+def test_architecture_has_many_paths_that_are_checked():
+    assert len(PATH.findall((DOCS / "architecture.md").read_text())) > 50
+
+
+def test_every_decision_has_a_reason_or_a_decision():
+    for page in (DOCS / "decisions").glob("*.md"):
+        for section in page.read_text().split("\n## ")[1:]:
+            title, _, text = section.partition("\n")
+            labels = re.findall(r"^\*\*(\w+)\.\*\*", text, re.MULTILINE)
+            assert labels, f"{page.name}: {title}"
+            assert labels == sorted(set(labels), key=["Decision", "Why", "Alternatives", "Measured"].index), title
+
+
+def test_decisions_are_indexed():
+    index = (DOCS / "decisions" / "README.md").read_text()
+    assert set(re.findall(r"\]\((\w[\w-]*\.md)\)", index)) == {
+        path.name for path in (DOCS / "decisions").glob("*.md") if path.name != "README.md"
+    }
+
+
+def test_contributing_lists_the_commands_of_the_makefile():
+    commands = set(re.findall(r"^([a-z]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    documents = (ROOT / "CONTRIBUTING.md").read_text() + (ROOT / "README.md").read_text()
+    assert set(re.findall(r"make ([a-z]+)", documents)) & commands >= commands - {"lab"}
+
+
+def test_architecture_svg_is_well_formed_and_described():
+    picture = ElementTree.parse(DOCS / "architecture.svg").getroot()  # noqa: S314 - our own
+    assert picture.find("{*}title").text
+    assert picture.find("{*}desc").text
+
+
+def test_logger_page_names_existing_metrics_and_all_of_movement():
     named = set(re.findall(r"^\| `(\w+)`", (DOCS / "logger.md").read_text(), re.MULTILINE))
-    assert named <= set(NAMES)
+    assert named <= set(METRIC_NAMES)
     assert named >= {metric.name for metric in CATALOGUE if "mouse_movement" in metric.needs}
 
 
-def test_the_described_log_of_the_page_about_formats_can_be_read(tmp_path, monkeypatch):
+def test_formats_page_example_reads_its_log(tmp_path, monkeypatch):
     code = re.search(r"```python\n(.*?)```", (DOCS / "formats.md").read_text(), re.DOTALL)[1]
     rows = [
         "1000,1,1,,mousemove,4", "1100,30,1,,mousemove,4", "1200,30,1,,mousedown,4", "1300,30,1,,mouseup,4",
@@ -115,12 +154,12 @@ def test_the_described_log_of_the_page_about_formats_can_be_read(tmp_path, monke
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ANALYTICS_KIT_HOME", str(tmp_path / "home"))
     names: dict[str, object] = {"ak": analytics_kit}
-    exec(code, names)  # noqa: S102  the page's own code
+    exec(code, names)  # noqa: S102  the example of the page
     trial = names["result"].trials.iloc[0]
     assert (trial.participant, trial.trial, trial.path_length_px, trial.click_count) == ("ann", 4, 29, 1)
     assert trial.click_hold_mean_s == trial.dwell_time_mean_s == pytest.approx(0.1)
 
 
-def test_the_page_about_formats_lists_all():
+def test_formats_page_lists_all_formats():
     page = (DOCS / "formats.md").read_text()
     assert all(f"| `{name}` |" in page for name in FORMATS[1:])

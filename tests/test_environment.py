@@ -1,4 +1,4 @@
-"""Do environment.yml and binder/ give a visitor what pyproject.toml and the notebooks ask for?"""
+"""environment.yml and binder/ install what pyproject.toml and the notebooks require, and compile kernels once."""
 
 import ast
 import os
@@ -23,17 +23,17 @@ ENVIRONMENTS = [ROOT / "environment.yml", ROOT / "binder" / "environment.yml"]
 
 
 def read(path):
-    """The environment, with what pip is told as (flag, absolute folder, extras): pip runs in the file's folder."""
+    """Return the environment, with pip's arguments as (flag, folder, extras): pip runs in the file's folder."""
     environment = YAML(typ="safe").load(path)
-    told = environment["dependencies"].pop()["pip"]
-    found = [re.fullmatch(r"(-e) ([./]+)\[([\w,]+)\]", line) for line in told]
-    assert all(found), f"{told} is not only the project itself"
-    return environment | {"pip": [(line[1], (path.parent / line[2]).resolve(), line[3]) for line in found]}
+    arguments = environment["dependencies"].pop()["pip"]
+    matches = [re.fullmatch(r"(-e) ([./]+)\[([\w,]+)\]", line) for line in arguments]
+    assert all(matches), f"{arguments} is not only the project itself"
+    return environment | {"pip": [(line[1], (path.parent / line[2]).resolve(), line[3]) for line in matches]}
 
 
 @pytest.mark.parametrize("path", ENVIRONMENTS, ids=lambda path: path.parent.name)
-def test_pip_installs_this_project_with_lab_and_server_and_nothing_is_said_twice(path):
-    """Names and ranges of all dependencies are pyproject's own, because pip reads them there."""
+def test_environment_installs_the_project_with_lab_and_server_and_nothing_else(path):
+    """All dependencies come from pyproject.toml, where pip reads them."""
     environment = read(path)
     assert environment["pip"] == [("-e", ROOT, "lab,server")]
     assert {"lab", "server"} <= PROJECT["optional-dependencies"].keys()
@@ -42,14 +42,14 @@ def test_pip_installs_this_project_with_lab_and_server_and_nothing_is_said_twice
     assert SpecifierSet(PROJECT["requires-python"]).contains(python.removeprefix("python="))
 
 
-def test_binder_has_the_same_environment():
+def test_binder_environment_equals_the_root_one():
     root, binder = map(read, ENVIRONMENTS)
     assert binder == root
 
 
-def test_notebooks_import_only_what_is_installed():
-    asked = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["lab"]]
-    known = {canonicalize_name(Requirement(line).name) for line in asked}
+def test_notebooks_import_only_declared_dependencies():
+    declared = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["lab"]]
+    known = {canonicalize_name(Requirement(line).name) for line in declared}
     distributions = packages_distributions()
     for notebook in (ROOT / "notebooks").glob("*.ipynb"):
         cells = [cell.source for cell in nbformat.read(notebook, 4).cells if cell.cell_type == "code"]
@@ -67,7 +67,7 @@ def test_repo2docker_builds_from_the_binder_folder(monkeypatch):
     monkeypatch.chdir(ROOT)
     app = Repo2Docker()
     pack = next(pack for kind in app.buildpacks if (pack := kind(app.base_image)).detect())
-    pack.platform = "linux/amd64"  # else it asks a Docker engine
+    pack.platform = "linux/amd64"  # else it queries a Docker engine
     dockerfile = pack.render(build_args={})
     assert pack.python_version == read(ENVIRONMENTS[1])["dependencies"][0].removeprefix("python=")
     copied = dockerfile.index("COPY --chown=1000:1000 src/ ${REPO_DIR}/")
@@ -77,8 +77,8 @@ def test_repo2docker_builds_from_the_binder_folder(monkeypatch):
     assert 'ENV R2D_ENTRYPOINT="${REPO_DIR}/binder/start"' in dockerfile
 
 
-def test_kernels_are_compiled_for_the_cpu_that_the_server_is_told(tmp_path):
-    """numba looks compiled kernels up by CPU: another name would compile them again while the visitor waits."""
+def test_post_build_and_start_use_the_same_cpu_name(tmp_path):
+    """numba looks compiled kernels up by CPU: another name would compile them again during the first job."""
     python = tmp_path / "python"
     python.write_text('#!/bin/sh\necho "$NUMBA_CPU_NAME"\n')
     python.chmod(0o755)
@@ -95,7 +95,7 @@ def test_kernels_are_compiled_for_the_cpu_that_the_server_is_told(tmp_path):
     assert built == started == "generic\n"
 
 
-def test_post_build_runs():
+def test_post_build_runs_without_error():
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "NUMBA_DISABLE_JIT": "1"}  # as Python: compiling takes 10 s
     subprocess.run(shlex.split("bash binder/postBuild"), cwd=ROOT, env=environment, check=True, timeout=60)

@@ -20,7 +20,7 @@ from analytics_kit.model import Failure, JobRequest, JobStatus, Progress
 from analytics_kit.settings import Settings
 from analytics_kit.study.store.store import Store
 from analytics_kit.watcher import Watcher
-from tests.fake_backend import Fake
+from tests.fake_backend import FakeBackend
 from tests.processes import until
 
 LIMIT_S = 30
@@ -30,7 +30,7 @@ _ids = itertools.count()
 
 @pytest.fixture
 def fake():
-    backend = Fake()
+    backend = FakeBackend()
     yield backend
     backend.away = None
     for job_id in list(backend.infos):  # nobody waits for what is gone
@@ -40,7 +40,7 @@ def fake():
 @pytest.fixture
 def watcher(fake):
     yield (watcher := Watcher(fake))
-    until(lambda: fake.knock() or watcher._thread is None, "the watcher ends when nobody listens")
+    until(lambda: fake.notify() or watcher._thread is None, "the watcher ends when nobody listens")
 
 
 @pytest.fixture
@@ -89,13 +89,13 @@ def test_many_waiters_share_one_thread_and_one_question(fake, watcher):
         threads.append(thread)
     until(lambda: len(watcher._listeners) == 50, "all listen")
     assert [thread.name for thread in threading.enumerate()].count(WATCHER) == 1
-    before = fake.asked
+    before = fake.read_count
     for job in jobs:
         fake.end(job)
     for thread in threads:
         thread.join(LIMIT_S)
     assert ended == [True] * 50
-    assert fake.asked - before < 50
+    assert fake.read_count - before < 50
 
 
 def test_what_is_heard_late_takes_nothing_back(job, fake):
@@ -283,13 +283,13 @@ class TestTogether:
         assert ak.gather() == []
 
     def test_jobs_of_several_clients(self, watcher, fake):
-        elsewhere = Fake()
+        elsewhere = FakeBackend()
         there = Watcher(elsewhere)
         jobs = [Job(watcher, fake.put()), Job(there, elsewhere.put())]
         later(elsewhere.end, jobs[1])
         later(fake.end, jobs[0], after_s=0.4)
         assert list(ak.as_completed(jobs, LIMIT_S)) == jobs[::-1]
-        until(lambda: elsewhere.knock() or there._thread is None, "the other watcher ends too")
+        until(lambda: elsewhere.notify() or there._thread is None, "the other watcher ends too")
 
     def test_a_job_that_was_deleted_has_ended(self, watcher, fake):
         job = Job(watcher, fake.put())
@@ -382,8 +382,8 @@ class TestAJobThatIsGone:
         told = threading.Event()
         job.add_done_callback(lambda job: told.set())
         info = fake.infos.pop(job.id)
-        before = fake.asked
-        until(lambda: fake.asked > before, "it is missed once")
+        before = fake.read_count
+        until(lambda: fake.read_count > before, "it is missed once")
         fake.infos[job.id] = info
         assert not told.wait(0.2)
         fake.end(job)
@@ -428,7 +428,7 @@ class TestInThisProcess:
         return Job(Watcher(backend), backend.submit(request))
 
     def test_retry_is_a_new_job(self, jobs):
-        job = jobs("refuse")
+        job = jobs("fail")
         assert isinstance(job.exception(LIMIT_S), ak.BadArchiveError)
         again = job.retry()
         assert again != job
@@ -438,14 +438,14 @@ class TestInThisProcess:
         assert "sample_steps.py" in again.exception().__notes__[0]
 
     def test_log_is_text(self, jobs):
-        job = jobs("refuse")
+        job = jobs("fail")
         job.wait(LIMIT_S)
         lines = job.log().splitlines()
         assert lines[0].endswith(" queued")
         assert "BadArchiveError: the ZIP is torn" in lines[-2]
 
     def test_delete_forgets_the_job(self, jobs):
-        job = jobs("refuse")
+        job = jobs("fail")
         job.wait(LIMIT_S)
         job.delete()
         assert job.status == "failed"  # what was known of it

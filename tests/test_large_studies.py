@@ -57,7 +57,7 @@ def test_it_is_split_and_gives_what_one_process_gives(client, study):
     assert {progress.total for progress in processing} == {result.summary["raw_bytes"]}
     assert max(progress.done for progress in processing) <= result.summary["raw_bytes"]
     log = job.log()
-    assert "split into 2 parts" in log
+    assert "split into 2 shards" in log
     assert len({line.rpartition(" ")[2] for line in log.splitlines() if "part-" in line and "taken by" in line}) == 2
     for table in ("trials", "issues", "members", "surveys"):
         pd.testing.assert_frame_equal(getattr(result, table), getattr(expected, table))

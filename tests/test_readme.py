@@ -1,4 +1,4 @@
-"""The README's example gives the output that the README shows."""
+"""The README is true: its example, its walk-through with curl, its settings and its pictures."""
 
 import json
 import os
@@ -14,6 +14,7 @@ import pytest
 
 from analytics_kit.backends.embedded import backend as embedded
 from analytics_kit.settings import Settings
+from analytics_kit.web.settings import ServerSettings
 
 README = Path(__file__).parents[1] / "README.md"
 EXAMPLE = re.compile(r"<!-- example -->\n```python\n(.*?)```\n<!-- output -->\n```text\n(.*?)```", re.DOTALL)
@@ -23,12 +24,12 @@ CURL = re.compile(r"<!-- curl -->\n```sh\n(.*?)```", re.DOTALL)
 
 @pytest.fixture
 def home(tmp_path):
-    """A home whose embedded broker is gone afterwards."""
+    """A home whose embedded broker is stopped after the test."""
     yield tmp_path / "home"
     embedded.stop(Settings.of(home=tmp_path / "home"))
 
 
-def test_the_tests_that_the_table_of_promises_names_are_there():
+def test_reliability_table_names_existing_tests():
     text = (README.parent / "docs" / "reliability.md").read_text()
     tests = README.parent / "tests"
     named = re.findall(r"`([\w/]*test_\w+\.py)(?:::(\w+))?`", text)
@@ -39,7 +40,14 @@ def test_the_tests_that_the_table_of_promises_names_are_there():
         assert name in found[0].read_text(), f"{path}::{name}"
 
 
-def test_the_pictures_are_there_and_small():
+def test_readme_lists_every_setting():
+    text = README.read_text()
+    for name in (Settings.model_fields | ServerSettings.model_fields).keys() - {"require_token"}:
+        variable = name.upper() if name.startswith("redis_") else f"ANALYTICS_KIT_{name.upper()}"
+        assert f"{variable}" in text, variable
+
+
+def test_pictures_exist_and_are_small():
     pictures = re.findall(r"!\[(.+?)\]\((.+?)\)", README.read_text())
     assert len(pictures) == 2
     for _, path in pictures:
@@ -48,7 +56,7 @@ def test_the_pictures_are_there_and_small():
         assert len(picture) < 60_000
 
 
-def test_the_walk_through_with_curl(tmp_path):
+def test_curl_walk_through_runs_and_gives_tables(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
     script = CURL.search(README.read_text())[1].replace("8765", port)
@@ -69,7 +77,7 @@ def test_the_walk_through_with_curl(tmp_path):
     assert "127.0.0.1" in (tmp_path / "log").read_text()
 
 
-def test_example(tmp_path, home):
+def test_example_prints_what_the_readme_shows(tmp_path, home):
     code, output = EXAMPLE.search(README.read_text()).groups()
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith(("REDIS_", "ANALYTICS_KIT_"))

@@ -1,4 +1,4 @@
-"""How do jobs wait and run in this very process, when there is no broker?"""
+"""Run jobs one after the other on a thread of this process, without a broker."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
+from analytics_kit.backends.base import ANY_JOB
 from analytics_kit.backends.record import (
     Attempt,
     Record,
@@ -22,37 +23,37 @@ from analytics_kit.backends.record import (
     transition,
     with_tags,
 )
-from analytics_kit.backends.step_runner import run
+from analytics_kit.backends.step_runner import run_step
 from analytics_kit.errors import JobNotFoundError, JobTimeoutError, SettingsError
-from analytics_kit.model import ANY_JOB, Failure, JobInfo, JobRequest, JobStatus, Progress, StepContext
+from analytics_kit.model import Failure, JobInfo, JobRequest, JobStatus, Progress, StepContext
 from analytics_kit.settings import Settings
 
-LOG_LINES = 500
+LOCAL_LOG_LINES = 500
 TRACEBACK_LINES = 20
 
 
 @dataclass(slots=True)
-class _Work:
-    """What is remembered of a job besides its record."""
+class _LocalJob:
+    """What is kept of a job besides its record."""
 
     request: JobRequest
-    log: deque[str] = field(default_factory=lambda: deque(maxlen=LOG_LINES))
+    log: deque[str] = field(default_factory=lambda: deque(maxlen=LOCAL_LOG_LINES))
     ends_at: float | None = None
-    """On the monotonic clock: when its time is up."""
+    """When its time limit is reached, on the monotonic clock."""
 
-    def note(self, words: str) -> None:
-        self.log.append(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {words}")
+    def append_log(self, text: str) -> None:
+        self.log.append(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {text}")
 
     def start(self) -> None:
-        self.note("started")
+        self.append_log("started")
         if self.request.time_limit_s is not None:
             self.ends_at = time.monotonic() + self.request.time_limit_s
 
     def end(self, state: RecordState, error: Failure | None) -> None:
         if error is None:
-            self.note(str(state))
+            self.append_log(str(state))
         else:
-            self.note(f"{state}: {error.type}: {error.message}")
+            self.append_log(f"{state}: {error.type}: {error.message}")
             self.log.extend(error.log.rstrip().splitlines()[-TRACEBACK_LINES:])
 
     def require_in_time(self) -> None:
@@ -61,13 +62,13 @@ class _Work:
 
 
 class LocalBackend:
-    """The same jobs on one thread of this process, one after the other; they end with it.
+    """Jobs on one thread of this process; they end with it.
 
     Parameters
     ----------
-    settings : only to be made like the other backends.
-    notice : why this backend was chosen, where that needs saying.
-    act : does the work of all jobs, in place of the tasks that they name.
+    settings : not used; every backend is constructed with them.
+    notice : why this backend was chosen instead of another; empty when it was asked for.
+    task : function that runs all jobs, instead of the one that each names.
     """
 
     name = "local"
@@ -75,19 +76,19 @@ class LocalBackend:
     kills_running = False
 
     def __init__(
-        self, settings: Settings, notice: str = "", act: Callable[[StepContext], object] | None = None
+        self, settings: Settings, notice: str = "", task: Callable[[StepContext], object] | None = None
     ) -> None:
         self.notice = notice
-        self._act = act
+        self._task = task
         self._records: dict[str, Record] = {}
-        self._work: dict[str, _Work] = {}
+        self._jobs: dict[str, _LocalJob] = {}
         self._newest: dict[str, str] = {}
-        self._busy = False
+        self._is_busy = False
         self._changed = threading.Condition()
-        self._changes = 0
+        self._change_count = 0
         self._waiting: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
-        self._open = False
+        self._is_open = False
 
     def submit(self, request: JobRequest) -> JobInfo:
         """Queue the work, or join the job that already does it. Raises SettingsError for a memory limit."""
@@ -105,36 +106,36 @@ class LocalBackend:
                 self._put(earlier)
                 return earlier.info(self.name)
             self._newest[request.result_key] = record.job_id
-            self._work[record.job_id] = work = _Work(request)
-            work.note("queued")
+            self._jobs[record.job_id] = job = _LocalJob(request)
+            job.append_log("queued")
             self._put(record)
-            if not self._open:
-                self._open, before = True, self._thread
+            if not self._is_open:
+                self._is_open, previous = True, self._thread
                 self._thread = threading.Thread(
-                    target=self._run, args=(before,), daemon=True, name="analytics_kit jobs"
+                    target=self._run, args=(previous,), daemon=True, name="analytics_kit jobs"
                 )
                 self._thread.start()
             self._waiting.put(record.job_id)
         return record.info(self.name)
 
     def get(self, job_id: str) -> JobInfo:
-        """The job. Raises JobNotFoundError."""
+        """Return the job. Raises JobNotFoundError."""
         with self._changed:
             return self._infos([self._record(job_id)])[job_id]
 
     def get_many(self, job_ids: Sequence[str]) -> dict[str, JobInfo]:
-        """Those of the jobs that are known."""
+        """Return those of the jobs that exist, by id."""
         with self._changed:
             return self._infos([self._records[job_id] for job_id in job_ids if job_id in self._records])
 
     def list(self, status: JobStatus | None = None) -> list[JobInfo]:
-        """All jobs of this process, newest first."""
+        """Return all jobs of this process, newest first."""
         with self._changed:
             infos = self._infos(reversed(self._records.values()))
         return [info for info in infos.values() if status is None or info.status is status]
 
     def cancel(self, job_id: str) -> bool:
-        """Whether the job is cancelled now; a task that runs is stopped at its next report."""
+        """Return whether the job is cancelled now; a step that runs is stopped at its next report."""
         with self._changed:
             self._record(job_id)
             try:
@@ -144,12 +145,12 @@ class LocalBackend:
         return True
 
     def retry(self, job_id: str) -> JobInfo:
-        """A new job for the work of one that failed or was cancelled. Raises JobNotFoundError, SettingsError."""
+        """Submit the work of a failed or cancelled job as a new job."""
         with self._changed:
-            return self.submit(self._record(job_id).request_again())
+            return self.submit(self._record(job_id).retry_request())
 
     def delete(self, job_id: str) -> None:
-        """Forget a job that has ended. Raises JobNotFoundError, SettingsError when it has not ended."""
+        """Delete a job that has ended. Raises JobNotFoundError, SettingsError when it has not ended."""
         with self._changed:
             record = self._record(job_id)
             if not record.state.status.final:
@@ -157,78 +158,84 @@ class LocalBackend:
                     f"Job {job_id} is {record.state.status}; only a job that has ended can be deleted.",
                     hint="Cancel it first.",
                 )
-            del self._records[job_id], self._work[job_id]
+            del self._records[job_id], self._jobs[job_id]
             if self._newest[record.result_key] == job_id:
                 del self._newest[record.result_key]
-            self._say_changed()
+            self._notify()
 
     def log(self, job_id: str) -> Sequence[str]:
-        """What happened to the job, a line each (times are UTC). Raises JobNotFoundError."""
+        """Return what happened to the job, a line each, with the time in UTC. Raises JobNotFoundError."""
         with self._changed:
             self._record(job_id)
-            return list(self._work[job_id].log)
+            return list(self._jobs[job_id].log)
 
     def changes(self) -> LocalChanges:
-        """Listen for changed jobs."""
-        return LocalChanges(self._changed, lambda: self._changes)
+        """Return a context in which to wait for changes of jobs."""
+        return LocalChanges(self._changed, lambda: self._change_count)
 
     def queue_status(self) -> dict[str, Any]:
-        """Counts of jobs by state; the one thread counts as one worker."""
+        """Return the counts of jobs by status; the one thread counts as one worker."""
         with self._changed:
-            shown = [record.state.status for record in self._records.values()]
-        counts = {status.value: shown.count(status) for status in JobStatus}
-        busy = int(self._busy)
+            statuses = [record.state.status for record in self._records.values()]
+        counts = {status.value: statuses.count(status) for status in JobStatus}
+        busy = int(self._is_busy)
         return {"backend": self.name, "queue": "this process", **counts, "workers": 1, "workers_busy": busy}
 
     def health(self) -> dict[str, Any]:
-        """Work can always be done here; without the broker that was named, it is degraded."""
+        """Return whether jobs can run: always, but degraded when this backend stands in for another."""
         status = "degraded" if self.notice else "ok"
-        told = {"live": True, "ready": True, "backend": self.name, "broker": None, "workers": 1}
-        return {"status": status, **told, "reason": self.notice}
+        health = {"live": True, "ready": True, "backend": self.name, "broker": None, "workers": 1}
+        return {"status": status, **health, "reason": self.notice}
 
     def close(self) -> None:
-        """Let the thread end after the jobs that wait; jobs are not touched."""
+        """Let the thread end after the jobs that are queued; jobs are not affected."""
         with self._changed:
-            if self._open:
+            if self._is_open:
                 self._waiting.put(None)
-                self._open = False
+                self._is_open = False
 
     def change_state(self, attempt: Attempt, to: RecordState, **changes: Any) -> None:
-        """Change the state; raises StaleAttemptError when that is not legal, JobTimeoutError at a commit out of time."""
+        """Change the state (see `StepStore`).
+
+        Raises StaleAttemptError when that is not legal, JobTimeoutError when a commit begins after the time limit.
+        """
         with self._changed:
-            record, work = self._held(attempt.job_id)
+            record, job = self._running_job(attempt.job_id)
             record = transition(record, to, time.time(), **changes)
             if to is RecordState.COMMITTING:
-                work.require_in_time()
+                job.require_in_time()
             elif to is RecordState.RUNNING:
-                work.start()
+                job.start()
             else:
-                work.end(to, record.error)
+                job.end(to, record.error)
             self._put(record)
 
     def publish_progress(self, attempt: Attempt, progress: Progress) -> None:
-        """Write progress; raises StaleAttemptError unless the job is running, JobTimeoutError when its time is up."""
+        """Store progress (see `StepStore`).
+
+        Raises StaleAttemptError unless the job is running, and JobTimeoutError after its time limit.
+        """
         with self._changed:
-            record, work = self._held(attempt.job_id)
+            record, job = self._running_job(attempt.job_id)
             if record.state not in (RecordState.RUNNING, RecordState.COMMITTING):
                 raise StaleAttemptError(record.state)
             if record.state is RecordState.RUNNING:
-                work.require_in_time()
+                job.require_in_time()
             if progress.phase != record.progress.phase:
-                work.note(progress.phase)
+                job.append_log(progress.phase)
             self._put(replace(record, progress=progress))
 
-    def _held(self, job_id: str) -> tuple[Record, _Work]:
-        """A job for its task, which learns of a job that was deleted as of one that is in other hands."""
+    def _running_job(self, job_id: str) -> tuple[Record, _LocalJob]:
+        """Return the job of a step; raises StaleAttemptError when it was deleted."""
         try:
-            return self._records[job_id], self._work[job_id]
+            return self._records[job_id], self._jobs[job_id]
         except KeyError:
             raise StaleAttemptError(None) from None
 
     def _infos(self, records: Iterable[Record]) -> dict[str, JobInfo]:
         queued = (record.job_id for record in self._records.values() if record.state is RecordState.QUEUED)
-        places = {job_id: place for place, job_id in enumerate(queued, 1)}
-        return {record.job_id: record.info(self.name, places.get(record.job_id)) for record in records}
+        positions = {job_id: position for position, job_id in enumerate(queued, 1)}
+        return {record.job_id: record.info(self.name, positions.get(record.job_id)) for record in records}
 
     def _record(self, job_id: str) -> Record:
         try:
@@ -240,36 +247,36 @@ class LocalBackend:
 
     def _put(self, record: Record) -> None:
         self._records[record.job_id] = record
-        self._say_changed()
+        self._notify()
 
-    def _say_changed(self) -> None:
-        self._changes += 1
+    def _notify(self) -> None:
+        self._change_count += 1
         self._changed.notify_all()
 
-    def _run(self, before: threading.Thread | None) -> None:
-        if before is not None:  # closed and used again while jobs waited
-            before.join()
+    def _run(self, previous: threading.Thread | None) -> None:
+        if previous is not None:  # the backend was closed and used again while jobs were queued
+            previous.join()
         while (job_id := self._waiting.get()) is not None:
             record = self._records.get(job_id)
             if record is not None and not record.state.status.final:
-                self._busy = True
-                run(self, record, Attempt(job_id), act=self._act)
-                self._busy = False
+                self._is_busy = True
+                run_step(self, record, Attempt(job_id), task=self._task)
+                self._is_busy = False
 
 
 class LocalChanges:
-    """Word of changed jobs within this process."""
+    """Changed jobs of this process."""
 
     def __init__(self, changed: threading.Condition, count: Callable[[], int]) -> None:
         self._changed, self._count = changed, count
-        self._seen = count()
+        self._last_count = count()
 
     def wait(self, timeout_s: float) -> frozenset[str]:
-        """Whether any job changed."""
+        """Return `ANY_JOB` when any job has changed, else the empty set."""
         with self._changed:
-            changed = self._changed.wait_for(lambda: self._count() != self._seen, timeout_s)
-            self._seen = self._count()
-        return ANY_JOB if changed else frozenset()
+            has_changed = self._changed.wait_for(lambda: self._count() != self._last_count, timeout_s)
+            self._last_count = self._count()
+        return ANY_JOB if has_changed else frozenset()
 
     def __enter__(self) -> Self:
         return self

@@ -1,4 +1,4 @@
-"""How many workers does this machine, or this container, have room for?"""
+"""Determine how many workers this machine or container has room for."""
 
 from __future__ import annotations
 
@@ -9,14 +9,20 @@ from pathlib import Path
 import psutil
 
 WORKER_BYTES = 600 * 1024**2
+"""Memory of one worker with its task process."""
 
 
 def pool_size(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
-    """One worker per CPU and per 600 MB that this process may use, at least one."""
-    return max(1, min(_cpus(cgroup), _memory(cgroup) // WORKER_BYTES))
+    """Return one worker per CPU and per 600 MB of memory that this process may use, at least one.
+
+    Parameters
+    ----------
+    cgroup : root of the control groups, whose limits count when they are lower than what the machine has.
+    """
+    return max(1, min(_cpu_count(cgroup), _memory_bytes(cgroup) // WORKER_BYTES))
 
 
-def _cpus(cgroup: Path) -> int:
+def _cpu_count(cgroup: Path) -> int:
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with contextlib.suppress(OSError, ValueError):
         quota, period = (cgroup / "cpu.max").read_text().split()
@@ -28,7 +34,7 @@ def _cpus(cgroup: Path) -> int:
     return cpus
 
 
-def _memory(cgroup: Path) -> int:
+def _memory_bytes(cgroup: Path) -> int:
     memory = int(psutil.virtual_memory().total)
     for limit in ("memory.max", "memory/memory.limit_in_bytes"):
         with contextlib.suppress(OSError, ValueError):

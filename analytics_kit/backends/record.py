@@ -1,4 +1,4 @@
-"""What does a job's record hold, and which changes of it are legal?"""
+"""Define what the record of a job holds and which changes of it are legal; no I/O."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ from analytics_kit.model import RESULT_TTL_S, SCHEMA_VERSION, Failure, JobInfo, 
 RECORD_TTL_S = 30 * 24 * 3600
 """A record is kept this long after its job ended."""
 
-PLAIN = frozenset({"state", "result_key", "notice"})
-"""Fields that Lua reads, and which are therefore not JSON in the hash."""
+PLAIN_FIELDS = frozenset({"state", "result_key", "notice"})
+"""Fields of the hash that are not JSON, because Lua reads them."""
+WIRE_NAMES = {"reported_at": "told_at"}
+"""Attributes of a record that have another name on the wire, as a field of the hash."""
 
 
 class RecordState(StrEnum):
-    """State of a record; `committing` is shown as running."""
+    """State of a record: the public status of a job, and `committing`, which people see as running."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -31,7 +33,7 @@ class RecordState(StrEnum):
 
     @property
     def status(self) -> JobStatus:
-        """What people see of it."""
+        """The public status of the job."""
         return JobStatus.RUNNING if self is RecordState.COMMITTING else JobStatus(self.value)
 
 
@@ -46,36 +48,43 @@ PREVIOUS_STATES: Mapping[RecordState, frozenset[RecordState]] = {
 """The states from which each state may be reached."""
 
 
-BEGIN, MERGE = "begin", "merge"
+BEGIN_STEP, MERGE_STEP = "begin", "merge"
+SHARD_PREFIX = "part-"
+"""Names of steps on the wire: `begin`, `part-0`, `part-1`, …, `merge`."""
 
 
 class Attempt(NamedTuple):
-    """One attempt at one step of a job. Only who holds the newest attempt may change the record."""
+    """One attempt at one step of a job. Only the newest attempt at a step may change the record."""
 
     job_id: str
-    step: str = BEGIN
+    step: str = BEGIN_STEP
     number: int = 1
 
     @property
     def shard(self) -> int | None:
-        """Which part of a split this is."""
-        return int(self.step.removeprefix("part-")) if self.step.startswith("part-") else None
+        """Number of the shard; None when the step is not a shard."""
+        return int(self.step.removeprefix(SHARD_PREFIX)) if self.step.startswith(SHARD_PREFIX) else None
 
     @property
     def rq_job_id(self) -> str:
-        """What the queue calls it."""
+        """Id of the rq job that carries the attempt."""
         return f"{self.job_id}-{self.step}-{self.number}"
 
 
 class StaleAttemptError(Exception):
-    """A change that is not legal, or not of the newest attempt; `state` is the record's, None where it is gone."""
+    """A refused change: it is not legal, or not by the newest attempt.
+
+    Parameters
+    ----------
+    state : state of the record; None when there is no record.
+    """
 
     def __init__(self, state: RecordState | None) -> None:
         super().__init__(f"refused: the record is {state or 'gone'}")
         self.state = state
 
-    def told(self) -> JobFailedError:
-        """What the code of a task is told."""
+    def as_cancellation(self) -> JobFailedError:
+        """Return the exception to raise in the code that runs the step."""
         if self.state is RecordState.CANCELLED:
             return JobCancelledError("The job was cancelled.")
         return JobCancelledError(f"This attempt is no longer wanted: the job is {self.state or 'gone'}.")
@@ -83,7 +92,7 @@ class StaleAttemptError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """All that is remembered of a job. Times are seconds since 1970, UTC."""
+    """What is stored of a job. Times are seconds since 1970, UTC."""
 
     job_id: str
     task: str
@@ -106,13 +115,14 @@ class Record:
     memory_limit_mb: float | None = None
     retries: int = 2
     split: Mapping[str, Any] | None = None
+    """See `split_fields`."""
     notice: str = ""
-    told_at: float | None = None
-    """When the work was last heard of."""
+    reported_at: float | None = None
+    """When a worker last reported progress."""
 
     @classmethod
     def of(cls, request: JobRequest, job_id: str, now_s: float) -> Self:
-        """A queued record of what was requested."""
+        """Return the record of a new job. Raises TypeError or ValueError for arguments that JSON can't represent."""
         return cls(
             job_id=job_id,
             task=request.task,
@@ -129,8 +139,8 @@ class Record:
             retry_of=request.retry_of,
         )
 
-    def request_again(self) -> JobRequest:
-        """What to ask for to have it done again. Raises SettingsError unless it failed or was cancelled."""
+    def retry_request(self) -> JobRequest:
+        """Return the request for the same work. Raises SettingsError unless the job failed or was cancelled."""
         if self.state not in (RecordState.FAILED, RecordState.CANCELLED):
             raise SettingsError(
                 f"Job {self.job_id} is {self.state.status}; only a job that failed or was cancelled can be retried.",
@@ -142,31 +152,35 @@ class Record:
         )  # fmt: skip
 
     def task_of(self, step: str) -> str:
-        """Dotted name of the function that does a step."""
-        return self.task if step == BEGIN or self.split is None else self.split[MERGE if step == MERGE else "part"]
+        """Return the dotted name of the function that runs a step."""
+        if step == BEGIN_STEP or self.split is None:
+            return self.task
+        name: str = self.split["merge" if step == MERGE_STEP else "part"]
+        return name
 
     def to_fields(self) -> dict[str, str]:
-        """The fields of a Redis hash; what is None is left out."""
+        """Return the fields of a Redis hash, without those that are None."""
         return encode_fields({name: getattr(self, name) for name in self.__slots__})
 
     @classmethod
     def from_fields(cls, fields: Mapping[bytes, bytes]) -> Self:
-        """The record that `to_fields` made; unknown fields of newer versions are passed over."""
+        """Return the record that `to_fields` wrote; fields that a newer version added are ignored."""
         texts = {key.decode(): text.decode() for key, text in fields.items()}
-        known: dict[str, Any] = {
-            name: text if name in PLAIN else json.loads(text)
+        attributes = {WIRE_NAMES.get(name, name): name for name in cls.__dataclass_fields__}
+        values: dict[str, Any] = {
+            attributes[name]: text if name in PLAIN_FIELDS else json.loads(text)
             for name, text in texts.items()
-            if name in cls.__dataclass_fields__
+            if name in attributes
         }
-        known["state"] = RecordState(known["state"])
-        known["tags"] = tuple(known["tags"])
-        known["progress"] = _made(Progress, known["progress"])
-        if "error" in known:
-            known["error"] = _made(Failure, {"log": known["error"].get("traceback", ""), **known["error"]})
-        return cls(**known)
+        values["state"] = RecordState(values["state"])
+        values["tags"] = tuple(values["tags"])
+        values["progress"] = _instance(Progress, values["progress"])
+        if "error" in values:
+            values["error"] = _instance(Failure, {"log": values["error"].get("traceback", ""), **values["error"]})
+        return cls(**values)
 
     def info(self, backend: str, queue_position: int | None = None) -> JobInfo:
-        """What people see of the job."""
+        """Return the public view of the job."""
         return JobInfo(
             job_id=self.job_id,
             status=self.state.status,
@@ -188,23 +202,25 @@ class Record:
         )
 
 
-def as_json(value: object) -> str:
-    """The value as JSON. Raises TypeError or ValueError for what JSON can't say (also NaN)."""
+def encode_json(value: object) -> str:
+    """Return the value as JSON. Raises TypeError or ValueError for what JSON can't represent, such as NaN."""
     plain = asdict(value) if isinstance(value, Progress | Failure) else value
     if isinstance(value, Failure) and isinstance(plain, dict) and value.log == value.traceback:
-        del plain["log"]  # it is not kept twice
+        del plain["log"]  # the same text is not stored twice
     return json.dumps(dict(plain) if isinstance(plain, Mapping) else plain, allow_nan=False)
 
 
 def encode_fields(values: Mapping[str, Any]) -> dict[str, str]:
-    """Fields of a record as they stand in a Redis hash; what is None is left out."""
+    """Return attributes of a record as fields of a Redis hash, without those that are None."""
     return {
-        name: str(value) if name in PLAIN else as_json(value) for name, value in values.items() if value is not None
+        WIRE_NAMES.get(name, name): str(value) if name in PLAIN_FIELDS else encode_json(value)
+        for name, value in values.items()
+        if value is not None
     }
 
 
 def split_fields(split: Split) -> dict[str, Any]:
-    """The split as it stands in the record's field `split`, under the names on the wire."""
+    """Return the JSON of a record's field `split`, with its names on the wire."""
     return {
         "parts": split.shards,
         "total": split.total,
@@ -216,7 +232,7 @@ def split_fields(split: Split) -> dict[str, Any]:
 
 
 def transition(record: Record, to: RecordState, now_s: float, **changes: Any) -> Record:
-    """The record after a legal change of state; raises StaleAttemptError when it is not legal."""
+    """Return the record after a change of state; raises StaleAttemptError when that is not legal."""
     if record.state not in PREVIOUS_STATES[to]:
         raise StaleAttemptError(record.state)
     if to is RecordState.RUNNING and record.started_at is None:
@@ -227,30 +243,32 @@ def transition(record: Record, to: RecordState, now_s: float, **changes: Any) ->
 
 
 def with_tags(record: Record, tags: tuple[str, ...]) -> Record:
-    """The record with the tags of one more request."""
+    """Return the record with the tags of one more request."""
     return replace(record, tags=(*record.tags, *(tag for tag in tags if tag not in record.tags)))
 
 
-def can_join(earlier: Record, asked: Record, rejoin: bool = False) -> bool:
-    """Whether a request is served by an earlier job for the same result; not if it may yet fail by other limits.
+def can_join(earlier: Record, new: Record, rejoin: bool = False) -> bool:
+    """Return whether a request is served by an earlier job for the same result.
 
-    One that failed or was cancelled serves only who asks to `rejoin`.
+    A job that has not ended serves it only with the same limits, since it may yet fail by its own; a failed or
+    cancelled one only with `rejoin`.
     """
     if earlier.state is RecordState.COMPLETED:
-        return earlier.ended_at is not None and asked.created_at - earlier.ended_at < RESULT_TTL_S
+        return earlier.ended_at is not None and new.created_at - earlier.ended_at < RESULT_TTL_S
     if earlier.state.status.final:
         return rejoin
-    return (earlier.time_limit_s, earlier.memory_limit_mb) == (asked.time_limit_s, asked.memory_limit_mb)
+    return (earlier.time_limit_s, earlier.memory_limit_mb) == (new.time_limit_s, new.memory_limit_mb)
 
 
 def completed_progress(progress: Progress) -> Progress:
-    """The progress of a job that is completed."""
+    """Return the progress of a completed job from the last that was reported."""
     done = progress.done if progress.total is None else progress.total
     return replace(progress, phase="completed", done=done, fraction=1.0, eta_s=0.0)
 
 
-def _made(kind: type[Any], values: Mapping[str, Any]) -> Any:
-    return kind(**{name: value for name, value in values.items() if name in kind.__dataclass_fields__})
+def _instance(of_class: type[Any], values: Mapping[str, Any]) -> Any:
+    """Return an instance of a dataclass; values of unknown fields are ignored."""
+    return of_class(**{name: value for name, value in values.items() if name in of_class.__dataclass_fields__})
 
 
 def _utc(seconds: float) -> datetime:

@@ -16,7 +16,7 @@ from rich.filesize import decimal
 
 from analytics_kit import __version__
 from analytics_kit.backends.embedded import backend as embedded
-from analytics_kit.backends.worker import crew
+from analytics_kit.backends.worker import pool as worker_pool
 from analytics_kit.cli import jobs
 from analytics_kit.cli.doctor import examine
 from analytics_kit.cli.exit_codes import ExitCode
@@ -26,7 +26,7 @@ from analytics_kit.cli.watch import watch
 from analytics_kit.client import CODE, Client
 from analytics_kit.errors import AnalyticsKitError, JobCancelledError, SettingsError
 from analytics_kit.settings import Settings, without_secrets
-from analytics_kit.study.result.result import require_new
+from analytics_kit.study.result.result import require_new_folder
 from analytics_kit.study.sample.study import sample_study
 
 app = typer.Typer(
@@ -87,7 +87,7 @@ def process(
 ) -> None:
     """Process a study in this process, without a queue."""
     if save is not None:
-        require_new(save)
+        require_new_folder(save)
     with Client() as client:
         result = client.process(source, progress=not as_json, **parse_options(options))
     if save is not None:
@@ -109,7 +109,7 @@ def start_worker(
             f"{n} worker(s) for {without_secrets(url)}; Ctrl-C ends each one after its present step.",
             markup=False,
         )
-    raise typer.Exit(crew.run_workers(settings, n, CODE))
+    raise typer.Exit(worker_pool.run_workers(settings, n, CODE))
 
 
 @app.command()

@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from analytics_kit import job_text
+from analytics_kit.backends.base import Backend
 from analytics_kit.errors import AnalyticsKitError
 from analytics_kit.job_listing import TOO_LATE_TO_CANCEL, paginate
-from analytics_kit.model import Backend, JobInfo, JobStatus
+from analytics_kit.model import JobInfo, JobStatus
 from analytics_kit.notebook import board_html
 from analytics_kit.notebook.board_html import BoardView, QueueSummary
 from analytics_kit.notebook.cell_display import CellDisplay

@@ -1,4 +1,4 @@
-"""The four backends, with tasks of the tests' own (sample_steps.py)."""
+"""The four backends, with workers that run the steps of sample_steps.py."""
 
 import itertools
 import os
@@ -10,7 +10,8 @@ from analytics_kit.backends.embedded import backend as embedded
 from analytics_kit.backends.embedded.backend import EmbeddedBackend
 from analytics_kit.backends.local import LocalBackend
 from analytics_kit.backends.redis.attempts import AttemptStore
-from analytics_kit.backends.redis.backend import RedisBackend, connect
+from analytics_kit.backends.redis.backend import RedisBackend
+from analytics_kit.backends.redis.connection import connect
 from analytics_kit.backends.redis.job_store import JobStore
 from analytics_kit.model import JobRequest
 from analytics_kit.settings import Settings
@@ -21,26 +22,7 @@ _keys = itertools.count()
 
 
 @pytest.fixture(scope="module")
-def named(redis_url, workers):
-    """The backend of a Redis that was named, with one worker."""
-    with workers(redis_url):
-        backend = RedisBackend(redis_url, Settings.of(namespace="contract"), "tests.backends.sample_steps")
-        yield backend
-        backend.close()
-
-
-@pytest.fixture(scope="module")
-def own(tmp_path_factory):
-    """The backend of an embedded broker with one worker."""
-    settings = Settings.of(home=tmp_path_factory.mktemp("own") / "home", workers=1)
-    backend = EmbeddedBackend(settings, "tests.backends.sample_steps")
-    yield backend
-    backend.close()
-    embedded.stop(settings)
-
-
-@pytest.fixture(scope="module")
-def here():
+def local_backend():
     """The backend of this process."""
     backend = LocalBackend(Settings.of())
     yield backend
@@ -48,20 +30,39 @@ def here():
 
 
 @pytest.fixture(scope="module")
-def far(tmp_path_factory, redis_server, workers):
-    """The backend of a server that is asked over HTTP, which has a Redis and one worker."""
-    folder = tmp_path_factory.mktemp("far")
+def redis_backend(redis_url, workers):
+    """The backend of a Redis server that the settings name, with one worker."""
+    with workers(redis_url):
+        backend = RedisBackend(redis_url, Settings.of(namespace="contract"), "tests.backends.sample_steps")
+        yield backend
+        backend.close()
+
+
+@pytest.fixture(scope="module")
+def embedded_backend(tmp_path_factory):
+    """The backend of an embedded broker, with one worker."""
+    settings = Settings.of(home=tmp_path_factory.mktemp("embedded") / "home", workers=1)
+    backend = EmbeddedBackend(settings, "tests.backends.sample_steps")
+    yield backend
+    backend.close()
+    embedded.stop(settings)
+
+
+@pytest.fixture(scope="module")
+def http_backend(tmp_path_factory, redis_server, workers):
+    """The backend of a server over HTTP, which has a Redis and one worker."""
+    folder = tmp_path_factory.mktemp("http")
     with redis_server() as broker, workers(broker.url):
-        known = {"ANALYTICS_KIT_BACKEND": "redis", "REDIS_URL": broker.url}
-        with ApiServer(folder, PROGRAM, **known) as server:
-            backend = connected(server.url, folder / "mine")
-            backend._jobs = JobStore(connect(broker.url), "ann")
+        environment = {"ANALYTICS_KIT_BACKEND": "redis", "REDIS_URL": broker.url}
+        with ApiServer(folder, PROGRAM, **environment) as server:
+            backend = connected(server.url, folder / "client")
+            backend._jobs = JobStore(connect(broker.url), "ann")  # for what the contract does not show
             yield backend
             backend._jobs.connection.close()
             backend.close()
 
 
-@pytest.fixture(params=["here", "named", "own", "far"])
+@pytest.fixture(params=["local_backend", "redis_backend", "embedded_backend", "http_backend"])
 def backend(request):
     """Each backend in turn."""
     return request.getfixturevalue(request.param)
@@ -69,19 +70,19 @@ def backend(request):
 
 @pytest.fixture
 def gate(tmp_path):
-    """The file for which gated tasks wait; it is there after the test, whatever happens."""
+    """The file that gated steps wait for; it exists after the test in any case."""
     path = tmp_path / "gate"
     yield path
     path.touch()
 
 
 @pytest.fixture
-def asked():
-    """asked("echo", **arguments) → a request for a result nobody asked for before."""
+def make_request():
+    """make_request("echo", **arguments) → a request to run a sample step, for a result key of its own."""
 
-    def make(deed, key=None, refresh=False, tags=(), retries=0, time_limit_s=None, memory_limit_mb=None, **arguments):
+    def make(step, key=None, refresh=False, tags=(), retries=0, time_limit_s=None, memory_limit_mb=None, **arguments):
         return JobRequest(
-            task=f"tests.backends.sample_steps.{deed}",
+            task=f"tests.backends.sample_steps.{step}",
             arguments={name: str(value) if isinstance(value, Path) else value for name, value in arguments.items()},
             result_key=key or f"key-{next(_keys)}",
             source="/data/study.zip",
@@ -99,9 +100,21 @@ def asked():
 
 @pytest.fixture
 def store(redis_url):
-    """Records and steps of a namespace that no worker is told of, in a database of its own."""
-    store = AttemptStore(connect(redis_url.removesuffix("/0") + "/3"), f"store-{os.urandom(4).hex()}")
-    store.connection.flushdb()
-    yield store
-    store.connection.flushdb()
-    store.connection.close()
+    """The attempts of a namespace that no worker serves, in a database of its own."""
+    connection = connect(redis_url.removesuffix("/0") + "/3")
+    connection.flushdb()
+    yield AttemptStore(connection, f"store-{os.urandom(4).hex()}")
+    connection.flushdb()
+    connection.close()
+
+
+@pytest.fixture
+def jobs(store):
+    """Its records."""
+    return store.jobs
+
+
+@pytest.fixture
+def connection(jobs):
+    """Its connection."""
+    return jobs.connection

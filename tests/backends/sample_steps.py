@@ -1,4 +1,4 @@
-"""Tasks for the backends' tests, called by dotted name in whichever process does the work."""
+"""Steps for the tests of backends, called by dotted name in the process that runs the job."""
 
 import math
 import os
@@ -13,24 +13,24 @@ LIMIT_S = 60
 
 
 def warm():
-    """Nothing has to be compiled here."""
+    """Do nothing: there is nothing to compile."""
 
 
 def echo(task):
-    return {"heard": dict(task.arguments)}
+    return {"arguments": dict(task.arguments)}
 
 
-def steps(task):
+def report_in_steps(task):
     for done in (0, 30, 20, 100):
         task.report(Progress("processing", done, 100, fraction=done / 100))
-        time.sleep(0.12)  # longer than progress is held back
+        time.sleep(0.12)  # longer than progress is withheld
     return {}
 
 
 def gated(task):
-    """Say 40 %, then go on once the file `gate` is there."""
-    if "tell" in task.arguments:
-        Path(task.arguments["tell"]).write_text(str(os.getpid()))
+    """Report 40 %, then continue once the file `gate` exists."""
+    if "pid_file" in task.arguments:
+        Path(task.arguments["pid_file"]).write_text(str(os.getpid()))
     task.report(Progress("processing", 40, 100, fraction=0.4))
     _wait_for(task)
     return {"pid": os.getpid()}
@@ -42,8 +42,8 @@ def committing(task):
     return {}
 
 
-def marking(task):
-    """Report for ever; what it was told at last stands in the file `mark`, and that it goes on in `beat`."""
+def report_until_stopped(task):
+    """Report until an exception is raised, which is written to the file `mark`; `beat` shows that it still runs."""
     task.report(Progress("processing", 40, 100, fraction=0.4))
     ends = time.monotonic() + LIMIT_S
     try:
@@ -58,21 +58,21 @@ def marking(task):
 
 
 def stuck(task):
-    """Never report again: only a kill ends it."""
+    """Report once and never again: only a kill ends it."""
     task.report(Progress("processing", 40, 100, fraction=0.4))
     _wait_for(task)
     return {}
 
 
-def late(task):
-    """Begin to commit only after a while, without a report in between."""
+def commit_late(task):
+    """Begin to commit after a while, without a report in between."""
     time.sleep(float(task.arguments["after_s"]))
     task.begin_commit()
     return {}
 
 
 def failing_until(task):
-    """Fail until the file `gate` is there."""
+    """Fail until the file `gate` exists."""
     if not Path(task.arguments["gate"]).exists():
         raise BadArchiveError("not yet")
     return {"done": True}
@@ -82,11 +82,11 @@ def _wait_for(task):
     ends = time.monotonic() + LIMIT_S
     while not Path(task.arguments["gate"]).exists():
         if time.monotonic() > ends:
-            raise TimeoutError("nobody opened the gate")
+            raise TimeoutError("the gate was not opened")
         time.sleep(0.01)
 
 
-def refuse(task):
+def fail(task):
     raise BadArchiveError("the ZIP is torn: ünïcode <b>", hint="mend it")
 
 
@@ -102,11 +102,11 @@ def not_a_number(task):
     return {"x": math.nan}
 
 
-def nothing(task):
+def return_none(task):
     return None
 
 
-def leave(task):
+def exit_process(task):
     raise SystemExit(3)
 
 
@@ -122,7 +122,7 @@ not_callable = 7
 
 
 def discard(arguments, job_id, result):
-    """Remove what the job left in its folder, but for what the result names."""
+    """Remove the files of the job except those that its result names."""
     if arguments.get("discard_fails"):
         raise OSError("the store is on fire")
     folder = Path(arguments.get("folder", "/nowhere"), job_id)
@@ -135,39 +135,39 @@ def discard(arguments, job_id, result):
 
 
 def tidy():
-    """There is no store here."""
+    """Do nothing: there is no store."""
 
 
-def fan(task):
-    """As many parts as asked for; each writes a file."""
+def split_work(task):
+    """Split into as many shards as the argument `parts` says; each writes a file."""
     task.report(Progress("planning"))
     n = task.arguments["parts"]
     return Split(
         shards=n,
         total=100 * n,
-        shard_task="tests.backends.sample_steps.fan_part",
-        merge_task="tests.backends.sample_steps.fan_merge",
+        shard_task="tests.backends.sample_steps.process_one",
+        merge_task="tests.backends.sample_steps.merge_all",
     )
 
 
-def fan_part(task):
-    """A part: a file in the job's folder. `die` lists the parts whose first attempts kill themselves, how often."""
-    path = _own_file(task)
-    path.write_text(f"{os.getpid()}")
+def process_one(task):
+    """Write the worker's process id to a file; `die` says of which shards how many attempts kill themselves."""
+    path = _attempt_file(task)
+    path.write_text(f"{os.getppid()}")
     task.report(Progress("processing", 50, 100, fraction=0.5))
     if task.attempt <= task.arguments.get("die", {}).get(str(task.shard), 0):
         die(task)
     if "gate" in task.arguments:
         _wait_for(task)
     if task.arguments.get("bad") == task.shard:
-        raise BadArchiveError(f"part {task.shard} is bad")
+        raise BadArchiveError(f"shard {task.shard} is bad")
     task.report(Progress("processing", 100, 100, fraction=1.0))
 
 
-def fan_merge(task):
-    """The files of the attempts that count."""
+def merge_all(task):
+    """Return the files of the winning attempts."""
     folder = Path(task.arguments["folder"], task.job_id)
-    files = [str(folder / f"part-{part}-{attempt}") for part, attempt in sorted(task.winning_attempts.items())]
+    files = [str(folder / f"part-{shard}-{number}") for shard, number in sorted(task.winning_attempts.items())]
     if task.attempt <= task.arguments.get("die", {}).get("merge", 0):
         die(task)
     assert all(Path(path).exists() for path in files)
@@ -184,21 +184,21 @@ def fan_merge(task):
     return {"files": files, "merged_by": task.attempt}
 
 
-def _own_file(task):
+def _attempt_file(task):
     folder = Path(task.arguments["folder"], task.job_id)
     folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{task.step}-{task.attempt}"
 
 
-def elsewhere(task):
-    """Work that only a process with the right environment can do."""
-    if os.environ.get("DEEDS_PLACE") != task.arguments["place"]:
-        raise CannotRunHere(f"this is not {task.arguments['place']}")
+def run_elsewhere_only(task):
+    """Run only in a process whose environment names the right location."""
+    if os.environ.get("SAMPLE_LOCATION") != task.arguments["location"]:
+        raise CannotRunHere(f"this is not {task.arguments['location']}")
     return {"pid": os.getpid()}
 
 
-def eat(task):
-    """Take more and more memory."""
+def use_ever_more_memory(task):
+    """Use more and more memory."""
     task.report(Progress("processing"))
     eaten = []
     while True:
@@ -206,15 +206,15 @@ def eat(task):
         time.sleep(0.01)
 
 
-def mutter(task):
-    """Print, then end as asked."""
+def print_and_end(task):
+    """Print, then end as the argument `how` says."""
     print("out of the way", flush=True)
-    os.write(2, b"native <b>words</b>\n")
+    os.write(2, b"native <b>text</b>\n")
     return {} if task.arguments["how"] == "well" else die(task)
 
 
-def slip_away(task):
-    """End as if all were well."""
+def exit_silently(task):
+    """End the process with exit code 0."""
     task.report(Progress("processing"))
     os._exit(0)
 
@@ -222,7 +222,7 @@ def slip_away(task):
 KEPT = []
 
 
-def grow(task):
-    """Keep so much memory."""
+def keep_memory(task):
+    """Keep as many MB of memory as the argument `mb` says."""
     KEPT.append(os.urandom(1 << 20) * task.arguments["mb"])
     return {"pid": os.getpid()}

@@ -1,4 +1,4 @@
-"""Workers that never get ready."""
+"""Steps whose workers never get ready."""
 
 from tests.backends.sample_steps import *  # noqa: F403
 

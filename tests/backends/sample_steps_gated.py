@@ -1,4 +1,4 @@
-"""Workers that take a while to get ready."""
+"""Steps whose workers are ready only once a file exists."""
 
 import os
 import time
@@ -8,5 +8,5 @@ from tests.backends.sample_steps import *  # noqa: F403
 
 
 def warm():
-    while not Path(os.environ["DEEDS_GATE"]).exists():
+    while not Path(os.environ["SAMPLE_GATE"]).exists():
         time.sleep(0.01)

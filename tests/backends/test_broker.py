@@ -1,4 +1,4 @@
-"""Do jobs, workers and clients live through a restart of their broker, and with every way to reach one?"""
+"""Jobs, workers and clients across a restart of their broker, and every kind of connection to one."""
 
 import threading
 import time
@@ -9,17 +9,8 @@ from analytics_kit.backends.redis.backend import RedisBackend
 from analytics_kit.errors import BrokerUnavailableError
 from analytics_kit.model import JobStatus
 from analytics_kit.settings import Settings
+from tests.backends.waiting import wait_for_end
 from tests.processes import until
-
-
-def ended(backend, job_id):
-    def look():
-        try:
-            return (info := backend.get(job_id)).status.final and info
-        except BrokerUnavailableError:
-            return None
-
-    return until(look, "the job has ended", 60)
 
 
 class TestRestart:
@@ -35,11 +26,11 @@ class TestRestart:
             yield backend
         backend.close()
 
-    def test_what_ran_goes_on_what_waited_is_done_and_what_was_done_is_known(self, server, backend, asked, gate):
-        done = backend.submit(asked("echo")).job_id
-        ended(backend, done)
-        running = backend.submit(asked("gated", gate=gate)).job_id
-        waiting = [backend.submit(asked("echo")).job_id for _ in range(3)]
+    def test_restart_keeps_completed_running_and_queued_jobs(self, server, backend, make_request, gate):
+        done = backend.submit(make_request("echo")).job_id
+        wait_for_end(backend, done)
+        running = backend.submit(make_request("gated", gate=gate)).job_id
+        waiting = [backend.submit(make_request("echo")).job_id for _ in range(3)]
         until(lambda: backend.get(running).progress.fraction, "the job runs")
         server.kill()
         time.sleep(0.5)
@@ -48,30 +39,30 @@ class TestRestart:
         assert backend.get(running).status is JobStatus.RUNNING
         gate.touch()
         for job_id in (running, *waiting):
-            assert ended(backend, job_id).status is JobStatus.COMPLETED
+            assert wait_for_end(backend, job_id).status is JobStatus.COMPLETED
 
-    def test_a_task_that_ends_while_the_broker_is_away_is_not_lost(self, server, backend, asked, gate):
-        job_id = backend.submit(asked("gated", gate=gate)).job_id
+    def test_step_that_ends_while_the_broker_is_away_is_recorded(self, server, backend, make_request, gate):
+        job_id = backend.submit(make_request("gated", gate=gate)).job_id
         until(lambda: backend.get(job_id).progress.fraction, "the job runs")
         server.kill()
         gate.touch()
-        time.sleep(1.0)  # the task ends meanwhile
+        time.sleep(1.0)  # the step ends meanwhile
         server.start()
-        info = ended(backend, job_id)
+        info = wait_for_end(backend, job_id)
         assert info.status is JobStatus.COMPLETED
-        assert "done again" not in "\n".join(backend.log(job_id))
+        assert "is retried" not in "\n".join(backend.log(job_id))
 
-    def test_a_job_in_parts(self, server, backend, asked, gate, tmp_path):
-        job_id = backend.submit(asked("fan", parts=4, folder=tmp_path, gate=gate, retries=2)).job_id
-        until(lambda: backend.get(job_id).progress.done, "a part is at it")
+    def test_split_job_completes_after_a_restart(self, server, backend, make_request, gate, tmp_path):
+        job_id = backend.submit(make_request("split_work", parts=4, folder=tmp_path, gate=gate, retries=2)).job_id
+        until(lambda: backend.get(job_id).progress.done, "a shard runs")
         server.kill()
         gate.touch()
         time.sleep(0.5)
         server.start()
-        assert len(ended(backend, job_id).result["files"]) == 4
+        assert len(wait_for_end(backend, job_id).result["files"]) == 4
 
-    def test_who_listens_hears_again(self, server, backend, asked, gate):
-        job_id = backend.submit(asked("gated", gate=gate)).job_id
+    def test_changes_are_observed_again_after_a_restart(self, server, backend, make_request, gate):
+        job_id = backend.submit(make_request("gated", gate=gate)).job_id
         seen = []
 
         def follow():
@@ -96,10 +87,12 @@ class TestRestart:
 @pytest.mark.parametrize(
     "how", [{"tls": True, "user": "ann", "db": 2}, {"unix": True, "user": "ann", "db": 3}, {"unix": True}], ids=str
 )
-def test_jobs_are_done_over(redis_server, workers, asked, how):
+def test_job_completes_over(redis_server, workers, make_request, how):
     with redis_server(**how) as server, workers(server.url):
         backend = RedisBackend(server.url, Settings.of(), "tests.backends.sample_steps")
-        assert ended(backend, backend.submit(asked("echo", x=1)).job_id).result == {"heard": {"x": 1}}
+        assert wait_for_end(backend, backend.submit(make_request("echo", x=1)).job_id).result == {
+            "arguments": {"x": 1}
+        }
         secret = server.url.split("@")[0].rpartition(":")[2]
         assert secret not in repr([backend.health(), backend.queue_status(), backend])
         assert backend.health()["status"] == "ok"
@@ -108,7 +101,7 @@ def test_jobs_are_done_over(redis_server, workers, asked, how):
         backend.close()
 
 
-def test_a_certificate_that_is_not_trusted_is_an_error(redis_server):
+def test_untrusted_certificate_raises(redis_server):
     with redis_server(tls=True) as server:
         backend = RedisBackend(server.url.partition("?")[0], Settings.of(), "tests.backends.sample_steps")
         with pytest.raises(BrokerUnavailableError, match="certificate"):

@@ -1,4 +1,4 @@
-"""How many workers there is room for, by CPUs and memory of machine or container."""
+"""The size of the worker pool by CPUs and memory of machine and container."""
 
 import os
 
@@ -32,7 +32,7 @@ def machine(monkeypatch):
         ({"memory/memory.limit_in_bytes": str(3 * GB)}, 3 * GB // WORKER_BYTES),
     ],
 )
-def test_pool_size(machine, tmp_path, files, size):
+def test_pool_size_follows_the_lowest_limit(machine, tmp_path, files, size):
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text + "\n")

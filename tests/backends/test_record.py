@@ -1,4 +1,4 @@
-"""Which changes of a record are legal, and does it survive Redis?"""
+"""Legal changes of a record, its fields in Redis, and which requests join it."""
 
 import itertools
 import json
@@ -35,7 +35,7 @@ def record(**changes):
 
 
 @pytest.mark.parametrize(("source", "to"), list(itertools.product(RecordState, RecordState)))
-def test_only_legal_changes(source, to):
+def test_transition_only_when_legal(source, to):
     before = replace(record(), state=source)
     if (source, to) in LEGAL:
         assert transition(before, to, 7.0).state is to
@@ -43,7 +43,7 @@ def test_only_legal_changes(source, to):
         with pytest.raises(StaleAttemptError) as caught:
             transition(before, to, 7.0)
         assert caught.value.state is source
-        assert isinstance(caught.value.told(), JobCancelledError)
+        assert isinstance(caught.value.as_cancellation(), JobCancelledError)
 
 
 def test_times_are_set_once():
@@ -53,7 +53,7 @@ def test_times_are_set_once():
     assert (done.started_at, done.ended_at) == (101.0, 103.0)
 
 
-def test_committing_is_shown_as_running():
+def test_status_of_committing_is_running():
     assert RecordState.COMMITTING.status is JobStatus.RUNNING
     assert [state.status.value for state in RecordState if state is not RecordState.COMMITTING] == [
         str(s) for s in JobStatus
@@ -69,7 +69,7 @@ json_values = st.recursive(
 
 
 @given(arguments=st.dictionaries(st.text(), json_values), tags=st.lists(st.text()), source=st.text())
-def test_a_record_survives_the_hash(arguments, tags, source):
+def test_record_is_read_as_it_was_written(arguments, tags, source):
     made = Record.of(JobRequest("t", arguments, "key", source, tags=tuple(tags)), "id", 1.5)
     failed = transition(
         made, RecordState.FAILED, 2.5, error=Failure("KeyError", source, "hint"), progress=Progress(done=3)
@@ -79,7 +79,7 @@ def test_a_record_survives_the_hash(arguments, tags, source):
         assert Record.from_fields(fields) == whole
 
 
-def test_fields_of_a_newer_version_are_passed_over():
+def test_fields_of_a_newer_version_are_ignored():
     fields = {name.encode(): text.encode() for name, text in record().to_fields().items()}
     progress = json.loads(fields[b"progress"]) | {"novelty": 1}
     fields |= {b"novelty": b'"x"', b"version": b"99", b"progress": json.dumps(progress).encode()}
@@ -88,7 +88,7 @@ def test_fields_of_a_newer_version_are_passed_over():
     assert read.progress == Progress()
 
 
-def test_a_record_of_before_is_read():
+def test_record_without_newer_fields_is_read():
     fields = {name.encode(): text.encode() for name, text in record().to_fields().items()}
     fields |= {b"progress": b'{"phase": "merging", "done": 5}', b"error": b'{"type": "KeyError", "message": "odd"}'}
     read = Record.from_fields(fields)
@@ -96,7 +96,7 @@ def test_a_record_of_before_is_read():
     assert read.error == Failure("KeyError", "odd")
 
 
-def test_a_traceback_that_the_log_holds_is_written_once():
+def test_traceback_equal_to_the_log_is_written_once():
     for failure in (
         Failure("KeyError", "odd", "", "a trace", "a trace"),
         Failure("KeyError", "odd", "", "a log", "t"),
@@ -107,7 +107,7 @@ def test_a_traceback_that_the_log_holds_is_written_once():
         assert Record.from_fields(fields).error == failure
 
 
-def test_what_json_cannot_say_is_refused():
+def test_values_that_json_can_not_represent_are_refused():
     with pytest.raises(ValueError, match="JSON"):
         encode_fields({"result": {"x": float("nan")}})
     with pytest.raises(TypeError):
@@ -126,14 +126,14 @@ def test_what_json_cannot_say_is_refused():
         (RecordState.CANCELLED, 0.0, 1, False),
     ],
 )
-def test_who_is_joined(state, ended_at, now, joined):
+def test_job_is_joined_unless_failed_cancelled_or_expired(state, ended_at, now, joined):
     earlier = replace(record(), state=state, ended_at=ended_at)
     assert can_join(earlier, replace(record(), created_at=now)) is joined
 
 
 @pytest.mark.parametrize("limit", ["time_limit_s", "memory_limit_mb"])
-def test_a_job_with_other_limits_is_joined_only_when_it_is_completed(limit):
-    """Else one who set none would be told of a limit, or a limit that was set would not hold."""
+def test_job_with_other_limits_is_joined_only_when_completed(limit):
+    """Else a request without limit could fail by one, or a limit of a request would not hold."""
     plain, limited = record(), replace(record(), **{limit: 5.0})
     assert can_join(limited, limited)
     assert not can_join(plain, limited)
@@ -142,7 +142,7 @@ def test_a_job_with_other_limits_is_joined_only_when_it_is_completed(limit):
 
 
 @pytest.mark.parametrize(("total", "done"), [(None, 7), (10, 10)])
-def test_a_completed_job_has_done_all(total, done):
+def test_completed_progress_is_full(total, done):
     end = completed_progress(Progress("merging", 7, total, fraction=0.96, eta_s=3.0, rows=12, files=2))
     assert (end.phase, end.done, end.fraction, end.eta_s) == ("completed", done, 1.0, 0.0)
     assert (end.rows, end.files) == (12, 2)

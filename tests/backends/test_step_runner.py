@@ -1,10 +1,10 @@
-"""What a failure tells of an exception, and what it keeps to itself."""
+"""What a failure contains of an exception, and what it leaves out."""
 
 from analytics_kit.backends.step_runner import LOG_CHARACTERS, failure_of
 from analytics_kit.errors import BadArchiveError
 
 
-def failed(act):
+def failure_from(act):
     try:
         act()
     except Exception as error:
@@ -35,25 +35,25 @@ def without_another():
 def deep(level=0):
     if level == 300:
         raise KeyError("odd")
-    (lambda: deep(level + 1))()  # two frames that are not the same, or they would be told once
+    (lambda: deep(level + 1))()  # two frames that differ, or the traceback would abbreviate them
 
 
-def test_the_words_of_what_lies_behind_an_error_are_not_in_its_traceback():
+def test_traceback_has_causes_without_their_messages():
     for act in (from_another, while_another):
-        told = failed(act).traceback
-        assert "typed text" not in told.replace('float("typed text")', "")
-        assert "ValueError\n" in told
-        assert told.count("Traceback (most recent call last)") == 2
-        assert told.count(act.__name__) == 2
-    assert "BadArchiveError: the ZIP is torn\n" in failed(from_another).traceback
+        text = failure_from(act).traceback
+        assert "typed text" not in text.replace('float("typed text")', "")
+        assert "ValueError\n" in text
+        assert text.count("Traceback (most recent call last)") == 2
+        assert text.count(act.__name__) == 2
+    assert "BadArchiveError: the ZIP is torn\n" in failure_from(from_another).traceback
 
 
-def test_what_an_error_was_raised_from_none_of_is_left_out():
-    assert "ValueError\n" not in failed(without_another).traceback
+def test_traceback_leaves_out_a_suppressed_context():
+    assert "ValueError\n" not in failure_from(without_another).traceback
 
 
-def test_of_a_long_traceback_the_end_is_kept():
-    told = failed(deep)
-    assert len(told.traceback) == LOG_CHARACTERS
-    assert told.traceback.endswith("KeyError: 'odd'\n")
-    assert told.traceback == told.log
+def test_long_traceback_keeps_its_end():
+    failure = failure_from(deep)
+    assert len(failure.traceback) == LOG_CHARACTERS
+    assert failure.traceback.endswith("KeyError: 'odd'\n")
+    assert failure.traceback == failure.log

@@ -25,16 +25,17 @@ import redis
 import analytics_kit as ak
 from analytics_kit import client as client_module
 from analytics_kit.backends.embedded import backend as embedded
-from analytics_kit.backends.embedded.paths import place_of
+from analytics_kit.backends.embedded.paths import broker_paths
+from analytics_kit.backends.redis.keys import ACTIVE_KEY, CLEANUP_KEY, DELAYED_KEY
 
-KINDS_OF_KILL = ("horse", "horse", "horse", "worker", "worker", "server", "supervisor", "pool")
+KINDS_OF_KILL = ("task process", "task process", "task process", "worker", "worker", "server", "supervisor", "pool")
 END_LIMIT_S = 240.0
 TABLES = ("trials", "issues", "members", "surveys")
 
 
 @dataclass
 class Figures:
-    """What came of it."""
+    """What happened, and what went wrong."""
 
     seed: int
     jobs: int = 0
@@ -42,7 +43,7 @@ class Figures:
     kills: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS_OF_KILL, 0))
     completed: int = 0
     cancelled: int = 0
-    done_again: int = 0
+    retried: int = 0
     lost: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     doubled_commits: list[str] = field(default_factory=list)
@@ -52,9 +53,9 @@ class Figures:
 
     @property
     def is_clean(self) -> bool:
-        """Whether nothing was lost, wrong, doubled or left."""
-        bad = (self.lost, self.wrong, self.doubled_commits, self.left_processes, self.left_keys, self.left_files)
-        return not any(bad)
+        """Whether no job was lost, wrong or committed twice, and nothing is left over."""
+        problems = (self.lost, self.wrong, self.doubled_commits, self.left_processes, self.left_keys, self.left_files)
+        return not any(problems)
 
 
 def run(folder: Path, seconds: float, jobs: int, seed: int) -> Figures:
@@ -65,7 +66,7 @@ def run(folder: Path, seconds: float, jobs: int, seed: int) -> Figures:
     os.environ["PYTHONPATH"] = str(Path(__file__).parents[2])
     before, client_module.CODE = client_module.CODE, "tests.chaos.chaos_steps"
     client = ak.connect("embedded", home=folder / "home", workers=2, retries=100)
-    place = place_of(client.settings)
+    paths = broker_paths(client.settings)
     submitted: dict[ak.Job, Path] = {}
     cancelled: dict[str, bool] = {}
     begun, pids = time.monotonic(), set[int]()
@@ -83,15 +84,15 @@ def run(folder: Path, seconds: float, jobs: int, seed: int) -> Figures:
             if now > kill_at:
                 kill_at = now + chance.uniform(0.5, 3.0)
                 kind = chance.choice(KINDS_OF_KILL)
-                pids |= _family(place)
-                figures.kills[kind] += _kill(kind, place, chance)
+                pids |= _broker_pids(paths)
+                figures.kills[kind] += _kill(kind, paths, chance)
             time.sleep(0.05)
-        pids |= _family(place)
+        pids |= _broker_pids(paths)
         ends = time.monotonic() + END_LIMIT_S
         for job in submitted:
             job.wait(max(0.0, ends - time.monotonic()))
         figures.seconds = round(time.monotonic() - begun, 1)
-        pids |= _family(place)
+        pids |= _broker_pids(paths)
         _look_at_jobs(submitted, cancelled, expected, figures)
         _settled(client)
         _look_at_keys(client, figures)
@@ -101,13 +102,13 @@ def run(folder: Path, seconds: float, jobs: int, seed: int) -> Figures:
         client.close()
         embedded.stop(client.settings)
     figures.jobs = len(submitted)
-    figures.left_processes = [str(pid) for pid in pids if _is_ours(pid, folder)]
-    figures.left_files += [str(path) for path in (place.runtime,) if path.exists()]
+    figures.left_processes = [str(pid) for pid in pids if _is_left(pid, folder)]
+    figures.left_files += [str(path) for path in (paths.socket_folder,) if path.exists()]
     return figures
 
 
 def _studies(folder: Path) -> list[Path]:
-    """One that is a single task, and two in some parts."""
+    """Return one study that is a single step, and two that are split."""
     sizes = [(1, 1, 20.0), (2, 2, 30.0), (4, 2, 30.0)]
     return [
         ak.sample_study(folder / f"study-{i}.zip", participants=p, trials=t, seed=i, trial_s=s)
@@ -116,32 +117,34 @@ def _studies(folder: Path) -> list[Path]:
 
 
 def _expected(folder: Path, studies: list[Path]) -> dict[Path, ak.StudyResult]:
-    """What each study gives when nothing disturbs it."""
+    """Return the result of each study when nothing disturbs it."""
     with ak.connect("local", home=folder / "undisturbed") as client:
         return {path: client.process(path) for path in studies}
 
 
-def _family(place) -> set[int]:
-    """Supervisor, watcher, server, workers and what they forked."""
+def _broker_pids(paths) -> set[int]:
+    """Return the ids of supervisor, server guard, server, workers and task processes."""
     with suppress(psutil.Error, OSError, ValueError):
-        head = psutil.Process(int(place.owner_lock.read_text()))
+        head = psutil.Process(int(paths.owner_lock.read_text()))
         return {head.pid, *(child.pid for child in head.children(recursive=True))}
     return set()
 
 
-def _kill(kind: str, place, chance: random.Random) -> int:
-    """Kill one process of a kind, or all workers with what they do; how many were killed."""
+def _kill(kind: str, paths, chance: random.Random) -> int:
+    """Kill one process of a kind, or all workers with their task processes; return how many."""
     try:
-        owner = psutil.Process(int(place.owner_lock.read_text()))
+        owner = psutil.Process(int(paths.owner_lock.read_text()))
         if "supervisor" not in " ".join(owner.cmdline()):
             return 0
         workers = [
             child for child in owner.children() if "analytics_kit.backends.worker.worker" in " ".join(child.cmdline())
         ]
-        horses = [horse for worker in workers for horse in worker.children()]
+        task_processes = [child for worker in workers for child in worker.children()]
         servers = [c for c in owner.children(recursive=True) if "server" in c.name() and "unixsocket" not in c.name()]
-        chosen = {"horse": horses, "worker": workers, "server": servers, "supervisor": [owner]}.get(kind)
-        victims = [*workers, *horses] if chosen is None else [chance.choice(chosen)] if chosen else []
+        chosen = {"task process": task_processes, "worker": workers, "server": servers, "supervisor": [owner]}.get(
+            kind
+        )
+        victims = [*workers, *task_processes] if chosen is None else [chance.choice(chosen)] if chosen else []
         for victim in victims:
             victim.send_signal(signal.SIGKILL)
         return len(victims)
@@ -154,7 +157,7 @@ def _look_at_jobs(submitted, cancelled, expected, figures: Figures) -> None:
         name = f"{job.id} ({path.stem})"
         info = job.info()
         log = job.log()
-        figures.done_again += log.count("is done again")
+        figures.retried += log.count("is retried")
         if cancelled.get(job.id):
             figures.cancelled += 1
             if info.status is not ak.JobStatus.CANCELLED:
@@ -183,13 +186,13 @@ def _difference(result, expected) -> str:
 
 
 def _settled(client) -> None:
-    """Wait until nothing is left to tidy up, while clients and workers look after it."""
+    """Wait until nothing is left to clean up; clients and workers take part in recovery meanwhile."""
     ends = time.monotonic() + 30
     while time.monotonic() < ends:
         with suppress(redis.RedisError, ak.BrokerUnavailableError):
             client.queue_status()
             connection = client.backend._jobs.connection
-            if not connection.exists("ak:leaving", "ak:active", "ak:later"):
+            if not connection.exists(ACTIVE_KEY, CLEANUP_KEY, DELAYED_KEY):
                 return
         time.sleep(0.2)
 
@@ -209,22 +212,22 @@ def _look_at_keys(client, figures: Figures) -> None:
 
 
 def _look_at_files(store: Path, submitted, figures: Figures) -> None:
-    """Of each completed job what its manifest names, and of others nothing."""
+    """Expect of each completed job the files that its manifest names, and of others none."""
     results = {job.info().result["prefix"]: job for job in submitted if job.info().result}
     named = set()
     for prefix in results:
         manifest = store / prefix / "manifest.json"
-        told = json.loads(manifest.read_text())
-        named |= {manifest, *(store / path for path in told["tables"].values())}
-        named |= {store / part["path"] for part in told["parts"]}
-    known = {"store.id", ".swept", "manifest.json"}  # parts keep theirs, and no other job has one: see below
+        content = json.loads(manifest.read_text())
+        named |= {manifest, *(store / path for path in content["tables"].values())}
+        named |= {store / part["path"] for part in content["parts"]}
+    known = {"store.id", ".swept", "manifest.json"}  # shards keep theirs, and no other job has one: see below
     found = {path for path in store.rglob("*") if path.is_file() and path.name not in known}
     folders = {str(Path(prefix).parent) for prefix in results}
     found |= {p for p in store.rglob("manifest.json") if str(p.parent.parent.relative_to(store)) not in folders}
     figures.left_files += sorted(str(path.relative_to(store)) for path in found - named)
 
 
-def _is_ours(pid: int, folder: Path) -> bool:
+def _is_left(pid: int, folder: Path) -> bool:
     with suppress(psutil.Error):
         process = psutil.Process(pid)
         return process.status() != psutil.STATUS_ZOMBIE and "analytics_kit" in " ".join(process.cmdline())

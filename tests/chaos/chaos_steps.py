@@ -1,10 +1,9 @@
-"""The project's own tasks, with parts so small that a small study has several, and so slow that kills find them."""
+"""The package's own tasks, with shards so small that a small study has several, and slow enough to be killed."""
 
 import time
 
 from analytics_kit import worker_tasks as tasks
-from analytics_kit.study.pipeline import distributed as fanout
-from analytics_kit.study.pipeline import plan
+from analytics_kit.study.pipeline import distributed, plan
 from analytics_kit.study.pipeline import run as pipeline
 from analytics_kit.study.store.store import Store
 
@@ -14,21 +13,21 @@ COMMIT_S = 0.1
 
 
 def warm():
-    """Whoever is forked from here cuts studies small, and takes its time."""
+    """Make all processes that are forked from this one split studies into small shards, and work slowly."""
     plan.SHARD_BYTES = pipeline.SHARD_BYTES = SHARD_BYTES
-    fanout.run_shard = pipeline.run_shard = _after(WORK_S, pipeline.run_shard)
-    Store.commit = _after(COMMIT_S, Store.commit)
+    distributed.run_shard = pipeline.run_shard = _slowed(WORK_S, pipeline.run_shard)
+    Store.commit = _slowed(COMMIT_S, Store.commit)
     tasks.warm()
 
 
-def _after(seconds, act):
-    def slow(*arguments, **more):
+def _slowed(seconds, act):
+    def run(*arguments, **options):
         time.sleep(seconds)
-        done = act(*arguments, **more)
+        answer = act(*arguments, **options)
         time.sleep(seconds)
-        return done
+        return answer
 
-    return slow
+    return run
 
 
 discard, tidy = tasks.discard, tasks.tidy

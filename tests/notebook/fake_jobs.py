@@ -9,7 +9,7 @@ from analytics_kit.job import Job
 from analytics_kit.model import Failure, JobStatus, Progress
 from analytics_kit.notebook.html_widget import HtmlWidget
 from analytics_kit.watcher import Watcher
-from tests.fake_backend import Fake
+from tests.fake_backend import FakeBackend
 
 RUNNING = {"status": JobStatus.RUNNING, "progress": Progress("processing", 40, 100, fraction=0.4)}
 FAILED = {"status": JobStatus.FAILED, "error": Failure("BadArchiveError", "torn", "mend it")}
@@ -18,7 +18,7 @@ SUMMARY = {
 }  # fmt: skip
 COMPLETED = {"status": JobStatus.COMPLETED, "result": {"store": "", "prefix": "", "summary": SUMMARY}}
 
-fake = Fake()
+fake = FakeBackend()
 watcher = Watcher(fake)
 
 

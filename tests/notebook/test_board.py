@@ -19,7 +19,7 @@ from analytics_kit.settings import Settings
 from analytics_kit.study.store.store import Store
 from analytics_kit.study.store.uploads import Upload
 from analytics_kit.watcher import Watcher
-from tests.fake_backend import Fake
+from tests.fake_backend import FakeBackend
 from tests.processes import until
 
 SUMMARY = {"participants": 1, "trials": 3, "rows_kept": 9, "issues": 0, "events": {"keyboard": 9}}
@@ -32,7 +32,7 @@ class FakeClient:
     called = "client"
 
     def __init__(self, home):
-        self.backend, self.settings = Fake(), Settings.of(home=home, upload_limit_gb=0.001)
+        self.backend, self.settings = FakeBackend(), Settings.of(home=home, upload_limit_gb=0.001)
         self.watcher = Watcher(self.backend)
         self.listen_all = self.watcher.listen_all
         self.joined = None
@@ -103,8 +103,8 @@ def test_board_displayed_again_starts_with_the_present_jobs(jobs):
     until(lambda: calls, "the first board is notified")
     stop()
     jobs.watcher._list_at = math.inf  # as if listing were so slow that it is not due again
-    reads = jobs.backend.asked
-    until(lambda: jobs.backend.asked > reads + 1, "the watcher has gone on")
+    reads = jobs.backend.read_count
+    until(lambda: jobs.backend.read_count > reads + 1, "the watcher has gone on")
     new = jobs.backend.put()
     calls.clear()
     stop = jobs.listen_all(calls.append)
@@ -119,7 +119,7 @@ def test_board_keeps_its_jobs_and_says_so_while_the_broker_is_away(board, widget
     jobs.backend.put(source="/d/one.zip")
     until(lambda: "one.zip" in widget.content["html"], "the job is there")
     jobs.backend.away = "Redis <is> away"
-    jobs.backend.knock()
+    jobs.backend.notify()
     until(lambda: "Reconnecting …: Redis &lt;is&gt; away" in widget.content["html"], "the board says so")
     assert "one.zip" in widget.content["html"]
     jobs.backend.away = None

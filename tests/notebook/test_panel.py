@@ -217,7 +217,7 @@ class TestButtons:
         assert "◷ queued" in drawn_html(kernel.messages, box)[-1]
         await_record(kernel, "queued")
         kernel.run_silently("new = list(fake.infos.values())[-1]; fake.infos[new.job_id] = type(new)(**{"
-                  "**{f: getattr(new, f) for f in new.__slots__}, **COMPLETED}); fake.knock()")  # fmt: skip
+                  "**{f: getattr(new, f) for f in new.__slots__}, **COMPLETED}); fake.notify()")  # fmt: skip
         self.await_box(kernel, box, "✔ completed")
         await_record(kernel, "completed")
 
@@ -254,7 +254,7 @@ class TestButtons:
 class TestErrors:
     def test_broker_that_is_away_is_a_notice_until_it_returns(self, kernel):
         kernel.run("job = make_job(**RUNNING); job", "a")
-        kernel.run_silently("fake.away = 'no answer'; fake.knock()")
+        kernel.run_silently("fake.away = 'no answer'; fake.notify()")
         await_record(kernel, "(Reconnecting …: no answer)")
         kernel.run_silently("fake.away = None; end_job(job)")
         await_record(kernel, "completed")
@@ -262,7 +262,7 @@ class TestErrors:
 
     def test_deleted_job_keeps_its_last_known_state(self, kernel):
         kernel.run("job = make_job(**RUNNING); job", "a")
-        kernel.run_silently("del fake.infos[job.id]; fake.knock()")
+        kernel.run_silently("del fake.infos[job.id]; fake.notify()")
         await_record(kernel, "running, processing 40% (Job ")
 
     def test_outdated_state_does_not_replace_the_end(self, kernel):

@@ -1,4 +1,4 @@
-"""Fixtures of the study room's tests: a study run in a folder of its own, and the mouse-tracking study KH2017."""
+"""Fixtures: studies processed in a folder of their own, and the mouse-tracking study KH2017."""
 
 import io
 import zipfile
@@ -11,25 +11,25 @@ from tests.study.step_queue import odd_members
 
 @pytest.fixture
 def studies(tmp_path):
-    """Makes and processes studies below a folder of their own."""
+    """Return a maker of studies below a temporary folder."""
     return Studies(tmp_path)
 
 
 @pytest.fixture
 def process(studies):
-    """process(source, **options) → StudyResult."""
+    """Return a function (source, **options) → StudyResult."""
     return studies.process
 
 
 @pytest.fixture
 def odd(studies):
-    """Path of a small study in which much is odd."""
+    """Return the path of a small study with many irregularities."""
     return studies.zip(odd_members())
 
 
 @pytest.fixture(scope="session")
 def kh2017(shared_data, tmp_path_factory):
-    """The 60 session ZIPs as one ZIP of ZIPs, processed."""
+    """Return the result of the 60 session ZIPs as one ZIP of ZIPs."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as outer:
         for path in sorted((shared_data / "kh2017_fulcrum" / "zips").glob("*.zip")):

@@ -1,4 +1,4 @@
-"""Studies made for tests: ZIPs from a dict of names and contents, damaged where it is asked for, and processed."""
+"""Make studies for tests: ZIPs from names and contents, intact or damaged, and their results."""
 
 import io
 import struct
@@ -30,22 +30,22 @@ _LOCAL_FIELDS = {"flag": (6, "<H"), "method": (8, "<H"), "crc": (14, "<I"), "pac
 
 
 def mouse(*rows, header=MOUSE, clock="10:00:00"):
-    """Text of a pointer log from (t, x, y)."""
+    """Return the text of a pointer log from (t, x, y)."""
     return header + "".join(f"{clock},{t},{x},{y}\n" for t, x, y in rows)
 
 
 def typed(*rows, header=KEYS, clock="10:00:00"):
-    """Text of a keyboard log from (t, cell as it stands in the file)."""
+    """Return the text of a keyboard log from (t, cell as in the file)."""
     return header + "".join(f"{clock},{t},{key}\n" for t, key in rows)
 
 
 def folder(participant=1, task="Search", factor="Easy", trial=1):
-    """Name of a trial's folder."""
+    """Return the name of a trial's folder."""
     return f"{participant}_participant_session/{task}_{factor}_trial_{trial}"
 
 
 def zip_bytes(members, compression=zipfile.ZIP_DEFLATED):
-    """A ZIP of {name: text or bytes}, or of (name, content) pairs; a name that ends in / is a folder."""
+    """Return a ZIP of {name: text or bytes}, or of (name, content) pairs; a name that ends in / is a folder."""
     buffer = io.BytesIO()
     pairs = members.items() if isinstance(members, dict) else members
     with zipfile.ZipFile(buffer, "w", compression) as archive, warnings.catch_warnings():
@@ -56,9 +56,9 @@ def zip_bytes(members, compression=zipfile.ZIP_DEFLATED):
 
 
 def patched(archived, *names, **fields):
-    """The ZIP with fields (flag, method, crc, packed, raw, attributes) of some members set to other values.
+    """Return the ZIP with fields (flag, method, crc, packed, raw, attributes) of the named members changed.
 
-    Both headers are changed, or only the file's own by `local_…`.
+    Both headers are changed, or only the local one by `local_…`.
     """
     raw = bytearray(archived)
     with zipfile.ZipFile(io.BytesIO(raw)) as archive:
@@ -70,15 +70,16 @@ def patched(archived, *names, **fields):
         name = raw[central + _CENTRAL.size : central + _CENTRAL.size + length].decode()
         if name in names:
             for field, value in fields.items():
-                for start, fields_there in ((central, _CENTRAL_FIELDS), (offsets[name], _LOCAL_FIELDS)):
-                    if place := fields_there.get(field.removeprefix("local_") if start != central else field):
-                        struct.pack_into(place[1], raw, start + place[0], value)
+                for start, header_fields in ((central, _CENTRAL_FIELDS), (offsets[name], _LOCAL_FIELDS)):
+                    if found := header_fields.get(field.removeprefix("local_") if start != central else field):
+                        offset, layout = found
+                        struct.pack_into(layout, raw, start + offset, value)
         central += _CENTRAL.size + length + extra + comment
     return bytes(raw)
 
 
 class Studies:
-    """Studies below a folder: `zip` writes one, `process` makes a result of it in a store of its own."""
+    """Studies below a folder: `zip` writes one, `process` returns its result from the folder's store."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -90,7 +91,7 @@ class Studies:
         return str(path)
 
     def process(self, source, *, shard_bytes=pipeline.SHARD_BYTES, **options):
-        """The result of a source: a path, or the members or bytes of a ZIP."""
+        """Return the result of a source: a path, or the members or bytes of a ZIP."""
         if not isinstance(source, str | Path):
             source = self.zip(source)
         self.runs += 1
@@ -100,12 +101,12 @@ class Studies:
 
     @property
     def stored(self):
-        """All files in the store."""
+        """Return the paths of all files in the store."""
         return sorted(path for path in (self.root / "store").rglob("*") if path.is_file())
 
 
 def issues_of(result):
-    """(member, line, kind, rows_dropped) of each issue; line is None where it is NA."""
+    """Return (member, line, kind, rows_dropped) of each issue; the line is None if it is NA."""
     return [
         (
             row.member,
@@ -118,7 +119,7 @@ def issues_of(result):
 
 
 def balance(result):
-    """(rows in, rows kept, rows dropped) by the tables."""
+    """Return (rows in, rows kept, rows dropped) by the tables."""
     members = result.members
     return int(members.rows_in.sum()), int(members.rows_kept.sum()), int(result.issues.rows_dropped.sum())
 
@@ -127,13 +128,13 @@ NAMES = ["participant", "session", "task", "factor", "trial"]
 
 
 def named(result):
-    """The names of each trial; None where they are NA."""
+    """Return the names of each trial; None for those that are NA."""
     rows = result.trials[NAMES].astype(object).itertuples(index=False, name=None)
     return [tuple(None if pd.isna(value) else value for value in row) for row in rows]
 
 
 def trial_table(participant, factor, *, task="Search", trial_order=None, **metrics):
-    """A table of trials, as a result has it, from a value per trial or one for all; counts are whole numbers."""
+    """Return a trials table as a result has it, from a value per trial or one for all; counts are whole numbers."""
     n = len(participant)
     table = pd.DataFrame(
         {"participant": participant, "session": participant, "task": task, "factor": factor, "trial": 1},

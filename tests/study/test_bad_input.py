@@ -1,4 +1,4 @@
-"""Is every damaged, odd or hostile input either read right or listed exactly, and the rest processed?"""
+"""Damaged, irregular or hostile input is read, or listed exactly, and the rest is processed."""
 
 import io
 import random
@@ -31,10 +31,10 @@ FIRST, SECOND, THIRD = ROWS
 
 @dataclass(frozen=True)
 class Case:
-    """One file's content, and what must become of it."""
+    """The content of a file, and the rows and issues expected of it."""
 
     raw: bytes
-    records: int
+    rows_in: int
     kept: list
     issues: tuple = ()
     file: str = "Mouse Movement"
@@ -48,12 +48,12 @@ class Case:
         return zip_bytes({GOOD: mouse(*GOOD_ROWS), self.member: self.raw})
 
 
-def pointer(text, records, kept, *issues, encoding="utf-8", file="Mouse Movement"):
-    return Case(text.encode(encoding), records, kept, issues, file)
+def pointer(text, rows_in, kept, *issues, encoding="utf-8", file="Mouse Movement"):
+    return Case(text.encode(encoding), rows_in, kept, issues, file)
 
 
-def keyboard(text, records, kept, *issues, encoding="utf-8"):
-    return Case(text.encode(encoding), records, kept, issues, "Keyboard Inputs")
+def keyboard(text, rows_in, kept, *issues, encoding="utf-8"):
+    return Case(text.encode(encoding), rows_in, kept, issues, "Keyboard Inputs")
 
 
 BIG = "9" * 400
@@ -81,7 +81,7 @@ FILES = {
     "CRLF": pointer((MOUSE + R1 + R2).replace("\n", "\r\n"), 2, [FIRST, SECOND]),
     "CRLF but for the header": pointer(MOUSE + (R1 + R2).replace("\n", "\r\n"), 2, [FIRST, SECOND]),
     "lone CR": pointer((MOUSE + R1 + R2).replace("\n", "\r"), 2, [FIRST, SECOND]),
-    "lone CR in one place": pointer(MOUSE + R1 + R2.replace("\n", "\r") + R3, 3, ROWS),
+    "one lone CR": pointer(MOUSE + R1 + R2.replace("\n", "\r") + R3, 3, ROWS),
     "semicolons": pointer((MOUSE + R1 + R2).replace(",", ";"), 2, [FIRST, SECOND]),
     "tabs": pointer((MOUSE + R1 + R2).replace(",", "\t"), 2, [FIRST, SECOND]),
     "UTF-16": pointer(MOUSE + R1 + R2, 2, [FIRST, SECOND], (None, "encoding", 0), encoding="utf-16"),
@@ -133,11 +133,11 @@ FILES = {
     ),
     "missing fields": pointer(MOUSE + R1 + "10:00:00,0.20,12\n" + R3, 3, [FIRST, THIRD], (3, "missing_fields", 1)),
     "cut in the middle of a row": pointer(MOUSE + R1 + "10:00:00,0.2", 2, [FIRST], (3, "missing_fields", 1)),
-    "one field too many here, one too few there": pointer(
+    "a field too few in one row, one too many in the next": pointer(
         MOUSE + "10:00:00,0.10,11\n10:00:00,0.20,12,22,0\n" + R3, 3, [THIRD],
         (2, "missing_fields", 1), (3, "extra_fields", 1),
     ),
-    "key missing here, one too many there": keyboard(
+    "a key too few in one row, one too many in the next": keyboard(
         KEYS + "10:00:00,0.10\n10:00:00,0.20,,\n10:00:00,0.30,a\n", 3, [(0.3, "letter")],
         (2, "missing_fields", 1), (3, "extra_fields", 1),
     ),
@@ -161,13 +161,13 @@ FILES = {
         [FIRST, (0.2, 65535.0, 65535.0), THIRD], (3, "artefact", 0)
     ),
     "blank lines": pointer(f"\n{MOUSE}\n{R1}\n  \n\n{R2}\n\n", 2, [FIRST, SECOND]),
-    "odd line after blank lines": pointer(f"{MOUSE}\n{R1}\n\n?\n{R2}", 3, [FIRST, SECOND], (6, "missing_fields", 1)),
+    "bad line after blank lines": pointer(f"{MOUSE}\n{R1}\n\n?\n{R2}", 3, [FIRST, SECOND], (6, "missing_fields", 1)),
     "no newline at the end": pointer(MOUSE + R1 + R2.rstrip("\n"), 2, [FIRST, SECOND]),
     "spaces around numbers": pointer(MOUSE + "10:00:00, 0.10 , 11, 21\n" + R2, 2, [FIRST, SECOND]),
     "placeholder": pointer(
         "timestamp,running_time,x,y\n00:00:00,0,0,0\n", 1, [], (2, "placeholder", 1)
     ),
-    "odd click file": pointer(
+    "odd number of clicks": pointer(
         MOUSE + R1 + R2 + R3, 3, ROWS, (None, "odd_clicks", 0), file="Mouse Clicks"
     ),
     "line of a megabyte": pointer(MOUSE + R1 + "x" * 1_000_000 + "\n" + R3, 3, [FIRST, THIRD],
@@ -183,7 +183,7 @@ each_file = pytest.mark.parametrize("case", [pytest.param(case, id=name) for nam
 
 
 @each_file
-def test_rows_of_a_file(process, case):
+def test_bad_rows_are_listed_exactly(process, case):
     result = process(case.zip)
     events = result.events(KINDS[case.file], trial=2)
     columns = ["t_s", "key_class"] if case.file == "Keyboard Inputs" else ["t_s", "x_px", "y_px"]
@@ -192,13 +192,13 @@ def test_rows_of_a_file(process, case):
     assert list(good.itertuples(index=False, name=None)) == GOOD_ROWS
     assert issues_of(result) == [(case.member, *issue) for issue in case.issues]
     members = result.members.set_index("member")
-    assert members.rows_in[case.member] == case.records
+    assert members.rows_in[case.member] == case.rows_in
     assert members.rows_kept[case.member] == len(case.kept)
-    assert balance(result) == (3 + case.records, 3 + len(case.kept), case.records - len(case.kept))
+    assert balance(result) == (3 + case.rows_in, 3 + len(case.kept), case.rows_in - len(case.kept))
 
 
 @each_file
-def test_on_error_raise(process, case):
+def test_on_error_raise_raises_for_bad_rows(process, case):
     lost = [
         issue for issue in case.issues if issue[1] == "missing_header" or (issue[2] and issue[1] != "placeholder")
     ]
@@ -232,7 +232,7 @@ LATIN = "1_participant_session/T\xe4sk_Easy_trial_2/Mouse Movement.csv"
 
 
 def two(bad=None, name=BAD, **settings):
-    """A ZIP with a good member and one more of 3 rows."""
+    """Return a ZIP with a good member and one more of 3 rows."""
     return zip_bytes([(GOOD, mouse(*GOOD_ROWS)), (name, MOUSE + R1 + R2 + R3 if bad is None else bad)], **settings)
 
 
@@ -244,15 +244,15 @@ def damaged_stream():
     return bytes(raw)
 
 
-def renamed(stand_in, name):
-    """A ZIP whose second member's name has these bytes and no mark of its encoding."""
-    raw = two(name=stand_in)
-    assert len(stand_in.encode()) == len(name)
-    return raw.replace(stand_in.encode(), name)
+def renamed(placeholder, name):
+    """Return a ZIP whose second member has a name of these bytes and no mark of its encoding."""
+    raw = two(name=placeholder)
+    assert len(placeholder.encode()) == len(name)
+    return raw.replace(placeholder.encode(), name)
 
 
 ARCHIVES = {
-    # name: (ZIP, issues as (member, line, kind, rows dropped), records, kept)
+    # name: (ZIP, issues as (member, line, kind, rows dropped), rows in, rows kept)
     "encrypted member": (patched(two(), BAD, flag=1), [(BAD, None, "encrypted", 0)], 3, 3),
     "CRC mismatch": (patched(two(), BAD, crc=1), [(BAD, None, "crc_mismatch", 3)], 6, 3),
     "CRC mismatch, stored": (
@@ -261,18 +261,18 @@ ARCHIVES = {
     "CRC mismatch, blank lines, no newline": (
         patched(two("\n" + MOUSE + "\n" + R1 + "\n" + R2.strip()), BAD, crc=1), [(BAD, None, "crc_mismatch", 2)], 5, 3
     ),
-    "CRC mismatch, odd rows": (
+    "CRC mismatch, bad rows": (
         patched(two(MOUSE + "?\n" + R1), BAD, crc=1), [(BAD, None, "crc_mismatch", 2)], 5, 3
     ),
     "damaged data": (damaged_stream(), [(BAD, None, "unreadable", 0)], 3, 3),
-    "longer than the directory says": (
+    "longer than in the directory": (
         patched(two(), BAD, raw=len(MOUSE + R1)), [(BAD, None, "unreadable", 2)], 5, 3
     ),
-    "shorter than the directory says": (patched(two(), BAD, raw=5000), [(BAD, None, "unreadable", 3)], 6, 3),
-    "header that names another method": (
+    "shorter than in the directory": (patched(two(), BAD, raw=5000), [(BAD, None, "unreadable", 3)], 6, 3),
+    "header with another method": (
         patched(two(), BAD, local_method=0), [(BAD, None, "unreadable", 0)], 3, 3
     ),
-    "header that says it is encrypted": (
+    "header with an encryption flag": (
         patched(two(), BAD, local_flag=1), [(BAD, None, "unreadable", 0)], 3, 3
     ),
     "header with another name": (
@@ -290,7 +290,7 @@ ARCHIVES = {
         [(BAD, None, "duplicate_member", 2)], 6, 4,
     ),
     "absolute name": (two(name="/etc/" + BAD), [("/etc/" + BAD, None, "unsafe_name", 3)], 6, 3),
-    "name that climbs": (two(name=f"a/../../{BAD}"), [(f"a/../../{BAD}", None, "unsafe_name", 3)], 6, 3),
+    "name that leaves the folder": (two(name=f"a/../../{BAD}"), [(f"a/../../{BAD}", None, "unsafe_name", 3)], 6, 3),
     "name with a drive": (two(name=f"C:/{BAD}"), [(f"C:/{BAD}", None, "unsafe_name", 3)], 6, 3),
     "name in Latin-1": (
         renamed(LATIN.replace("\xe4", "~"), LATIN.encode("latin-1")), [(LATIN, None, "name_encoding", 0)], 6, 6
@@ -323,16 +323,16 @@ each_archive = pytest.mark.parametrize("name", ARCHIVES)
 
 
 @each_archive
-def test_members_of_an_archive(process, name):
-    raw, issues, records, kept = ARCHIVES[name]
+def test_bad_members_are_listed_exactly(process, name):
+    raw, issues, rows_in, kept = ARCHIVES[name]
     result = process(raw)
     assert issues_of(result) == issues
-    assert balance(result) == (records, kept, records - kept)
+    assert balance(result) == (rows_in, kept, rows_in - kept)
     assert len(result.events("mouse_movement", participant="1", task="Search", trial=1)) == 3
 
 
 @each_archive
-def test_members_of_an_archive_on_error_raise(process, name):
+def test_on_error_raise_raises_for_bad_members(process, name):
     raw, issues, _, _ = ARCHIVES[name]
     if not issues or issues[0][2] == "name_encoding":
         assert process(raw, on_error="raise").summary["rows_dropped"] == 0
@@ -358,7 +358,7 @@ def test_unreadable_members_are_na_not_0(process):
 
 def test_nothing_is_written_outside_the_store(studies):
     before = set(studies.root.rglob("*"))
-    for name in ("absolute name", "name that climbs", "name with a drive"):
+    for name in ("absolute name", "name that leaves the folder", "name with a drive"):
         studies.process(ARCHIVES[name][0])
     outside = set(studies.root.rglob("*")) - before - {studies.root / "study.zip"}
     assert all(path.is_relative_to(studies.root / "store") for path in outside)
@@ -367,7 +367,7 @@ def test_nothing_is_written_outside_the_store(studies):
 
 # --- archives that can't be read at all --------------------------------------------------------------------------
 
-WHOLE = {
+UNREADABLE = {
     "no ZIP": (b"Time,running_time,x,y\n", BadArchiveError, "study.zip is not a readable ZIP"),
     "empty file": (b"", BadArchiveError, "study.zip is not a readable ZIP"),
     "truncated": (two()[:-30], BadArchiveError, "study.zip is not a readable ZIP"),
@@ -386,19 +386,19 @@ WHOLE = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", WHOLE)
+@pytest.mark.parametrize("name", UNREADABLE)
 @pytest.mark.parametrize("on_error", ["skip", "raise"])
-def test_archives_that_cannot_be_read(studies, name, on_error):
-    raw, error, message = WHOLE[name]
+def test_unreadable_archives_raise(studies, name, on_error):
+    raw, error, message = UNREADABLE[name]
     if on_error == "raise" and name in ("all damaged", "only a broken nested ZIP"):
-        error, message = BadMemberError, r"Mouse Movement|session\.zip"  # the first bad file is named
+        error, message = BadMemberError, r"Mouse Movement|session\.zip"  # the error names the first bad file
     with pytest.raises(error, match=message) as caught:
         studies.process(raw, on_error=on_error)
     assert caught.value.hint
     assert studies.stored == []
 
 
-def test_source_that_vanishes(studies):
+def test_source_that_vanishes_raises(studies):
     source = studies.zip(two())
     Path(source).unlink()
     with pytest.raises(SourceNotFoundError, match=r"There is no study at .*study\.zip"):
@@ -406,19 +406,19 @@ def test_source_that_vanishes(studies):
 
 
 @pytest.mark.parametrize("name", ["nowhere", "nowhere.csv", "nowhere.zip", "study.zip/inner.zip"])
-def test_source_that_never_was(studies, name):
+def test_source_that_does_not_exist_raises(studies, name):
     studies.zip(two())
     with pytest.raises(SourceNotFoundError):
         studies.process(studies.root / name)
 
 
 @pytest.mark.parametrize("url", ["nosuchscheme://bucket/study.zip", "memory://nothing/study.zip"])
-def test_url_that_cannot_be_opened(studies, url):
+def test_url_that_cannot_be_opened_raises(studies, url):
     with pytest.raises(SourceNotFoundError, match=url):
         studies.process(url)
 
 
-def test_store_that_cannot_be_written(studies):
+def test_store_that_cannot_be_written_raises(studies):
     (studies.root / "file").write_text("no folder")
     with pytest.raises(StoreError, match=r"The store can't be used at /.*/file/store/\.probe"):
         pipeline.run(studies.zip(two()), Options(), Store(str(studies.root / "file" / "store")), "r")
@@ -427,32 +427,32 @@ def test_store_that_cannot_be_written(studies):
 # --- everything at once ------------------------------------------------------------------------------------------
 
 
-def test_a_study_of_all_bad_files(process):
+def test_study_of_bad_files_lists_them_all(process):
     members = [(GOOD, mouse(*GOOD_ROWS))]
     for number, case in enumerate(FILES.values(), 2):
         members.append((f"{folder(trial=number)}/{case.file}.csv", case.raw))
     result = process(members)
-    records = 3 + sum(case.records for case in FILES.values())
+    rows_in = 3 + sum(case.rows_in for case in FILES.values())
     kept = 3 + sum(len(case.kept) for case in FILES.values())
-    assert balance(result) == (records, kept, records - kept)
+    assert balance(result) == (rows_in, kept, rows_in - kept)
     expected = [
         (f"{folder(trial=number)}/{case.file}.csv", *issue)
         for number, case in enumerate(FILES.values(), 2)
         for issue in case.issues
     ]
     assert sorted(map(str, issues_of(result))) == sorted(map(str, expected))
-    assert result.summary["rows_in"] == records
-    assert result.summary["rows_dropped"] == records - kept
+    assert result.summary["rows_in"] == rows_in
+    assert result.summary["rows_dropped"] == rows_in - kept
 
 
-def test_every_message_says_something(process):
+def test_messages_are_not_empty(process):
     for case in FILES.values():
         for row in process(case.zip).issues.itertuples():
             assert len(row.message) > 15
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_damaged_bytes_end_in_a_result_or_a_named_error(studies, seed):
+def test_damaged_bytes_give_a_result_or_a_named_error(studies, seed):
     rng = random.Random(seed)
     whole = two()
     for _ in range(60):
@@ -467,7 +467,7 @@ def test_damaged_bytes_end_in_a_result_or_a_named_error(studies, seed):
             assert rows_in == kept + dropped
 
 
-def test_cut_bytes_end_in_a_named_error(studies):
+def test_truncated_bytes_raise_a_named_error(studies):
     whole = two()
     for end in range(0, len(whole), 7):
         with pytest.raises(BadArchiveError):

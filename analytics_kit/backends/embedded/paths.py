@@ -1,7 +1,8 @@
-"""Where does this installation's own broker live, and who holds it?
+"""Name the folders, socket and lock files of the embedded broker, and lock them.
 
-A folder below home keeps the append-only file, the log, the address of the socket and three locks: `start` is held by
-who starts or stops the broker, `owner` by the supervisor and `server` by the server, each as long as it lives.
+The data folder, below the home folder, keeps the append-only file, the log, the address of the socket and three
+lock files: `start.lock` is held while the broker is started or stopped, `owner.lock` by the supervisor and
+`server.lock` by the server, each for as long as the process lives.
 """
 
 from __future__ import annotations
@@ -26,105 +27,120 @@ if sys.platform != "win32":
     import fcntl
 
 SOCKET_PATH_BYTES = 100
-"""macOS takes 103, Linux 107."""
+"""Longest path of a socket; macOS allows 103 bytes, Linux 107."""
+LOCK_POLL_S = 0.01
 
 
 @dataclass(frozen=True, slots=True)
-class RuntimePaths:
-    """Folders and files of one broker: `folder` stays, `runtime` has the socket."""
+class BrokerPaths:
+    """Folders and files of one broker.
 
-    folder: Path
-    runtime: Path
+    Their names on disk are shared with other versions of the package: each must be able to find and stop a broker
+    that another has started.
+
+    Parameters
+    ----------
+    data_folder
+        Folder of everything that outlives the broker.
+    socket_folder
+        Folder of the socket, which is removed when the broker ends.
+    """
+
+    data_folder: Path
+    socket_folder: Path
 
     @property
     def start_lock(self) -> Path:
-        """Held by who starts or stops the broker."""
-        return self.folder / "start.lock"
+        """Lock of the process that starts or stops the broker."""
+        return self.data_folder / "start.lock"
 
     @property
     def owner_lock(self) -> Path:
-        """Held by the supervisor; holds its process id."""
-        return self.folder / "owner.lock"
+        """Lock of the supervisor; the file contains its process id."""
+        return self.data_folder / "owner.lock"
 
     @property
     def server_lock(self) -> Path:
-        """Held by the server, also when its supervisor is gone."""
-        return self.folder / "server.lock"
+        """Lock of the server, which may outlive its supervisor."""
+        return self.data_folder / "server.lock"
 
     @property
     def address(self) -> Path:
-        """Holds the path of the socket in use; a client with another environment would look elsewhere."""
-        return self.folder / "address"
+        """File with the path of the socket in use; `socket` may differ in a client with another environment."""
+        return self.data_folder / "address"
 
     @property
     def log(self) -> Path:
-        """What server, supervisor and workers say."""
-        return self.folder / "log"
+        """Output of the server, the supervisor and the workers."""
+        return self.data_folder / "log"
 
     @property
     def socket(self) -> Path:
-        """Where a new server would listen."""
-        return self.runtime / "s"
+        """Socket of a server that this process would start."""
+        return self.socket_folder / "s"
 
 
-def place_of(settings: Settings) -> RuntimePaths:
-    """The place for these settings: one per user, host, environment, schema version, home and store."""
+def broker_paths(settings: Settings) -> BrokerPaths:
+    """Return the paths for these settings: one broker per user, host, environment, schema version, home and store."""
     if sys.platform == "win32":
         raise BrokerUnavailableError("The embedded broker needs Linux or macOS.")
     home = settings.home.expanduser().absolute()
     parts = [os.getuid(), socket.gethostname(), sys.prefix, SCHEMA_VERSION, home, settings.store_url()]
     key = hashlib.sha256("\0".join(map(str, parts)).encode("utf-8", "surrogateescape")).hexdigest()[:12]
-    return RuntimePaths(home / "broker" / key, _runtime(key))
+    return BrokerPaths(home / "broker" / key, _socket_folder(key))
 
 
-def places_of(settings: Settings) -> list[RuntimePaths]:
-    """The places of all brokers that were ever started for this home, whatever the store."""
-    folder = place_of(settings).folder.parent
+def all_broker_paths(settings: Settings) -> list[BrokerPaths]:
+    """Return the paths of every broker that was ever started for this home, whatever its store."""
+    folder = broker_paths(settings).data_folder.parent
     keys = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    return [RuntimePaths(folder / key, _runtime(key)) for key in keys]
+    return [BrokerPaths(folder / key, _socket_folder(key)) for key in keys]
 
 
-def prepare(place: RuntimePaths) -> None:
-    """Make both folders, for their owner only. Raises BrokerUnavailableError when they can't be had."""
-    for folder in (place.folder, place.runtime):
+def create_folders(paths: BrokerPaths) -> None:
+    """Create both folders with access for their owner only.
+
+    Raises BrokerUnavailableError when one can't be created or is open to other users.
+    """
+    for folder in (paths.data_folder, paths.socket_folder):
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            found = folder.lstat()
+            status = folder.lstat()
         except OSError as error:
             raise BrokerUnavailableError(
-                f"The folder {folder} of the embedded broker can't be made: {error.strerror}.",
-                hint="Set ANALYTICS_KIT_HOME to a folder that can be written.",
+                f"The folder {folder} of the embedded broker can't be created: {error.strerror}.",
+                hint="Set ANALYTICS_KIT_HOME to a writable folder.",
             ) from error
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
             raise BrokerUnavailableError(
-                f"{folder} is not a folder that only you can use; the embedded broker would not be safe in it.",
-                hint=f"Remove {folder}, or give it back to its owner with mode 700.",
+                f"{folder} is not a folder that only you can use, so the embedded broker would not be safe in it.",
+                hint=f"Remove {folder}, or make yourself its owner and set its mode to 700.",
             )
 
 
-def taken(lock: Path) -> bool:
-    """Whether a living process holds the lock."""
+def is_locked(lock: Path) -> bool:
+    """Return whether a living process holds the lock."""
     with contextlib.suppress(OSError), lock.open("rb") as file:
         return not _flock(file.fileno(), fcntl.LOCK_SH)
     return False
 
 
-def take(lock: Path, limit_s: float) -> int | None:
-    """The descriptor of the lock, now ours until it is closed everywhere; None when others keep it that long."""
+def acquire_lock(lock: Path, timeout_s: float) -> int | None:
+    """Return a descriptor that holds the lock until every copy of it is closed; None after the timeout."""
     descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    ends = time.monotonic() + limit_s
+    deadline = time.monotonic() + timeout_s
     while not _flock(descriptor, fcntl.LOCK_EX):
-        if time.monotonic() >= ends:
+        if time.monotonic() >= deadline:
             os.close(descriptor)
             return None
-        time.sleep(0.01)
+        time.sleep(LOCK_POLL_S)
     return descriptor
 
 
 @contextlib.contextmanager
-def held(lock: Path, limit_s: float) -> Iterator[bool]:
-    """Hold the lock for the length of the `with` block; False when it could not be had."""
-    descriptor = take(lock, limit_s)
+def locked(lock: Path, timeout_s: float) -> Iterator[bool]:
+    """Hold the lock during the `with` block; yields False when it was not acquired within the timeout."""
+    descriptor = acquire_lock(lock, timeout_s)
     try:
         yield descriptor is not None
     finally:
@@ -132,23 +148,25 @@ def held(lock: Path, limit_s: float) -> Iterator[bool]:
             os.close(descriptor)
 
 
-def _flock(descriptor: int, how: int) -> bool:
+def _flock(descriptor: int, mode: int) -> bool:
     try:
-        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, mode | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError as error:
         raise BrokerUnavailableError(
-            f"Files can't be locked where the embedded broker is kept: {error.strerror}.",
+            f"Files can't be locked in the folder of the embedded broker: {error.strerror}.",
             hint="Set ANALYTICS_KIT_HOME to a folder on a local disk.",
         ) from error
     return True
 
 
-def _runtime(key: str) -> Path:
-    ours = f"ak-{os.getuid()}-{key}"
+def _socket_folder(key: str) -> Path:
+    """Return the first candidate, in the order of preference, whose socket has a path that is short enough."""
+    name = f"ak-{os.getuid()}-{key}"
     xdg = os.environ.get("XDG_RUNTIME_DIR")
-    candidates = [Path(tempfile.gettempdir()) / ours, Path("/tmp") / ours]  # noqa: S108 - prepare() checks the owner
+    # Others may write to these folders, so create_folders() checks who owns the one below them.
+    candidates = [Path(tempfile.gettempdir()) / name, Path("/tmp") / name]  # noqa: S108
     if xdg and Path(xdg).is_dir() and os.access(xdg, os.W_OK) and Path(xdg).stat().st_uid == os.getuid():
         candidates.insert(0, Path(xdg) / f"ak-{key}")
     return next((path for path in candidates if len(os.fsencode(path / "s")) <= SOCKET_PATH_BYTES), candidates[-1])

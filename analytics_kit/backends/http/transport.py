@@ -1,4 +1,4 @@
-"""How is a server asked that may be away: with the token, with patience, and with its errors made ours?"""
+"""Send requests to an `analytics-kit` server: with the token, with retries, and with its errors as the package's."""
 
 from __future__ import annotations
 
@@ -16,41 +16,55 @@ from urllib.parse import urlencode, urlsplit
 
 import urllib3
 from urllib3.exceptions import HTTPError, MaxRetryError, NameResolutionError, SSLError
-from urllib3.exceptions import TimeoutError as LateError
+from urllib3.exceptions import TimeoutError as HTTPTimeoutError
 from urllib3.util import Retry, Timeout
 
 from analytics_kit.errors import BrokerUnavailableError, JobFailedError, SettingsError, rebuild
 
-PREFIX = "/api/analytics"
-QUICK = Retry(total=1, connect=0, read=1, redirect=0, status=0, other=0, respect_retry_after_header=False)
-"""Once more, for a connection that went stale in the pool; never what must not be done twice."""
-PATIENT = Retry(
+API_PREFIX = "/api/analytics"
+STALE_CONNECTION_RETRY = Retry(
+    total=1, connect=0, read=1, redirect=0, status=0, other=0, respect_retry_after_header=False
+)
+"""One retry for a connection that went stale in the pool, but not of a POST, which must not take effect twice."""
+LONG_RETRY = Retry(
     total=8, redirect=0, backoff_factor=0.5, backoff_max=8, status_forcelist=(502, 503, 504), raise_on_status=False,
 )  # fmt: skip
-"""For who would wait anyway: half a minute of a server that is away, or as long as it says in Retry-After."""
-LIMITS = Timeout(connect=5, read=60)
-LONG = Timeout(connect=5, read=600)
-BLOCK_BYTES = 1 << 18
-READ_TRIES = 3
-TOKEN_HINT = "Give token=, or set ANALYTICS_KIT_TOKEN; who runs the server has it."  # noqa: S105  no token
-AWAY_HINT = "It may be back soon; who runs it has its log."
-_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
+"""For callers that wait anyway: half a minute of an unavailable server, or as long as its Retry-After says."""
+REQUEST_TIMEOUT = Timeout(connect=5, read=60)
+UPLOAD_TIMEOUT = Timeout(connect=5, read=600)
+TRANSFER_CHUNK_BYTES = 1 << 18
+DOWNLOAD_TRIES = 3
+TOKEN_HINT = "Pass token=, or set ANALYTICS_KIT_TOKEN; the administrator of the server can give you one."  # noqa: S105  no token
+UNAVAILABLE_HINT = "It may be back soon; its log, which the administrator can read, says why."
+_TOKEN_PATTERN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 
-Fields = Sequence[tuple[str, object]]
+Query = Sequence[tuple[str, object]]
 
 
-class Body(Protocol):
-    """What is sent, piece by piece."""
+class ReadableStream(Protocol):
+    """Content of an upload."""
 
     def read(self, size: int, /) -> bytes:
-        """The next piece."""
+        """Return at most `size` bytes, none at the end."""
 
 
 class Transport:
-    """The way to one server. Safe to use from threads; the token is in nothing that it says.
+    """HTTP connections to one server. Safe to use from threads.
 
-    Raises SettingsError for a URL or token that can't be used. Whatever keeps the server from serving is a
-    BrokerUnavailableError; other errors are those that the server tells.
+    Its messages and its `repr` do not contain the token. A server that can't be reached or can't serve raises
+    BrokerUnavailableError; any other error is the one that the server reports.
+
+    Parameters
+    ----------
+    url
+        `https://HOST` or `https://HOST/PREFIX`.
+    token
+        Bearer token; None sends none.
+
+    Raises
+    ------
+    SettingsError
+        The URL or the token has a form that can't be used.
     """
 
     def __init__(self, url: str, token: str | None) -> None:
@@ -58,167 +72,182 @@ class Transport:
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or "@" in parts.netloc:
             raise SettingsError(
                 "The URL of the server can't be used.",
-                hint='Write "https://HOST" or "https://HOST/PREFIX", and give the token as token=.',
+                hint='Write "https://HOST" or "https://HOST/PREFIX", and pass the token as token=.',
             )
-        if token is not None and not _TOKEN.fullmatch(token):
-            raise SettingsError("The token is none that a server would know.", hint=TOKEN_HINT)
-        self.name = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
-        self._base = self.name
-        self._known = {} if token is None else {"Authorization": f"Bearer {token}"}
+        if token is not None and not _TOKEN_PATTERN.fullmatch(token):
+            raise SettingsError("The token has characters that no token of a server has.", hint=TOKEN_HINT)
+        self.server_url = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+        self._api_url = self.server_url
+        self._authorization = {} if token is None else {"Authorization": f"Bearer {token}"}
         self._open()
-        self._away: tuple[float, str] = (0.0, "")
+        self._unavailable: tuple[float, str] = (0.0, "")
+        """End of the Retry-After, in seconds of the monotonic clock, and the message until then."""
         if token is not None and parts.scheme == "http" and not _is_loopback(parts.hostname):
             warnings.warn(
-                f"The token goes to {self.name} unencrypted. Use https:// where others can listen on the way.",
+                f"The token is sent to {self.server_url} unencrypted. Use https:// unless the network is trusted.",
                 RuntimeWarning,
                 stacklevel=2,
             )
 
     def _open(self) -> None:
         self._pid = os.getpid()
-        self._connections = urllib3.PoolManager(maxsize=8, blocksize=BLOCK_BYTES, timeout=LIMITS, retries=QUICK)
+        self._connections = urllib3.PoolManager(
+            maxsize=8, blocksize=TRANSFER_CHUNK_BYTES, timeout=REQUEST_TIMEOUT, retries=STALE_CONNECTION_RETRY
+        )
 
     @property
     def _pool(self) -> urllib3.PoolManager:
-        if self._pid != os.getpid():  # in a forked process: the connections are the parent's
+        if self._pid != os.getpid():  # a forked process must not use its parent's connections
             self._open()
         return self._connections
 
-    def find(self) -> None:
-        """Look where on the server the API is. The token is sent to nobody who does not say that it is one."""
-        for base in (self.name, f"{self.name}{PREFIX}"):
-            with self._translated():
-                answer = self._pool.request("GET", f"{base}/health/live", redirect=False)
-            if answer.status == 200 and _json(answer.data).get("live") is True:
-                self._base = base
+    def locate_api(self) -> None:
+        """Find the path of the API on the server, without sending the token.
+
+        Raises BrokerUnavailableError when no path answers as the API does.
+        """
+        for base in (self.server_url, f"{self.server_url}{API_PREFIX}"):
+            with self._translate_errors():
+                response = self._pool.request("GET", f"{base}/health/live", redirect=False)
+            if response.status == 200 and _json(response.data).get("live") is True:
+                self._api_url = base
                 return
-        to = answer.headers.get("Location")
+        to = response.headers.get("Location")
         raise BrokerUnavailableError(
-            f"There is no analytics_kit server at {self.name}.",
-            hint=f"It sends on to {to}; connect to that, if it is the server's." if to else "Check the URL.",
+            f"There is no analytics_kit server at {self.server_url}.",
+            hint=f"It redirects to {to}; connect to that URL if it is the server's." if to else "Check the URL.",
         )
 
-    def ask(
+    def request(
         self,
         method: str,
         path: str,
-        fields: Fields = (),
+        query: Query = (),
         body: Mapping[str, Any] | None = None,
         *,
-        polite: bool = False,
-        patient: bool = False,
-        also: int = 200,
+        respect_retry_after: bool = False,
+        retry_long: bool = False,
+        accept: int = 200,
     ) -> dict[str, Any]:
-        """What the server answers. A status `also` is an answer too.
+        """Send a request and return the JSON of the response.
 
         Parameters
         ----------
-        polite : while the server has said to ask again later, don't, and raise what it said.
-        patient : try again for a while.
-        """
-        if polite and time.monotonic() < self._away[0]:
-            raise BrokerUnavailableError(self._away[1], hint=AWAY_HINT)
-        with self._translated():
-            answer = self._pool.request(
-                method, self._url(path, fields), json=body, headers=self._headers(body is not None), redirect=False,
-                retries=PATIENT if patient else QUICK,
-            )  # fmt: skip
-        return self._checked(answer, also)
+        respect_retry_after
+            Until the end of the server's last Retry-After, raise its message instead of sending the request.
+        retry_long
+            Retry for up to half a minute while the server is unavailable.
+        accept
+            A status besides 2xx whose JSON is returned.
 
-    def send(self, path: str, fields: Fields, body: Body, size_bytes: int) -> dict[str, Any]:
-        """Send what `body` gives, as it is read. Nothing of it is sent twice."""
-        headers = self._known | {"Content-Type": "application/zip", "Content-Length": str(size_bytes)}
-        with self._translated():
-            answer = self._pool.request(
-                "POST", self._url(path, fields), body=cast(IO[bytes], body), headers=headers, retries=False,
-                redirect=False, timeout=LONG,
+        Raises
+        ------
+        AnalyticsKitError
+            The error that the server reports.
+        BrokerUnavailableError
+            The server can't be reached or can't serve.
+        """
+        if respect_retry_after and time.monotonic() < self._unavailable[0]:
+            raise BrokerUnavailableError(self._unavailable[1], hint=UNAVAILABLE_HINT)
+        content_type = {} if body is None else {"Content-Type": "application/json"}
+        with self._translate_errors():
+            response = self._pool.request(
+                method, self._url(path, query), json=body, headers=self._authorization | content_type, redirect=False,
+                retries=LONG_RETRY if retry_long else STALE_CONNECTION_RETRY,
             )  # fmt: skip
-        return self._checked(answer)
+        return self._checked(response, accept)
+
+    def upload(self, path: str, query: Query, stream: ReadableStream, size_bytes: int) -> dict[str, Any]:
+        """Send a ZIP while it is read from the stream, and return the JSON of the response. Never retried."""
+        headers = {"Content-Type": "application/zip", "Content-Length": str(size_bytes)}
+        with self._translate_errors():
+            response = self._pool.request(
+                "POST", self._url(path, query), body=cast(IO[bytes], stream), headers=self._authorization | headers,
+                retries=False, redirect=False, timeout=UPLOAD_TIMEOUT,
+            )  # fmt: skip
+        return self._checked(response)
 
     @contextmanager
-    def read(self, path: str, fields: Fields) -> Iterator[IO[bytes]]:
-        """A file of the server's, through one on this disk without a name."""
+    def download(self, path: str, query: Query) -> Iterator[IO[bytes]]:
+        """Yield a file of the server, by way of an unnamed temporary file; what breaks off is fetched again."""
         with tempfile.TemporaryFile() as file:
-            for left in range(READ_TRIES - 1, -1, -1):
-                with self._translated():
-                    answer = self._pool.request(
-                        "GET", self._url(path, fields), headers=self._known, retries=PATIENT, redirect=False,
-                        preload_content=False,
+            for tries_left in range(DOWNLOAD_TRIES - 1, -1, -1):
+                with self._translate_errors():
+                    response = self._pool.request(
+                        "GET", self._url(path, query), headers=self._authorization, retries=LONG_RETRY,
+                        redirect=False, preload_content=False,
                     )  # fmt: skip
-                if answer.status != 200:
-                    with self._translated():
-                        answer.read(cache_content=True)
-                    self._checked(answer)
+                if response.status != 200:
+                    with self._translate_errors():
+                        response.read(cache_content=True)
+                    self._checked(response)
                 try:
-                    with self._translated():
-                        for block in answer.stream(BLOCK_BYTES):
-                            file.write(block)
+                    with self._translate_errors():
+                        for chunk in response.stream(TRANSFER_CHUNK_BYTES):
+                            file.write(chunk)
                     break
                 except BrokerUnavailableError:
-                    if not left:
+                    if not tries_left:
                         raise
                     file.seek(0)
                     file.truncate()
                 finally:
-                    answer.release_conn()
+                    response.release_conn()
             file.seek(0)
             yield file
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self._pool.clear()
 
     def __repr__(self) -> str:
-        return f"<Transport to {self.name}>"
+        return f"<Transport to {self.server_url}>"
 
-    def _headers(self, has_body: bool) -> dict[str, str]:
-        return self._known | ({"Content-Type": "application/json"} if has_body else {})
-
-    def _url(self, path: str, fields: Fields) -> str:
-        return f"{self._base}{path}?{urlencode(fields)}" if fields else f"{self._base}{path}"
+    def _url(self, path: str, query: Query) -> str:
+        return f"{self._api_url}{path}?{urlencode(query)}" if query else f"{self._api_url}{path}"
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         try:
             yield
         except HTTPError as error:
             raise BrokerUnavailableError(
-                f"The server at {self.name} can't be used: {_words(error)}.",
-                hint="Check the URL, and that the server runs (analytics-kit serve).",
-            ) from None  # what libraries say of a request may hold its headers
+                f"The server at {self.server_url} can't be used: {_reason(error)}.",
+                hint="Check the URL, and that the server is running (analytics-kit serve).",
+            ) from None  # the message of the library may contain the headers of the request
 
-    def _checked(self, answer: urllib3.BaseHTTPResponse, also: int = 200) -> dict[str, Any]:
-        """The answer's JSON. Raises what the server tells."""
-        told = _json(answer.data)
-        if told and (answer.status < 300 or answer.status == also):
-            return told
-        if answer.status == 204:
+    def _checked(self, response: urllib3.BaseHTTPResponse, accept: int = 200) -> dict[str, Any]:
+        """Return the JSON of a response, or raise the error that it reports."""
+        body = _json(response.data)
+        if body and (response.status < 300 or response.status == accept):
+            return body
+        if response.status == 204:
             return {}
-        if answer.status == 401:
-            raise BrokerUnavailableError(f"The server at {self.name} refuses the token.", hint=TOKEN_HINT)
-        kind, message = str(told.get("error", "")), str(told.get("message", ""))
-        if answer.status >= 500 or answer.status == 429:
-            said = f"The server at {self.name} can't serve now: {message or answer.status}"
-            after = answer.headers.get("Retry-After", "")
-            self._away = time.monotonic() + (float(after) if after.isdecimal() else 0.0), said
-            raise BrokerUnavailableError(said, hint=AWAY_HINT)
+        if response.status == 401:
+            raise BrokerUnavailableError(f"The server at {self.server_url} refuses the token.", hint=TOKEN_HINT)
+        kind, message = str(body.get("error", "")), str(body.get("message", ""))
+        if response.status >= 500 or response.status == 429:
+            notice = f"The server at {self.server_url} can't serve now: {message or response.status}"
+            after = response.headers.get("Retry-After", "")
+            self._unavailable = time.monotonic() + (float(after) if after.isdecimal() else 0.0), notice
+            raise BrokerUnavailableError(notice, hint=UNAVAILABLE_HINT)
         if not kind:
             raise BrokerUnavailableError(
-                f"{self.name} does not answer as an analytics_kit server does ({answer.status}).",
-                hint="Check the URL, and what stands between.",
+                f"{self.server_url} does not answer as an analytics_kit server does ({response.status}).",
+                hint="Check the URL, and any proxy before the server.",
             )
-        hint = str(told.get("hint", "")) or None
+        hint = str(body.get("hint", "")) or None
         error = rebuild(kind, message, hint)
-        known = type(error) is not JobFailedError or kind == "JobFailedError"
-        raise error if known else SettingsError(message, hint=hint)
+        is_known = type(error) is not JobFailedError or kind == "JobFailedError"
+        raise error if is_known else SettingsError(message, hint=hint)
 
 
 def _json(data: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(data)
+        value = json.loads(data)
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def _is_loopback(host: str) -> bool:
@@ -228,19 +257,19 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _words(error: HTTPError) -> str:
-    """What went wrong on the way, without the request."""
+def _reason(error: HTTPError) -> str:
+    """Return why a request failed, without anything of the request itself."""
     reason: BaseException | None = error.reason if isinstance(error, MaxRetryError) else error
     if isinstance(reason, NameResolutionError):
         return "no host has this name"
     if isinstance(reason, SSLError):
         return f"TLS fails ({re.sub(r'^.*?: ', '', str(reason.args[0])) if reason.args else 'no reason given'})"
-    if isinstance(reason, LateError) and not isinstance(reason.__cause__, OSError):
+    if isinstance(reason, HTTPTimeoutError) and not isinstance(reason.__cause__, OSError):
         return "it does not answer in time"
-    chain, found = [reason], reason
-    while found is not None and len(chain) < 10:
-        if isinstance(found, OSError) and found.strerror:
-            return found.strerror.lower()
-        found = found.__cause__ or found.__context__
-        chain.append(found)
+    chain, cause = [reason], reason
+    while cause is not None and len(chain) < 10:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror.lower()
+        cause = cause.__cause__ or cause.__context__
+        chain.append(cause)
     return "the connection broke"

@@ -1,4 +1,4 @@
-"""How does a study come to a server, while its job is shown, can be cancelled, and may fail?"""
+"""Upload studies to a server, one after the other, as jobs that show progress, can be cancelled and may fail."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ from analytics_kit.errors import (
     SourceNotFoundError,
 )
 from analytics_kit.model import JobInfo, JobRequest, Progress, StepContext
-from analytics_kit.settings import Settings
+from analytics_kit.settings import Settings, without_secrets
 
-PAUSES_S = (0.5, 1, 2, 4, 8, 15, 30, 30, 30, 30)
-"""What breaks off is begun anew after these times, then given up."""
-LOOK_S = 0.1
+RETRY_PAUSES_S = (0.5, 1, 2, 4, 8, 15, 30, 30, 30, 30)
+"""Pauses after which an upload that broke off starts again; after the last one it fails."""
+CANCEL_POLL_S = 0.1
 
 
 class UploadQueue:
-    """Uploads of this process, one after the other, as jobs of its own.
+    """Uploads of this process, as the jobs of a local backend.
 
-    The server's job has the id of the upload's, which is completed once the server has its own.
+    An upload and the server's job have the same id. The upload is completed once the server has the job.
     """
 
-    def __init__(self, line: Transport, settings: Settings) -> None:
-        self._line = line
-        self.jobs = LocalBackend(settings, act=self._send)
+    def __init__(self, transport: Transport, settings: Settings) -> None:
+        self._transport = transport
+        self.jobs = LocalBackend(settings, task=self._run)
 
     def submit(self, request: JobRequest, body: Mapping[str, Any]) -> JobInfo:
-        """The job that uploads the study and then asks for `body`, or the one that is at it already."""
+        """Return the job that uploads the study and then posts `body`, an earlier one if it is not finished."""
         limits = (request.time_limit_s, request.memory_limit_mb)
         return self.jobs.submit(
             replace(
@@ -50,82 +50,89 @@ class UploadQueue:
                     "size_bytes": request.size_bytes,
                     "body": dict(body),
                 },
-                result_key=f"{request.result_key} {limits}",  # they are for the server's job, but tell it apart
+                result_key=f"{request.result_key} {limits}",  # the limits are the server's, but jobs differ by them
                 time_limit_s=None,
                 memory_limit_mb=None,
             )
         )
 
-    def _send(self, task: StepContext) -> dict[str, Any]:
-        for pause_s in (*PAUSES_S, None):
+    def _run(self, context: StepContext) -> dict[str, Any]:
+        for pause_s in (*RETRY_PAUSES_S, None):
             try:
-                self._submit(task)
+                self._upload_and_post(context)
                 break
             except BrokerUnavailableError as error:
                 if pause_s is None:
                     raise JobFailedError(
-                        f"The study could not be uploaded. {error.message}", hint="Retry the job once that is mended."
+                        f"The study could not be uploaded. {error.message}",
+                        hint="Retry the job when the server can be reached again.",
                     ) from None
-                _pause(task, pause_s)
+                _pause(context, pause_s)
         try:
-            task.begin_commit()
+            context.begin_commit()
         except JobCancelledError:
             with suppress(AnalyticsKitError):
-                self._line.ask("POST", f"/jobs/{task.job_id}/cancel")
+                self._transport.request("POST", f"/jobs/{context.job_id}/cancel")
             raise
         return {}
 
-    def _submit(self, task: StepContext) -> None:
+    def _upload_and_post(self, context: StepContext) -> None:
         try:
-            self._ask(task)
-        except SourceNotFoundError:
-            self._upload(task, task.arguments["body"]["content"])
-            self._ask(task)
+            self._post_job(context)
+        except SourceNotFoundError:  # the server has no study with this content
+            self._upload(context, context.arguments["body"]["content"])
+            self._post_job(context)
 
-    def _ask(self, task: StepContext) -> None:
-        # Asked for anew, so that the job has this id; whoever could be joined was joined before the upload.
-        how = {"job_id": task.job_id, "refresh": True, "rejoin": False, "tags": list(self.jobs.get(task.job_id).tags)}
-        self._line.ask("POST", "/jobs", body=task.arguments["body"] | how)
+    def _post_job(self, context: StepContext) -> None:
+        # `refresh`, because the job needs this id; a job that could be joined was joined before the upload.
+        tags = list(self.jobs.get(context.job_id).tags)
+        fixed = {"job_id": context.job_id, "refresh": True, "rejoin": False, "tags": tags}
+        self._transport.request("POST", "/jobs", body=context.arguments["body"] | fixed)
 
-    def _upload(self, task: StepContext, content: str) -> None:
-        source, size_bytes = task.arguments["source"], task.arguments["size_bytes"]
+    def _upload(self, context: StepContext, content: str) -> None:
+        source, size_bytes = context.arguments["source"], context.arguments["size_bytes"]
         try:
             file = fsspec.open(source, "rb").open() if "://" in source else Path(source).open("rb")  # noqa: SIM115
         except OSError as error:
             raise SourceNotFoundError(
-                "The study was there when it was submitted, and can't be read any more.", hint="Submit it again."
+                "The study existed when it was submitted but can't be read any more.", hint="Submit it again."
             ) from error
+        name = PurePath(without_secrets(source)).name
         with file:
-            piece = _Pieces(file, size_bytes, task)
-            self._line.send(f"/uploads/{content}", [("name", PurePath(source).name)], piece, size_bytes)
+            stream = _ProgressStream(file, size_bytes, context)
+            self._transport.upload(f"/uploads/{content}", [("name", name)], stream, size_bytes)
 
 
-class _Pieces:
-    """The file, piece by piece, with progress told. What it raises is no OSError, which would pass for the line's."""
+class _ProgressStream:
+    """A file whose reading reports progress.
 
-    def __init__(self, file: IO[bytes], size_bytes: int, task: StepContext) -> None:
-        self._file, self._size_bytes, self._task = file, size_bytes, task
-        self._done = 0
+    It raises no OSError, which the transport would take for an error of the connection.
+    """
+
+    def __init__(self, file: IO[bytes], size_bytes: int, context: StepContext) -> None:
+        self._file, self._size_bytes, self._context = file, size_bytes, context
+        self._sent_bytes = 0
 
     def read(self, size: int, /) -> bytes:
-        """The next piece. Raises JobCancelledError when the upload is unwanted, BadArchiveError for another file."""
+        """Return the next bytes.
+
+        Raises JobCancelledError when the upload was cancelled, BadArchiveError when the file has become shorter.
+        """
         try:
-            piece = self._file.read(min(size, self._size_bytes - self._done))
+            chunk = self._file.read(min(size, self._size_bytes - self._sent_bytes))
         except OSError as error:
             raise BadArchiveError(f"The study can't be read any more: {error.strerror}.") from error
-        if not piece and self._done < self._size_bytes:
-            raise BadArchiveError(
-                "The study has changed while it was uploaded.", hint="Submit it again as it is now."
-            )
-        self._done += len(piece)
-        share = self._done / max(1, self._size_bytes)
-        self._task.report(Progress("uploading", self._done, self._size_bytes, fraction=share))
-        return piece
+        if not chunk and self._sent_bytes < self._size_bytes:
+            raise BadArchiveError("The study has changed during its upload.", hint="Submit it again as it is now.")
+        self._sent_bytes += len(chunk)
+        fraction = self._sent_bytes / max(1, self._size_bytes)
+        self._context.report(Progress("uploading", self._sent_bytes, self._size_bytes, fraction=fraction))
+        return chunk
 
 
-def _pause(task: StepContext, seconds: float) -> None:
-    """Wait, unless the job is cancelled."""
-    ends = time.monotonic() + seconds
-    while time.monotonic() < ends:
-        task.report(Progress("waiting for the server"))
-        time.sleep(LOOK_S)
+def _pause(context: StepContext, seconds: float) -> None:
+    """Wait for the seconds. Raises JobCancelledError as soon as the job is cancelled."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        context.report(Progress("waiting for the server"))
+        time.sleep(CANCEL_POLL_S)

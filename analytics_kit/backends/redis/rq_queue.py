@@ -1,50 +1,157 @@
-"""Who works for this broker, and what does its embedded pool say of itself?"""
+"""Queue work for RQ and read who works on it: the only file that knows rq's keys and the layout of its messages.
+
+All jobs of all namespaces share one rq queue. An rq job is one attempt at one step of a job, or a housekeeping
+function; the record of a job is what counts, so rq keeps no results.
+"""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterable
 from typing import NamedTuple
 
-from analytics_kit.backends.redis.job_store import QUEUE_NAME, Connection
+from rq import Queue
+from rq.exceptions import NoSuchJobError
+from rq.job import Job
+from rq.serializers import JSONSerializer
 
-POOL = "ak:pool"
+from analytics_kit.backends.dotted_names import current_name
+from analytics_kit.backends.record import BEGIN_STEP, Attempt
+from analytics_kit.backends.redis.connection import Connection
+
+QUEUE_NAME = "analytics"
+STEP_FUNCTION = "analytics_kit.backends.worker.entry.perform"
+"""Dotted name of the function that workers call with namespace, job id, step and attempt number."""
+
+_WORKERS, _LISTENERS = "rq:workers", f"rq:workers:{QUEUE_NAME}"
+_WORKER_PREFIX = "rq:worker:"
+QUEUE_KEY = f"rq:queue:{QUEUE_NAME}"
+_INTERMEDIATE = f"{QUEUE_KEY}:intermediate"
 
 
 class WorkerState(NamedTuple):
-    """One that lives: its state, and the task that it says it has in hand."""
+    """What a live worker last published: rq's state of it, and the rq job of the step it has claimed or `""`."""
 
     state: str
     rq_job_id: str
 
 
-def count_workers(connection: Connection) -> tuple[int, int]:
-    """How many workers live, and how many of them are busy. A worker's key goes seconds after its last heartbeat."""
-    states = [worker.state for worker in live_workers(connection).values()]
-    return len(states), states.count("busy")
+def open_queue(connection: Connection) -> Queue:
+    """Return the rq queue; its messages are JSON, never pickles."""
+    return Queue(QUEUE_NAME, connection=connection, serializer=JSONSerializer)
+
+
+class StepQueue:
+    """The queue of attempts at steps."""
+
+    def __init__(self, connection: Connection, namespace: str) -> None:
+        self._connection, self._namespace = connection, namespace
+        self._queue = open_queue(connection)
+
+    def put(self, attempts: Iterable[Attempt], pipe: Connection, front: bool = False) -> None:
+        """Queue attempts, through the pipeline `pipe`."""
+        for attempt in attempts:
+            self._queue.enqueue_call(
+                STEP_FUNCTION,
+                args=(self._namespace, *attempt),
+                job_id=attempt.rq_job_id,
+                timeout=-1,
+                result_ttl=0,  # the record is the truth
+                failure_ttl=1,
+                description=attempt.job_id,
+                at_front=front,
+                pipeline=pipe,
+            )
+
+    def remove(self, rq_job_id: bytes) -> None:
+        """Take an attempt off the queue; if a worker is just taking it, its claim will be refused."""
+        if self._connection.lrem(QUEUE_KEY, 1, rq_job_id):
+            self._connection.delete(b"rq:job:" + rq_job_id)
+
+    def queued_begins(self) -> dict[str, int]:
+        """Return the jobs whose first step is queued, in the order of the queue, with the number of its attempt."""
+        begins: dict[str, int] = {}
+        for rq_job_id in waiting_ids(self._connection):
+            job_id, _, number = rq_job_id.partition(f"-{BEGIN_STEP}-")
+            if number:
+                begins.setdefault(job_id, int(number))
+        return begins
+
+
+def put_function(connection: Connection, function: str, *arguments: str) -> None:
+    """Queue a call of a housekeeping function, ahead of all steps."""
+    open_queue(connection).enqueue_call(
+        function, args=arguments, timeout=-1, result_ttl=0, failure_ttl=1, at_front=True
+    )
+
+
+def waiting_ids(connection: Connection) -> list[str]:
+    """Return the ids of the rq jobs that wait, in their order."""
+    return [rq_job_id.decode() for rq_job_id in connection.lrange(QUEUE_KEY, 0, -1)]
+
+
+def attempt_of(job: Job) -> tuple[str, Attempt] | None:
+    """Return namespace and attempt of an rq job; None when it is a housekeeping function."""
+    if current_name(str(job.func_name)) != STEP_FUNCTION:
+        return None
+    namespace, job_id, step, number = job.args
+    return namespace, Attempt(job_id, step, int(number))
+
+
+def forget_taken(connection: Connection, rq_job_id: str) -> None:
+    """Remove what rq keeps of a job that a worker took before it died."""
+    connection.lrem(_INTERMEDIATE, 1, rq_job_id)
+    connection.delete(f"{_INTERMEDIATE}:first_seen:{rq_job_id}", f"rq:job:{rq_job_id}")
+
+
+def forget_done(pipe: Connection, job: Job) -> None:
+    """Remove what rq keeps of a job that a worker has worked on."""
+    pipe.lrem(_INTERMEDIATE, 1, job.id)
+    # Another worker's maintenance sets the second key, for a day, when it sees the job before it is started.
+    pipe.delete(job.key, f"{_INTERMEDIATE}:first_seen:{job.id}")
+
+
+def publish_heartbeat(connection: Connection, worker_key: str, state: str, rq_job_id: str) -> None:
+    """Write what `live_workers` reads of a worker, into rq's hash of it."""
+    connection.hset(worker_key, mapping={"state": state, "hand": rq_job_id})
 
 
 def live_workers(connection: Connection) -> dict[str, WorkerState]:
-    """The workers that live, by name."""
-    keys = [key.decode() for key in connection.smembers(f"rq:workers:{QUEUE_NAME}")]
+    """Return the workers that live, by name; the key of a dead one expires seconds after its last heartbeat."""
+    keys = [key.decode() for key in connection.smembers(_LISTENERS)]
     with connection.pipeline(transaction=False) as pipe:
         for key in keys:
             pipe.hmget(key, "state", "hand")
         return {
-            key.removeprefix("rq:worker:"): WorkerState(state.decode(), (hand or b"").decode())
-            for key, (state, hand) in zip(keys, pipe.execute(), strict=True)
+            key.removeprefix(_WORKER_PREFIX): WorkerState(state.decode(), (rq_job_id or b"").decode())
+            for key, (state, rq_job_id) in zip(keys, pipe.execute(), strict=True)
             if state
         }
 
 
-def pool_state(connection: Connection) -> tuple[str, str]:
-    """What the embedded pool is doing before it takes work (a phase), and what is wrong with it; mostly empty."""
-    phase, notice = connection.hmget(POOL, "phase", "notice")
-    return (phase or b"").decode(), (notice or b"").decode()
+def count_workers(connection: Connection) -> tuple[int, int]:
+    """Return how many workers live, and how many of them are busy."""
+    states = [worker.state for worker in live_workers(connection).values()]
+    return len(states), states.count("busy")
 
 
-def publish_pool_state(connection: Connection, phase: str = "", notice: str = "") -> None:
-    """Say it, for `pool` to read; nothing ends it."""
-    with connection.pipeline() as pipe:
-        pipe.delete(POOL)
-        if phase or notice:
-            pipe.hset(POOL, mapping={"phase": phase, "notice": notice})
-        pipe.execute()
+def count_registered(connection: Connection) -> int:
+    """Return how many workers are registered, dead ones included until they are removed; cheap."""
+    return int(connection.scard(_LISTENERS))
+
+
+def remove_worker(connection: Connection, name: str) -> None:
+    """Remove a dead worker and its rq jobs."""
+    key = f"{_WORKER_PREFIX}{name}"
+    for member in connection.smembers(f"{key}:executions"):
+        with contextlib.suppress(NoSuchJobError):
+            Job.fetch(member.decode().split(":")[0], connection, JSONSerializer).delete()
+    connection.srem(_WORKERS, key)
+    connection.srem(_LISTENERS, key)
+    connection.delete(key, f"{key}:executions")
+
+
+def clear(connection: Connection) -> None:
+    """Remove everything that rq keeps on the server."""
+    for key in connection.scan_iter("rq:*", count=1000):
+        connection.delete(key)

@@ -1,61 +1,125 @@
-"""Is a task that runs still wanted, and within its job's limits? Its parent looks: the task itself may be stuck."""
+"""Enforce a job's limits on the process that executes a step, and name the cause when such a process dies.
+
+The worker checks the process from outside, because a step may be stuck in native code, where no signal handler runs.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import os
+import re
+import signal
 import time
+from pathlib import Path
+from typing import IO
 
 import psutil
 
 from analytics_kit.backends.record import Attempt, RecordState, StaleAttemptError
 from analytics_kit.backends.redis.attempts import AttemptStore
-from analytics_kit.backends.worker.entry import kernel_kills
-from analytics_kit.errors import AnalyticsKitError, JobTimeoutError, OutOfMemoryError
+from analytics_kit.errors import AnalyticsKitError, JobTimeoutError, OutOfMemoryError, WorkerLostError
 from analytics_kit.model import Failure
 
-MB = 1024**2
+BYTES_PER_MB = 1024**2
+OUTPUT_BYTES = 4000
+"""A job's log gets this much from the end of a process's output."""
 
 
-class Watch:
-    """Looks at the process `pid`, which works on `ticket`."""
+class LimitMonitor:
+    """Checks the process that executes an attempt.
 
-    def __init__(self, book: AttemptStore, ticket: Attempt, pid: int) -> None:
-        self._book, self._ticket, self._pid = book, ticket, pid
-        self._kills = kernel_kills()
-        self.over = False
-        """Whether the process has to go, and the record says why."""
-        self._record = next(iter(book.get_many([ticket.job_id])), None)
-        self._ends_at: float | None = None
+    Parameters
+    ----------
+    attempts
+        Store of the job's record.
+    attempt
+        Attempt that the process executes.
+    pid
+        Id of the process; the caller kills it when `check` says so.
+    """
+
+    def __init__(self, attempts: AttemptStore, attempt: Attempt, pid: int) -> None:
+        self._attempts, self._attempt, self._pid = attempts, attempt, pid
+        self._oom_kills = count_oom_kills()
+        self.must_end = False
+        """Whether the process has to be killed, for a reason that the record states."""
+        self._record = next(iter(attempts.jobs.get_many([attempt.job_id])), None)
+        self._deadline: float | None = None
         if self._record is not None and (limit_s := self._record.time_limit_s) is not None:
-            begun = self._record.started_at
-            passed_s = 0.0 if begun is None else max(0.0, book.now_s() - begun)
-            self._ends_at = time.monotonic() + limit_s - passed_s
+            started_at = self._record.started_at
+            elapsed_s = 0.0 if started_at is None else max(0.0, attempts.jobs.now_s() - started_at)
+            self._deadline = time.monotonic() + limit_s - elapsed_s
 
     @property
     def kernel_killed(self) -> bool:
-        """Whether the kernel has ended a process for want of memory since the watch began."""
-        return kernel_kills() > self._kills
+        """Whether the kernel has killed any process for lack of memory since the monitor was made."""
+        return count_oom_kills() > self._oom_kills
 
-    def look(self) -> bool:
-        """Whether the process has to go: it broke a limit, which fails the job, or is not wanted any more."""
-        if error := self._broken():
+    def check(self) -> bool:
+        """Return whether the process must end: it exceeds a limit, which fails the job, or is no longer wanted."""
+        if error := self._exceeded():
             with contextlib.suppress(StaleAttemptError):
-                self._book.change_state(self._ticket, RecordState.FAILED, error=Failure.of(error))
-            self.over = True
-        elif not self._book.is_wanted(self._ticket):
-            self.over = True
-        return self.over
+                self._attempts.change_state(self._attempt, RecordState.FAILED, error=Failure.of(error))
+            self.must_end = True
+        elif not self._attempts.is_wanted(self._attempt):
+            self.must_end = True
+        return self.must_end
 
-    def _broken(self) -> AnalyticsKitError | None:
+    def _exceeded(self) -> AnalyticsKitError | None:
         if self._record is None:
             return None
-        if self._ends_at is not None and time.monotonic() > self._ends_at:
+        if self._deadline is not None and time.monotonic() > self._deadline:
             return JobTimeoutError(f"The job ran longer than its time limit of {self._record.time_limit_s:g} s.")
         limit_mb = self._record.memory_limit_mb
         with contextlib.suppress(psutil.Error):
-            if limit_mb is not None and (used := psutil.Process(self._pid).memory_info().rss / MB) > limit_mb:
+            if limit_mb is not None and (
+                (used_mb := psutil.Process(self._pid).memory_info().rss / BYTES_PER_MB) > limit_mb
+            ):
                 return OutOfMemoryError(
-                    f"A process of the job needed {used:.0f} MB of memory, more than memory_limit_mb={limit_mb:g}.",
+                    f"A process of the job used {used_mb:.0f} MB of memory, more than memory_limit_mb={limit_mb:g}.",
                     hint="Raise memory_limit_mb; the program itself takes about 250 MB of it.",
                 )
         return None
+
+
+def cause_of_death(wait_status: int, kernel_killed: bool = False) -> AnalyticsKitError:
+    """Return the error for a process that ended before its work was done.
+
+    Parameters
+    ----------
+    wait_status
+        As `os.waitpid` returns it.
+    kernel_killed
+        Whether the kernel has killed any process for lack of memory meanwhile.
+    """
+    if kernel_killed and wait_status & 0x7F == signal.SIGKILL:
+        return OutOfMemoryError(
+            "The system ended the process that worked on the job because memory ran out.",
+            hint="Run fewer workers on this machine, or process fewer participants at once.",
+        )
+    return WorkerLostError(f"The process that worked on the job is gone: {_describe_exit(wait_status)}.")
+
+
+def count_oom_kills(vmstat: Path = Path("/proc/vmstat")) -> int:
+    """Return how many processes the kernel has killed for lack of memory since boot; 0 where it does not count."""
+    try:
+        match = re.search(r"^oom_kill (\d+)$", vmstat.read_text(), re.MULTILINE)
+    except OSError:
+        return 0
+    return int(match[1]) if match else 0
+
+
+def read_tail(output: IO[bytes]) -> str:
+    """Return the end of a process's output as text."""
+    size = output.seek(0, os.SEEK_END)
+    output.seek(max(0, size - OUTPUT_BYTES))
+    return output.read().decode(errors="replace").strip()
+
+
+def _describe_exit(wait_status: int) -> str:
+    number = wait_status & 0x7F
+    if number == signal.SIGKILL:
+        return "it was killed (SIGKILL), possibly because memory ran out"
+    if number:
+        return f"it was ended by {signal.Signals(number).name}"
+    return f"it ended with exit code {wait_status >> 8} before its work was done"

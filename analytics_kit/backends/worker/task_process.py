@@ -1,8 +1,8 @@
-"""In which process does a task run? In one forked from the worker, which does further tasks while it stays small.
+"""Execute steps in a process that is forked from the worker and reused while it stays small.
 
-A fork with all that tasks need loaded costs 30 ms: page tables, then a copy of each page that is written to. A
-process that has just done one task does the next without. It is ended, and a new one forked, when it has grown, has
-done many tasks, was killed, or there is nothing to do.
+A fork with everything loaded that steps need costs 30 ms: page tables, then a copy of each page that is written to. A
+process that has just executed a step executes the next one without. It is replaced by a new fork when it has grown,
+has executed many steps or was killed, and it ends when there is nothing to do.
 """
 
 from __future__ import annotations
@@ -25,33 +25,44 @@ from typing import Any
 
 import psutil
 
-from analytics_kit.backends.redis.job_store import Connection
-from analytics_kit.backends.step_runner import resolve
-from analytics_kit.backends.worker import entry as perform
+from analytics_kit.backends.dotted_names import resolve
+from analytics_kit.backends.redis.connection import Connection
+from analytics_kit.backends.worker import entry
 
-MOST_TASKS = 200
-ROOM_BYTES = 300 * 1024**2
-"""A process that holds so much more than a new one would is not kept."""
+MAX_CALLS = 200
+MAX_GROWTH_BYTES = 300 * 1024**2
+"""A process that uses this much more memory than the worker did at the fork is not reused."""
+PR_SET_PDEATHSIG = 1
 
 
 class TaskProcess:
-    """The worker's side of such a process."""
+    """The worker's handle of the forked process.
+
+    Parameters
+    ----------
+    worker
+        Name of the worker, under which the process claims steps.
+    connection
+        Connection to the broker, which the process uses after the fork.
+    output
+        Descriptor that standard output and standard error of the process go to.
+    """
 
     def __init__(self, worker: str, connection: Connection, output: int) -> None:
-        self._pipe, theirs = socket.socketpair()
-        self._tasks = 0
-        self._most_bytes = psutil.Process().memory_info().rss + ROOM_BYTES
-        parent = os.getpid()
+        self._pipe, child_pipe = socket.socketpair()
+        self._calls = 0
+        self._max_bytes = psutil.Process().memory_info().rss + MAX_GROWTH_BYTES
+        parent_pid = os.getpid()
         self.pid = os.fork()
         if not self.pid:
             self._pipe.close()
-            _serve(theirs, parent, worker, connection, output)
-        theirs.close()
-        self._handle = os.pidfd_open(self.pid) if hasattr(os, "pidfd_open") else None
+            _serve(child_pipe, parent_pid, worker, connection, output)
+        child_pipe.close()
+        self._pidfd = os.pidfd_open(self.pid) if hasattr(os, "pidfd_open") else None
 
-    def begin(self, function: str, arguments: Sequence[Any]) -> bool:
-        """Give it a task; False when it is gone."""
-        self._tasks += 1
+    def call(self, function: str, arguments: Sequence[Any]) -> bool:
+        """Have the process call a function, given by its dotted name; return False when the process is gone."""
+        self._calls += 1
         try:
             self._pipe.sendall(json.dumps([function, list(arguments)]).encode() + b"\n")
         except OSError:
@@ -59,13 +70,13 @@ class TaskProcess:
             return False
         return True
 
-    def ended_within(self, limit_s: float) -> int | None:
-        """0 when the task is done, the wait status when the process has ended, None while it works."""
-        ends = time.monotonic() + limit_s
+    def wait(self, timeout_s: float) -> int | None:
+        """Return 0 when the call has returned, the wait status when the process has ended, None after the timeout."""
+        deadline = time.monotonic() + timeout_s
         while True:
-            left_s = max(0.0, ends - time.monotonic())
-            watched: list[Any] = [self._pipe] if self._handle is None else [self._pipe, self._handle]
-            select.select(watched, [], [], left_s)
+            left_s = max(0.0, deadline - time.monotonic())
+            readable: list[Any] = [self._pipe] if self._pidfd is None else [self._pipe, self._pidfd]
+            select.select(readable, [], [], left_s)
             self._pipe.setblocking(False)
             try:
                 if self._pipe.recv(1):
@@ -73,35 +84,35 @@ class TaskProcess:
             except BlockingIOError:
                 pass
             except OSError:
-                time.sleep(0.001)  # its end is closed: it is just ending
+                time.sleep(0.001)  # the other end is closed: the process is about to end
             finally:
                 self._pipe.setblocking(True)
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
                 self._close()
                 return status
-            if time.monotonic() >= ends:
+            if time.monotonic() >= deadline:
                 return None
 
     @property
-    def is_fit(self) -> bool:
-        """Whether it may do another task."""
-        if self._tasks >= MOST_TASKS or self._pipe.fileno() < 0:
+    def is_reusable(self) -> bool:
+        """Whether the process lives and may execute another step."""
+        if self._calls >= MAX_CALLS or self._pipe.fileno() < 0:
             return False
         with contextlib.suppress(psutil.Error):
-            return bool(psutil.Process(self.pid).memory_info().rss < self._most_bytes)
+            return bool(psutil.Process(self.pid).memory_info().rss < self._max_bytes)
         return False
 
     def kill(self) -> None:
-        """Kill it and what it started; just after the fork it is still in the worker's own group."""
+        """Kill the process and the processes that it started."""
         with contextlib.suppress(ProcessLookupError):
             if os.getpgid(self.pid) == self.pid:
                 os.killpg(self.pid, signal.SIGKILL)
-            else:
+            else:  # just forked: still in the worker's process group
                 os.kill(self.pid, signal.SIGKILL)
 
     def end(self) -> None:
-        """End it, which has nothing to do, and wait until it is gone."""
+        """Let the process end, and wait until it has; it must be idle or killed."""
         if self._pipe.fileno() < 0:
             return
         self._close()
@@ -110,15 +121,15 @@ class TaskProcess:
 
     def _close(self) -> None:
         self._pipe.close()
-        if self._handle is not None:
-            os.close(self._handle)
-            self._handle = None
+        if self._pidfd is not None:
+            os.close(self._pidfd)
+            self._pidfd = None
 
 
-def _serve(pipe: socket.socket, parent: int, worker: str, connection: Connection, output: int) -> None:
-    """Do tasks in the forked process, which ends when its worker does."""
+def _serve(pipe: socket.socket, parent_pid: int, worker: str, connection: Connection, output: int) -> None:
+    """Answer calls in the forked process until the pipe is closed. Never returns."""
     os.setpgrp()
-    die_with(parent)
+    die_with_parent(parent_pid)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     for stream in (1, 2):
@@ -126,7 +137,7 @@ def _serve(pipe: socket.socket, parent: int, worker: str, connection: Connection
     faulthandler.enable()
     random.seed()
     os.environ["RQ_WORKER_ID"] = worker
-    perform.connection = connection
+    entry.connection = connection
     try:
         for line in pipe.makefile("rb"):
             function, arguments = json.loads(line)
@@ -140,17 +151,17 @@ def _serve(pipe: socket.socket, parent: int, worker: str, connection: Connection
     os._exit(0)
 
 
-def die_with(parent: int) -> None:
-    """Have this forked process killed when its parent dies, however that dies."""
+def die_with_parent(parent_pid: int) -> None:
+    """Have this forked process killed when its parent dies, however the parent dies."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-        if os.getppid() != parent:
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent_pid:  # it has died before the call
             os._exit(1)
         return
-    threading.Thread(target=_until, args=(lambda: os.getppid() != parent,), daemon=True).start()
+    threading.Thread(target=_exit_when, args=(lambda: os.getppid() != parent_pid,), daemon=True).start()
 
 
-def _until(gone: Callable[[], bool]) -> None:
-    while not gone():
+def _exit_when(condition: Callable[[], bool]) -> None:
+    while not condition():
         time.sleep(0.5)
     os._exit(1)

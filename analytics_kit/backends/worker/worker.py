@@ -1,6 +1,7 @@
-"""How does a worker process live: quick to notice death, and never left behind?
+"""Run one RQ worker, whose death is noticed within seconds and which does not outlive its pool.
 
-Each is started afresh (exec) and imports and compiles what tasks need before it forks, so that no job pays for it.
+A worker is started as a program of its own, and imports and compiles what steps need before it forks, so that no job
+waits for that.
 """
 
 from __future__ import annotations
@@ -24,38 +25,41 @@ from rq import Queue, Worker, worker_registration
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
+from analytics_kit.backends.dotted_names import resolve
 from analytics_kit.backends.record import Attempt
+from analytics_kit.backends.redis import rq_queue
 from analytics_kit.backends.redis.attempts import AttemptStore, retry_until_available
-from analytics_kit.backends.redis.backend import connect, socket_url, translate_errors
-from analytics_kit.backends.redis.job_store import QUEUE_NAME, STEP_FUNCTION
+from analytics_kit.backends.redis.cleanup import queue_cleanup
+from analytics_kit.backends.redis.connection import connect, socket_url, translate_errors
 from analytics_kit.backends.redis.recovery import reconcile
-from analytics_kit.backends.step_runner import resolve
-from analytics_kit.backends.worker import entry as perform
-from analytics_kit.backends.worker.limits import Watch
+from analytics_kit.backends.worker.limits import LimitMonitor, cause_of_death, read_tail
 from analytics_kit.backends.worker.task_process import TaskProcess
 from analytics_kit.errors import BrokerUnavailableError
+from analytics_kit.model import Failure
 from analytics_kit.settings import Settings, without_secrets
 
-HEARTBEAT_S = 1.0
-WATCH_S = 0.2
-"""So often a task that runs is looked at."""
+HEARTBEAT_INTERVAL_S = 1.0
+LIMIT_CHECK_INTERVAL_S = 0.2
 WORKER_TTL_S = 17
-"""rq waits WORKER_TTL_S - 15 = 2 seconds for work, then beats its heart."""
-KEY_TTL_S = 5
-TASK_TTL_S = 10
+"""rq waits WORKER_TTL_S - 15 = 2 seconds for work before it sends a heartbeat."""
+WORKER_KEY_TTL_S = 5
+EXECUTION_TTL_S = 10
 
 
-class QuickWorker(Worker):
-    """An rq worker that holds tasks to their jobs' limits, and whose death, or whose task's death, shows soon."""
+class StepWorker(Worker):
+    """An rq worker that executes steps in a reused process and enforces the limits of their jobs.
+
+    It replaces what rq does around its "work horse", the process that executes a job.
+    """
 
     max_connection_wait_time = 2.0
 
     def __init__(self, connection: redis.Redis, name: str, code: str) -> None:
-        self.in_hand: tuple[AttemptStore, Attempt] | None = None
-        """The step that is being worked on, of which every heartbeat tells."""
-        self._horse: TaskProcess | None = None
+        self.current: tuple[AttemptStore, Attempt] | None = None
+        """The attempt that is being executed; every heartbeat publishes it."""
+        self._process: TaskProcess | None = None
         super().__init__(
-            [Queue(QUEUE_NAME, connection=connection, serializer=JSONSerializer)],
+            [rq_queue.open_queue(connection)],
             name=name,
             connection=connection,
             serializer=JSONSerializer,
@@ -64,128 +68,127 @@ class QuickWorker(Worker):
             log_job_description=False,
         )
         self._code = code
-        self._output = tempfile.TemporaryFile("a+b")  # noqa: SIM115  as long as the worker lives
+        self._output = tempfile.TemporaryFile("a+b")  # noqa: SIM115  open as long as the worker lives
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
-        """Live on for KEY_TTL_S, and be listed: after a sleep of the machine the key and the listing were gone."""
-        super().heartbeat(KEY_TTL_S, pipeline)
+        """Renew the worker's key and its registration, both of which expire while the machine sleeps."""
+        super().heartbeat(WORKER_KEY_TTL_S, pipeline)
         to: Any = self.connection if pipeline is None else pipeline
-        hand = "" if self.in_hand is None else self.in_hand[1].rq_job_id
-        to.hset(self.key, mapping={"state": self.get_state(), "hand": hand})
+        rq_job_id = "" if self.current is None else self.current[1].rq_job_id
+        rq_queue.publish_heartbeat(to, self.key, self.get_state(), rq_job_id)
         worker_registration.register(self, to)
 
     def get_heartbeat_ttl(self, job: Job, working_time: float = 0.0) -> int:
-        """How long a task is taken to be alive without a word from its worker."""
-        return TASK_TTL_S
+        """Return for how many seconds rq takes an execution to be alive without a heartbeat."""
+        return EXECUTION_TTL_S
 
     def clean_registries(self) -> None:
-        """Look for what was lost, while there is nothing else to do."""
-        self._rest()
+        """End the idle task process and recover lost steps; rq calls this while the queue is empty."""
+        self._end_idle_process()
         super().clean_registries()  # type: ignore[no-untyped-call]  # rq's
         reconcile(self.connection, self._code)
 
+    def fork_work_horse(self, job: Job, queue: Queue) -> None:
+        """Give the job to the task process if there is one, else to a new one."""
+        self._output.truncate(0)
+        if self._process is None or not self._process.call(str(job.func_name), job.args):
+            self._process = TaskProcess(self.name, self.connection, self._output.fileno())
+            self._process.call(str(job.func_name), job.args)
+        self._horse_pid = self._process.pid
+
     def monitor_work_horse(self, job: Job, queue: Queue, execution: Any) -> None:
-        """Look after the process that does the task until it ends, and see to what it leaves."""
-        watch = None
-        if job.func_name == STEP_FUNCTION:
-            namespace, *words = job.args
-            book, ticket = self.in_hand = AttemptStore(self.connection, namespace), Attempt(*words)
-            watch = retry_until_available(lambda: Watch(book, ticket, self.horse_pid))
-        beat_at = 0.0
-        assert self._horse is not None  # noqa: S101  forked just now
-        while (status := self._horse.ended_within(WATCH_S)) is None:
+        """Send heartbeats and enforce limits until the job is done or its process is dead, and record the outcome."""
+        monitor = None
+        if (step := rq_queue.attempt_of(job)) is not None:
+            attempts, attempt = self.current = AttemptStore(self.connection, step[0]), step[1]
+            monitor = retry_until_available(lambda: LimitMonitor(attempts, attempt, self.horse_pid))
+        heartbeat_at = 0.0
+        assert self._process is not None  # noqa: S101  fork_work_horse() has set it
+        while (status := self._process.wait(LIMIT_CHECK_INTERVAL_S)) is None:
             with contextlib.suppress(redis.RedisError):
-                if watch is not None and watch.look():
+                if monitor is not None and monitor.check():
                     self.kill_horse()
-                if time.monotonic() - beat_at > HEARTBEAT_S:
+                if time.monotonic() - heartbeat_at > HEARTBEAT_INTERVAL_S:
                     self.maintain_heartbeats(job, execution)
-                    beat_at = time.monotonic()
+                    heartbeat_at = time.monotonic()
                     reconcile(self.connection, self._code)
         self._horse_pid = 0
-        if status or not self._horse.is_fit:
-            self._rest()
+        if status or not self._process.is_reusable:
+            self._end_idle_process()
         self.executions.pop(execution.id, None)
-        retry_until_available(lambda: self._see_to(job, execution, status, watch))
-        self.in_hand = None
+        retry_until_available(lambda: self._record_outcome(job, execution, status, monitor))
+        self.current = None
         retry_until_available(self.heartbeat)
 
     def kill_horse(self, sig: signal.Signals = signal.SIGKILL) -> None:
-        """Kill the task's process."""
-        if self._horse is not None:
-            self._horse.kill()
+        """Kill the task process."""
+        if self._process is not None:
+            self._process.kill()
 
     def wait_for_horse(self) -> tuple[int | None, int | None, Any]:
-        """Wait until the task's process, which was killed, is gone."""
-        if self._horse is not None:
-            self._horse.end()
+        """Wait until the killed task process has ended."""
+        if self._process is not None:
+            self._process.end()
         return None, None, None
 
-    def fork_work_horse(self, job: Job, queue: Queue) -> None:
-        """Give the task to the process that did the last one, if it is fit, else to a new one."""
-        self._output.truncate(0)
-        if self._horse is None or not self._horse.begin(str(job.func_name), job.args):
-            self._horse = TaskProcess(self.name, self.connection, self._output.fileno())
-            self._horse.begin(str(job.func_name), job.args)
-        self._horse_pid = self._horse.pid
+    def _end_idle_process(self) -> None:
+        if self._process is not None and not self._horse_pid:
+            self._process.end()
+            self._process = None
 
-    def _rest(self) -> None:
-        """Let the process go that waits for another task."""
-        if self._horse is not None and not self._horse_pid:
-            self._horse.end()
-            self._horse = None
-
-    def _see_to(self, job: Job, execution: Any, status: int, watch: Watch | None) -> None:
-        output = perform.rest_of(self._output)
+    def _record_outcome(self, job: Job, execution: Any, status: int, monitor: LimitMonitor | None) -> None:
+        """Log the output of the process, retry or fail a step that it did not finish, and remove rq's traces."""
+        output = read_tail(self._output)
         if output:
             print(output, file=sys.stderr, flush=True)
-        if watch is not None and self.in_hand is not None:
-            book, ticket = self.in_hand
-            book.append_log(ticket.job_id, (f"{ticket.step}: {line}" for line in output.splitlines()))
-            if not watch.over and (status or book.is_held_by(ticket, self.name)):
-                perform.retry_or_fail(book, ticket, perform.cause(status, watch.kernel_killed), output)
-            if book.release(ticket, wrote_late=watch.over):
-                perform.queue_cleanup(book, ticket.job_id, self._code)
+        if monitor is not None and self.current is not None:
+            attempts, attempt = self.current
+            attempts.append_log(attempt.job_id, (f"{attempt.step}: {line}" for line in output.splitlines()))
+            if not monitor.must_end and (status or attempts.is_held_by(attempt, self.name)):
+                error = cause_of_death(status, monitor.kernel_killed)
+                attempts.retry_or_fail(attempt, Failure.of(error, output))
+            if attempts.release(attempt, wrote_late=monitor.must_end):
+                queue_cleanup(attempts, attempt.job_id, self._code)
         with self.connection.pipeline() as pipe:
             self.cleanup_execution(job, pipe, execution)
-            pipe.lrem(f"rq:queue:{QUEUE_NAME}:intermediate", 1, job.id)
-            pipe.delete(job.key)
+            rq_queue.forget_done(pipe, job)
             pipe.execute()
 
 
-def end_with_owner(pipe: int) -> None:
-    """End this process, and so what it forked, when the pipe's other end is closed: its owner is gone."""
+def exit_when_closed(pipe: int) -> None:
+    """End this process, and with it its forks, as soon as the other end of the pipe is closed."""
 
-    def watch() -> None:
+    def wait_and_exit() -> None:
         os.read(pipe, 1)
         os._exit(1)
 
-    threading.Thread(target=watch, daemon=True, name="owner").start()
+    threading.Thread(target=wait_and_exit, daemon=True, name="exit when closed").start()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Work until told to stop; see `spawn` for the arguments."""
+    """Run a worker until a signal arrives; `pool.start_worker` passes the arguments."""
     parser = argparse.ArgumentParser(prog="python -m analytics_kit.backends.worker.worker")
-    parser.add_argument("--code", required=True)
+    parser.add_argument("--code", required=True, help="dotted name of the module with the work")
     parser.add_argument("--name", default=f"{socket.gethostname()}-{os.getpid()}")
-    parser.add_argument("--socket", type=Path)
-    parser.add_argument("--owner", type=int)
-    chosen = parser.parse_args(argv)
-    url = socket_url(chosen.socket) if chosen.socket else Settings.of().broker_url()
+    parser.add_argument("--socket", type=Path, help="socket of the Redis server; default: the settings name it")
+    parser.add_argument("--keep-alive-pipe", type=int, help="descriptor of a pipe whose closing ends the worker")
+    arguments = parser.parse_args(argv)
+    url = socket_url(arguments.socket) if arguments.socket else Settings.of().broker_url()
     if url is None:
-        raise BrokerUnavailableError("No Redis is named.", hint="Set REDIS_URL.")
+        raise BrokerUnavailableError("No Redis server is named.", hint="Set REDIS_URL.")
     with translate_errors(without_secrets(url)):
-        if chosen.owner is not None:
-            end_with_owner(chosen.owner)
-        worker = QuickWorker(connect(url), chosen.name, chosen.code)
-        resolve(f"{chosen.code}.warm")()
+        if arguments.keep_alive_pipe is not None:
+            exit_when_closed(arguments.keep_alive_pipe)
+        worker = StepWorker(connect(url), arguments.name, arguments.code)
+        resolve(f"{arguments.code}.warm")()
         gc.collect()
         gc.freeze()  # else a collection in a forked process touches, and so copies, all that was loaded here
         try:
             worker.work(logging_level="WARNING", date_format="%Y-%m-%d %H:%M:%S")
-        except SystemExit:
-            if worker.in_hand is not None:
-                book, ticket = worker.in_hand
-                book.return_to_queue(ticket, "its worker was told twice to end")
+        except SystemExit:  # rq raises it at the second signal
+            if worker.current is not None:
+                attempts, attempt = worker.current
+                attempts.return_to_queue(attempt, "its worker got a second signal to stop")
             raise
     return 0
 

@@ -1,1 +1,1 @@
-"""Open a study: find its members in a ZIP or a folder, safely, and inflate them."""
+"""Open a study: find its members in a ZIP or a folder, within limits, and inflate them."""

@@ -1,4 +1,4 @@
-"""Define what an archive and its members offer, whatever they are stored in."""
+"""Define an archive and its members, whatever stores them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,32 @@ from typing import NamedTuple
 CHUNK_BYTES = 16 << 20
 """Members are inflated in pieces of at most this size when they are streamed."""
 
-
 SHORT_MEMBER_BYTES = 8 << 20
-"""Surveys and manifests are a few kilobytes; what is larger than this is not read as one."""
+"""Surveys and manifests have a few kilobytes; a member larger than this is not read as one."""
 
 
 class Member(NamedTuple):
-    """One file of a study. `name` has forward slashes; members of a nested ZIP are named `outer.zip/inner`."""
+    """A file of a study.
+
+    Attributes
+    ----------
+    name
+        Its path in the study with forward slashes; in a nested ZIP `outer.zip/inner`.
+    raw_bytes, packed_bytes
+        Its size, and the bytes it takes in the ZIP. Both are what the directory claims until the member is read.
+    crc
+        The CRC-32 of its raw bytes; 0 for a loose file.
+    method
+        The number of its compression method, as in `zipfile`.
+    encrypted
+        Whether its bytes are encrypted.
+    offset
+        Where its local header begins in its ZIP, in bytes.
+    zip_number
+        The ZIP that holds it: 0 is the outer one, 1 the first of `Archive.nested`, …
+    changed
+        When a loose file was last written, in ns since 1970; empty in a ZIP.
+    """
 
     name: str
     raw_bytes: int
@@ -26,13 +45,11 @@ class Member(NamedTuple):
     encrypted: bool
     offset: int
     zip_number: int
-    """Which ZIP holds it: 0 is the outer one, 1 the first of `Archive.nested`, …"""
     changed: str = ""
-    """When a loose file was last written; empty in a ZIP."""
 
 
 class MemberUnreadableError(Exception):
-    """A member's bytes can't be had: `kind` and message of the issue, and what could be inflated."""
+    """A member can't be read: the kind and message of the issue, and the bytes that could be inflated."""
 
     def __init__(self, kind: str, message: str, partial: bytes = b"") -> None:
         super().__init__(message)
@@ -41,7 +58,29 @@ class MemberUnreadableError(Exception):
 
 
 class Archive:
-    """An opened study: `members` in archive order, and `read`/`chunks` for their bytes. Close it after use."""
+    """An opened study. Close it after use, or use it as a context manager.
+
+    `open_archive` makes one. A subclass defines how members are listed and how their bytes are read.
+
+    Attributes
+    ----------
+    source, name
+        The path or URL, and its last part, both without secrets.
+    size_bytes
+        The size of the ZIP, or the sum of the loose files.
+    members
+        The files of the study, in archive order.
+    nested
+        The ZIPs inside the ZIP whose members are listed too, in the order of their `zip_number`.
+    folders
+        The folders listed by name, which matter where they are empty.
+    issues
+        (member, kind of issue, message) of what is wrong with the listing.
+
+    See Also
+    --------
+    analytics_kit.study.archive.source.open_archive
+    """
 
     def __init__(self, source: str, size_bytes: int) -> None:
         self.source = source
@@ -49,25 +88,28 @@ class Archive:
         self.size_bytes = size_bytes
         self.members: list[Member] = []
         self.nested: list[Member] = []
-        """The ZIPs in the ZIP whose members are listed too, in the order of their container numbers."""
         self.folders: list[str] = []
-        """Folders that are listed by name, which matters where they are empty."""
         self.issues: list[tuple[str, str, str]] = []
-        """(member, issue kind, message) of what was noticed while listing."""
 
     def list_members(self) -> None:
-        """Fill `members`, and what else can be said without reading them."""
+        """Fill `members`, `nested`, `folders` and `issues`, without reading members."""
         raise NotImplementedError
 
     def fingerprint(self) -> str:
-        """A hash of names, sizes and CRCs (of loose files: times), the same wherever the study lies.
+        """Return a hash of names, sizes and CRCs (of loose files: times), which does not depend on the location.
 
         Raises BadArchiveError.
         """
         raise NotImplementedError
 
     def read(self, member: Member) -> bytes:
-        """All bytes of a member, CRC checked. Raises MemberUnreadableError."""
+        """Return all bytes of a member, with the CRC checked.
+
+        Raises
+        ------
+        MemberUnreadableError
+            If they are encrypted, damaged, or packed by an unsupported method.
+        """
         pieces: list[bytes] = []
         try:
             pieces.extend(self.chunks(member))
@@ -77,7 +119,7 @@ class Archive:
         return b"".join(pieces)
 
     def read_short(self, member: Member) -> bytes:
-        """`read` for what is turned into a table at once. Raises MemberUnreadableError also for what is too large."""
+        """Return all bytes of a survey or manifest. Raises MemberUnreadableError also if it is too large for one."""
         if member.raw_bytes > SHORT_MEMBER_BYTES:
             raise MemberUnreadableError(
                 "too_large", f"it has {member.raw_bytes:,} bytes, where such a file may have {SHORT_MEMBER_BYTES:,}"
@@ -85,11 +127,14 @@ class Archive:
         return self.read(member)
 
     def chunks(self, member: Member) -> Iterator[bytes]:
-        """The same in pieces; the CRC is checked after the last one."""
+        """Yield the bytes of a member in pieces of at most CHUNK_BYTES; the CRC is checked after the last one.
+
+        Raises MemberUnreadableError.
+        """
         raise NotImplementedError
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the files."""
 
     def __enter__(self) -> Archive:
         return self
@@ -100,11 +145,11 @@ class Archive:
 
 @contextmanager
 def without_gc() -> Iterator[None]:
-    """Listing thousands of files makes many objects and no garbage: each collection that sets off is in vain."""
-    was_on = gc.isenabled()
+    """Pause the garbage collector, for work that makes many objects and no garbage, such as a long listing."""
+    was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        if was_on:
+        if was_enabled:
             gc.enable()

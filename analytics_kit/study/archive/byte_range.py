@@ -1,4 +1,4 @@
-"""Where do the bytes of a ZIP lie: in memory, in a file, or inflated from another ZIP?"""
+"""Read the bytes of a ZIP from memory, from a file, or from a range of one that holds inflated ZIPs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ByteRange:
         self._memory = memoryview(file.getvalue()) if isinstance(file, io.BytesIO) else None
 
     def read(self, offset: int, size: int) -> bytes | memoryview:
-        """Up to `size` bytes from `offset` on; fewer where the ZIP ends. Raises OSError."""
+        """Return up to `size` bytes from `offset` on, fewer at the end of the ZIP. Raises OSError."""
         if self._memory is not None:
             return self._memory[offset : offset + size]
         size = min(size, self.size - offset)
@@ -33,25 +33,25 @@ class ByteRange:
             return self._file.read(size)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._file.close()
 
 
 class Spool:
-    """ZIPs that were inflated: a few in memory, the others behind one another in a file that has no name."""
+    """Hold inflated ZIPs: the first few in memory, the others one after the other in an unnamed temporary file."""
 
     def __init__(self) -> None:
-        self._room = IN_MEMORY_BYTES
+        self._memory_left = IN_MEMORY_BYTES
         self._file: IO[bytes] | None = None
         self._size = 0
         self._lock = threading.Lock()
 
     def hold(self, pieces: Iterator[bytes], size: int) -> ByteRange:
-        """A ZIP of `size` bytes that comes in pieces. What `pieces` raises is passed on, and nothing is kept."""
-        if size <= self._room:
-            container = ByteRange(io.BytesIO(b"".join(pieces)), size)
-            self._room -= size
-            return container
+        """Hold a ZIP of `size` bytes, given in pieces. An exception of `pieces` is passed on, and nothing is held."""
+        if size <= self._memory_left:
+            held = ByteRange(io.BytesIO(b"".join(pieces)), size)
+            self._memory_left -= size
+            return held
         if self._file is None:
             self._file = tempfile.TemporaryFile(prefix="analytics_kit-")  # noqa: SIM115  `close` closes it
         start = end = self._size
@@ -60,10 +60,10 @@ class Spool:
                 self._file.seek(end)
                 self._file.write(piece)
             end += len(piece)
-        self._size = end  # only now: what was written for a ZIP that proved damaged is written over
+        self._size = end  # only now: the bytes of a ZIP that proves damaged are written over
         return ByteRange(self._file, size, start, self._lock)
 
     def close(self) -> None:
-        """Let go of the file, which is removed with that."""
+        """Close and thereby remove the file."""
         if self._file is not None:
             self._file.close()

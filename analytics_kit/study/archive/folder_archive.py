@@ -1,4 +1,4 @@
-"""What is in a folder with the tree of a study, or in one CSV?"""
+"""Open a study that is a folder of files, or a single CSV."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from analytics_kit.study.archive.base import CHUNK_BYTES, Archive, Member, Membe
 
 
 class FolderArchive(Archive):
-    """Loose files. Links are followed where they stay inside the folder, or were named by the user."""
+    """Loose files. A link is followed if it stays inside the folder, or is itself the source."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(str(path), 0)
@@ -51,7 +51,7 @@ class FolderArchive(Archive):
         return digest.hexdigest()
 
     def _below(self, path: Path) -> list[Path]:
-        """All that the folder holds; of a folder in it that can't be listed, that is said."""
+        """Return all that the folder holds. A folder inside it that can't be listed is an issue."""
 
         def failed(error: OSError) -> None:
             self.issues.append(
@@ -78,7 +78,7 @@ class FolderArchive(Archive):
             return name
 
     def _file(self, name: str) -> Path:
-        """The reverse of `_name`."""
+        """Return the path of a member: the reverse of `_name`."""
         path = self._root / os.fsdecode(name.encode("utf-8"))
         return path if os.path.lexists(path) else self._root / os.fsdecode(name.encode("latin-1", "replace"))
 

@@ -1,4 +1,4 @@
-"""Is it safe to inflate a ZIP: what may it become, and does each of its bytes belong to one file only?"""
+"""Refuse a ZIP that would inflate beyond the limits, or whose files share bytes, before it is inflated."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from operator import add, attrgetter, sub
 
 from analytics_kit.errors import UnsafeArchiveError
 from analytics_kit.options import Options
-from analytics_kit.study.archive.central_directory import CentralDirectory, CentralEntry, decoded_name
+from analytics_kit.study.archive.central_directory import CentralDirectory, CentralEntry, decode_name
 
 RATIO_FROM_BYTES = 64 << 20
-"""What inflates to less can't do harm, however well it was packed."""
+"""A ZIP that inflates to less does no harm, whatever its ratio."""
 _LOCAL_HEADER_BYTES = 30
 _DEVICE = ("device", "a device, pipe or socket and no file; it was left out")
 SPECIAL_FILES = {
     stat.S_IFLNK >> 12: ("link", "a link to another file; it was left out"),
     **{mode >> 12: _DEVICE for mode in (stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK)},
 }
-"""Issue kind and message of the types of entries that are never read nor followed."""
+"""Issue kind and message for the types of entries that are never read or followed."""
 
 
 class ArchiveLimits:
-    """The limits that `options` set, held against all ZIPs of a study together."""
+    """Hold all ZIPs of a study together against the limits that `options` set."""
 
     def __init__(self, options: Options, name: str) -> None:
         self._options, self._name = options, name
@@ -30,14 +30,14 @@ class ArchiveLimits:
 
     @property
     def entries_left(self) -> int:
-        """How many entries may still come."""
+        """Return how many more entries are within the limit."""
         return self._options.max_members - self._entries
 
     def check_nesting(self, depth: int, name: str) -> None:
-        """A ZIP at a depth of `depth` ZIPs. Raises UnsafeArchiveError."""
+        """Check the depth of a ZIP inside `depth` others. Raises UnsafeArchiveError."""
         limit = self._options.max_nesting
         if depth > limit:
-            raise _over(
+            raise _limit_error(
                 f"{_short(name)} is a ZIP inside {depth} other ZIPs", f"{limit} (max_nesting)", f"max_nesting={depth}"
             )
 
@@ -49,15 +49,17 @@ class ArchiveLimits:
         size: int,
         packed_bytes: int | None,
     ) -> None:
-        """The listing of one ZIP; `packed_bytes` is what a nested one takes in its outer one.
+        """Check the listing of one ZIP; `packed_bytes` is the size that a nested one has in its outer one.
 
         Raises UnsafeArchiveError.
         """
         self._entries += len(entries)
-        most = self._options.max_members
-        if self._entries > most:
-            raise _over(
-                f"{self._name} holds more than {most:,} files", f"{most:,} (max_members)", f"max_members={2 * most}"
+        limit = self._options.max_members
+        if self._entries > limit:
+            raise _limit_error(
+                f"{self._name} holds more than {limit:,} files",
+                f"{limit:,} (max_members)",
+                f"max_members={2 * limit}",
             )
         if not entries:
             return
@@ -65,13 +67,13 @@ class ArchiveLimits:
         lengths = [*map(len, names)]
         largest, longest = max(raw_sizes), max(lengths)
         if largest > (limit := self._options.max_member_bytes):
-            raise _over(
+            raise _limit_error(
                 f"{_file(entries[raw_sizes.index(largest)])} in {name} would inflate to {_size(largest)}",
                 f"{_size(limit)} (max_member_bytes)",
                 f"max_member_bytes={largest}",
             )
         if longest > (limit := self._options.max_name_length):
-            raise _over(
+            raise _limit_error(
                 f"{_file(entries[lengths.index(longest)])} in {name} has a name of {longest:,} bytes",
                 f"{limit:,} (max_name_length)",
                 f"max_name_length={longest}",
@@ -84,7 +86,7 @@ class ArchiveLimits:
             self._check_ratio(name, raw, packed_bytes)
         self._check_ratio(self._name, self._raw, self._packed)
         if self._raw > self._options.max_raw_bytes:
-            raise _over(
+            raise _limit_error(
                 f"{self._name} would inflate to {_size(self._raw)}",
                 f"{_size(self._options.max_raw_bytes)} (max_raw_bytes)",
                 f"max_raw_bytes={self._raw}",
@@ -97,7 +99,7 @@ class ArchiveLimits:
         limit = self._options.max_ratio
         if raw > RATIO_FROM_BYTES and raw > limit * packed:
             ratio = -(-raw // max(packed, 1))
-            raise _over(
+            raise _limit_error(
                 f"{name} would inflate to {_size(raw)}, {ratio:,} times its packed size",
                 f"{limit:,} times (max_ratio)",
                 f"max_ratio={ratio}",
@@ -105,38 +107,38 @@ class ArchiveLimits:
 
 
 def _check_positions(name: str, entries: Sequence[CentralEntry], directory: CentralDirectory, size: int) -> None:
-    """Files, in the order of their places, lie in the ZIP before its directory and one behind the other.
+    """Require the files, sorted by offset, to lie before the directory of the ZIP without overlaps.
 
-    A local header is counted with the fields it has at least. One that is longer may reach into the next file
-    unseen, but not the packed data of all files together beyond the size of the ZIP, which is what a bomb needs.
+    A local header counts with its minimal length. A longer one may reach into the next file unseen, but the packed
+    data of all files together can't exceed the size of the ZIP, as a bomb needs.
     """
     ends = [entry.offset + _LOCAL_HEADER_BYTES + len(entry.name) + entry.packed_bytes for entry in entries]
     starts = [*(entry.offset for entry in entries[1:]), directory.start]
-    at = next((i for i, (end, start) in enumerate(zip(ends, starts, strict=True)) if end > start), None)
-    if at is None:
+    first = next((i for i, (end, start) in enumerate(zip(ends, starts, strict=True)) if end > start), None)
+    if first is None:
         return
-    entry = entries[at]
-    if max(entry.offset, ends[at]) > size:
-        what = f"lies outside the ZIP: it would end at byte {ends[at]:,} of {size:,}"
-    elif at + 1 < len(entries):
-        what = f"shares bytes with {_file(entries[at + 1])}"
+    entry = entries[first]
+    if max(entry.offset, ends[first]) > size:
+        fault = f"lies outside the ZIP: it would end at byte {ends[first]:,} of {size:,}"
+    elif first + 1 < len(entries):
+        fault = f"shares bytes with {_file(entries[first + 1])}"
     else:
-        what = "lies over the ZIP's directory"
+        fault = "overlaps the ZIP's directory"
     raise UnsafeArchiveError(
-        f"{_file(entry)} in {name} {what}. No ZIP program writes that.",
-        hint="Download or make the ZIP again; if it stays so, it was made to do harm. No setting permits it.",
+        f"{_file(entry)} in {name} {fault}. No ZIP program writes that.",
+        hint="Download or make the ZIP again. If it is the same then, it was made to do harm. No setting permits it.",
     )
 
 
-def _over(found: str, limit: str, option: str) -> UnsafeArchiveError:
+def _limit_error(found: str, limit: str, option: str) -> UnsafeArchiveError:
     return UnsafeArchiveError(
         f"{found}; the limit is {limit}.",
-        hint=f"If you trust where it comes from, raise the limit: submit(…, {option}).",
+        hint=f"If you trust its origin, raise the limit: submit(…, {option}).",
     )
 
 
 def _file(entry: CentralEntry) -> str:
-    return _short(decoded_name(entry.name, entry.flags)[0])
+    return _short(decode_name(entry.name, entry.flags)[0])
 
 
 def _short(name: str) -> str:
@@ -144,7 +146,7 @@ def _short(name: str) -> str:
 
 
 def _size(count: int) -> str:
-    """A number of bytes as people say it.
+    """Format a number of bytes for people.
 
     >>> _size(5_500_000_000), _size(999)
     ('5.5 GB', '999 bytes')

@@ -1,4 +1,4 @@
-"""Where is the study that somebody names, and is it the same as another one?"""
+"""Locate, open and fingerprint the study at a path or URL."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ from analytics_kit.study.archive.folder_archive import FolderArchive
 from analytics_kit.study.archive.zip_archive import ZipArchive
 
 ENDS_BYTES = 64 << 10
+"""Of a file that is no readable ZIP, this much of each end is hashed."""
 
 
 def is_url(source: str) -> bool:
-    """Whether the source is an fsspec URL rather than a path."""
+    """Return whether the source is an fsspec URL rather than a path."""
     return "://" in source
 
 
 def locate(source: str | os.PathLike[str]) -> str:
-    """The source as workers find it: an absolute path or a URL. Raises SourceNotFoundError."""
+    """Return the source as an absolute path or a URL, valid for workers too. Raises SourceNotFoundError."""
     text = os.fspath(source)
     if is_url(text):
         return text
@@ -42,11 +43,44 @@ def locate(source: str | os.PathLike[str]) -> str:
 
 
 def open_archive(source: str, options: Options | None = None) -> Archive:
-    """The opened study with its members listed, within the limits that `options` set.
+    """Open a study and list its members.
 
-    Raises SourceNotFoundError, BadArchiveError and UnsafeArchiveError.
+    Parameters
+    ----------
+    source
+        The absolute path of a ZIP, a folder or a CSV, or an fsspec URL of a ZIP; see `locate`.
+    options
+        The limits that the archive has to keep; None for the defaults.
+
+    Returns
+    -------
+    Archive
+        With `members`, `nested`, `folders` and `issues` filled. No member has been read, except nested ZIPs.
+
+    Raises
+    ------
+    SourceNotFoundError
+        If there is no study at the source, or it can't be read.
+    BadArchiveError
+        If it is not a readable ZIP.
+    UnsafeArchiveError
+        If it exceeds a limit, or its files share bytes.
+
+    See Also
+    --------
+    open_members : Open some members of a study without listing it again.
+
+    Examples
+    --------
+    >>> import tempfile, zipfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with zipfile.ZipFile(f"{folder}/study.zip", "w") as file:
+    ...         file.writestr("Mouse Movement.csv", "Time,running_time,x,y")
+    ...     with open_archive(f"{folder}/study.zip") as archive:
+    ...         [(member.name, archive.read(member)) for member in archive.members]
+    [('Mouse Movement.csv', b'Time,running_time,x,y')]
     """
-    with _named(source):
+    with _source_errors(source):
         archive = _open(source, options)
         try:
             archive.list_members()
@@ -57,12 +91,25 @@ def open_archive(source: str, options: Options | None = None) -> Archive:
 
 
 def open_members(source: str, members: Sequence[Member], nested: Sequence[Member]) -> Archive:
-    """The study opened for a share of the work: `members` as another process listed them, and its `Archive.nested`.
+    """Open a study to read some of its members, as another process listed them.
 
-    Nothing is listed again. Of the ZIPs in the ZIP only those are inflated whose members are read. Raises
-    SourceNotFoundError.
+    Nothing is listed again, and a nested ZIP is inflated only when one of its members is read.
+
+    Parameters
+    ----------
+    source
+        As for `open_archive`.
+    members
+        The members to be read.
+    nested
+        `Archive.nested` of the process that listed them.
+
+    Raises
+    ------
+    SourceNotFoundError
+        If there is no study at the source, or it can't be read.
     """
-    with _named(source):
+    with _source_errors(source):
         archive = _open(source)
     archive.members, archive.nested = list(members), list(nested)
     return archive
@@ -81,55 +128,57 @@ def _open(source: str, options: Options | None = None, in_memory_bytes: int | No
 
 
 @contextmanager
-def _named(source: str) -> Iterator[None]:
-    """What keeps a source from being opened, said with its name."""
+def _source_errors(source: str) -> Iterator[None]:
+    """Translate the errors of opening and reading a source into SourceNotFoundError."""
     try:
         yield
     except (FileNotFoundError, NotADirectoryError) as error:
         raise SourceNotFoundError(f"There is no study at {without_secrets(source)}.") from error
     except PermissionError as error:
         raise SourceNotFoundError(
-            f"{without_secrets(source)} may not be read.", hint="Check its permissions."
+            f"{without_secrets(source)} can't be read: permission denied.", hint="Check its permissions."
         ) from error
     except (ImportError, ValueError) as error:
         raise SourceNotFoundError(
-            f"{without_secrets(source)} can't be opened: {_words(error, source)}.",
+            f"{without_secrets(source)} can't be opened: {_message(error, source)}.",
             hint="Check the URL; s3:// needs pip install 'analytics_kit[s3]', https:// needs aiohttp.",
         ) from error
     except OSError as error:
-        words = error.strerror or _words(error, source)
-        raise SourceNotFoundError(f"{without_secrets(source)} can't be read: {words}.") from error
+        message = error.strerror or _message(error, source)
+        raise SourceNotFoundError(f"{without_secrets(source)} can't be read: {message}.") from error
     except AnalyticsKitError:
         raise
-    except Exception as error:  # of whatever library fetches it; its words, and the chain, may hold the URL's secrets
+    except Exception as error:  # of any library that fetches it; its message and its chain may hold the URL's secrets
         if not is_url(source):
             raise
-        words = f"{type(error).__name__}: {_words(error, source)}"
-        raise SourceNotFoundError(f"{without_secrets(source)} can't be read: {words}.") from None
+        message = f"{type(error).__name__}: {_message(error, source)}"
+        raise SourceNotFoundError(f"{without_secrets(source)} can't be read: {message}.") from None
 
 
-def _words(error: Exception, source: str) -> str:
-    """What an error says, without what the URL has to keep for itself."""
-    said = str(error).replace(source, without_secrets(source))
-    return re.sub(r"\?\S+|//\S+@", lambda found: "//" if found[0].startswith("//") else "", said)
+def _message(error: Exception, source: str) -> str:
+    """Return the message of an error, without the secrets of the URL."""
+    message = str(error).replace(source, without_secrets(source))
+    return re.sub(r"\?\S+|//\S+@", lambda found: "//" if found[0].startswith("//") else "", message)
 
 
 def fingerprint(source: str, options: Options | None = None) -> tuple[str, int]:
-    """A hash of what is in the study, and its size in bytes.
+    """Return a hash of what is in the study, and its size in bytes.
 
-    Of a ZIP: names, sizes and CRCs, so the same content gives the same hash wherever it lies; of a folder: paths,
-    sizes and times; of a file that is no readable ZIP, or holds too many files: its size and both ends.
+    The hash covers, of a ZIP, the names, sizes and CRCs, so that equal content has the same hash anywhere; of a
+    folder, the paths, sizes and times; of a file that is no readable ZIP, or holds too many files, its size and both
+    ends. Raises SourceNotFoundError.
     """
-    with _named(source), _open(source, options, in_memory_bytes=0) as archive:
+    with _source_errors(source), _open(source, options, in_memory_bytes=0) as archive:
         if isinstance(archive, FolderArchive):
             archive.list_members()
         try:
             return archive.fingerprint(), archive.size_bytes
         except BadArchiveError:
-            return _ends(source)
+            return _hash_ends(source)
 
 
-def _ends(source: str) -> tuple[str, int]:
+def _hash_ends(source: str) -> tuple[str, int]:
+    """Return a hash of size and both ends of a file, and its size."""
     digest = hashlib.sha256()
     with fsspec.open(source, "rb") if is_url(source) else Path(source).open("rb") as file:
         size = file.seek(0, os.SEEK_END)

@@ -1,4 +1,4 @@
-"""What is in a study that is a ZIP, or a ZIP of ZIPs, and the verified bytes of each member."""
+"""Open a study that is a ZIP, or a ZIP of ZIPs, and read the verified bytes of its members."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from analytics_kit.errors import BadArchiveError
 from analytics_kit.options import Options
 from analytics_kit.study.archive.base import CHUNK_BYTES, Archive, Member, MemberUnreadableError, without_gc
 from analytics_kit.study.archive.byte_range import ByteRange, Spool
-from analytics_kit.study.archive.central_directory import ENCRYPTED, decoded_name, find_directory, read_directory
+from analytics_kit.study.archive.central_directory import ENCRYPTED, decode_name, find_directory, read_directory
 from analytics_kit.study.archive.decompress import AES, DEFLATED, DamagedError, inflate, is_supported, method_name
 from analytics_kit.study.archive.limits import SPECIAL_FILES, ArchiveLimits
 
-_HEADER_ROOM = 128
+_HEADER_BYTES = 128
 _LOCAL_HEADER = struct.Struct("<4s2xHH16xHH")
 
 
 class ZipArchive(Archive):
-    """A ZIP file and the ZIPs that lie in it, each of which is inflated when it is first needed."""
+    """A ZIP file and the ZIPs inside it, each inflated when it is first needed."""
 
     def __init__(self, file: IO[bytes], source: str, size_bytes: int, options: Options | None = None) -> None:
         super().__init__(source, size_bytes)
         self._options = options or Options()
-        self._containers: dict[int, ByteRange] = {0: ByteRange(file, size_bytes)}
+        self._zips: dict[int, ByteRange] = {0: ByteRange(file, size_bytes)}
         self._spool = Spool()
         self._inflating = threading.RLock()
 
@@ -41,11 +41,11 @@ class ZipArchive(Archive):
             self._list(0, self.name, "", 0, ArchiveLimits(self._options, self.name))
 
     def fingerprint(self) -> str:
-        """See Archive. Nothing is inflated, and a piece of the ZIP's directory is held at a time."""
+        """See Archive. Nothing is inflated, and only a piece of the ZIP's directory is held at a time."""
         digest = hashlib.sha256()
         with _bad_zip(self.name):
-            container = self._containers[0]
-            entries = read_directory(container, find_directory(container))
+            archived = self._zips[0]
+            entries = read_directory(archived, find_directory(archived))
             for entry in islice(entries, self._options.max_members):
                 digest.update(b"%b\0%d\0%d\n" % (entry.name, entry.raw_bytes, entry.crc))
             if next(entries, None) is not None:
@@ -53,19 +53,19 @@ class ZipArchive(Archive):
         return digest.hexdigest()
 
     def _list(self, number: int, name: str, prefix: str, depth: int, limits: ArchiveLimits) -> None:
-        container = self._container(number)
+        archived = self._zip(number)
         with _bad_zip(name):
-            directory = find_directory(container)
-            entries = list(islice(read_directory(container, directory), limits.entries_left + 1))
+            directory = find_directory(archived)
+            entries = list(islice(read_directory(archived, directory), limits.entries_left + 1))
         packed_bytes = self.nested[number - 1].packed_bytes if number else None
-        limits.check(name, entries, directory, container.size, packed_bytes)
+        limits.check(name, entries, directory, archived.size, packed_bytes)
         members: list[Member] = []
         nested: list[Member] = []
         for raw_name, flags, method, crc, packed, raw, offset, file_type in entries:
-            if raw_name.isascii() and 0 not in raw_name:  # nearly always: it costs to ask further
+            if raw_name.isascii() and 0 not in raw_name:  # nearly always; the general case is slower
                 text = prefix + raw_name.decode()
             else:
-                decoded, is_known = decoded_name(raw_name, flags)
+                decoded, is_known = decode_name(raw_name, flags)
                 text = prefix + decoded
                 if not is_known:
                     self.issues.append((text, "name_encoding", "the file name has no encoding mark; it was guessed"))
@@ -86,26 +86,27 @@ class ZipArchive(Archive):
             try:
                 self._list(len(self.nested), member.name, member.name + "/", depth + 1, limits)
             except (BadArchiveError, MemberUnreadableError) as error:
-                self._containers.pop(len(self.nested), None)
+                self._zips.pop(len(self.nested), None)
                 self.nested.pop()
                 self.issues.append((member.name, "unreadable_zip", f"nested ZIP can't be read: {error.args[0]}"))
                 self.members.append(member)
 
-    def _container(self, number: int) -> ByteRange:
-        """The bytes of one of the ZIPs."""
+    def _zip(self, number: int) -> ByteRange:
+        """Return the bytes of one of the ZIPs."""
         with self._inflating:
-            if number not in self._containers:
+            if number not in self._zips:
                 member = self.nested[number - 1]
-                self._containers[number] = self._spool.hold(self.chunks(member), member.raw_bytes)
-            return self._containers[number]
+                self._zips[number] = self._spool.hold(self.chunks(member), member.raw_bytes)
+            return self._zips[number]
 
     def read(self, member: Member) -> bytes:
         """See Archive. The usual small file is inflated in one go."""
         if member.method != DEFLATED or member.encrypted or member.raw_bytes > CHUNK_BYTES:
             return super().read(member)
-        packed_bytes = min(member.packed_bytes, 2 * CHUNK_BYTES)  # more is a lie
-        # its own header and data in one read; how long the header is, it says itself
-        data = self._packed(member, member.offset, _header_room(member) + packed_bytes)
+        # deflate never grows a member that much: a larger size is false
+        packed_bytes = min(member.packed_bytes, 2 * CHUNK_BYTES)
+        # local header and data in one read; the header's length is known only from the header
+        data = self._packed(member, member.offset, _max_header_bytes(member) + packed_bytes)
         start = _data_start(data, member)
         data = data[start : start + packed_bytes]
         if len(data) < packed_bytes:
@@ -138,8 +139,8 @@ class ZipArchive(Archive):
         _verify(member, crc, done)
 
     def _pieces(self, member: Member) -> Iterator[bytes]:
-        """The packed bytes of a member."""
-        start = _data_start(self._packed(member, member.offset, _header_room(member)), member)
+        """Yield the packed bytes of a member."""
+        start = _data_start(self._packed(member, member.offset, _max_header_bytes(member)), member)
         offset, left = member.offset + start, member.packed_bytes
         while left > 0:
             data = bytes(self._packed(member, offset, min(left, CHUNK_BYTES // 4)))
@@ -149,41 +150,41 @@ class ZipArchive(Archive):
             yield data
 
     def _packed(self, member: Member, offset: int, size: int) -> bytes | memoryview:
-        container = self._containers.get(member.zip_number) or self._container(member.zip_number)
+        archived = self._zips.get(member.zip_number) or self._zip(member.zip_number)
         try:
-            return container.read(offset, size)
+            return archived.read(offset, size)
         except (OSError, ValueError, OverflowError) as error:
             raise MemberUnreadableError("unreadable", f"byte {offset} of the ZIP can't be read: {error}") from error
 
     def close(self) -> None:
         """See Archive."""
         self._spool.close()
-        for container in self._containers.values():
-            container.close()
+        for archived in self._zips.values():
+            archived.close()
 
 
-def _header_room(member: Member) -> int:
-    """At most so many bytes, but for extra fields, are a member's own header."""
-    return _HEADER_ROOM + 4 * len(member.name)
+def _max_header_bytes(member: Member) -> int:
+    """Return how long a member's local header may be, with room for common extra fields."""
+    return _HEADER_BYTES + 4 * len(member.name)
 
 
 def _data_start(header: bytes | memoryview, member: Member) -> int:
-    """How far behind the start of its own header a member's data begins.
+    """Return the offset of a member's data from the start of its local header.
 
-    What that header says has to be what the ZIP's directory says. It costs the file, not the study, when it is not:
-    all bytes are read where the directory says, by its sizes, so nothing else is in danger.
+    The header has to agree with the ZIP's directory. If it does not, only this member is lost: all bytes are read by
+    the offsets and sizes of the directory, so nothing else is in danger.
     """
     if len(header) < _LOCAL_HEADER.size or header[:4] != b"PK\3\4":
-        raise MemberUnreadableError("unreadable", "its header is not where the ZIP's directory says")
+        raise MemberUnreadableError("unreadable", "its header is not at the offset in the ZIP's directory")
     _, flags, method, name_bytes, extra_bytes = _LOCAL_HEADER.unpack_from(header)
     start = _LOCAL_HEADER.size + int(name_bytes)
     name = header[_LOCAL_HEADER.size : start]
     is_same = method == member.method and bool(flags & ENCRYPTED) == member.encrypted
     if not is_same or not (
         member.name.endswith(str(name, "utf-8", "replace"))  # quick, and nearly always right
-        or member.name.endswith(decoded_name(bytes(name), flags)[0])
+        or member.name.endswith(decode_name(bytes(name), flags)[0])
     ):
-        raise MemberUnreadableError("unreadable", "its header and the ZIP's directory say different things of it")
+        raise MemberUnreadableError("unreadable", "its header contradicts the ZIP's directory")
     return start + int(extra_bytes)
 
 
@@ -195,7 +196,7 @@ def _verify(member: Member, crc: int, done: int, partial: bytes = b"") -> None:
     if done != member.raw_bytes:
         size = f"more than {member.raw_bytes}" if done > member.raw_bytes else done
         raise MemberUnreadableError(
-            "unreadable", f"it inflates to {size} bytes where the ZIP's directory says {member.raw_bytes}", partial
+            "unreadable", f"it inflates to {size} bytes, not the {member.raw_bytes} in the ZIP's directory", partial
         )
     if crc != member.crc:
         raise MemberUnreadableError("crc_mismatch", "its checksum is wrong: the file was damaged", partial)
@@ -203,6 +204,7 @@ def _verify(member: Member, crc: int, done: int, partial: bytes = b"") -> None:
 
 @contextmanager
 def _bad_zip(name: str) -> Iterator[None]:
+    """Translate the errors of a damaged ZIP into BadArchiveError."""
     try:
         yield
     except (

@@ -1,4 +1,4 @@
-"""The cells of a file with a record on each line, as columns: all at once, or record by record where it is odd."""
+"""Read the cells of CSV text as columns: all rows at once or, where a row is irregular, row by row."""
 
 from __future__ import annotations
 
@@ -9,79 +9,120 @@ import polars as pl
 
 from analytics_kit.study.csv.records import split_rows
 
-_BLANK_LINE = re.compile(rb"^[ \t]*\n", re.MULTILINE)
+NUMBER_PATTERN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+DECIMAL_COMMA_PATTERN = re.compile(r"[+-]?\d*,\d+")
 FIRST_ROW_LINE = 2
-"""Of what follows the header."""
+"""The number of the line after the header."""
+_BLANK_LINE = re.compile(rb"^[ \t]*\n", re.MULTILINE)
 
 
 def parse_regular_cells(
-    body: bytes, delimiter: str, quoted: bool, width: int, places: Mapping[str, int], numeric: Collection[str] = ()
+    body: bytes, delimiter: str, quoted: bool, width: int, positions: Mapping[str, int], numeric: Collection[str] = ()
 ) -> pl.DataFrame | None:
-    """A row per line of a text in UTF-8; None where a line is no record of `width` cells, or can't be told to be one.
+    """Return the cells of a text in UTF-8 with a row on each line, or None if it is not certain to be one.
 
-    `places` says which cells are wanted and how they are called. They are text, empty ones too; `numeric` ones are
-    numbers (null where empty), or all text where one of them is no plain number.
+    Parameters
+    ----------
+    body
+        The lines after the header.
+    delimiter, quoted
+        The character between cells, and whether a cell may stand in double quotes.
+    width
+        The number of cells of a row.
+    positions
+        The name and the position of each cell to return.
+    numeric
+        The names of cells that are numbers: float64, null if empty, or all text if one of them is no plain number.
+
+    Returns
+    -------
+    DataFrame or None
+        A row per line, with a column for each name in `positions`: text unless `numeric`, empty cells as "".
     """
     if not body or b"\r" in body or b"\0" in body or _has_blank_line(body):
         return None
     lines = body.count(b"\n") + (not body.endswith(b"\n"))
-    quotes = quoted and b'"' in body
-    if not quotes and body.count(delimiter.encode()) != lines * (width - 1):
+    has_quotes = quoted and b'"' in body
+    if not has_quotes and body.count(delimiter.encode()) != lines * (width - 1):
         return None
-    texts = {place for name, place in places.items() if name not in numeric}  # a cell may be wanted as both
-    for as_numbers in ({name for name in numeric if places.get(name) not in texts}, set[str]()):
-        kinds: dict[str, type[pl.DataType]] = {str(place): pl.String for place in range(width)}
-        kinds |= {str(places[name]): pl.Float64 for name in as_numbers if name in places}
+    as_text = {
+        position for name, position in positions.items() if name not in numeric
+    }  # a cell may be wanted as both
+    for as_numbers in ({name for name in numeric if positions.get(name) not in as_text}, set[str]()):
+        types: dict[str, type[pl.DataType]] = {str(position): pl.String for position in range(width)}
+        types |= {str(positions[name]): pl.Float64 for name in as_numbers if name in positions}
         try:
             frame = pl.read_csv(
-                body, has_header=False, schema=kinds, columns=sorted({*places.values(), width - 1}),
-                separator=delimiter, quote_char='"' if quotes else None, glob=False,
+                body, has_header=False, schema=types, columns=sorted({*positions.values(), width - 1}),
+                separator=delimiter, quote_char='"' if has_quotes else None, glob=False,
             )  # fmt: skip
         except pl.exceptions.PolarsError:
             continue
-        if len(frame) != lines or (quotes and frame[str(width - 1)].null_count()):  # short, or empty at the end
+        # a row that is too short has a null at its end, as has one whose last cell is empty
+        if len(frame) != lines or (has_quotes and frame[str(width - 1)].null_count()):
             return None
         return frame.select(
-            pl.col(str(place)).alias(name) if name in as_numbers else pl.col(str(place)).fill_null("").alias(name)
-            for name, place in places.items()
+            pl.col(str(position)).alias(name)
+            if name in as_numbers
+            else pl.col(str(position)).fill_null("").alias(name)
+            for name, position in positions.items()
         )
     return None
 
 
 def parse_irregular_cells(
-    body: bytes, delimiter: str, quoted: bool, width: int, places: Mapping[str, int]
+    body: bytes, delimiter: str, quoted: bool, width: int, positions: Mapping[str, int]
 ) -> pl.DataFrame:
-    """A row per record of any text in UTF-8 that follows a header: the cells wanted, `line` and `problem`.
+    """Return the cells of any text in UTF-8, with the columns `line` and `problem`; parameters as above.
 
-    `problem` is null or why the record is none: "missing_fields", "extra_fields", "open_quote".
+    `problem` is null, or the reason why the row can't be used: "missing_fields", "extra_fields", "open_quote".
     """
-    columns: dict[str, list[str]] = {name: [] for name in places}
+    columns: dict[str, list[str]] = {name: [] for name in positions}
     lines, problems = list[int](), list[str | None]()
     text = body.decode()
-    for line, cells in split_rows(text, delimiter, width, FIRST_ROW_LINE) if quoted else _plain(text, delimiter):
-        for name, place in places.items():
-            columns[name].append(cells[place] if cells and place < len(cells) else "")
+    for line, cells in (
+        split_rows(text, delimiter, width, FIRST_ROW_LINE) if quoted else _split_lines(text, delimiter)
+    ):
+        for name, position in positions.items():
+            columns[name].append(cells[position] if cells and position < len(cells) else "")
         lines.append(line)
-        problems.append(_problem(cells, width))
-    schema = {**dict.fromkeys(places, pl.String), "line": pl.Int64, "problem": pl.String}
+        problems.append(_find_problem(cells, width))
+    schema = {**dict.fromkeys(positions, pl.String), "line": pl.Int64, "problem": pl.String}
     return pl.DataFrame({**columns, "line": lines, "problem": problems}, schema)
 
 
 def _has_blank_line(body: bytes) -> bool:
     if body.startswith(b"\n") or b"\n\n" in body:
         return True
-    spaced = body[:1] in b" \t" or b"\n " in body or b"\n\t" in body
-    return spaced and _BLANK_LINE.search(body) is not None
+    has_leading_space = body[:1] in b" \t" or b"\n " in body or b"\n\t" in body
+    return has_leading_space and _BLANK_LINE.search(body) is not None
 
 
-def _plain(body: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+def _split_lines(body: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield line number and cells of each line, with quotes as characters like others."""
     lines = body.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     for number, line in enumerate(lines, FIRST_ROW_LINE):
         if line.strip():
             yield number, line.split(delimiter)
 
 
-def _problem(cells: list[str] | None, width: int) -> str | None:
+def _find_problem(cells: list[str] | None, width: int) -> str | None:
     if cells is None:
         return "open_quote"
     return None if len(cells) == width else "missing_fields" if len(cells) < width else "extra_fields"
+
+
+def number_of(column: str, dtype: pl.DataType) -> pl.Expr:
+    """Return the finite number in each cell of a column, with a decimal point or comma; null if there is none."""
+    number = pl.col(column)
+    if dtype == pl.String:
+        number = number.str.strip_chars().str.replace(",", ".", literal=True).cast(pl.Float64, strict=False)
+    return pl.when(number.is_finite()).then(number).alias(column)
+
+
+def microseconds_of(column: str) -> pl.Expr:
+    """Return the microseconds since 1970 of each date with a time (ISO 8601); without a zone it is taken for UTC."""
+    text = pl.col(column).str.strip_chars().str.replace("[Tt]", " ").str.replace(",", ".", literal=True)
+    zoned = pl.when(text.str.contains(r"[+-]\d\d:?\d\d$")).then(text).otherwise(text.str.replace("[Zz]?$", "+0000"))
+    moment = zoned.str.to_datetime("%Y-%m-%d %H:%M:%S%.f%z", time_unit="us", time_zone="UTC", strict=False)
+    return moment.dt.epoch("us").cast(pl.Float64).alias(column)

@@ -1,4 +1,4 @@
-"""What is doubtful in the rows of each member: times that step back, negative times, artefact coordinates."""
+"""Flag doubtful rows: times that step back, negative times, coordinates outside any screen."""
 
 from __future__ import annotations
 
@@ -11,31 +11,32 @@ QUALITY_FLAGS = (
     ("negative_time", "running time(s) below zero; kept"),
     ("artefact", "coordinate(s) outside any screen; kept"),
 )
+"""Kind and message of the issue for each flag."""
 
 
 @kernel
 def count_flags(t: Floats, x: Floats, y: Floats, offsets: Ints, limit: float, out: Ints) -> None:
-    """For member i, rows `offsets[i]` to `offsets[i + 1]`: out[i, d] is (how many, first row) of each doubt."""
+    """Set out[i, f] to (count, first row) of flag f in member i, which has rows `offsets[i]` to `offsets[i + 1]`."""
     for i in range(len(offsets) - 1):
         start, end = offsets[i], offsets[i + 1]
         for row in range(start, end):
-            found = 0
+            flags = 0
             if row > start and t[row] < t[row - 1]:
-                found |= 1
+                flags |= 1
             if t[row] < 0:
-                found |= 2
+                flags |= 2
             if len(x) and (abs(x[row]) > limit or abs(y[row]) > limit):
-                found |= 4
-            for d in range(3):
-                if found >> d & 1:
-                    if out[i, d, 0] == 0:
-                        out[i, d, 1] = row - start
-                    out[i, d, 0] += 1
+                flags |= 4
+            for f in range(3):
+                if flags >> f & 1:
+                    if out[i, f, 0] == 0:
+                        out[i, f, 1] = row - start
+                    out[i, f, 0] += 1
 
 
 @kernel
 def find_unsorted(t: Floats, starts: Ints, ends: Ints) -> Ints:
-    """Trials whose times step back."""
+    """Return the trials, rows `starts[i]` to `ends[i]`, whose times step back."""
     found = np.zeros(len(starts), np.int64)
     for i in range(len(starts)):
         for row in range(starts[i] + 1, ends[i]):

@@ -16,7 +16,21 @@ from analytics_kit.study.schema.keys import KEY_CLASS_CODES, classify_key
 
 @dataclass(slots=True)
 class MemberRows:
-    """What became of a member: which rows of the table are its, and on which lines they stood."""
+    """The rows of a member in a table, and the lines they come from.
+
+    Attributes
+    ----------
+    member, slot
+        Its name, and the slot of its trial in the shard.
+    rows_in, rows_kept
+        The number of its rows, and of those that are in the table.
+    clock
+        The wall clock of its first kept row, as text; empty if the log has none.
+    readable
+        Whether its bytes could be read.
+    lines
+        (first line, lines of the rows if they are not consecutive, number of rows) of each piece.
+    """
 
     member: str
     slot: int
@@ -25,10 +39,9 @@ class MemberRows:
     clock: str = ""
     readable: bool = True
     lines: list[tuple[int, Sequence[int] | Ints | None, int]] = field(default_factory=list)
-    """(first line, lines one by one where they are not consecutive, rows) of each piece."""
 
     def line_of(self, row: int) -> int:
-        """Line of the member's `row`th kept row."""
+        """Return the line of the kept row at this index."""
         for first, exact, count in self.lines:
             if row < count:
                 return first + row if exact is None else int(exact[row])
@@ -38,11 +51,36 @@ class MemberRows:
 
 @dataclass(slots=True)
 class EventTable:
-    """Rows of one kind, grouped by trial slot in the order of `members`. A column that the log lacks is empty.
+    """The rows of one kind of events in a shard, grouped by slot in the order of `members`.
 
-    `action` is 0 for a press and 1 for a release, `key_number` says which key it was and means nothing outside this
-    table, `press_number` is the same for a press and its release where the log itself tells, `dx` and `dy` are the
-    wheel's steps in pixels.
+    All columns are one-dimensional arrays with a value per row; a column that the log lacks is empty.
+
+    Attributes
+    ----------
+    kind
+        The kind of events.
+    members
+        The members that can hold the kind, in the order of their rows.
+    t
+        float64, s: running time since the start of the trial.
+    x, y
+        float64, px: position of the pointer, y downwards.
+    key_class
+        int8: class of the key, a value of `KEY_CLASS_CODES`.
+    key
+        The keys themselves, as pynput prints them; None unless they are kept.
+    action
+        int8: 0 (`PRESS`) or 1 (`RELEASE`).
+    key_number
+        int64: the same for the same key. It has no meaning outside this table.
+    press_number
+        int64: the same for a press and its release, if the log pairs them.
+    dx, dy
+        float64, px: steps of the wheel.
+
+    See Also
+    --------
+    Grouped : The rows of each trial.
     """
 
     kind: Kind
@@ -60,19 +98,38 @@ class EventTable:
 
 
 def classify_keys(keys: pl.Series) -> Codes:
-    """Class codes of a column of keys."""
+    """Return the class code of each key."""
     if keys.is_empty():
         return np.empty(0, np.int8)
-    known = keys.unique().to_list()
-    codes = pl.Series([KEY_CLASS_CODES[classify_key(key)] for key in known], dtype=pl.Int8)
-    return keys.replace_strict(known, codes, return_dtype=pl.Int8).to_numpy(writable=True)
+    distinct = keys.unique().to_list()
+    codes = pl.Series([KEY_CLASS_CODES[classify_key(key)] for key in distinct], dtype=pl.Int8)
+    return keys.replace_strict(distinct, codes, return_dtype=pl.Int8).to_numpy(writable=True)
 
 
-_PERMUTED = ("t", "x", "y", "key_class", "action", "key_number", "press_number", "dx", "dy")
+_ROW_COLUMNS = ("t", "x", "y", "key_class", "action", "key_number", "press_number", "dx", "dy")
 
 
 class Grouped:
-    """A table's rows by trial: rows `starts[i]` to `ends[i]` are trial i's, `present[i]` says if it has a file."""
+    """A table with its rows by trial.
+
+    Attributes
+    ----------
+    table
+        The table.
+    starts, ends
+        int64, one per slot: rows `starts[i]` to `ends[i]` are of the trial in slot i.
+    present
+        int64, one per slot: 1 if the trial has a readable file of this kind, else 0.
+
+    Examples
+    --------
+    >>> t, x, no_codes = np.array([0.5, 0.1]), np.array([4.0, 3.0]), np.empty(0, np.int8)
+    >>> member = MemberRows("a.csv", slot=1, rows_in=2, rows_kept=2)
+    >>> grouped = Grouped(EventTable("mouse_movement", [member], t, x, x.copy(), no_codes, None), trials=2)
+    >>> grouped.sort_by_time()
+    >>> grouped.table.x.tolist(), grouped.starts.tolist(), grouped.ends.tolist(), grouped.present.tolist()
+    ([3.0, 4.0], [0, 0], [0, 2], [0, 1])
+    """
 
     def __init__(self, table: EventTable, trials: int) -> None:
         self.table = table
@@ -85,19 +142,19 @@ class Grouped:
         self.starts: Ints = self.ends - rows
 
     def sort_by_time(self) -> None:
-        """Bring each trial's rows in the order of their times; rows of equal times stay as they were."""
+        """Sort the rows of each trial by time, in place; rows of equal times keep their order."""
         table = self.table
-        everything = np.arange(len(table.t)) if table.key is not None else None
+        order_of_keys = np.arange(len(table.t)) if table.key is not None else None
         for i in quality_flags.find_unsorted(table.t, self.starts, self.ends):
-            part = slice(self.starts[i], self.ends[i])
-            order = np.argsort(table.t[part], kind="stable")
-            for name in _PERMUTED:
+            rows = slice(self.starts[i], self.ends[i])
+            order = np.argsort(table.t[rows], kind="stable")
+            for name in _ROW_COLUMNS:
                 column = getattr(table, name)
                 if len(column):
                     column = column if column.flags.writeable else column.copy()
-                    column[part] = column[part][order]
+                    column[rows] = column[rows][order]
                     setattr(table, name, column)
-            if everything is not None:
-                everything[part] = everything[part][order]
-        if table.key is not None and everything is not None:
-            table.key = table.key.gather(everything)
+            if order_of_keys is not None:
+                order_of_keys[rows] = order_of_keys[rows][order]
+        if table.key is not None and order_of_keys is not None:
+            table.key = table.key.gather(order_of_keys)

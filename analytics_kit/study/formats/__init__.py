@@ -1,1 +1,1 @@
-"""The log formats, one file each: what each file of a study is, and which trial it belongs to."""
+"""Recognise the format of a study's logs, and find its trials: a file for each format."""

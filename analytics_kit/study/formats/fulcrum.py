@@ -1,4 +1,4 @@
-"""What each file of a Fulcrum download is, and which trial it belongs to (layouts: DESIGN, section 5)."""
+"""Find the trials of a Fulcrum download, and the role and trial of each file, by names and manifests."""
 
 from __future__ import annotations
 
@@ -22,38 +22,44 @@ MEASUREMENTS: dict[str, Kind] = {
     "keyboard inputs": "keyboard",
     "keyboard input": "keyboard",
 }
-_EARLY: dict[str, Kind] = {
+"""The kind of events in a file of this name, without its ending."""
+_EARLY_MEASUREMENTS: dict[str, Kind] = {
     "mouse_movement": "mouse_movement",
     "mouse_clicks": "mouse_clicks",
     "mouse_scroll": "mouse_scrolls",
     "mouse_scrolls": "mouse_scrolls",
     "keyboard": "keyboard",
 }
-_SESSION = re.compile(r"(?P<session>.+)_participant_session(_id)?", re.DOTALL)
-_TRIAL = re.compile(r"(?P<name>.*)_trial_(?P<trial>\d+|UnknownTrialOrdering)", re.DOTALL)
-_TRIAL_ID = re.compile(r"(?P<trial>\d+)_trial_id")
-_EARLY_FILE = re.compile(rf"(?P<task>.+)_(?P<kind>{'|'.join(_EARLY)})_data\.csv", re.IGNORECASE | re.DOTALL)
-_SURVEY = re.compile(r"(?P<survey>.+)_survey", re.DOTALL)
+"""The same for downloads of early versions, whose files are named `{task}_{measurement}_data.csv`."""
+_SESSION_FOLDER = re.compile(r"(?P<session>.+)_participant_session(_id)?", re.DOTALL)
+_TRIAL_FOLDER = re.compile(r"(?P<name>.*)_trial_(?P<trial>\d+|UnknownTrialOrdering)", re.DOTALL)
+_TRIAL_ID_FOLDER = re.compile(r"(?P<trial>\d+)_trial_id")
+_EARLY_FILE = re.compile(
+    rf"(?P<task>.+)_(?P<kind>{'|'.join(_EARLY_MEASUREMENTS)})_data\.csv", re.IGNORECASE | re.DOTALL
+)
+_SURVEY_FOLDER = re.compile(r"(?P<survey>.+)_survey", re.DOTALL)
 PEEK_BYTES = 256
-MOST_SPARE_LINES = 10_000
-"""A manifest may list more than is there, but within reason."""
+"""The length of the first bytes of a file that hold its header."""
+MAX_EXTRA_LINES = 10_000
+"""The number of lines by which a manifest may exceed twice the number of files."""
 
 
 class _Folder(NamedTuple):
-    """What the folders above a file say."""
+    """What the folders above a file tell: `key` is the path of the trial's folder, `name` its task and factor."""
 
     key: str | None
     participant: str | None
     name: str | None
     trial: int | None
     survey: str | None
-    server: bool
+    is_server: bool
+    """Whether the platform's server wrote it, whose folders and files have ids; a manifest has their names."""
     ignored_role: str | None
-    """"clutter" or "unsafe_name" where nothing below is part of the study."""
+    """"clutter" or "unsafe_name" if nothing below is part of the study."""
 
 
 class _File(NamedTuple):
-    """What a file's own name says."""
+    """What the name of a file tells."""
 
     stem: str
     is_csv: bool
@@ -64,64 +70,68 @@ class _File(NamedTuple):
 def _read_folder(path: str) -> _Folder:
     participant = name = survey = key = None
     trial: int | None = None
-    server = False
+    is_server = False
     above = ""
     parts = path.split("/") if path else []
     for part in parts:
         above = f"{above}/{part}" if above else part
         stem = part[:-4] if part.lower().endswith(".zip") else part
-        if found := _SESSION.fullmatch(stem):
+        if found := _SESSION_FOLDER.fullmatch(stem):
             participant = None if found["session"] == "UnknownSession" else found["session"]
-        elif found := _TRIAL.fullmatch(part):
+        elif found := _TRIAL_FOLDER.fullmatch(part):
             key, name = above, found["name"] or None
             trial = parse_whole_number(found["trial"])
-        elif found := _TRIAL_ID.fullmatch(part):
-            key, trial, server = above, parse_whole_number(found["trial"]), True
-        elif found := _SURVEY.fullmatch(part):
+        elif found := _TRIAL_ID_FOLDER.fullmatch(part):
+            key, trial, is_server = above, parse_whole_number(found["trial"]), True
+        elif found := _SURVEY_FOLDER.fullmatch(part):
             survey = found["survey"]
-        elif stem != part:  # a nested ZIP that is not named like a session still tells whose it is
+        elif stem != part:  # a nested ZIP not named like a session names the participant
             participant = stem
-    return _Folder(key, participant, name, trial, survey, server, ignored_role(path))
+    return _Folder(key, participant, name, trial, survey, is_server, ignored_role(path))
 
 
 def _read_file(file: str) -> _File:
     stem, _, ending = file.rpartition(".")
     kind = MEASUREMENTS.get(stem.lower())
-    if aside := ignored_role(file):
-        return _File(stem, False, aside, None)
+    if ignored := ignored_role(file):
+        return _File(stem, False, ignored, None)
     if ending.lower() != "csv":
         return _File(stem, False, "media" if ending.lower() in ("mp4", "png") else "other", None)
     if early := _EARLY_FILE.fullmatch(file):
-        return _File(stem, True, _EARLY[early["kind"].lower()], early["task"])
+        return _File(stem, True, _EARLY_MEASUREMENTS[early["kind"].lower()], early["task"])
     return _File(stem, True, "manifest" if stem.lower() == "manifest" else kind, None)
 
 
 class _Trials:
-    """The trials met so far, in the order in which they were met."""
+    """The trials found so far, in the order of their first file."""
 
     def __init__(self) -> None:
-        self.known: dict[str, int] = {}
+        self._indices: dict[str, int] = {}
         self.list: list[Trial] = []
 
     def index(self, key: str, folder: _Folder, task: str | None = None) -> int:
-        if key not in self.known:
-            self.known[key] = len(self.list)
+        """Return the index of a trial, which is added if it is new."""
+        if key not in self._indices:
+            self._indices[key] = len(self.list)
             self.list.append(
                 Trial(key, folder.participant, folder.participant, folder.name, task, None, folder.trial)
             )
-        return self.known[key]
+        return self._indices[key]
 
 
 def takes(path: str) -> bool:
-    """Whether the platform would call a file so."""
+    """Return whether the platform names files like this."""
     above, _, name = path.rpartition("/")
     folder, file = _read_folder(above), _read_file(name)
-    here = file.role in KINDS or folder.key is not None or folder.survey is not None
-    return file.is_csv and folder.ignored_role is None and here
+    is_named = file.role in KINDS or folder.key is not None or folder.survey is not None
+    return file.is_csv and folder.ignored_role is None and is_named
 
 
 def find_trials(archive: Archive, kinds: Mapping[str, Kind] | None = None) -> StudyLayout:
-    """The trials and the place of every member. Reads manifests and, where names do not tell, first lines."""
+    """Return the trials and the assignments of all members.
+
+    Reads manifests and, if names do not tell the kind, first lines. `kinds` adds names of files without endings.
+    """
     trials = _Trials()
     issues = list(archive.issues)
     read_folder, read_file = cache(_read_folder), cache(_read_file)
@@ -140,7 +150,7 @@ def find_trials(archive: Archive, kinds: Mapping[str, Kind] | None = None) -> St
         if role is None:
             role = (
                 (manifests.entry(path, name).get("kind") or _kind_of_header(archive, member))
-                if folder.server
+                if folder.is_server
                 else "other"
             )
         trial = None
@@ -151,25 +161,26 @@ def find_trials(archive: Archive, kinds: Mapping[str, Kind] | None = None) -> St
             elif key is None and role in KINDS:
                 key = path
             trial = None if key is None else trials.index(key, folder, file.task)
-        if trial is not None and folder.server:
-            _settle(trials, trial, manifests.entry(path, name))
-        if note := _NOTES.get("unknown_file" if role == "other" and file.is_csv else role):
-            issues.append((member.name, *note))
+        if trial is not None and folder.is_server:
+            _apply_manifest(trials, trial, manifests.entry(path, name))
+        if issue := _ROLE_ISSUES.get("unknown_file" if role == "other" and file.is_csv else role):
+            issues.append((member.name, *issue))
         assignments.append(
             MemberAssignment(index, role, trial, folder.participant, folder.participant, folder.survey)
         )
     return StudyLayout(trials.list, assignments, issues)
 
 
-_NOTES = {
+_ROLE_ISSUES = {
     "unknown_file": ("unknown_file", "no measurement has this name; the file was left out"),
     "mouse_unknown": (
-        "mouse_unknown", "nothing says if these are movements, clicks or scrolls: add a manifest.csv or kinds={…}"
+        "mouse_unknown", "it is unknown if these are movements, clicks or scrolls: add a manifest.csv or kinds={…}"
     ),
 }  # fmt: skip
 
 
 def _kind_of_header(archive: Archive, member: Member) -> Kind:
+    """Return the kind that a file's first line tells."""
     try:
         start = next(iter(archive.chunks(member)), b"")[:PEEK_BYTES]
     except MemberUnreadableError:
@@ -178,19 +189,19 @@ def _kind_of_header(archive: Archive, member: Member) -> Kind:
     return "keyboard" if b"keys" in re.split(rb"[,;\t]", header) else "mouse_unknown"
 
 
-def _settle(trials: _Trials, index: int, entry: Mapping[str, str]) -> None:
-    """Take over what the manifest says of a trial whose folder has only a number."""
-    old = trials.list[index]
+def _apply_manifest(trials: _Trials, index: int, entry: Mapping[str, str]) -> None:
+    """Set the names of a trial, whose folder has only a number, from the manifest."""
+    trial = trials.list[index]
     number = parse_whole_number(entry.get("trial", ""))
-    trials.list[index] = old._replace(
-        task=entry.get("task") or old.task,
-        factor=entry.get("factor") or old.factor,
-        trial=old.trial if number is None else number,
+    trials.list[index] = trial._replace(
+        task=entry.get("task") or trial.task,
+        factor=entry.get("factor") or trial.factor,
+        trial=trial.trial if number is None else number,
     )
 
 
 class _Manifests:
-    """`manifest.csv` files: id → kind, task, factor, trial; the one nearest above a file counts."""
+    """Read the `manifest.csv` files: id → kind, task, factor, trial. The nearest one above a file counts."""
 
     def __init__(self, archive: Archive, issues: list[tuple[str, str, str]]) -> None:
         self._entries: dict[str, dict[str, dict[str, str]]] = {}
@@ -200,10 +211,10 @@ class _Manifests:
                 continue
             try:
                 text = archive.read_short(member).decode("utf-8-sig")
-                most = MOST_SPARE_LINES + 2 * len(archive.members)
-                rows: Sequence[dict[str, str]] = list(islice(csv.DictReader(io.StringIO(text)), most + 1))
-                if len(rows) > most:
-                    raise csv.Error(f"it has more than {most:,} lines for {len(archive.members):,} files")
+                limit = MAX_EXTRA_LINES + 2 * len(archive.members)
+                rows: Sequence[dict[str, str]] = list(islice(csv.DictReader(io.StringIO(text)), limit + 1))
+                if len(rows) > limit:
+                    raise csv.Error(f"it has more than {limit:,} lines for {len(archive.members):,} files")
             except (MemberUnreadableError, UnicodeDecodeError, csv.Error) as error:
                 issues.append((member.name, "manifest", f"the manifest can't be read: {error}"))
                 continue
@@ -219,7 +230,7 @@ class _Manifests:
                 self._entries[path][entry.get("id", "")] = entry | {"kind": kind}
 
     def entry(self, path: str, file: str) -> dict[str, str]:
-        """What is said of a file; empty when nothing is."""
+        """Return the manifest's entry for a file; empty if there is none."""
         identity = file[:-4]
         while self._entries:
             if found := self._entries.get(path, {}).get(identity):

@@ -1,20 +1,19 @@
-"""What does every format say of a study? Its trials, and the place of each file."""
+"""Describe the layout of a study: its trials, and the role and trial of each member."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from analytics_kit.study.schema.text import parse_whole_number
-
 LOG_ROLE = "log"
-"""The role of a file that a described format reads: it may hold several kinds and several trials."""
+"""The role of a file that a LogFormat reads: it may hold several kinds of events and several trials."""
 
 
 class Trial(NamedTuple):
-    """A trial as its folder names it. `name` is the folder's `{task}_{factor}`, still to be cut."""
+    """A trial as its folder or its log names it.
+
+    `name` is the folder's `{task}_{factor}` while task and factor are not yet known, and `trial` its number.
+    """
 
     folder: str
     participant: str | None
@@ -26,7 +25,11 @@ class Trial(NamedTuple):
 
 
 class MemberAssignment(NamedTuple):
-    """Where a member belongs: `role` is a kind of events, or log, survey, media, manifest, clutter, other."""
+    """The role and trial of a member. A file that holds several trials has an assignment for each of them.
+
+    `member` is its index in `Archive.members`, `role` a kind of events, or log, survey, media, manifest, clutter,
+    unsafe_name or other; `trial` is an index in `StudyLayout.trials`, and `label` tells the trials of a file apart.
+    """
 
     member: int
     role: str
@@ -35,12 +38,11 @@ class MemberAssignment(NamedTuple):
     session: str | None = None
     survey: str | None = None
     label: str = ""
-    """Which of a file's trials it is, where a file may hold several."""
 
 
 @dataclass(frozen=True, slots=True)
 class StudyLayout:
-    """The trials of a study, the place of each member, and (member, issue kind, message) of what is amiss."""
+    """The trials of a study, the assignments of its members, and its issues as (member, kind, message)."""
 
     trials: list[Trial]
     assignments: list[MemberAssignment]
@@ -48,17 +50,13 @@ class StudyLayout:
 
 
 def ignored_role(path: str) -> str | None:
-    """ "clutter" or "unsafe_name" for what is no part of a study."""
+    """Return "clutter" or "unsafe_name" for a path that is no part of a study, else None.
+
+    >>> [ignored_role(path) for path in ("a/b.csv", "__MACOSX/b.csv", ".git/b.csv", "../b.csv", "C:/b.csv")]
+    [None, 'clutter', 'clutter', 'unsafe_name', 'unsafe_name']
+    """
     parts = path.split("/")
     if path.startswith("/") or ".." in parts or "\\" in path or ":" in path[:2]:
         return "unsafe_name"
-    clutter = (part.startswith(".") or part in ("__MACOSX", "Thumbs.db", "desktop.ini") for part in parts)
-    return "clutter" if any(clutter) else None
-
-
-natural_key: Callable[[str], list[tuple[int, int, str]]] = lambda text: [  # noqa: E731
-    (1, 0, part) if (number := parse_whole_number(part)) is None else (0, number, "")
-    for part in re.split(r"(\d+)", text)
-    if part
-]
-"""Sort key under which `trial_10` comes after `trial_9`."""
+    is_clutter = (part.startswith(".") or part in ("__MACOSX", "Thumbs.db", "desktop.ini") for part in parts)
+    return "clutter" if any(is_clutter) else None

@@ -1,4 +1,4 @@
-"""Keep the import path of `LogFormat` that was documented first; it goes with 1.0."""
+"""Keep the import path of `LogFormat` that was documented first, until 1.0."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def __getattr__(name: str) -> Any:
     from analytics_kit.study.formats.base import LogFormat
 
     warnings.warn(
-        "analytics_kit.study.formats.log_format is deprecated; import LogFormat from analytics_kit.study.formats.base.",
+        f"{__name__} is deprecated; import LogFormat from analytics_kit.study.formats.base.",
         DeprecationWarning,
         stacklevel=2,
     )

@@ -1,4 +1,4 @@
-"""Which formats of logs are there besides the platform's own, and which one is a study's?"""
+"""List the formats of logs, load one by name, and find out which one a study has."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from analytics_kit.study.formats.layout import ignored_role
 from analytics_kit.study.formats.trials import read_start
 
 NATIVE = "fulcrum"
+"""The format of the Fulcrum platform, whose files `events.native` reads; the others are LogFormats."""
 MAX_SAMPLED_MEMBERS = 40
-"""So many files, spread over the study, decide what format it has."""
+"""The number of files, spread over the study, that decide its format."""
 CLEAR_FACTOR = 10
-"""A format is sure when it takes so many times more of them than any other."""
+"""A format is certain if it takes this many times more of them than any other."""
 
 _POINTER: dict[str, Kind] = {
     "Move": "mouse_movement", "Drag": "mouse_movement", "Pressed": "mouse_clicks", "Released": "mouse_clicks",
@@ -36,7 +37,7 @@ BALABIT = EventFormat(
     wheel={"Up": -1, "Down": 1},
     delimiter=",",
 )
-"""Of the Balabit Mouse Dynamics Challenge: a session in each file, in a folder for each user. A drag is movement."""
+"""The Balabit Mouse Dynamics Challenge: a file for each session, in a folder for each user. A drag is movement."""
 KEYSTROKES = EventFormat(
     name="keystrokes",
     columns={
@@ -53,7 +54,7 @@ KEYSTROKES = EventFormat(
     delimiter="\t",
     quoted=False,
 )
-"""Of Dhakal et al. 2018: a participant in each file, a trial for each sentence."""
+"""The keystrokes of Dhakal et al. (2018): a file for each participant, a trial for each sentence."""
 MOUSETRACKING = EventFormat(
     name="mousetracking",
     columns={
@@ -69,19 +70,19 @@ MOUSETRACKING = EventFormat(
     kind="mouse_movement",
     time_unit="ms",
 )
-"""Mouse-tracking data in long form: a row for each sample of each trial, as mousetrap's mt_export_long writes it."""
+"""Mouse-tracking data in long form, a row for each sample, as mt_export_long of mousetrap writes it."""
 BUILT_IN = {described.name: described for described in (BALABIT, KEYSTROKES, MOUSETRACKING)}
 
 
 class FormatChoice(NamedTuple):
-    """A study's format and why it is taken for it."""
+    """The name of a study's format, and why it was chosen."""
 
     name: str
     reason: str
 
 
 def load_format(name: str, options: Options) -> LogFormat:
-    """The format of this name, other than the platform's own. Raises SettingsError where it can't be loaded here."""
+    """Return the format of this name, other than the platform's own. Raises SettingsError if it can't be loaded."""
     if isinstance(options.format, EventFormat):
         return DescribedFormat(options.format)
     return DescribedFormat(BUILT_IN[name]) if name in BUILT_IN else _installed(name)
@@ -92,36 +93,36 @@ def _installed(name: str) -> LogFormat:
     for point in entry_points(group=PLUG_INS, name=name):
         try:
             loaded = point.load()
-            made = loaded() if isinstance(loaded, type) else loaded
-        except Exception as error:  # whatever a package does at its import
+            offered = loaded() if isinstance(loaded, type) else loaded
+        except Exception as error:  # a package may raise anything at its import
             raise SettingsError(
                 f"The format {name!r}, which {point.value} offers, can't be loaded: {type(error).__name__}: {error}.",
-                hint="Mend or reinstall the package that brings it.",
+                hint="Fix or reinstall the package that brings it.",
             ) from error
-        if isinstance(made, EventFormat):
-            return DescribedFormat(made)
-        if not isinstance(made, LogFormat) or made.time_unit not in UNITS_PER_SECOND:
+        if isinstance(offered, EventFormat):
+            return DescribedFormat(offered)
+        if not isinstance(offered, LogFormat) or offered.time_unit not in UNITS_PER_SECOND:
             raise SettingsError(
                 f"The format {name!r}, which {point.value} offers, is neither an EventFormat nor a LogFormat with "
-                f"times in {', '.join(UNITS_PER_SECOND)}.", hint="Mend or reinstall the package that brings it.",
+                f"times in {', '.join(UNITS_PER_SECOND)}.", hint="Fix or reinstall the package that brings it.",
             )  # fmt: skip
-        return made
+        return offered
     raise SettingsError(
         f"The format {name!r} is not installed here.", hint="Install the package that brings it, for workers too."
     )
 
 
 def choose_format(archive: Archive, options: Options) -> FormatChoice:
-    """The format of the study. Raises SettingsError where it could be one as well as another."""
+    """Return the format of a study. Raises SettingsError if it could be one as well as another."""
     if isinstance(options.format, EventFormat):
         return FormatChoice(options.format.name, "described by an EventFormat")
     if options.format != "auto":
-        return FormatChoice(options.format, "asked for")
-    looked_at = _spread([member for member in archive.members if ignored_role(member.name) is None])
-    taken = {NATIVE: sum(fulcrum.takes(member.name) for member in looked_at)}
+        return FormatChoice(options.format, "named by format=")
+    sampled = _sample([member for member in archive.members if ignored_role(member.name) is None])
+    taken = {NATIVE: sum(fulcrum.takes(member.name) for member in sampled)}
     broken = ""
-    if taken[NATIVE] < len(looked_at):
-        starts = {member.name: read_start(archive, member) for member in looked_at}
+    if taken[NATIVE] < len(sampled):
+        starts = {member.name: read_start(archive, member) for member in sampled}
         for name in format_names():
             if name in ("auto", NATIVE):
                 continue
@@ -130,22 +131,23 @@ def choose_format(archive: Archive, options: Options) -> FormatChoice:
                 taken[name] = sum(log.takes(path, start) for path, start in starts.items())
             except SettingsError as error:
                 broken += f"; {error.message}"
-            except Exception as error:  # of another package's: it keeps no study from being read
-                broken += f"; The format {name!r} can't tell its files: {type(error).__name__}."
+            except Exception as error:  # the fault of another package must not keep a study from being read
+                broken += f"; The format {name!r} can't recognise its files: {type(error).__name__}."
     first, *others = sorted(taken, key=lambda name: -taken[name])
     if others and taken[others[0]] * CLEAR_FACTOR > taken[first]:
         candidates = [name for name in (first, *others) if taken[name] * CLEAR_FACTOR > taken[first]]
         raise SettingsError(
-            f"{archive.name} could be of the format {' or '.join(candidates)}: of {len(looked_at)} files looked at, "
+            f"{archive.name} could be of the format {' or '.join(candidates)}: of {len(sampled)} files looked at, "
             f"{', '.join(f'{taken[name]} look like {name}' for name in candidates)}.",
-            hint=f'Say which, as in format="{first}".',
+            hint=f'Name the right one, as in format="{first}".',
         )
     if not taken[first]:
-        return FormatChoice(NATIVE, f"no file is known by its name or header{broken}")
+        return FormatChoice(NATIVE, f"no file was recognised by its name or header{broken}")
     how = "names" if first == NATIVE else "names and headers"
-    return FormatChoice(first, f"by {how} of files: {taken[first]} of the {len(looked_at)} looked at{broken}")
+    return FormatChoice(first, f"by {how} of files: {taken[first]} of the {len(sampled)} looked at{broken}")
 
 
-def _spread(members: list[Member]) -> list[Member]:
+def _sample(members: list[Member]) -> list[Member]:
+    """Return up to MAX_SAMPLED_MEMBERS members, spread over the study."""
     step = max(1, len(members) // MAX_SAMPLED_MEMBERS)
     return members[::step][:MAX_SAMPLED_MEMBERS]

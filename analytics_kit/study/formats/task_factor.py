@@ -1,7 +1,7 @@
-"""Where does the task end and the factor begin in a folder called `{task}_{factor}`?
+"""Split the names of folders, `{task}_{factor}`, into task and factor.
 
-Both names may hold underscores, so a single folder does not tell. The whole study does: the right cut is taken
-to be the one with the fewest distinct tasks and factors. SplitNames that share no candidate are settled apart.
+Both parts may hold underscores, so a single name is ambiguous. The whole study decides: the cuts with the fewest
+distinct tasks and factors are taken. Names that share no possible task or factor are decided independently.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 SEARCH_STEPS = 5_000
-"""Cuts tried per group of related names before the best one so far is taken, and said to be a guess."""
+"""Cuts tried per group of related names; then the best so far is taken, and listed as a guess."""
 
-MOST_CUTS = 50
-"""Of names with more underscores only the last ones are tried."""
+MAX_CUTS = 50
+"""In a name with more underscores only the last ones are tried."""
 
 Cut = tuple[str, str | None]
 Word = tuple[str, str]
@@ -23,7 +23,7 @@ Word = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class SplitNames:
-    """`cuts` gives each name its task and factor; a name missing there was not chosen. `guesses` could be other."""
+    """Task and factor of each name that is chosen; `guesses` are the names that have other cuts as good."""
 
     cuts: dict[str, Cut]
     guesses: tuple[str, ...]
@@ -32,11 +32,23 @@ class SplitNames:
 def split_names(
     names: Iterable[str], tasks: Collection[str] | None = None, factors: Collection[str] | None = None
 ) -> SplitNames:
-    """Task and factor of each name.
+    """Return task and factor of each name.
 
-    `tasks` and `factors`, where given, are the only ones there are. Of cuts that need equally few tasks and
-    factors the one with the longer task names is taken, and the names concerned are listed as guesses.
+    Parameters
+    ----------
+    names
+        The names of the folders.
+    tasks, factors
+        The only possible tasks and factors; None for any.
 
+    Returns
+    -------
+    SplitNames
+        Of cuts that need equally few tasks and factors the one with the longer task names is taken, and the names
+        concerned are listed as guesses.
+
+    Examples
+    --------
     >>> split_names(["Fill_Form_Easy", "Fill_Form_Hard", "Search_Easy"]).cuts["Fill_Form_Hard"]
     ('Fill_Form', 'Hard')
     """
@@ -53,9 +65,9 @@ def split_names(
 
 
 def _candidates(name: str, tasks: Collection[str] | None, factors: Collection[str] | None) -> list[Cut]:
-    """Every way to cut the name, longest task first."""
-    places = [place for place, sign in enumerate(name) if sign == "_"][-MOST_CUTS:]
-    cuts: list[Cut] = [(name[:place], name[place + 1 :]) for place in reversed(places)]
+    """Return all cuts of a name, the longest task first."""
+    positions = [position for position, sign in enumerate(name) if sign == "_"][-MAX_CUTS:]
+    cuts: list[Cut] = [(name[:position], name[position + 1 :]) for position in reversed(positions)]
     cuts = [(task, factor) for task, factor in cuts if task and factor]
     if not cuts or (tasks is not None and name in tasks):
         cuts.insert(0, (name, None))
@@ -67,7 +79,7 @@ def _candidates(name: str, tasks: Collection[str] | None, factors: Collection[st
 
 
 def _related(candidates: dict[str, list[Cut]]) -> list[list[str]]:
-    """SplitNames grouped so that no two groups have a possible task or a possible factor in common."""
+    """Return the names in groups, of which no two share a possible task or a possible factor."""
     leader = {name: name for name in candidates}
 
     def find(name: str) -> str:
@@ -88,7 +100,7 @@ def _related(candidates: dict[str, list[Cut]]) -> list[list[str]]:
 
 
 def _prune(candidates: dict[str, list[Cut]]) -> dict[str, Cut]:
-    """Good cuts: give up tasks and factors, the rarest and shortest first, while every name keeps a cut."""
+    """Return good cuts: drop tasks and factors, the rarest and shortest first, while every name keeps a cut."""
     uses: defaultdict[Word, set[str]] = defaultdict(set)
     for name, cuts in candidates.items():
         for cut in cuts:
@@ -112,7 +124,7 @@ def _words(cut: Cut) -> list[Word]:
 
 
 def _search(candidates: dict[str, list[Cut]]) -> tuple[dict[str, Cut], bool]:
-    """The best cuts of related names (branch and bound), and whether they are the only ones as good."""
+    """Return the best cuts of related names, by branch and bound, and whether no others are as good."""
     order = sorted(candidates, key=lambda name: (len(candidates[name]), name))
     used: Counter[Word] = Counter()
     best = _prune(candidates)
@@ -126,11 +138,11 @@ def _search(candidates: dict[str, list[Cut]]) -> tuple[dict[str, Cut], bool]:
     def options(depth: int) -> Iterator[Cut]:
         return iter(sorted(candidates[order[depth]], key=price))
 
-    # Depth first, by a stack of its own: a study may have more names than Python has stack frames.
-    choices, placed, costs = [options(0)], list[Cut](), [0]
+    # depth first with an explicit stack: a study may have more names than Python has stack frames
+    choices, chosen, costs = [options(0)], list[Cut](), [0]
     while choices:
-        if len(placed) == len(choices):  # back from below: take the cut up again
-            used.subtract(_words(placed.pop()))
+        if len(chosen) == len(choices):  # back from the level below: undo its cut
+            used.subtract(_words(chosen.pop()))
             costs.pop()
         cut = next(choices[-1], None)
         if cut is None or steps > SEARCH_STEPS:
@@ -139,16 +151,16 @@ def _search(candidates: dict[str, list[Cut]]) -> tuple[dict[str, Cut], bool]:
         cost = costs[-1] + price(cut)
         if cost > best_cost:
             continue
-        placed.append(cut)
+        chosen.append(cut)
         costs.append(cost)
         used.update(_words(cut))
-        if len(placed) < len(order):
+        if len(chosen) < len(order):
             steps += 1
-            choices.append(options(len(placed)))
+            choices.append(options(len(chosen)))
             continue
-        length = sum(len(task) for task, _ in placed)
+        length = sum(len(task) for task, _ in chosen)
         equals = equals + 1 if cost == best_cost else 1
         if cost < best_cost or length > best_length:
-            best, best_cost, best_length = dict(zip(order, placed, strict=True)), cost, length
+            best, best_cost, best_length = dict(zip(order, chosen, strict=True)), cost, length
 
     return best, equals <= 1 and steps <= SEARCH_STEPS

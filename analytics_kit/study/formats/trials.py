@@ -1,4 +1,4 @@
-"""Which trials are in the files of a described log, and which files are no logs of the format?"""
+"""Find the trials of a study whose files a LogFormat reads, by their paths or by reading them."""
 
 from __future__ import annotations
 
@@ -20,35 +20,36 @@ from analytics_kit.study.schema.issues import Issues
 from analytics_kit.study.schema.text import parse_whole_number
 
 START_BYTES = 4096
+"""The length of a file's start, by which its format is recognised."""
 READ_BATCH_BYTES = 8 << 20
-"""Files are read together up to so many bytes."""
+"""Files are read together up to this size."""
 Item = TypeVar("Item")
 _LAST_DIGITS = re.compile(r"\D*(\d+)")
 _MEDIA = (".mp4", ".png")
 
 
 def trial_label(group: str, names: TrialNames) -> str:
-    """A trial's identity: the files that belong together, and its names as they stand in the log."""
-    return json.dumps((group, *names))  # names may hold any sign that could stand between them
+    """Return the identity of a trial: the group of its files, and its names as the log has them."""
+    return json.dumps((group, *names))  # JSON, because names may hold any separator
 
 
-def _shown(group: str, names: TrialNames) -> str:
+def _display_name(group: str, names: TrialNames) -> str:
     return "/".join((group, *(name for name in names if name)))
 
 
 def find_runs(rows: pl.DataFrame) -> tuple[list[tuple[int, TrialNames]], Ints]:
-    """File and names of each run of records that have the same; the run of each record."""
+    """Return file and names of each run of rows that have the same, and the index of the run of each row."""
     named = [name for name in NAMES if name in rows.columns]
     same = pl.all_horizontal(pl.col(name).eq_missing(pl.col(name).shift()) for name in ("file", *named))
-    first = rows.select(~same).to_series()  # nothing stands before the first
+    first = rows.select(~same).to_series()  # the first row always begins a run, as nothing is before it
     runs = rows.filter(first)
     names = [runs[name] if name in named else [None] * len(runs) for name in NAMES]
-    told = [(n, tuple(name or None for name in row)) for n, *row in zip(runs["file"], *names, strict=True)]
-    return told, (first.cast(pl.Int64).cum_sum() - 1).to_numpy()
+    heads = [(n, tuple(name or None for name in row)) for n, *row in zip(runs["file"], *names, strict=True)]
+    return heads, (first.cast(pl.Int64).cum_sum() - 1).to_numpy()
 
 
 def read_start(archive: Archive, member: Member) -> str:
-    """The first lines of a file, with line feeds at their ends; empty where it can't be read."""
+    """Return the first lines of a file, with line feeds at their ends; empty if it can't be read."""
     try:
         raw = next(iter(archive.chunks(member)), b"")[:START_BYTES]
     except MemberUnreadableError:
@@ -57,70 +58,67 @@ def read_start(archive: Archive, member: Member) -> str:
 
 
 def find_trials(archive: Archive, log: LogFormat) -> StudyLayout:
-    """The trials and the place of every member; a file that holds several trials has as many places.
-
-    Where paths do not name the trials, files are read for them.
-    """
+    """Return the trials and the assignments of all members; files are read if paths do not name the trials."""
     issues = list(archive.issues)
     roles = [ignored_role(m.name) or ("media" if m.name.lower().endswith(_MEDIA) else None) for m in archive.members]
-    told: dict[int, list[TrialNames]] = {}
-    troubles: dict[int, MemberUnreadableError] = {}
-    waiting: list[int] = []
+    names_of: dict[int, list[TrialNames]] = {}
+    errors: dict[int, MemberUnreadableError] = {}
+    unnamed: list[int] = []
     for index, member in enumerate(archive.members):
         if roles[index] is None:
             try:
                 names = log.names(member.name)
             except MemberUnreadableError as error:
-                troubles[index] = error
+                errors[index] = error
             else:
                 if names is None:
-                    waiting.append(index)
+                    unnamed.append(index)
                 else:
-                    told[index] = [names]
-    for batch in batch_by_size(waiting, [archive.members[index].raw_bytes for index in waiting]):
-        _read_names(archive, log, batch, told, troubles)
+                    names_of[index] = [names]
+    for batch in batch_by_size(unnamed, [archive.members[index].raw_bytes for index in unnamed]):
+        _read_names(archive, log, batch, names_of, errors)
     assignments: list[MemberAssignment] = []
     trials: dict[str, int] = {}
     found: list[tuple[str, TrialNames]] = []
     for index, member in enumerate(archive.members):
-        if trouble := troubles.get(index):
-            kind = "unknown_file" if trouble.kind == "missing_column" else trouble.kind
-            issues.append((member.name, kind, f"{trouble}; the file was left out"))
+        if unreadable := errors.get(index):
+            kind = "unknown_file" if unreadable.kind == "missing_column" else unreadable.kind
+            issues.append((member.name, kind, f"{unreadable}; the file was left out"))
         group = log.group(member.name)
-        for names in told.get(index, ()):
+        for names in names_of.get(index, ()):
             key = trial_label(group, names)
             if trials.setdefault(key, len(trials)) == len(found):
                 found.append((group, names))
             assignments.append(MemberAssignment(index, LOG_ROLE, trials[key], label=key))
-        if index not in told:
+        if index not in names_of:
             assignments.append(MemberAssignment(index, roles[index] or "other", None))
-    return StudyLayout(_trials(found, issues), assignments, issues)
+    return StudyLayout(_number_trials(found, issues), assignments, issues)
 
 
 def _read_names(
-    archive: Archive, log: LogFormat, batch: Sequence[int], told: dict[int, list[TrialNames]],
-    troubles: dict[int, MemberUnreadableError],
+    archive: Archive, log: LogFormat, batch: Sequence[int], names_of: dict[int, list[TrialNames]],
+    errors: dict[int, MemberUnreadableError],
 ) -> None:  # fmt: skip
-    """The names of the trials in each file of a batch, or why there are none."""
+    """Read the names of the trials in each file of a batch, or the error that there are none."""
     files, numbers = [], []
     for index in batch:
         try:
             files.append((archive.members[index].name, archive.read(archive.members[index])))
             numbers.append(index)
         except MemberUnreadableError as error:
-            troubles[index] = error
+            errors[index] = error
     table = log.read_all(files, Issues(), names_only=True)
-    troubles.update((numbers[n], error) for n, error in table.broken.items())
+    errors.update((numbers[n], error) for n, error in table.broken.items())
     found, _ = find_runs(table.rows)
     for n, names in dict.fromkeys(found):
-        told.setdefault(numbers[n], []).append(names)
+        names_of.setdefault(numbers[n], []).append(names)
     for index in numbers:
-        if index not in told and index not in troubles:
-            troubles[index] = MemberUnreadableError("empty_file", "it holds no record")
+        if index not in names_of and index not in errors:
+            errors[index] = MemberUnreadableError("empty_file", "it holds no row")
 
 
 def batch_by_size(items: Sequence[Item], sizes: Sequence[int]) -> Iterator[list[Item]]:
-    """Runs of items of at most READ_BATCH_BYTES together, or one that is larger."""
+    """Yield runs of items of at most READ_BATCH_BYTES together, or of one that is larger."""
     batch: list[Item] = []
     total = 0
     for item, size in zip(items, sizes, strict=True):
@@ -133,29 +131,31 @@ def batch_by_size(items: Sequence[Item], sizes: Sequence[int]) -> Iterator[list[
         yield batch
 
 
-def _trials(found: Sequence[tuple[str, TrialNames]], issues: list[tuple[str, str, str]]) -> list[Trial]:
-    """Trials with their numbers: what the log gives, or the digits of it, or the place in the session."""
+def _number_trials(found: Sequence[tuple[str, TrialNames]], issues: list[tuple[str, str, str]]) -> list[Trial]:
+    """Return trials with their numbers: that of the log, or its last digits, or the position in the session."""
     sessions: defaultdict[TrialNames, list[int]] = defaultdict(list)
     for i, (group, names) in enumerate(found):
         sessions[group, *names[:4]].append(i)
     numbers: dict[int, int | None] = {}
-    for members in sessions.values():
-        texts = [found[i][1][4] for i in members]
-        read = [_number(text) for text in texts]
-        exact = len({*read}) == len(read) and None not in read
-        for place, (i, number) in enumerate(zip(members, read, strict=True), 1):
-            numbers[i] = number if exact or texts == [None] else place
+    for in_session in sessions.values():
+        texts = [found[i][1][4] for i in in_session]
+        parsed = [_trailing_number(text) for text in texts]
+        exact = len({*parsed}) == len(parsed) and None not in parsed
+        for position, (i, number) in enumerate(zip(in_session, parsed, strict=True), 1):
+            numbers[i] = number if exact or texts == [None] else position
         if not exact and texts != [None]:
             issues.append((
-                found[members[0]][0], "trial_names",
-                f"{len(texts)} trials have no numbers of their own; they are numbered as they come in the file",
+                found[in_session[0]][0], "trial_names",
+                f"{len(texts)} trials have no unique numbers; they are numbered in the order of the file",
             ))  # fmt: skip
     return [
-        Trial(_shown(group, names), names[0] or names[1], names[1] or names[0], None, names[2], names[3], numbers[i])
+        Trial(_display_name(group, names), person or session, session or person, None, task, factor, numbers[i])
         for i, (group, names) in enumerate(found)
+        for person, session, task, factor, _ in [names]
     ]
 
 
-def _number(text: str | None) -> int | None:
+def _trailing_number(text: str | None) -> int | None:
+    """Return the number at the end of a name without other digits."""
     digits = _LAST_DIGITS.fullmatch(text or "")
     return parse_whole_number(digits[1]) if digits else None

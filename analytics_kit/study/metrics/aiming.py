@@ -1,9 +1,9 @@
-"""How did the pointer get to its clicks: how straight, by MacKenzie's accuracy measures, and with what pause?
+"""Measure how the pointer approached its clicks: efficiency, MacKenzie's accuracy measures, pause before a press.
 
-Conventions: presses are (t, x, y) as `pairs.clicks` gives them. A segment is the movement rows after a press and
-before the next; its axis is the line from press to press, and a segment whose presses are at one place has none. Rows
-ascend in time, equal times merged; y grows downwards, so that a distance to the axis is positive on the right hand of
-who goes along it.
+Conventions: presses are (t, x, y, …) as `press_release.pair_clicks` returns them. A segment consists of the movement
+rows after a press and before the next one. Its axis is the line from press to press; a segment whose presses have the
+same position has no axis. Rows ascend in time, equal times merged. y grows downwards, so a distance from the axis is
+positive to the right of the direction of travel.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from analytics_kit.study.metrics.movement import path_length
 from analytics_kit.study.metrics.primitives import distance, median
 from analytics_kit.study.schema.compiling import TOLERANCE_PX, Floats, kernel
 
-NAMES = (
+AIMING_METRICS = (
     "pre_click_pause_median_s", "inter_click_path_efficiency",
     "task_axis_crossings", "movement_direction_changes", "orthogonal_direction_changes", "movement_variability_px",
     "movement_error_px", "movement_offset_px",
@@ -22,8 +22,8 @@ NAMES = (
 
 
 @kernel
-def direction(step: float) -> int:
-    """1 or -1; 0 if it is none but for rounding."""
+def sign(step: float) -> int:
+    """Return the sign of a step as 1 or -1, or 0 if it is no more than a rounding error."""
     return int(step > TOLERANCE_PX) - int(step < -TOLERANCE_PX)
 
 
@@ -31,26 +31,26 @@ def direction(step: float) -> int:
 def segment(
     x: Floats, y: Floats, from_x: float, from_y: float, to_x: float, to_y: float
 ) -> tuple[int, int, int, float, float, float]:
-    """Of one segment, the last six of NAMES; variability needs two rows, error and offset one."""
+    """Return the last six of AIMING_METRICS for one segment of at least one row; variability is NaN for one."""
     length = distance(from_x, from_y, to_x, to_y)
     ux, uy = (to_x - from_x) / length, (to_y - from_y) / length
     n, total, absolute, squares = len(x), 0.0, 0.0, 0.0
-    side = across_way = along_way = crossings = turns = returns = 0
-    was_across = was_along = 0.0
+    side = across_sign = along_sign = crossings = turns = returns = 0
+    last_across = last_along = 0.0
     for i in range(n):
         across = ux * (y[i] - from_y) - uy * (x[i] - from_x)
         along = ux * (x[i] - from_x) + uy * (y[i] - from_y)
-        now = direction(across)
-        crossings += now * side < 0
-        side = now if now != 0 else side
+        new_sign = sign(across)
+        crossings += new_sign * side < 0
+        side = new_sign if new_sign != 0 else side
         if i > 0:
-            now = direction(across - was_across)
-            turns += now * across_way < 0
-            across_way = now if now != 0 else across_way
-            now = direction(along - was_along)
-            returns += now * along_way < 0
-            along_way = now if now != 0 else along_way
-        was_across, was_along = across, along
+            new_sign = sign(across - last_across)
+            turns += new_sign * across_sign < 0
+            across_sign = new_sign if new_sign != 0 else across_sign
+            new_sign = sign(along - last_along)
+            returns += new_sign * along_sign < 0
+            along_sign = new_sign if new_sign != 0 else along_sign
+        last_across, last_along = across, along
         total += across
         absolute += abs(across)
     offset = total / n
@@ -61,12 +61,12 @@ def segment(
 
 
 @kernel
-def rows_until(t: Floats, moment: float, low: int) -> int:
-    """How many times are not after a moment; it is known that `low` are not."""
+def count_until(t: Floats, time: float, low: int) -> int:
+    """Return how many of the ascending times `t` are at most `time`, by bisection; at least `low` are."""
     high = len(t)
     while low < high:
         middle = (low + high) // 2
-        if t[middle] <= moment:
+        if t[middle] <= time:
             low = middle + 1
         else:
             high = middle
@@ -75,7 +75,7 @@ def rows_until(t: Floats, moment: float, low: int) -> int:
 
 @kernel
 def efficiency(x: Floats, y: Floats, from_x: float, from_y: float, to_x: float, to_y: float) -> float:
-    """Straight distance / length of the way from press to press by the rows of a segment; NaN for a length of 0."""
+    """Return straight distance / path length from press to press through the rows of a segment; NaN for length 0."""
     last = len(x) - 1
     if last < 0:
         length = distance(from_x, from_y, to_x, to_y)
@@ -86,53 +86,53 @@ def efficiency(x: Floats, y: Floats, from_x: float, from_y: float, to_x: float, 
 
 @kernel
 def measure(t: Floats, x: Floats, y: Floats, presses: Floats, scratch: Floats, out: Floats) -> None:
-    """Fill `out` (NAMES) for one trial: sums of the counts, means of the others over its segments.
+    """Fill `out` (in the order of AIMING_METRICS) for one trial: counts are summed over segments, others averaged.
 
-    NA where no segment has an axis; the means also where none of them has enough rows.
+    NA if no segment has an axis; a mean is also NA if no segment has enough rows.
     """
-    pauses = segments = counted = varied = straightened = 0
+    pauses = segments = with_rows = with_variability = with_efficiency = 0
     crossings = turns = returns = 0
-    variability = error = offset = straightness = 0.0
-    before = 0
+    variability = error = offset = efficiencies = 0.0
+    rows_before = 0
     for press in range(presses.shape[1]):
-        first = before
-        before = rows_until(t, presses[0, press], first)
-        if before > 0:
-            scratch[pauses] = presses[0, press] - t[before - 1]
+        first = rows_before
+        rows_before = count_until(t, presses[0, press], first)
+        if rows_before > 0:
+            scratch[pauses] = presses[0, press] - t[rows_before - 1]
             pauses += 1
         if press == 0:
             continue
-        end = before
+        end = rows_before
         while end > first and t[end - 1] == presses[0, press]:
             end -= 1
         from_x, from_y = presses[1, press - 1], presses[2, press - 1]
         to_x, to_y = presses[1, press], presses[2, press]
-        share = efficiency(x[first:end], y[first:end], from_x, from_y, to_x, to_y)
-        if not np.isnan(share):
-            straightness += share
-            straightened += 1
+        straightness = efficiency(x[first:end], y[first:end], from_x, from_y, to_x, to_y)
+        if not np.isnan(straightness):
+            efficiencies += straightness
+            with_efficiency += 1
         if from_x == to_x and from_y == to_y:
             continue
         segments += 1
         if end == first:
             continue
-        found = segment(x[first:end], y[first:end], from_x, from_y, to_x, to_y)
-        crossings += found[0]
-        turns += found[1]
-        returns += found[2]
-        counted += 1
-        error += found[4]
-        offset += found[5]
+        values = segment(x[first:end], y[first:end], from_x, from_y, to_x, to_y)
+        crossings += values[0]
+        turns += values[1]
+        returns += values[2]
+        with_rows += 1
+        error += values[4]
+        offset += values[5]
         if end - first > 1:
-            varied += 1
-            variability += found[3]
+            with_variability += 1
+            variability += values[3]
     if pauses > 0:
         out[0] = median(scratch[:pauses])
-    if straightened > 0:
-        out[1] = straightness / straightened
+    if with_efficiency > 0:
+        out[1] = efficiencies / with_efficiency
     if segments:
         out[2], out[3], out[4] = crossings, turns, returns
-        if counted:
-            out[6], out[7] = error / counted, offset / counted
-        if varied:
-            out[5] = variability / varied
+        if with_rows:
+            out[6], out[7] = error / with_rows, offset / with_rows
+        if with_variability:
+            out[5] = variability / with_variability

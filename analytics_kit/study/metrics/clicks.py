@@ -1,16 +1,16 @@
-"""How did the pointer click: how often, how long, and how soon again?
+"""Measure clicks: how many, how long they are held, how soon they follow each other, double and rage clicks, drags.
 
-Conventions: presses as `pairs.clicks` gives them, ascending in time.
+Conventions: presses as `press_release.pair_clicks` returns them, ascending in time.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from analytics_kit.study.metrics.primitives import distance, known, longest, mean, median
+from analytics_kit.study.metrics.primitives import distance, max_rows, mean, median, without_nan
 from analytics_kit.study.schema.compiling import TOLERANCE_S, Floats, Ints, kernel
 
-NAMES = (
+CLICK_METRICS = (
     "time_to_first_click_s", "click_count", "unpaired_click_events", "click_hold_mean_s", "click_hold_median_s",
     "inter_click_interval_median_s", "double_click_count", "rage_click_count", "drag_count",
 )  # fmt: skip
@@ -18,18 +18,18 @@ NAMES = (
 
 @kernel
 def press_intervals(t: Floats, scratch: Floats) -> Floats:
-    """Time from press to press."""
+    """Return the times from press to press."""
     for k in range(1, len(t)):
         scratch[k - 1] = t[k] - t[k - 1]
     return scratch[: len(t) - 1]
 
 
 @kernel
-def double_clicks(t: Floats, x: Floats, y: Floats, longest_s: float, farthest_px: float) -> int:
-    """Pairs of presses not longer and not farther apart; no press is in two."""
+def double_clicks(t: Floats, x: Floats, y: Floats, max_s: float, max_px: float) -> int:
+    """Count the pairs of presses at most `max_s` and `max_px` apart; no press belongs to two pairs."""
     count, k = 0, 1
     while k < len(t):
-        if t[k] - t[k - 1] <= longest_s + TOLERANCE_S and distance(x[k - 1], y[k - 1], x[k], y[k]) <= farthest_px:
+        if t[k] - t[k - 1] <= max_s + TOLERANCE_S and distance(x[k - 1], y[k - 1], x[k], y[k]) <= max_px:
             count += 1
             k += 1
         k += 1
@@ -38,7 +38,10 @@ def double_clicks(t: Floats, x: Floats, y: Floats, longest_s: float, farthest_px
 
 @kernel
 def rage_clicks(t: Floats, x: Floats, y: Floats, within_s: float, within_px: float) -> int:
-    """Runs of three presses, each less far in time and in |dx| + |dy| from the one before; then anew."""
+    """Count the runs of three presses, each less than `within_s` and `within_px` (|dx| + |dy|) from its predecessor.
+
+    After three presses a new run begins.
+    """
     count, run = 0, 0
     for k in range(len(t)):
         close = (
@@ -58,8 +61,8 @@ def measure(
     presses: Floats, starts: Ints, ends: Ints, tally: Ints, double_s: float, double_px: float, rage_s: float,
     rage_px: float, drag_px: float, out: Floats,
 ) -> None:  # fmt: skip
-    """Fill a row of `out` (NAMES) for each trial."""
-    scratch = np.empty(longest(starts, ends))
+    """Fill a row of `out` (columns in the order of CLICK_METRICS) for each trial."""
+    scratch = np.empty(max_rows(starts, ends))
     for i in range(len(starts)):
         start, end = starts[i], ends[i]
         t, x, y = presses[0, start:end], presses[1, start:end], presses[2, start:end]
@@ -67,7 +70,7 @@ def measure(
         out[i, 1], out[i, 2] = tally[i, 0], tally[i, 1]
         out[i, 6] = double_clicks(t, x, y, double_s, double_px)
         out[i, 7] = rage_clicks(t, x, y, rage_s, rage_px)
-        held = known(presses[3, start:end], scratch)
+        held = without_nan(presses[3, start:end], scratch)
         if len(held) > 0:
             out[i, 3] = mean(held)
             out[i, 4] = median(held)

@@ -1,7 +1,7 @@
-"""How complex was the movement to and fro? Sample entropy, whose tolerance all trials of the study have in common.
+"""Measure the complexity of horizontal movement by sample entropy, with one tolerance for all trials of a study.
 
-Conventions: t in seconds, ascending, equal times merged. A trial's steps are worked out with its shard, the
-entropy of all trials at the merge.
+Conventions: t in seconds, ascending, equal times merged. A trial's differences of x are computed with its shard; the
+entropies of all trials follow when the shards are merged, since the tolerance depends on the whole study.
 """
 
 from __future__ import annotations
@@ -10,61 +10,72 @@ import numpy as np
 
 from analytics_kit.study.schema.compiling import TOLERANCE_PX, Floats, kernel
 
-STEPS = 100
-"""Steps of equal time from the first row to the last."""
+X_DIFFERENCES = 100
+"""Number of differences of x per trial, over intervals of equal duration from the first row to the last."""
 WINDOW = 3
-"""Steps in a row that have to be alike."""
+"""Consecutive differences that must be similar; sample entropy calls it m."""
 TOLERANCE = 0.2
-"""Steps are alike that differ by so many standard deviations of all steps of the study, or less."""
+"""Differences are similar if they are at most this many standard deviations of all differences of the study apart."""
 
 
 @kernel
-def steps(t: Floats, x: Floats, out: Floats) -> None:
-    """out[k] is how far x changes in the k-th of the steps of one trial; left alone where there are not two rows."""
+def x_differences(t: Floats, x: Floats, out: Floats) -> None:
+    """Fill `out` with the differences of x between points of equal time in one trial; unchanged below two rows."""
     row, last = 0, len(t) - 1
     if last <= row:
         return
-    before, each = x[0], (t[last] - t[0]) / STEPS
-    for k in range(STEPS):
-        now, here = t[0] + (k + 1) * each, x[last]
-        while row < last and t[row + 1] <= now:
+    previous, interval = x[0], (t[last] - t[0]) / X_DIFFERENCES
+    for k in range(X_DIFFERENCES):
+        time, position = t[0] + (k + 1) * interval, x[last]
+        while row < last and t[row + 1] <= time:
             row += 1
-        if row < last and k < STEPS - 1:
-            here = x[row] + (now - t[row]) / (t[row + 1] - t[row]) * (x[row + 1] - x[row])
-        out[k] = here - before
-        before = here
+        if row < last and k < X_DIFFERENCES - 1:
+            position = x[row] + (time - t[row]) / (t[row + 1] - t[row]) * (x[row + 1] - x[row])
+        out[k] = position - previous
+        previous = position
 
 
 @kernel
-def _entropies(moved: Floats, tolerance: float, out: Floats) -> None:
-    trials, count = moved.shape
-    same = np.empty(count, np.uint8)
+def _entropies(differences: Floats, tolerance: float, out: Floats) -> None:
+    trials, count = differences.shape
+    similar = np.empty(count, np.uint8)
     for i in range(trials):
-        alike = longer = np.int64(0)
+        matches = longer_matches = np.int64(0)
         for lag in range(1, count):
             for k in range(lag, count):
-                same[k] = abs(moved[i, k] - moved[i, k - lag]) <= tolerance
-            window = same[lag:count]
-            for k in range(len(window) - WINDOW):  # nothing follows the last window that could be alike too
-                three = window[k] & window[k + 1] & window[k + 2]
-                alike += np.int64(three)
-                longer += np.int64(three & window[k + WINDOW])
-        if longer > 0:
-            out[i] = np.log(alike / longer)
+                similar[k] = abs(differences[i, k] - differences[i, k - lag]) <= tolerance
+            pair = similar[lag:count]
+            for k in range(len(pair) - WINDOW):  # the last window has no successor to compare
+                match = pair[k] & pair[k + 1] & pair[k + 2]
+                matches += np.int64(match)
+                longer_matches += np.int64(match & pair[k + WINDOW])
+        if longer_matches > 0:
+            out[i] = np.log(matches / longer_matches)
 
 
-def sample_entropies(moved: Floats) -> Floats:
-    """Sample entropy (nat) of each trial from its steps (trials x STEPS); NaN where steps are, or none are alike.
+def sample_entropies(differences: Floats) -> Floats:
+    """Return the sample entropy of each trial of a study.
 
-    The share of windows of 3 alike steps whose next steps are alike too, as its negative logarithm (Hehman et al.
-    2015, as in mousetrap). The tolerance is 0.2 standard deviations (n - 1) of the steps of all trials.
+    It is the negative logarithm of the fraction of pairs of similar windows (3 differences each) whose next
+    differences are similar too (Hehman et al. 2015, as in mousetrap). The tolerance is 0.2 standard deviations (n -
+    1) of the differences of all trials.
+
+    Parameters
+    ----------
+    differences, shape (trials, X_DIFFERENCES)
+        Differences of x of each trial in pixels, NaN if it has fewer than two rows.
+
+    Returns
+    -------
+    numpy.ndarray, shape (trials,), float64
+        Sample entropy in nat; NaN for a trial without differences, or without similar windows.
     """
-    out = np.full(len(moved), np.nan)
-    known = np.isfinite(moved).all(axis=1)
-    if known.any():
+    out = np.full(len(differences), np.nan)
+    finite = np.isfinite(differences).all(axis=1)
+    if finite.any():
         with np.errstate(over="ignore", invalid="ignore"):
-            tolerance = TOLERANCE * float(np.std(moved[known], ddof=1)) + TOLERANCE_PX
-        entropies = np.full(int(known.sum()), np.nan)
-        _entropies(moved[known], tolerance, entropies)
-        out[known] = entropies
+            tolerance = TOLERANCE * float(np.std(differences[finite], ddof=1)) + TOLERANCE_PX
+        entropies = np.full(int(finite.sum()), np.nan)
+        _entropies(differences[finite], tolerance, entropies)
+        out[finite] = entropies
     return out

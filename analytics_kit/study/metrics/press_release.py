@@ -1,7 +1,7 @@
-"""Which press belongs to which release?
+"""Pair presses with their releases, for mouse buttons and keys.
 
-Conventions: rows of a trial ascend in time; `action` holds 0 for a press and 1 for a release, or nothing where the
-log does not tell. A press without a release has NaN for what needs one.
+Conventions: rows of a trial ascend in time; `action` holds 0 for a press and 1 for a release, or is empty if the log
+does not distinguish them. A press without a release has NaN for the values that need one.
 """
 
 from __future__ import annotations
@@ -14,14 +14,22 @@ from analytics_kit.study.schema.compiling import Codes, Floats, Ints, kernel
 
 
 @kernel
-def clicks(
+def pair_clicks(
     t: Floats, x: Floats, y: Floats, action: Codes, starts: Ints, ends: Ints
 ) -> tuple[Floats, Ints, Ints, Ints]:
-    """Presses (t, x, y, hold time, distance to the release), where each trial starts and ends in them, and pairs.
+    """Pair click rows.
 
-    The last is (pairs, rows without a partner) of each trial; what stands behind the last trial's end means nothing.
-    Without `action` odd rows (1st, 3rd, …) are presses; if
-    their number is odd, one row is missing somewhere and it is unknown which is which: no press has a release.
+    Without `action` the odd rows (1st, 3rd, …) are presses. If a trial then has an odd number of rows, one row is
+    missing somewhere and the pairing is unknown: no press has a release.
+
+    Returns
+    -------
+    presses, shape (5, rows)
+        t, x, y, hold time, and distance from press to release; columns after the last trial's end are undefined.
+    starts, ends
+        The columns of each trial's presses.
+    tally, shape (trials, 2)
+        Number of pairs, and of rows without a partner.
     """
     presses = np.full((5, len(t)), np.nan)
     new_starts, new_ends = np.empty_like(starts), np.empty_like(ends)
@@ -30,7 +38,7 @@ def clicks(
     for i in range(len(starts)):
         new_starts[i] = n
         start, rows = starts[i], ends[i] - starts[i]
-        known = len(action) > 0 or rows % 2 == 0
+        is_pairing_known = len(action) > 0 or rows % 2 == 0
         open_row, pairs = -1, 0
         for row in range(start, ends[i]):
             released = action[row] == RELEASE if len(action) else (row - start) % 2 == 1
@@ -39,7 +47,7 @@ def clicks(
                 open_row = row
                 n += 1
             elif open_row >= 0:
-                if known:
+                if is_pairing_known:
                     presses[3, n - 1] = t[row] - t[open_row]
                     presses[4, n - 1] = distance(x[open_row], y[open_row], x[row], y[row])
                 open_row = -1
@@ -50,18 +58,18 @@ def clicks(
 
 
 @kernel
-def keys(t: Floats, number: Ints, action: Codes, starts: Ints, ends: Ints) -> tuple[Ints, Floats, Ints, Ints]:
-    """The presses' rows, the time of release of each, and where each trial starts and ends in them.
+def pair_keys(t: Floats, number: Ints, action: Codes, starts: Ints, ends: Ints) -> tuple[Ints, Floats, Ints, Ints]:
+    """Return the rows that are presses, the release time of each, and the start and end of each trial in these.
 
-    `number` says which key it was, or which press. A key that is pressed again while it is down (auto-repeat) is
-    released once, and its last press has the release.
+    `number` identifies the key or the press. A key that is pressed again while it is down (auto-repeat) is released
+    once, and the release belongs to its last press.
     """
     rows, released = np.empty(len(t), np.int64), np.full(len(t), np.nan)
     new_starts, new_ends = np.empty_like(starts), np.empty_like(ends)
-    most = 0
+    largest = 0
     for row in range(len(number)):
-        most = max(most, number[row])
-    down = np.full(most + 1, -1)
+        largest = max(largest, number[row])
+    down = np.full(largest + 1, -1)
     n = 0
     for i in range(len(starts)):
         new_starts[i] = n

@@ -1,10 +1,10 @@
-"""What every kernel is compiled with, and the few words they share.
+"""Small kernels that several families of metrics share.
 
-A kernel is a plain loop over one trial's arrays that reads like its formula. Families drive their kernels over all
-trials from `starts[i]` to `ends[i]`, inside compiled code. With NUMBA_DISABLE_JIT=1 all of it runs as Python.
+A kernel is a plain loop over one trial's arrays that reads like its formula. Each family runs its kernels over all
+trials, rows `starts[i]` to `ends[i]`, inside compiled code. With NUMBA_DISABLE_JIT=1 everything runs as Python.
 
-What is compiled is kept beside the file. numba does not see that a kernel called from another file has changed: then
-remove it (`make clean`).
+Compiled code is cached beside the file. numba does not notice that a kernel called from another file has changed: run
+`make clean` then.
 """
 
 from __future__ import annotations
@@ -16,32 +16,32 @@ from analytics_kit.study.schema.compiling import Floats, Ints, kernel
 
 @kernel
 def distance(x0: float, y0: float, x1: float, y1: float) -> float:
-    """Distance of two points."""
+    """Return the distance between two points."""
     return float(np.sqrt((x1 - x0) ** 2 + (y1 - y0) ** 2))
 
 
 @kernel
 def merge_equal_times(t: Floats, x: Floats, y: Floats, merged: Floats) -> int:
-    """Write one trial's rows (t, x, y), of those of equal times the last, and return their number."""
+    """Copy one trial's rows (t, x, y) to `merged`, of equal times only the last row, and return their number."""
     n, last = 0, len(t) - 1
-    for row in range(len(t)):  # written in any case, and written over if the next one has its time
+    for row in range(len(t)):  # each row is written, and overwritten if the next one has the same time
         merged[0, n], merged[1, n], merged[2, n] = t[row], x[row], y[row]
         n += row == last or t[row] != t[row + 1]
     return n
 
 
 @kernel
-def longest(starts: Ints, ends: Ints) -> int:
-    """Rows of the largest trial."""
-    most = 0
+def max_rows(starts: Ints, ends: Ints) -> int:
+    """Return the number of rows of the largest trial."""
+    largest = 0
     for i in range(len(starts)):
-        most = max(most, ends[i] - starts[i])
-    return most
+        largest = max(largest, ends[i] - starts[i])
+    return largest
 
 
 @kernel
-def known(values: Floats, scratch: Floats) -> Floats:
-    """The values that are not NaN."""
+def without_nan(values: Floats, scratch: Floats) -> Floats:
+    """Copy the values that are not NaN to `scratch` and return them."""
     n = 0
     for value in values:
         if not np.isnan(value):
@@ -52,7 +52,7 @@ def known(values: Floats, scratch: Floats) -> Floats:
 
 @kernel
 def mean(values: Floats) -> float:
-    """Mean of one value or more."""
+    """Return the mean of at least one value."""
     total = 0.0
     for value in values:
         total += value
@@ -61,7 +61,7 @@ def mean(values: Floats) -> float:
 
 @kernel
 def median(values: Floats) -> float:
-    """Median of one value or more; they are left in another order."""
+    """Return the median of at least one value; reorders `values`."""
     middle = len(values) // 2
     upper = _select(values, middle)
     if len(values) % 2:
@@ -74,10 +74,10 @@ def median(values: Floats) -> float:
 
 @kernel
 def _select(values: Floats, k: int) -> float:
-    """The value that sorting would bring to place k; smaller ones are brought before it.
+    """Return the value that would have index k after sorting, and move smaller values before it.
 
-    Quickselect without a branch that a processor could guess wrong, which makes it five times as fast as numpy's
-    median in compiled code.
+    This is quickselect without a branch that a processor could mispredict: five times as fast as numpy's median in
+    compiled code.
     """
     low, high = 0, len(values)
     while True:
@@ -106,8 +106,8 @@ def _select(values: Floats, k: int) -> float:
 
 
 @kernel
-def extent(values: Floats) -> tuple[float, float]:
-    """Smallest and largest of one value or more."""
+def min_max(values: Floats) -> tuple[float, float]:
+    """Return the smallest and the largest of at least one value."""
     smallest = largest = values[0]
     for value in values:
         smallest, largest = min(smallest, value), max(largest, value)

@@ -1,45 +1,46 @@
-"""How did the wheel turn: in which bursts, how fast, and, where the log has the wheel's own steps, how far and back?
+"""Measure scrolling: bursts and rate, and, for logs that record the wheel's steps, distance and reversals.
 
-Rows of a trial ascend in time.
+Conventions: the rows of a trial ascend in time.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from analytics_kit.study.metrics.deviation import visit
-from analytics_kit.study.metrics.movement import gaps
+from analytics_kit.study.metrics.deviation import update_flips
+from analytics_kit.study.metrics.movement import split_gaps
 from analytics_kit.study.metrics.primitives import distance
 from analytics_kit.study.schema.compiling import Floats, Ints, kernel
 
-NAMES = (
+SCROLL_METRICS = (
     "scroll_burst_count", "scroll_time_s", "scroll_rate_per_s", "scroll_distance_px", "scroll_reversal_count",
 )  # fmt: skip
 
 
 @kernel
 def reversals(d: Floats) -> int:
-    """How often the wheel turned back; steps of 0, and unknown ones, are none."""
-    way, at = (0.0, 0.0, 0.0, 0), 0.0
+    """Count the changes of the wheel's direction; steps that are 0 or unknown (NaN) are skipped."""
+    state, position = (0.0, 0.0, 0.0, 0), 0.0
     for step in d:
         if not np.isnan(step):
-            at += step
-            way = visit(way, at, 0.0)
-    return way[3]
+            position += step
+            state = update_flips(state, position, 0.0)
+    return state[3]
 
 
 @kernel
 def measure(t: Floats, dx: Floats, dy: Floats, starts: Ints, ends: Ints, scroll_gap_s: float, out: Floats) -> None:
-    """Fill a row of `out` (NAMES) for each trial. No rows: no burst, 0 s, rate NA.
+    """Fill a row of `out` (columns in the order of SCROLL_METRICS) for each trial.
 
-    dx and dy may be empty arrays or hold NaN; dy alone tells only the way that the wheel turned, and no distance.
-    What they tell is NA without rows, since a shard does not know what the log tells of other trials.
+    Without rows there are 0 bursts in 0 s, and the rate is NA. dx and dy may be empty arrays or contain NaN; dy alone
+    gives the wheel's direction but no distance. Without rows distance and reversals are NA, because a shard cannot
+    know whether the log records dx and dy in other trials.
     """
     for i in range(len(starts)):
         start, end = starts[i], ends[i]
         trial_t = t[start:end]
         n = len(trial_t)
-        pauses, _, time_s = gaps(trial_t, scroll_gap_s)
+        pauses, _, time_s = split_gaps(trial_t, scroll_gap_s)
         out[i, 0] = pauses + 1 if n else 0
         out[i, 1] = time_s
         if time_s > 0:
@@ -49,8 +50,8 @@ def measure(t: Floats, dx: Floats, dy: Floats, starts: Ints, ends: Ints, scroll_
             for row in range(start, end):
                 total += distance(0.0, 0.0, dx[row], dy[row])
             out[i, 3] = total
-        told = 0
+        known_steps = 0
         for step in dy[start:end]:
-            told += not np.isnan(step)
-        if told:
+            known_steps += not np.isnan(step)
+        if known_steps:
             out[i, 4] = reversals(dx[start:end]) + reversals(dy[start:end])

@@ -1,7 +1,7 @@
-"""Which way did the pointer go, and how sharply did it turn?
+"""Measure the directions in which the pointer moved, and how sharply it turned.
 
-Conventions: x, y in pixels, y grows downwards; rows ascend in time, equal times merged. Steps of length 0 have no
-direction and are passed over.
+Conventions: x and y in pixels, y grows downwards; rows ascend in time, equal times merged. Steps of length 0 have no
+direction and are skipped.
 """
 
 from __future__ import annotations
@@ -12,18 +12,20 @@ from analytics_kit.study.metrics.primitives import distance
 from analytics_kit.study.schema.compiling import Floats, kernel
 
 SECTORS = 8
-NAMES = ("turning_angle_mean_rad", "curvature_mean_rad_px", *(f"direction_sector_{k}" for k in range(SECTORS)))
-_FLAT = np.sqrt(2) - 1
-"""The tangent of 22.5 degrees, where a sector ends."""
+TURNING_METRICS = (
+    "turning_angle_mean_rad", "curvature_mean_rad_px", *(f"direction_sector_{k}" for k in range(SECTORS)),
+)  # fmt: skip
+_TAN_22_5 = np.sqrt(2) - 1
+"""Tangent of 22.5 degrees, the border of a sector."""
 
 
 @kernel
 def sector(dx: float, dy: float) -> int:
-    """Which eighth of the circle a step goes to: 0 is right, 2 is up as seen on the screen."""
+    """Return the eighth of the circle in which a step points: 0 is right, 2 is up as seen on the screen."""
     wide, high = abs(dx), abs(dy)
-    if high < _FLAT * wide:
+    if high < _TAN_22_5 * wide:
         return 0 if dx > 0 else 4
-    if wide < _FLAT * high:
+    if wide < _TAN_22_5 * high:
         return 2 if dy < 0 else 6
     if dy < 0:
         return 1 if dx > 0 else 3
@@ -31,8 +33,11 @@ def sector(dx: float, dy: float) -> int:
 
 
 @kernel
-def between(px: float, py: float, dx: float, dy: float) -> float:
-    """Angle between two steps, 0 to pi; NaN if one is 0. Of a ratio up to 1 the arc tangent is a third as dear."""
+def angle_between(px: float, py: float, dx: float, dy: float) -> float:
+    """Return the angle between two steps, 0 to pi; NaN if one has length 0.
+
+    The arc tangent of a ratio of at most 1 takes a third of the time.
+    """
     across, along = abs(px * dy - py * dx), px * dx + py * dy
     angle = np.arctan(min(across, abs(along)) / max(across, abs(along)))
     if across > abs(along):
@@ -42,8 +47,11 @@ def between(px: float, py: float, dx: float, dy: float) -> float:
 
 @kernel
 def measure(x: Floats, y: Floats, out: Floats) -> None:
-    """Fill `out` (NAMES) for one trial: NA for the angles below two steps, for the shares without any."""
-    px, py, before = 0.0, 0.0, 0.0
+    """Fill `out` (in the order of TURNING_METRICS) for one trial.
+
+    Angle and curvature are NA below two steps, the fractions per sector without any step.
+    """
+    px, py, previous_length = 0.0, 0.0, 0.0
     total, angles, curvatures, count = 0.0, 0.0, 0.0, 0
     for k in range(SECTORS):
         out[2 + k] = 0
@@ -54,12 +62,12 @@ def measure(x: Floats, y: Floats, out: Floats) -> None:
             continue
         out[2 + sector(dx, dy)] += length
         total += length
-        if before > 0:
-            angle = between(px, py, dx, dy)
+        if previous_length > 0:
+            angle = angle_between(px, py, dx, dy)
             angles += angle
-            curvatures += angle / before
+            curvatures += angle / previous_length
             count += 1
-        px, py, before = dx, dy, length
+        px, py, previous_length = dx, dy, length
     if count > 0:
         out[0], out[1] = angles / count, curvatures / count
     for k in range(SECTORS):

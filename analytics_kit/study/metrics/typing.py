@@ -1,18 +1,18 @@
-"""How were keys pressed: rhythm, rate, words per minute, corrections, pauses and bursts, and which classes of keys?
+"""Measure typing: rhythm, rate, words per minute, corrections, pauses, bursts, and the fraction of each key class.
 
-Conventions: t of presses ascending in seconds; `code` is the key's class (keys.KEY_CLASS_CODES). Characters are letters, digits,
-punctuation and spaces.
+Conventions: t holds the times of presses in seconds, ascending; `code` is the class of the key (see schema/keys.py).
+Characters are letters, digits, punctuation and spaces.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from analytics_kit.study.metrics.primitives import longest, mean, median
+from analytics_kit.study.metrics.primitives import max_rows, mean, median
 from analytics_kit.study.schema.compiling import TOLERANCE_S, Codes, Floats, Ints, kernel
 from analytics_kit.study.schema.keys import KEY_CLASS_CODES, KEY_CLASSES
 
-NAMES = (
+TYPING_METRICS = (
     "inter_key_interval_mean_s", "inter_key_interval_median_s", "inter_key_interval_sd_s", "inter_key_interval_cv",
     "keystroke_rate_per_s", "words_per_minute_gross", "words_per_minute_net", "keystrokes_per_character",
     "backspace_rate", "error_corrections_per_character", "correction_burst_count", "correction_burst_length_mean",
@@ -20,17 +20,13 @@ NAMES = (
     *(f"key_share_{name}" for name in KEY_CLASSES),
 )  # fmt: skip
 _CLASSES = len(KEY_CLASSES)
-_SHARES = len(NAMES) - _CLASSES
-_LAST_CHARACTER, _BACKSPACE, _DELETE = (
-    KEY_CLASS_CODES["space"],
-    KEY_CLASS_CODES["backspace"],
-    KEY_CLASS_CODES["delete"],
-)
+_SHARES = len(TYPING_METRICS) - _CLASSES
+_LAST_CHARACTER, _BACKSPACE, _DELETE = (KEY_CLASS_CODES[name] for name in ("space", "backspace", "delete"))
 
 
 @kernel
 def intervals(t: Floats, scratch: Floats) -> Floats:
-    """Time from press to press."""
+    """Return the times from press to press."""
     for i in range(1, len(t)):
         scratch[i - 1] = t[i] - t[i - 1]
     return scratch[: max(len(t) - 1, 0)]
@@ -38,7 +34,7 @@ def intervals(t: Floats, scratch: Floats) -> Floats:
 
 @kernel
 def sample_sd(values: Floats, center: float) -> float:
-    """Standard deviation with n - 1."""
+    """Return the standard deviation with n - 1 in the denominator."""
     total = 0.0
     for value in values:
         total += (value - center) ** 2
@@ -46,11 +42,11 @@ def sample_sd(values: Floats, center: float) -> float:
 
 
 @kernel
-def pauses(gaps: Floats, least_s: float) -> tuple[int, float]:
-    """Number and sum of the intervals that last `least_s` or longer."""
+def pauses(gaps: Floats, min_s: float) -> tuple[int, float]:
+    """Return number and sum of the intervals of at least `min_s`."""
     count, total = 0, 0.0
     for gap in gaps:
-        if gap >= least_s - TOLERANCE_S:
+        if gap >= min_s - TOLERANCE_S:
             count += 1
             total += gap
     return count, total
@@ -58,7 +54,7 @@ def pauses(gaps: Floats, least_s: float) -> tuple[int, float]:
 
 @kernel
 def correction_bursts(code: Codes) -> tuple[int, int]:
-    """Runs of backspace and delete, and the keys in them."""
+    """Return the number of runs of backspace and delete, and the number of keys in them."""
     bursts = keys = 0
     for k in range(len(code)):
         if code[k] == _BACKSPACE or code[k] == _DELETE:
@@ -69,8 +65,11 @@ def correction_bursts(code: Codes) -> tuple[int, int]:
 
 @kernel
 def measure(t: Floats, code: Codes, starts: Ints, ends: Ints, pause_s: float, out: Floats) -> None:
-    """Fill a row of `out` (NAMES) for each trial. Without keys all counts and sums are 0, the others NA."""
-    scratch = np.empty(longest(starts, ends))
+    """Fill a row of `out` (columns in the order of TYPING_METRICS) for each trial.
+
+    Without keys counts and sums are 0, the other metrics NA.
+    """
+    scratch = np.empty(max_rows(starts, ends))
     for i in range(len(starts)):
         start, end = starts[i], ends[i]
         n = end - start
@@ -95,7 +94,7 @@ def measure(t: Floats, code: Codes, starts: Ints, ends: Ints, pause_s: float, ou
         backspaces = out[i, _SHARES + _BACKSPACE]
         for k in range(_CLASSES):
             out[i, _SHARES + k] /= n
-        left = characters - backspaces
+        remaining = characters - backspaces
         if n >= 2:
             out[i, 0] = mean(gaps)
         if n >= 3:
@@ -109,8 +108,8 @@ def measure(t: Floats, code: Codes, starts: Ints, ends: Ints, pause_s: float, ou
             out[i, 4] = (n - 1) / span_s
             if characters > 0:
                 out[i, 5] = 12 * (characters - 1) / span_s
-            if left > 0:
-                out[i, 6] = 12 * (left - 1) / span_s
+            if remaining > 0:
+                out[i, 6] = 12 * (remaining - 1) / span_s
         out[i, 8] = backspaces / n
-        if left > 0:
-            out[i, 7], out[i, 9] = n / left, backspaces / left
+        if remaining > 0:
+            out[i, 7], out[i, 9] = n / remaining, backspaces / remaining

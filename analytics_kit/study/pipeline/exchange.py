@@ -17,7 +17,7 @@ from analytics_kit.model import SCHEMA_VERSION, Kind
 from analytics_kit.study.archive.base import Archive, Member
 from analytics_kit.study.formats.layout import MemberAssignment, Trial
 from analytics_kit.study.formats.registry import FormatChoice
-from analytics_kit.study.metrics.entropy import STEPS
+from analytics_kit.study.metrics.entropy import X_DIFFERENCES
 from analytics_kit.study.pipeline.plan import MemberRow, Plan, Shard, ShardMember
 from analytics_kit.study.pipeline.shard import ShardResult
 from analytics_kit.study.schema.compiling import Floats
@@ -103,10 +103,10 @@ def write_result(store: Store, prefix: str, result: ShardResult, raw_bytes: int)
     tables = {name: table_path(prefix, name) for name in ("values", "members", "issues")}
     with store.create(tables["values"]) as file:
         pq.write_table(pa.table({_CLOCKS: result.clocks, **result.values}), file, use_dictionary=False)
-    if result.steps is not None:
+    if result.x_differences is not None:
         tables["steps"] = table_path(prefix, "steps")
         with store.create(tables["steps"]) as file:
-            pq.write_table(pa.table({"x": result.steps.ravel()}), file, use_dictionary=False)
+            pq.write_table(pa.table({"x": result.x_differences.ravel()}), file, use_dictionary=False)
     _write(store, tables["members"], result.members, get_type_hints(MemberRow))
     _write(store, tables["issues"], result.issues, get_type_hints(Issue))
     manifest: ShardManifest = {
@@ -132,12 +132,12 @@ def read_result(store: Store, manifest: Mapping[str, Any]) -> ShardResult:
         members=[MemberRow(*row) for row in _read(store, tables["members"])],
         issues=[Issue(*row) for row in _read(store, tables["issues"])],
         parts=manifest["parts"],
-        steps=_steps(store, tables["steps"]) if "steps" in tables else None,
+        x_differences=_x_differences(store, tables["steps"]) if "steps" in tables else None,
     )
 
 
-def _steps(store: Store, path: str) -> Floats:
-    return np.asarray(_read_table(store, path)["x"].to_numpy()).reshape(-1, STEPS)
+def _x_differences(store: Store, path: str) -> Floats:
+    return np.asarray(_read_table(store, path)["x"].to_numpy()).reshape(-1, X_DIFFERENCES)
 
 
 def _write(store: Store, path: str, rows: Iterable[tuple[Any, ...]], types: Mapping[str, object]) -> None:

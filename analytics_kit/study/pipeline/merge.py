@@ -17,9 +17,9 @@ from analytics_kit.errors import BadArchiveError
 from analytics_kit.model import KINDS
 from analytics_kit.study.archive.base import Archive, MemberUnreadableError
 from analytics_kit.study.formats.registry import NATIVE
-from analytics_kit.study.metrics.catalogue import BY_NAME
-from analytics_kit.study.metrics.entropy import STEPS, sample_entropies
-from analytics_kit.study.metrics.evaluate import ENTROPY
+from analytics_kit.study.metrics.catalogue import METRICS_BY_NAME
+from analytics_kit.study.metrics.entropy import X_DIFFERENCES, sample_entropies
+from analytics_kit.study.metrics.evaluate import SAMPLE_ENTROPY
 from analytics_kit.study.pipeline.plan import Plan
 from analytics_kit.study.pipeline.shard import ShardResult
 from analytics_kit.study.schema.columns import PREVIEW_COLUMNS
@@ -119,7 +119,7 @@ def _trials(plan: Plan, results: Sequence[ShardResult]) -> pa.Table:
     order = trial_order([(t.participant, t.session) for t in plan.trials], clocks, dated=plan.format.name != NATIVE)
     columns["trial_order"] = pa.array(order, pa.int64())
     for name, values in _values(results).items():
-        if BY_NAME[name].is_count:
+        if METRICS_BY_NAME[name].is_count:
             missing = np.isnan(values)
             columns[name] = pa.array(np.where(missing, 0, values).astype(np.int64), mask=missing)
         else:
@@ -131,10 +131,12 @@ def _values(results: Sequence[ShardResult]) -> dict[str, Floats]:
     """Return every metric of all trials, in the order of the catalogue, with those that need the whole study."""
     names = results[0].values
     values = {name: np.concatenate([result.values[name] for result in results]) for name in names}
-    if ENTROPY in names:
-        none = np.full((1, STEPS), np.nan)
-        steps = [np.repeat(none, len(r.clocks), 0) if r.steps is None else r.steps for r in results]
-        values[ENTROPY] = sample_entropies(np.concatenate(steps))
+    if SAMPLE_ENTROPY in names:
+        none = np.full((1, X_DIFFERENCES), np.nan)
+        differences = [
+            np.repeat(none, len(r.clocks), 0) if r.x_differences is None else r.x_differences for r in results
+        ]
+        values[SAMPLE_ENTROPY] = sample_entropies(np.concatenate(differences))
     return values
 
 

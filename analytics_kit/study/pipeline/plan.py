@@ -13,13 +13,14 @@ from analytics_kit.errors import BadArchiveError, NoEventsError, nearest
 from analytics_kit.model import KINDS, Kind
 from analytics_kit.options import Options, format_names
 from analytics_kit.study.archive.base import Archive, MemberUnreadableError
-from analytics_kit.study.events.native.careful import read_member
+from analytics_kit.study.events.reading import count_rows
 from analytics_kit.study.formats import fulcrum
-from analytics_kit.study.formats.layout import LOG_ROLE, MemberAssignment, StudyLayout, Trial, natural_key
+from analytics_kit.study.formats.layout import LOG_ROLE, MemberAssignment, StudyLayout, Trial
 from analytics_kit.study.formats.registry import NATIVE, FormatChoice, choose_format, load_format
 from analytics_kit.study.formats.task_factor import split_names
 from analytics_kit.study.formats.trials import find_trials
 from analytics_kit.study.schema.issues import Issues
+from analytics_kit.study.schema.text import natural_key
 
 SHARD_BYTES = 64 << 20
 _EVENT_ROLES = (*KINDS, LOG_ROLE)
@@ -174,7 +175,7 @@ def _left_out(
     member = archive.members[assignment.member]
     try:
         raw = archive.read_short(member) if member.name.lower().endswith(".csv") else b""
-        rows = read_member(raw, "keyboard", member.name, Issues()).rows_in if raw else 0
+        rows = count_rows(raw, member.name) if raw else 0
     except MemberUnreadableError:
         rows = 0
     issues.add(member.name, kind, message, rows_dropped=rows, lost=True)

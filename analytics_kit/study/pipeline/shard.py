@@ -15,7 +15,7 @@ from analytics_kit.options import Options
 from analytics_kit.study.archive.base import Archive
 from analytics_kit.study.events import quality_flags
 from analytics_kit.study.events.described_reader import read_logs
-from analytics_kit.study.events.native.reader import read_events
+from analytics_kit.study.events.reading import read_events
 from analytics_kit.study.events.table import EventTable, Grouped
 from analytics_kit.study.formats.layout import LOG_ROLE
 from analytics_kit.study.formats.registry import NATIVE, load_format
@@ -46,8 +46,8 @@ class ShardResult:
     members: list[MemberRow] = field(default_factory=list)
     issues: list[Issue] = field(default_factory=list)
     parts: list[EventFile] = field(default_factory=list)
-    steps: Floats | None = None
-    """See `metrics.evaluate`."""
+    x_differences: Floats | None = None
+    """See `evaluate.TrialMetrics`."""
 
 
 class ProgressCallback(Protocol):
@@ -82,7 +82,9 @@ def run_shard(
             )
     measured = evaluate(groups, shard.trials, options)
     clocks = first_events[:, 1]
-    return ShardResult(shard.first_trial, measured.values, clocks, members, issues.list, parts, measured.steps)
+    return ShardResult(
+        shard.first_trial, measured.values, clocks, members, issues.list, parts, measured.x_differences
+    )
 
 
 def _read_native(

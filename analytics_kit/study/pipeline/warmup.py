@@ -9,12 +9,11 @@ import io
 
 import numpy as np
 
-from analytics_kit.model import KINDS, Kind
+from analytics_kit.model import KINDS
 from analytics_kit.options import Options
 from analytics_kit.study.archive.base import without_gc
 from analytics_kit.study.events import quality_flags
-from analytics_kit.study.events.native.buffers import RowBuffers
-from analytics_kit.study.events.native.fast import decode
+from analytics_kit.study.events.reading import compile_decoders
 from analytics_kit.study.events.table import EventTable, Grouped, MemberRows
 from analytics_kit.study.metrics.entropy import sample_entropies
 from analytics_kit.study.metrics.evaluate import evaluate
@@ -34,10 +33,7 @@ def warm() -> None:
 def _warm() -> None:
     t = np.array([0.0, 0.1, 0.5, 0.4])
     groups = {}
-    lines: dict[Kind, bytes] = {"keyboard": b"0,0,a\n", "mouse_movement": b"0,0,0,0\n"}
-    for kind, line in lines.items():
-        room = RowBuffers(kind, 2).room(1)
-        decode(np.frombuffer(line, np.uint8), np.array([0]), np.array([len(line)]), np.empty(1, np.int64), *room)
+    compile_decoders()
     for kind in KINDS:
         keyboard = kind == "keyboard"
         position = np.empty(0) if keyboard else t.copy()
@@ -52,7 +48,7 @@ def _warm() -> None:
         groups[kind] = Grouped(table, 1)
         groups[kind].sort_by_time()
         write_events(io.BytesIO(), groups[kind], 0)  # pyarrow looks for pandas when it is first given an array
-    steps = evaluate(groups, 1, Options()).steps
+    steps = evaluate(groups, 1, Options()).x_differences
     assert steps is not None  # noqa: S101  all metrics are asked for
     sample_entropies(steps)
     pack(t, 100.0)

@@ -1,4 +1,4 @@
-"""What a result has in its store: tables, and events that are read part by part."""
+"""Read the files of a result from its store: tables as a whole, events shard by shard."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from analytics_kit.study.store.event_reading import read_events
 from analytics_kit.study.store.store import Store
 
 
-class Stored:
-    """The files of a result that its manifest names. Raises ResultExpiredError where one of them is gone."""
+class ResultFiles:
+    """The files that a result's manifest names. Methods raise ResultExpiredError if one of them is missing."""
 
     def __init__(self, store: Files, manifest: dict[str, Any]) -> None:
         self._store = store
@@ -34,52 +34,52 @@ class Stored:
             raise ResultExpiredError(f"The result's file {path} is gone from the store.") from None
 
     def table(self, name: str) -> pd.DataFrame:
-        """One of the manifest's tables."""
+        """Read one of the manifest's tables."""
         with self._open(self.manifest["tables"][name]) as file:
             return _frame(pq.read_table(file))
 
-    def events(self, kind: str, chosen: list[int] | None, columns: Sequence[str]) -> pd.DataFrame:
-        """Columns of the events of the chosen rows of `trials` (None: all), with the number of that row."""
-        tables = list(self._parts(kind, chosen, columns))
-        return _frame(pa.concat_tables(tables)) if tables else _frame(_no_events(columns))
+    def events(self, kind: str, trials: list[int] | None, columns: Sequence[str]) -> pd.DataFrame:
+        """Read columns of the events of some trials, by index (None for all), with the trial index of each event."""
+        tables = list(self._event_tables(kind, trials, columns))
+        return _frame(pa.concat_tables(tables) if tables else _no_events(columns))
 
-    def events_by_part(self, kind: str, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
-        """The same of all trials, some whole trials at a time, in the order of `trials`."""
-        return map(_frame, self._parts(kind, None, columns))
+    def events_by_shard(self, kind: str, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
+        """Yield the same for all trials, one shard (a range of whole trials) at a time."""
+        return map(_frame, self._event_tables(kind, None, columns))
 
-    def _parts(self, kind: str, chosen: list[int] | None, columns: Sequence[str]) -> Iterator[pa.Table]:
+    def _event_tables(self, kind: str, trials: list[int] | None, columns: Sequence[str]) -> Iterator[pa.Table]:
         for part in self.manifest["parts"]:
             if part["kind"] != kind:
                 continue
-            inside = None
-            if chosen is not None:
-                inside = [i for i in chosen if part["first_trial"] <= i <= part["last_trial"]]
-                if not inside:
+            in_part = None
+            if trials is not None:
+                in_part = [i for i in trials if part["first_trial"] <= i <= part["last_trial"]]
+                if not in_part:
                     continue
             with self._open(part["path"]) as file:
-                yield read_events(file, kind, inside, columns)
+                yield read_events(file, kind, in_part, columns)
 
     def copy_to(self, folder: Path, new: Mapping[str, pd.DataFrame]) -> None:
-        """Write all of it into a folder, as a result of its own, with `new` tables beside or in place of its own."""
-        kept = Store(str(folder.absolute()))
+        """Copy the result into a folder, adding or replacing the tables in `new`."""
+        target = Store(str(folder.absolute()))
 
-        def copied(path: str, to: str) -> str:
-            with self._open(path) as source, kept.create(to) as copy:
+        def copy(path: str, new_path: str) -> str:
+            with self._open(path) as source, target.create(new_path) as file:
                 while block := source.read(1 << 20):
-                    copy.write(block)
-            return to
+                    file.write(block)
+            return new_path
 
         old = {name: path for name, path in self.manifest["tables"].items() if name not in new}
-        tables = {name: copied(path, f"{name}.parquet") for name, path in old.items()}
+        tables = {name: copy(path, f"{name}.parquet") for name, path in old.items()}
         for name, table in new.items():
             tables[name] = f"{name}.parquet"
-            with kept.create(tables[name]) as file:
+            with target.create(tables[name]) as file:
                 table.to_parquet(file)
         parts = [
-            part | {"path": copied(part["path"], f"events/{part['path'].rpartition('/')[2]}")}
+            part | {"path": copy(part["path"], f"events/{part['path'].rpartition('/')[2]}")}
             for part in self.manifest["parts"]
         ]
-        kept.commit("", self.manifest | {"tables": tables, "parts": parts})
+        target.commit("", self.manifest | {"tables": tables, "parts": parts})
 
 
 def _no_events(columns: Sequence[str]) -> pa.Table:
@@ -89,5 +89,5 @@ def _no_events(columns: Sequence[str]) -> pa.Table:
 
 
 def _frame(table: pa.Table) -> pd.DataFrame:
-    """pandas with nullable whole numbers and strings."""
+    """Convert to pandas, with nullable integers and strings."""
     return cast(pd.DataFrame, table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get))

@@ -1,4 +1,4 @@
-"""What a notebook shows of a result: counts, losses, the first trials."""
+"""Render a result for a notebook: counts, losses, and the first trials."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pandas as pd
 from analytics_kit.study.schema.columns import PREVIEW_COLUMNS
 
 
-def as_html(summary: Mapping[str, Any], provenance: Mapping[str, Any], trials: pd.DataFrame) -> str:
-    """A few lines and a table; of a log that is not the platform's own also its format."""
+def result_html(summary: Mapping[str, Any], provenance: Mapping[str, Any], trials: pd.DataFrame) -> str:
+    """Return a few lines and a table as HTML; the format of the log is named unless it is the platform's own."""
     s = summary
     name, why = provenance["format"], provenance.get("format_chosen", "")
     log = "" if name == "fulcrum" else f"Log format {html.escape(name)}, {html.escape(why)}.<br>"

@@ -1,4 +1,4 @@
-"""The result of a study as pandas DataFrames, read from the store when they are asked for."""
+"""Give access to a study's result as pandas DataFrames, which are read from the store on first use."""
 
 from __future__ import annotations
 
@@ -13,37 +13,75 @@ import pandas as pd
 from analytics_kit.errors import ResultExpiredError, SettingsError, StoreError, nearest
 from analytics_kit.model import KINDS, RESULT_TTL_S, SCHEMA_VERSION, Files
 from analytics_kit.study.result.analysis.description import Over, describe
-from analytics_kit.study.result.analysis.joining import beside, by_participant
+from analytics_kit.study.result.analysis.joining import add_columns, align_to_participants
 from analytics_kit.study.result.analysis.quality import quality
-from analytics_kit.study.result.files import Stored
-from analytics_kit.study.result.html import as_html
+from analytics_kit.study.result.files import ResultFiles
+from analytics_kit.study.result.html import result_html
 from analytics_kit.study.result.summaries import aggregate, bimodality, digraph_latencies
 from analytics_kit.study.schema.columns import EVENT_COLUMNS, TRIAL_COLUMNS, TRIAL_INDEX
 from analytics_kit.study.store.paths import MANIFEST
 from analytics_kit.study.store.store import Store
 
-if TYPE_CHECKING:  # it loads the libraries of statistics
+if TYPE_CHECKING:  # this module loads the statistics libraries
     from analytics_kit.study.result.analysis.compare import Correction
 
 _JOINED = "joined"
-"""The table of columns that `join` has added, by participant."""
+"""The stored table of columns that `join` has added, with a row per participant."""
 
 
 class StudyResult:
-    """What became of a study.
+    """The result of a study: tables of trials, events and issues, summaries, and analyses.
 
-    `trials` has a row per trial, `participants`, `tasks` and `factors` sum it up, `events()` gives the rows behind
-    it, `issues` tells what was lost or doubtful. A table is read once and kept: copy it before you change it.
+    A table is read from the store on first use and kept in memory; copy it before you change it.
+
+    Attributes
+    ----------
+    trials : pandas.DataFrame
+        A row per trial with all metrics.
+    participants, tasks, factors : pandas.DataFrame
+        Summaries of the trials.
+    issues : pandas.DataFrame
+        What was lost or is doubtful in the data.
+    members : pandas.DataFrame
+        A row per file of the study.
+    surveys : pandas.DataFrame
+        A row per answer of a survey.
+    digraphs : pandas.DataFrame
+        Latencies of pairs of keys, if the keys were kept.
+    kinds : list of str
+        The kinds of events in the study.
+    summary, provenance : dict
+        Counts of the study; source, options and versions behind the result.
+
+    See Also
+    --------
+    analytics_kit.process, Job.result : compute a result.
+    analytics_kit.load : open a saved one.
+
+    Examples
+    --------
+    >>> import analytics_kit as ak
+    >>> result = ak.process(ak.sample_study("study.zip", participants=4))
+    >>> result.trials.shape[0], result.kinds
+    (48, ['mouse_movement', 'mouse_clicks', 'mouse_scrolls', 'keyboard'])
     """
 
     def __init__(self, store: Files, manifest: dict[str, Any], joined: pd.DataFrame | None = None) -> None:
         self._store = store
-        self._stored = Stored(store, manifest)
+        self._files = ResultFiles(store, manifest)
         self._new = {} if joined is None else {_JOINED: joined}
 
     @classmethod
     def open(cls, store: Files, prefix: str) -> StudyResult:
-        """The result committed below `prefix`. Raises ResultExpiredError where there is none."""
+        """Open the result committed below `prefix` of a store.
+
+        Raises
+        ------
+        ResultExpiredError
+            If there is none.
+        StoreError
+            If it was written by a newer version of the package.
+        """
         manifest = store.manifest(prefix)
         if manifest is None:
             raise ResultExpiredError(
@@ -55,93 +93,226 @@ class StudyResult:
                 f"The result has schema {manifest['schema_version']}, this analytics_kit reads {SCHEMA_VERSION}.",
                 hint="Upgrade: pip install -U analytics_kit.",
             )
-        if prefix:  # what was saved for good is nobody's to change
-            store.touch(f"{prefix}/{MANIFEST}")  # used now: see lifetime.py
+        if prefix:  # a saved result is never removed, and its folder may be read-only
+            store.touch(f"{prefix}/{MANIFEST}")  # defers removal, see store/retention.py
         return cls(store, manifest)
 
     @cached_property
     def trials(self) -> pd.DataFrame:
-        """A row per trial: participant, session, task, factor (str), trial, trial_order (Int64), then the metrics.
+        """The trials with their metrics.
 
-        Counts are Int64, other metrics float64 in the unit their name ends in; NA where the log can't say.
-        What `join` has added comes last.
+        Returns
+        -------
+        pandas.DataFrame
+            A row per trial:
+
+            - participant, session, task, factor: str, NA if the trial has none.
+            - trial: Int64, its number.
+            - trial_order: Int64, its position in the session by wall-clock time, from 1; NA if unknown.
+            - the metrics that were requested: Int64 for counts, else float64 in the unit that ends the name; NA if
+              the log cannot give them.
+            - the columns that `join` has added.
+
+        See Also
+        --------
+        analytics_kit.metrics : definitions of the metrics.
+
+        Examples
+        --------
+        >>> import analytics_kit as ak
+        >>> result = ak.process(ak.sample_study("study.zip", participants=4))
+        >>> result.trials[["participant", "task", "factor", "trial", "trial_order"]].head(2)
+          participant       task    factor  trial  trial_order
+        0           1  Fill_Form  Baseline      1           12
+        1           1  Fill_Form  Baseline      2            8
         """
-        trials = self._stored.table("trials")
-        return trials if self._joined is None else beside(trials, self._joined)
+        trials = self._files.table("trials")
+        return trials if self._joined is None else add_columns(trials, self._joined)
 
     @cached_property
     def _joined(self) -> pd.DataFrame | None:
         if _JOINED in self._new:
             return self._new[_JOINED]
-        return self._stored.table(_JOINED) if _JOINED in self._stored.manifest["tables"] else None
+        return self._files.table(_JOINED) if _JOINED in self._files.manifest["tables"] else None
 
     @cached_property
     def issues(self) -> pd.DataFrame:
-        """What was lost or doubtful: member, line (of the first case), kind, message, rows_dropped."""
-        return self._stored.table("issues")
+        """What was lost or is doubtful in the data.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row per issue: member (str), line (Int64, of the first case), kind (str), message (str) and rows_dropped
+            (Int64).
+
+        Examples
+        --------
+        >>> import analytics_kit as ak
+        >>> result = ak.process(ak.sample_study("study.zip", participants=4))
+        >>> len(result.issues), list(result.issues.columns)
+        (0, ['member', 'line', 'kind', 'message', 'rows_dropped'])
+        """
+        return self._files.table("issues")
 
     @cached_property
     def members(self) -> pd.DataFrame:
-        """A row per file: member, role, trial_row (row of `trials`), raw_bytes, rows_in, rows_kept."""
-        return self._stored.table("members")
+        """The files of the study.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row per file: member (str), role (str, what it was read as), and as Int64 trial_row (index of its row in
+            `trials`, NA if it belongs to no trial or to several), raw_bytes (uncompressed), rows_in and rows_kept.
+        """
+        return self._files.table("members")
 
     @cached_property
     def surveys(self) -> pd.DataFrame:
-        """A row per answer: participant, session, survey, member, row, question, answer."""
-        return self._stored.table("surveys")
+        """The answers to surveys.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row per answer: participant, session, survey, member, question, answer (str) and row (Int64, of the
+            survey's CSV file, from 1).
+        """
+        return self._files.table("surveys")
 
     @property
     def participants(self) -> pd.DataFrame:
-        """A row per participant: trial_count, sums of counts, means of the other metrics over its trials."""
+        """The metrics of each participant.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row per participant: trial_count (Int64), the sums of counts and the means of all other metrics over the
+            participant's trials (NA values left out), and the columns that `join` has added.
+
+        Examples
+        --------
+        >>> import analytics_kit as ak
+        >>> result = ak.process(ak.sample_study("study.zip", participants=4))
+        >>> result.participants[["participant", "trial_count"]].head(2)
+          participant  trial_count
+        0           1           12
+        1           2           12
+        """
         table = aggregate(self.trials, "participant")
-        return table if self._joined is None else beside(table, self._joined)
+        return table if self._joined is None else add_columns(table, self._joined)
 
     @property
     def tasks(self) -> pd.DataFrame:
-        """A row per task, as `participants`."""
+        """The metrics of each task: a row per task, columns as in `participants`."""
         return aggregate(self.trials, "task")
 
     @property
     def factors(self) -> pd.DataFrame:
-        """A row per factor, as `participants`."""
+        """The metrics of each factor: a row per factor, columns as in `participants`."""
         return aggregate(self.trials, "factor")
 
     def bimodality(self, by: str = "factor") -> pd.DataFrame:
-        """A row per participant, task or factor (`by`), a column per metric: its bimodality coefficient over trials.
+        """Compute the bimodality coefficient of each metric.
 
-        See `groups.bimodality_coefficient`. NaN below 4 trials with a value, and where all values are equal.
+        It lies between 0 and 1. A uniform distribution has 5/9; larger values hint at two modes (Pfister et al.
+        2013).
+
+        Parameters
+        ----------
+        by
+            "participant", "task" or "factor".
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row per value of `by`, a column per metric (float64) with its coefficient over the trials; NaN below 4
+            trials with a value, and if all values are equal.
+
+        Raises
+        ------
+        SettingsError
+            If `by` is something else.
+
+        Examples
+        --------
+        >>> import analytics_kit as ak
+        >>> result = ak.process(ak.sample_study("study.zip", participants=4))
+        >>> coefficients = result.bimodality()
+        >>> list(coefficients.factor), bool(coefficients.completion_time_s.between(0, 1).all())
+        (['Baseline', 'Cluttered'], True)
         """
         return bimodality(self.trials, by)
 
     @property
     def digraphs(self) -> pd.DataFrame:
-        """A row per trial and pair of keys that follow each other: how often, and the times from press to press.
+        """The latencies of pairs of consecutive keys.
 
-        The trial columns, key, next_key, count (Int64), latency_mean_s, latency_median_s, latency_sd_s (NaN for one).
-        Raises SettingsError where the keys were not kept.
+        Returns
+        -------
+        pandas.DataFrame
+            A row per trial and pair of keys: the columns that identify the trial, key, next_key (str), count (Int64),
+            and the time from press to press as latency_mean_s, latency_median_s and latency_sd_s (float64, s; the
+            last is NaN for a count of 1).
+
+        Raises
+        ------
+        SettingsError
+            Unless the study was processed with `keys="full"`.
+
+        Examples
+        --------
+        >>> import analytics_kit as ak
+        >>> result = ak.process(ak.sample_study("study.zip", participants=4), keys="full")
+        >>> list(result.digraphs.columns[6:])
+        ['key', 'next_key', 'count', 'latency_mean_s', 'latency_median_s', 'latency_sd_s']
         """
         if self.provenance["options"]["keys"] != "full":
             raise SettingsError(
                 "Which keys were pressed is not known, only their classes.",
                 hint='Process the study with keys="full", which keeps what was typed.',
             )
-        keys = self._stored.events("keyboard", None, ["t_s", "key", "action"])
+        keys = self._files.events("keyboard", None, ["t_s", "key", "action"])
         pairs = digraph_latencies(keys[keys["action"] == "press"], TRIAL_INDEX)
-        rows = pairs.pop(TRIAL_INDEX).to_numpy(np.int64)
-        trials = self.trials[list(TRIAL_COLUMNS)].take(rows).reset_index(drop=True)
+        trial_index = pairs.pop(TRIAL_INDEX).to_numpy(np.int64)
+        trials = self.trials[list(TRIAL_COLUMNS)].take(trial_index).reset_index(drop=True)
         return pd.concat([trials, pairs.astype({"count": "Int64"})], axis=1)
 
     def join(self, table: pd.DataFrame, on: str = "participant") -> StudyResult:
-        """A result whose `trials` and `participants` also have the columns of a table with a row per participant.
+        """Add the columns of a table with a row per participant, such as a questionnaire.
 
-        `on` is the table's column of participants; 1, 1.0 and "1" are the same. A warning names the participants
-        without a row (they get NA) and the rows without trials (they are left out). Columns of whole numbers and of
-        truth values become Int64 and boolean. The columns can then be named in `compare` and `describe`; `save`
-        keeps them. Raises SettingsError for two rows of a participant, and for names that are taken.
+        A warning names participants without a row, whose values are NA, and rows without trials, which are left out.
+
+        Parameters
+        ----------
+        table
+            A row per participant. Columns of integers become Int64, of truth values boolean.
+        on
+            The column of `table` that identifies participants; 1, 1.0 and "1" are the same participant.
+
+        Returns
+        -------
+        StudyResult
+            A new result whose `trials` and `participants` have the columns too. They can be used in `compare` and
+            `describe`, and `save` keeps them.
+
+        Raises
+        ------
+        SettingsError
+            If `table` has no column `on`, no other column, more than one row for a participant, or a column whose
+            name is already used.
+
+        Examples
+        --------
+        >>> import analytics_kit as ak, pandas as pd
+        >>> result = ak.process(ak.sample_study("study.zip", participants=4))
+        >>> ages = pd.DataFrame({"participant": [1, 2, 3, 4], "age": [23, 31, 45, 28]})
+        >>> result.join(ages).participants[["participant", "age"]].head(2)
+          participant  age
+        0           1   23
+        1           2   31
         """
-        new = by_participant(self.trials, table, on)
+        new = align_to_participants(self.trials, table, on)
         joined = new if self._joined is None else pd.concat([self._joined, new], axis=1)
-        return StudyResult(self._store, self._stored.manifest, joined)
+        return StudyResult(self._store, self._files.manifest, joined)
 
     def describe(
         self,
@@ -150,93 +321,183 @@ class StudyResult:
         *,
         over: Over = "trial",
     ) -> pd.DataFrame:
-        """A row per group and metric: the `by` columns, metric, unit, n, n_missing, mean, sd (n - 1), median.
+        """Compute number, mean, standard deviation and median of metrics by group.
 
-        `by` is factor, task, participant, session or a joined column, several of them, or None for all trials
-        together; `metrics` are names, None for all. `n` counts trials with a value and `n_missing` those without.
-        With `over="participant"` a participant's trials are averaged within the group first, n counts participants,
-        and trials without a participant are left out: these are the means that `compare` tests. sd is NaN below 2.
-        Raises SettingsError for unknown names.
+        Parameters
+        ----------
+        by
+            "factor", "task", "participant", "session" or a joined column, or several of these; None puts all trials
+            into one group.
+        metrics
+            One or several names; None for all.
+        over
+            "trial" describes trials. "participant" first averages the trials of each participant within a group and
+            leaves out trials without a participant; these are the means that `compare` tests.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row per group and metric: the `by` columns, metric, unit (str), n and n_missing (Int64, trials or
+            participants with and without a value), mean, sd (n - 1 in the denominator, NaN below 2) and median
+            (float64, in the metric's unit).
+
+        Raises
+        ------
+        SettingsError
+            If a metric or column is unknown, or the metric was not computed.
+
+        Examples
+        --------
+        >>> import analytics_kit as ak
+        >>> result = ak.process(ak.sample_study("study.zip", participants=4))
+        >>> result.describe("factor", "completion_time_s")[["factor", "metric", "unit", "n", "n_missing"]]
+              factor             metric unit   n  n_missing
+        0   Baseline  completion_time_s    s  24          0
+        1  Cluttered  completion_time_s    s  24          0
         """
         return describe(self.trials, by, metrics, over)
 
     def compare(
         self, metric: str | Sequence[str], between: str = "factor", *, correction: Correction = "holm"
     ) -> pd.DataFrame:
-        """Do means differ between factors, tasks or groups: a row per test, with estimate, interval, effect and p.
+        """Test whether the means of metrics differ between factors, tasks or groups.
 
-        The unit is the participant: trials are averaged per participant and level first. Where participants have all
-        levels (`design` "within") a paired t test is done, where each has one ("between") Welch's; with three or more
-        levels a repeated-measures ANOVA with the correction of Greenhouse and Geisser or Welch's ANOVA, in a row
-        without level_a and level_b, and then the t tests of all pairs.
+        The unit of analysis is the participant: trials are first averaged per participant and level. If participants
+        have all levels (`design` is "within"), two levels are compared with a paired t test; if each participant has
+        one level ("between"), with Welch's t test. Three or more levels are first compared with a repeated-measures
+        ANOVA (Greenhouse-Geisser correction) or Welch's ANOVA, in a row without level_a and level_b; the t tests of
+        all pairs follow.
 
         Parameters
         ----------
         metric
-            A name or several.
+            One or several names.
         between
             "factor", "task", or a column that `join` has added.
         correction
-            "holm", "fdr_bh" (Benjamini and Hochberg) or "none": corrects p for all metrics, and apart from that p of
-            the pairs for all pairs of all metrics.
+            How p is corrected for multiple tests: "holm", "fdr_bh" (Benjamini-Hochberg) or "none". The tests of all
+            levels are corrected over all metrics; the tests of pairs are corrected separately, over all pairs of all
+            metrics.
 
         Returns
         -------
-        metric, between, level_a, level_b, design; n, n_a, n_b (participants), left_out (participants who lack a value
-        or do not fit the design); mean_a, mean_b, difference (a - b) and its 95 % interval ci_low, ci_high, in the
-        metric's unit; effect_size, effect_size_name (Hedges g by the pooled SD, Hedges g_av by the average SD;
-        of ANOVAs partial eta squared, eta squared); statistic (t or F), df, df_error (of F), p (two-sided),
-        p_corrected, correction, test, why. Where no test can be done its numbers are NaN, and `why` says so.
+        pandas.DataFrame
+            A row per test. Numbers are NaN if a test is impossible, and `why` gives the reason.
 
-        Raises SettingsError for unknown names, fewer than 2 or more than 20 levels, and where statsmodels is missing.
+            - metric, between, level_a, level_b, design: str.
+            - n, n_a, n_b: Int64, participants; left_out: Int64, participants who lack a value or do not fit the
+              design.
+            - mean_a, mean_b, difference (a - b), ci_low, ci_high (its 95 % confidence interval): float64, in the
+              metric's unit.
+            - effect_size, effect_size_name: Hedges g (by the pooled SD) or g_av (by the average SD); for an ANOVA eta
+              squared or partial eta squared.
+            - statistic (t or F), df, df_error (of F), p (two-sided), p_corrected: float64.
+            - correction, test, why: str.
+
+        Raises
+        ------
+        SettingsError
+            If a metric, column or correction is unknown, there are fewer than 2 or more than 20 levels, or
+            statsmodels is not installed.
+
+        Examples
+        --------
+        >>> import analytics_kit as ak
+        >>> result = ak.process(ak.sample_study("study.zip", participants=4))
+        >>> test = result.compare("completion_time_s").iloc[0]
+        >>> test.level_a, test.level_b, test.design, test.test, bool(test.p < 0.05)
+        ('Baseline', 'Cluttered', 'within', 'paired t', True)
         """
         from analytics_kit.study.result.analysis.compare import compare
 
         return compare(self.trials, metric, between, correction)
 
     def learning_curve(self, *, task: object = None, factor: object = None) -> pd.DataFrame:
-        """How completion_time_s falls with practice: a row per session, and a last one for all of them together.
+        """Fit how completion_time_s falls with practice.
 
-        The power law T = a * n ** -b of the n-th trial of a session (`trial_order`), a line fitted by least squares
-        to the logarithms: participant, session, n (trials used), a_s (s, of the first trial), b (0: no learning) with
-        its 95 % interval b_ci_low and b_ci_high, r_squared. In the last row, whose names are NA, all sessions share
-        b and each has its own level; a_s is that of their geometric mean, r_squared what b explains within them.
-        Trials without time or trial_order are left out; below 3 the numbers are NaN. Conditions of different length
-        hide learning: `task` and `factor` choose some, by a value or a list. Raises SettingsError where
-        completion_time_s was not computed, and where scipy is missing.
+        The model is the power law of practice, T = a n^(-b) for the n-th trial of a session (`trial_order`), fitted
+        by least squares to the logarithms. Trials without a time or `trial_order` are left out. Conditions of
+        different duration hide learning: restrict the trials by `task` and `factor`.
+
+        Parameters
+        ----------
+        task, factor
+            A name or a list of names to restrict the trials; None for all.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row per session: participant, session (str), n (Int64, trials used), a_s (s, fitted time of the first
+            trial), b (0 means no learning), its 95 % confidence interval b_ci_low and b_ci_high, and r_squared
+            (float64; NaN below 3 trials). In the last row, whose names are NA, all sessions share b but each has its
+            own level: a_s is that of their geometric mean, r_squared the variance within sessions that b explains.
+
+        Raises
+        ------
+        SettingsError
+            If completion_time_s was not computed, or scipy is not installed.
+
+        Examples
+        --------
+        >>> import analytics_kit as ak
+        >>> result = ak.process(ak.sample_study("study.zip", participants=4))
+        >>> result.learning_curve(task="Search", factor="Baseline")[["participant", "session", "n"]].tail(2)
+          participant session   n
+        3           4       4   3
+        4         NaN     NaN  12
         """
         from analytics_kit.study.result.analysis.learning import learning_curve
 
-        chosen = self._rows_of({"task": task, "factor": factor})
-        return learning_curve(self.trials if chosen is None else self.trials.iloc[chosen])
+        trials = self._select_trials({"task": task, "factor": factor})
+        return learning_curve(self.trials if trials is None else self.trials.iloc[trials])
 
     def quality(self) -> pd.DataFrame:
-        """How good each participant's log is: a row per participant, in the order of `participants`.
+        """Assess the quality of each participant's log.
 
-        participant, trial_count, events of each kind (`mouse_movement_rows`, …), rows_dropped, artefact_rows (a
-        coordinate beyond any screen; kept); of the steps from one movement row to the next of a trial step_median_s,
-        step_95_s (95 % are shorter), gap_longest_s, gap_share (longer than the option idle_gap_s), step_median_px,
-        short_step_share (10 px or less: near 0 where the logger thins its rows as the platform's does; NaN without
-        steps); share of trials without a file of each kind (`mouse_movement_missing_share`, …; NaN where its
-        count is not among the metrics). Files of no trial, or of several, are in `issues` and `members` only.
+        Files that belong to no trial or to several are not counted here; see `issues` and `members`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row per participant, in the order of `participants`:
+
+            - participant: str; trial_count: Int64.
+            - mouse_movement_rows, … for each kind of events, rows_dropped, artefact_rows (rows with a coordinate
+              outside any screen, which are kept): Int64.
+            - step_median_s, step_95_s, gap_longest_s (s), gap_share, step_median_px (px), short_step_share: float64.
+              They describe the steps from one movement row to the next within a trial: median and 95th percentile of
+              their duration, the longest duration, the fraction longer than the option `idle_gap_s`, median length,
+              and the fraction of at most 10 px (near 0 if the logger thins its rows as the platform's does). NaN
+              without steps.
+            - mouse_movement_missing_share, …: float64, fraction of trials without a file of each kind; NaN if its
+              count is not among the metrics.
+
+        Examples
+        --------
+        >>> import analytics_kit as ak
+        >>> result = ak.process(ak.sample_study("study.zip", participants=4))
+        >>> result.quality()[["participant", "rows_dropped", "artefact_rows", "short_step_share"]].head(2)
+          participant  rows_dropped  artefact_rows  short_step_share
+        0           1             0              0               0.0
+        1           2             0              0               0.0
         """
         idle_gap_s = self.provenance["options"]["idle_gap_s"]
-        return quality(self.trials, self.members, self.issues, self._stored, idle_gap_s)
+        return quality(self.trials, self.members, self.issues, self._files, idle_gap_s)
 
     @property
     def summary(self) -> dict[str, Any]:
-        """Counts: participants, sessions, tasks, factors, trials, events per kind, rows in, kept and dropped, …"""
-        return dict(self._stored.manifest["summary"])
+        """Counts of participants, sessions, tasks, factors, trials, events per kind, rows, issues and members."""
+        return dict(self._files.manifest["summary"])
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """How the result came to be: source, options with thresholds, versions, time."""
-        return dict(self._stored.manifest["provenance"])
+        """How the result was computed: source, format, options with thresholds, versions, time."""
+        return dict(self._files.manifest["provenance"])
 
     @property
     def kinds(self) -> list[str]:
-        """The kinds of events there are."""
-        return list(self._stored.manifest["summary"]["events"])
+        """The kinds of events in the study, such as "mouse_movement"."""
+        return list(self._files.manifest["summary"]["events"])
 
     def events(
         self,
@@ -248,91 +509,160 @@ class StudyResult:
         trial: object = None,
         columns: Sequence[str] | None = None,
     ) -> pd.DataFrame:
-        """The events of one kind, in the order of `trials` and of time.
+        """Read the events of one kind, in the order of `trials` and of time.
 
         Parameters
         ----------
         kind
             "mouse_movement", "mouse_clicks", "mouse_scrolls", "keyboard" or "mouse_unknown".
         participant, task, factor, trial
-            A value or a list of values to choose by; None takes all.
+            A value or a list of values to restrict the trials; None for all.
         columns
-            Only these columns.
+            The columns to return; None for all.
 
         Returns
         -------
-        The trial columns, then `t_s` (s since the trial began) and `x_px`, `y_px` (y grows downwards), for clicks
-        also `action` (press, release); for keys `key` (NA unless keys="full"), `key_class`, `action`. Without
-        events of the kind the table is empty. Raises SettingsError for unknown kinds and columns.
+        pandas.DataFrame
+            A row per event: the columns that identify the trial, t_s (float64, s since the trial began), for the
+            mouse x_px and y_px (float64, px; y grows downwards), for clicks also action ("press" or "release"), for
+            the keyboard key (NA unless `keys="full"`), key_class and action. Empty if there are no such events.
+
+        Raises
+        ------
+        SettingsError
+            If the kind or a column is unknown, or `trial` is not a number.
+
+        Examples
+        --------
+        >>> import analytics_kit as ak
+        >>> result = ak.process(ak.sample_study("study.zip", participants=4))
+        >>> presses = result.events("mouse_clicks", participant=1, trial=1, columns=["task", "action"])
+        >>> presses.drop_duplicates().reset_index(drop=True)
+                task   action
+        0  Fill_Form    press
+        1  Fill_Form  release
+        2     Search    press
+        3     Search  release
         """
         if kind not in KINDS:
             raise SettingsError(
                 f"There is no kind {kind!r}.{nearest(kind, KINDS)}", hint=f"Kinds: {', '.join(KINDS)}."
             )
-        known = (*TRIAL_COLUMNS, *EVENT_COLUMNS[kind])
-        wanted = list(known if columns is None else [columns] if isinstance(columns, str) else columns)
-        for name in wanted:
-            if name not in known:
+        available = (*TRIAL_COLUMNS, *EVENT_COLUMNS[kind])
+        requested = list(available if columns is None else [columns] if isinstance(columns, str) else columns)
+        for name in requested:
+            if name not in available:
                 raise SettingsError(
-                    f"Events of kind {kind} have no column {name!r}.{nearest(name, known)}",
-                    hint=f"Columns: {', '.join(known)}.",
+                    f"Events of kind {kind} have no column {name!r}.{nearest(name, available)}",
+                    hint=f"Columns: {', '.join(available)}.",
                 )
-        chosen = self._rows_of({"participant": participant, "task": task, "factor": factor, "trial": trial})
-        stored = [name for name in wanted if name in EVENT_COLUMNS[kind]]
-        return self._named(self._stored.events(kind, chosen, stored), wanted, stored)
+        trials = self._select_trials({"participant": participant, "task": task, "factor": factor, "trial": trial})
+        stored = [name for name in requested if name in EVENT_COLUMNS[kind]]
+        return self._with_trial_columns(self._files.events(kind, trials, stored), requested, stored)
 
-    def _rows_of(self, choice: dict[str, object]) -> list[int] | None:
-        """Rows of the trials chosen; None for all."""
+    def _select_trials(self, choice: dict[str, object]) -> list[int] | None:
+        """Return the indices of the chosen trials; None for all."""
         mask = np.ones(len(self.trials), bool)
         for name, value in choice.items():
             if value is not None:
                 values = list(value) if isinstance(value, list | tuple | set | pd.Series | np.ndarray) else [value]
-                asked = [_trial_number(v) if name == "trial" else str(v) for v in values]
-                mask &= self.trials[name].isin(asked).to_numpy(bool)
+                requested = [_trial_number(v) if name == "trial" else str(v) for v in values]
+                mask &= self.trials[name].isin(requested).to_numpy(bool)
         return None if mask.all() else [int(i) for i in np.flatnonzero(mask)]
 
-    def _named(self, frame: pd.DataFrame, wanted: Sequence[str], stored: Sequence[str]) -> pd.DataFrame:
-        """The events with the trials' names beside them."""
-        rows = frame[TRIAL_INDEX].to_numpy(np.int64)
+    def _with_trial_columns(
+        self, events: pd.DataFrame, requested: Sequence[str], stored: Sequence[str]
+    ) -> pd.DataFrame:
+        """Return the requested columns, those that are not stored with the events taken from the trials."""
+        trial_index = events[TRIAL_INDEX].to_numpy(np.int64)
         columns = {
-            name: frame[name] if name in stored else self.trials[name].take(rows).reset_index(drop=True)
-            for name in wanted
+            name: events[name] if name in stored else self.trials[name].take(trial_index).reset_index(drop=True)
+            for name in requested
         }
-        return pd.DataFrame(columns, columns=list(wanted))
+        return pd.DataFrame(columns, columns=list(requested))
 
     def save(self, path: str | Path) -> Path:
-        """Keep the result for good, in a new folder; `analytics_kit.load(path)` opens it again.
+        """Save the result permanently in a new folder.
 
-        Raises SettingsError where the folder exists and is not empty or lies nowhere, StoreError where it can't be
-        written.
+        Parameters
+        ----------
+        path
+            The folder to create; its parent must exist.
+
+        Returns
+        -------
+        pathlib.Path
+            The folder.
+
+        Raises
+        ------
+        SettingsError
+            If the folder exists and is not empty, or its parent is missing.
+        StoreError
+            If it can't be written.
+
+        See Also
+        --------
+        analytics_kit.load : open the saved result.
+
+        Examples
+        --------
+        >>> import analytics_kit as ak
+        >>> result = ak.process(ak.sample_study("study.zip", participants=4))
+        >>> ak.load(result.save("saved")).trials.equals(result.trials)
+        True
         """
-        target = require_new(path)
-        self._stored.copy_to(target, self._new)
+        target = require_new_folder(path)
+        self._files.copy_to(target, self._new)
         return target
 
     def __repr__(self) -> str:
-        s = self._stored.manifest["summary"]
+        s = self._files.manifest["summary"]
         return (
             f"StudyResult({s['participants']} participants, {s['trials']} trials, "
             f"{s['rows_kept']} events, {s['issues']} issues)"
         )
 
     def _repr_html_(self) -> str:
-        return as_html(self.summary, self.provenance, self.trials)
+        return result_html(self.summary, self.provenance, self.trials)
 
 
-def require_new(path: str | Path) -> Path:
-    """The folder that a result may be kept in. Raises SettingsError where there is something, or no folder above."""
+def require_new_folder(path: str | Path) -> Path:
+    """Return the path of a folder to be created. Raises SettingsError if it is not empty or its parent is missing."""
     target = Path(path).expanduser()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise SettingsError(f"{target} exists already.", hint="Give a new folder.")
     if not target.absolute().parent.is_dir():
-        raise SettingsError(f"The folder {target.absolute().parent} is missing.", hint="Make it first.")
+        raise SettingsError(f"The folder {target.absolute().parent} is missing.", hint="Create it first.")
     return target
 
 
 def load(path: str | Path) -> StudyResult:
-    """The result that `result.save(path)` kept. Raises SettingsError where there is none."""
+    """Open a result that was saved with `StudyResult.save`.
+
+    Parameters
+    ----------
+    path
+        The folder.
+
+    Returns
+    -------
+    StudyResult
+
+    Raises
+    ------
+    SettingsError
+        If the folder holds no result.
+    StoreError
+        If it was saved by a newer version of the package.
+
+    Examples
+    --------
+    >>> import analytics_kit as ak
+    >>> result = ak.process(ak.sample_study("study.zip", participants=4))
+    >>> ak.load(result.save("kept")).summary["trials"]
+    48
+    """
     folder = Path(path).expanduser().absolute()
     if not (folder / MANIFEST).is_file():
         raise SettingsError(f"There is no saved result at {folder}.", hint="result.save(path) makes one.")

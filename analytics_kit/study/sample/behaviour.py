@@ -1,4 +1,4 @@
-"""How a simulated participant moves, clicks, scrolls and types in one trial."""
+"""Simulate how a participant moves, clicks, scrolls and types in one trial."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ Floats = NDArray[np.float64]
 Points = tuple[Ints, Ints, Ints]  # time in centiseconds since the trial began, x and y in pixels
 
 SCREEN_PX = (1920, 1080)
-_REPORT_S = 0.016  # genuine logs show a mouse report about every 16 ms
-_LATE_SHARE = 0.022  # reports held up until the next one: where equal running_times come from
-_TRAVEL_PX = 10
-_LEGS_AT_ONCE = 400  # keeps the arrays of one step inside the processor's cache
+_REPORT_S = 0.016  # real logs show a mouse report about every 16 ms
+_LATE_FRACTION = 0.022  # reports delayed until the next one, the cause of equal running_times
+_MIN_TRAVEL_PX = 10
+_LEGS_PER_BATCH = 400  # keeps the arrays of a batch in the processor's cache
 
-_START = (240.0, 930.0)
-_SUBMIT = (1580.0, 170.0)
+_START_BUTTON_PX = (240.0, 930.0)
+_SUBMIT_BUTTON_PX = (1580.0, 170.0)
 
 
 @dataclass(frozen=True)
-class Task:
-    """What there is to do: mean seconds of an action, and the shares of actions that click, scroll and type."""
+class TaskProfile:
+    """A task: mean seconds per action, and the fractions of actions that click, scroll and type."""
 
     name: str
     action_s: float
@@ -36,8 +36,8 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Factor:
-    """What a condition does to people: times as multiples, detours per action, bend as share of distance."""
+class FactorProfile:
+    """The effect of a condition: factors on times, detours per action, curvature as a fraction of distance."""
 
     name: str
     slowness: float
@@ -48,8 +48,8 @@ class Factor:
 
 
 @dataclass(frozen=True)
-class Person:
-    """How a participant differs from the others: times and bend as multiples, typos as share of letters."""
+class ParticipantProfile:
+    """How a participant differs from others: factors on times and curvature, typos as a fraction of letters."""
 
     slowness: float
     bend: float
@@ -58,8 +58,8 @@ class Person:
 
 
 @dataclass(frozen=True)
-class Events:
-    """The rows of one trial; `keys` are codes, rows of `printed_keys()`."""
+class SimulatedTrial:
+    """The rows of one trial. `keyboard` holds times and codes, which are positions in `printed_keys()`."""
 
     movement: Points
     clicks: Points
@@ -70,7 +70,7 @@ class Events:
 
 @dataclass(frozen=True)
 class _Legs:
-    """Straight intentions of the hand, several to an action: a detour, the reach, its correction."""
+    """Intended straight movements of the hand, several per action: detours, the reach, its correction."""
 
     action: Ints
     origin_x: Floats
@@ -82,20 +82,20 @@ class _Legs:
     last: NDArray[np.bool_]
 
 
-def act(
+def simulate_trial(
     rng: np.random.Generator,
-    person: Person,
-    task: Task,
-    factor: Factor,
+    person: ParticipantProfile,
+    task: TaskProfile,
+    factor: FactorProfile,
     *,
     practice: float,
     trial_s: float,
     reference: tuple[int, int],
-) -> Events:
-    """Everything one person does in one trial of about `trial_s` seconds.
+) -> SimulatedTrial:
+    """Simulate what one participant does in one trial of about `trial_s` seconds.
 
-    `practice` multiplies times and detours (1 = none). `reference` is the last movement row written before this
-    trial: the logger measures its 10 px from there.
+    `practice` multiplies times and detours (1 = no effect). `reference` is the position of the last movement row
+    logged before this trial, from which the logger measures its 10 px.
     """
     count = max(2, round(trial_s / task.action_s * rng.uniform(0.92, 1.08)))
     slowness = person.slowness * factor.slowness * practice
@@ -120,7 +120,7 @@ def act(
 
     scroll_at_s = arrival_s + settle_s + click_s
     type_at_s = scroll_at_s + scroll_s
-    return Events(
+    return SimulatedTrial(
         movement=_movement(rng, legs, begins_s, person.bend * factor.bend, reference),
         clicks=_clicks(rng, legs, begins_s, arrival_s, arrival_s + settle_s, presses, (x, y)),
         scrolls=(_centiseconds(np.repeat(scroll_at_s, ticks) + tick_s), np.repeat(x, ticks), np.repeat(y, ticks)),
@@ -132,8 +132,8 @@ def act(
 def _legs(
     rng: np.random.Generator,
     count: int,
-    task: Task,
-    factor: Factor,
+    task: TaskProfile,
+    factor: FactorProfile,
     slowness: float,
     practice: float,
     reference: tuple[int, int],
@@ -150,42 +150,42 @@ def _legs(
     spread_px = np.where(detouring, 280.0, np.where(last, 0.0, 18.0))
     x = np.clip(target_x[action] + spread_px * rng.standard_normal(len(action)), 3, SCREEN_PX[0] - 4)
     y = np.clip(target_y[action] + spread_px * rng.standard_normal(len(action)), 3, SCREEN_PX[1] - 4)
-    # Most trials are started with the button; now and then from the keyboard, the pointer left where it was.
-    start = _START if rng.random() < 0.96 else reference
+    # Most trials are started with the button; a few from the keyboard, with the pointer left where it was.
+    start = _START_BUTTON_PX if rng.random() < 0.96 else reference
     origin_x, origin_y = np.append(start[0], x[:-1]), np.append(start[1], y[:-1])
 
     think_s = np.maximum(0.2 * rng.lognormal(0.0, 0.55, len(action)), 0.08) * factor.hesitation * slowness
-    doubt_s = rng.uniform(0.06, 0.4, len(action)) * factor.hesitation * slowness
+    hesitate_s = rng.uniform(0.06, 0.4, len(action)) * factor.hesitation * slowness
     correct_s = rng.uniform(0.02, 0.12, len(action))
     after_detour = np.append(False, detouring[:-1])
-    pause_s = np.where(number == 0, think_s, np.where(after_detour, doubt_s, correct_s))
-    # Fitts (1954) in Shannon's form, targets 40 px wide.
+    pause_s = np.where(number == 0, think_s, np.where(after_detour, hesitate_s, correct_s))
+    # Fitts's law (1954) in Shannon's form, for targets 40 px wide.
     difficulty_bit = np.log2(np.hypot(x - origin_x, y - origin_y) / 40 + 1)
     duration_s = (0.08 + 0.1 * difficulty_bit) * slowness * rng.uniform(0.85, 1.15, len(action))
     return _Legs(action, origin_x, origin_y, x, y, pause_s, duration_s, last)
 
 
-def _targets(rng: np.random.Generator, count: int, task: Task) -> tuple[Floats, Floats]:
-    """Where the actions of a trial happen: anywhere, or down the fields of a form; at last the submit button."""
+def _targets(rng: np.random.Generator, count: int, task: TaskProfile) -> tuple[Floats, Floats]:
+    """Return the targets of a trial's actions: anywhere, or down the fields of a form, and last the submit button."""
     if task.form:
         x = rng.uniform(480, 980, count)
         y = 160 + 120.0 * (np.arange(count) % 7) + rng.uniform(-15, 15, count)
     else:
         x, y = rng.uniform(140, 1780, count), rng.uniform(150, 1000, count)
-    x[-1], y[-1] = _SUBMIT[0] + rng.uniform(-40, 40), _SUBMIT[1] + rng.uniform(-12, 12)
+    x[-1], y[-1] = _SUBMIT_BUTTON_PX[0] + rng.uniform(-40, 40), _SUBMIT_BUTTON_PX[1] + rng.uniform(-12, 12)
     return x, y
 
 
 def _movement(
     rng: np.random.Generator, legs: _Legs, begins_s: Floats, bend: float, reference: tuple[int, int]
 ) -> Points:
-    """The movement rows: minimum-jerk reaches (Flash & Hogan 1985), bowed sideways, thinned as the logger does."""
+    """Return the movement rows: minimum-jerk reaches (Flash & Hogan 1985), curved, thinned as the logger does."""
     bow = np.clip(bend * rng.standard_normal(len(begins_s)), -0.35, 0.35)
     rows: list[Points] = []
-    for first in range(0, len(begins_s), _LEGS_AT_ONCE):
-        part = slice(first, first + _LEGS_AT_ONCE)
+    for first in range(0, len(begins_s), _LEGS_PER_BATCH):
+        part = slice(first, first + _LEGS_PER_BATCH)
         time_cs, x, y = _reports(rng, legs, part, begins_s, bow)
-        kept = written(x, y, reference)
+        kept = logged_rows(x, y, reference)
         if len(kept):
             rows.append((time_cs[kept], x[kept], y[kept]))
             reference = int(x[kept[-1]]), int(y[kept[-1]])
@@ -194,14 +194,14 @@ def _movement(
 
 
 def _reports(rng: np.random.Generator, legs: _Legs, part: slice, begins_s: Floats, bow: Floats) -> Points:
-    """What the mouse reports on the way along some legs, before the logger drops any."""
+    """Return what the mouse reports along some legs, before the logger drops any report."""
     reports = np.ceil(legs.duration_s[part] / _REPORT_S).astype(np.int64)
     leg = np.repeat(np.arange(len(reports)), reports)
     number = np.arange(1, len(leg) + 1) - np.repeat(np.cumsum(reports) - reports, reports)
     interval_s = (legs.duration_s[part] / reports)[leg]
 
     chance = rng.random(len(leg))
-    delay = np.where(chance < _LATE_SHARE, 0.75 + 10 * chance, 0.12 * chance)
+    delay = np.where(chance < _LATE_FRACTION, 0.75 + 10 * chance, 0.12 * chance)
     time_s = begins_s[part][leg] + (number + delay) * interval_s
 
     tau = number / reports[leg]
@@ -216,8 +216,8 @@ def _reports(rng: np.random.Generator, legs: _Legs, part: slice, begins_s: Float
     return _centiseconds(time_s), x, y
 
 
-def written(x: Ints, y: Ints, reference: tuple[int, int]) -> Ints:
-    """The indices of the reports that the logger writes: each more than 10 px from the one written before it."""
+def logged_rows(x: Ints, y: Ints, reference: tuple[int, int]) -> Ints:
+    """Return the indices of the reports that are logged: each is more than 10 px from the last one logged."""
     x, y = np.append(reference[0], x), np.append(reference[1], y)
     following = np.arange(1, len(x) + 1)
     near = np.flatnonzero(_near(np.diff(x), np.diff(y)))
@@ -227,19 +227,19 @@ def written(x: Ints, y: Ints, reference: tuple[int, int]) -> Ints:
         to = following[near]
         near = near[_near(x[to] - x[near], y[to] - y[near])]
 
-    # Each written report decides the next one. Only slow stretches drop any, so only those are walked through.
+    # Each logged report determines the next one. Reports are dropped only in slow stretches: the loop visits these.
     slow = np.flatnonzero(following > np.arange(1, len(x) + 1))
-    dropped, at = np.zeros(len(x) + 1, dtype=np.int8), 0
+    dropped, current = np.zeros(len(x) + 1, dtype=np.int8), 0
     for report, to in zip(slow.tolist(), following[slow].tolist(), strict=True):
-        if report >= at:
+        if report >= current:
             dropped[report + 1] += 1
             dropped[to] -= 1
-            at = to
+            current = to
     return np.flatnonzero(np.cumsum(dropped[1:-1], dtype=np.int8) == 0)
 
 
 def _near(across: Ints, down: Ints) -> NDArray[np.bool_]:
-    near: NDArray[np.bool_] = across * across + down * down <= _TRAVEL_PX**2
+    near: NDArray[np.bool_] = across * across + down * down <= _MIN_TRAVEL_PX**2
     return near
 
 
@@ -252,7 +252,7 @@ def _clicks(
     presses: Ints,
     position: tuple[Ints, Ints],
 ) -> Points:
-    """Press and release rows: at the target, or, for the few drags, a press where the reach began."""
+    """Return press and release rows: at the target or, for the few drags, with the press where the reach began."""
     click = np.repeat(np.arange(len(presses)), presses)
     number = np.arange(len(click)) - np.repeat(np.cumsum(presses) - presses, presses)
     press_cs = _centiseconds(press_s[click]) + 18 * number
@@ -269,7 +269,7 @@ def _clicks(
 
 
 def _tick_gaps(rng: np.random.Generator, count: int) -> Floats:
-    """Seconds before each tick of the wheel: quick within a flick, a longer gap between flicks."""
+    """Return the seconds before each tick of the wheel: short within a flick, longer between flicks."""
     return np.where(rng.random(count) < 0.05, rng.uniform(0.3, 0.9, count), rng.uniform(0.012, 0.045, count))
 
 
@@ -282,13 +282,13 @@ def _key_codes() -> dict[str, int]:
 
 
 def printed_keys() -> list[str]:
-    """Every key of the sample as its CSV cell: as pynput prints it, quoted where CSV asks for it."""
+    """Return every key of the sample as a CSV cell: as pynput prints it, quoted where CSV requires it."""
     return list(_key_codes())
 
 
 @functools.cache
 def _phrase_codes(phrases: tuple[str, ...]) -> tuple[Ints, Ints]:
-    """The keys pressed for each phrase, all in a row, and how many each has."""
+    """Return the codes of the keys of all phrases, concatenated, and the number of keys of each."""
     cell = {" ": "Key.space", "\n": "Key.enter", "\t": "Key.tab", ",": '","', '"': '""""'}
     codes, sizes = [], []
     for phrase in phrases:
@@ -298,28 +298,30 @@ def _phrase_codes(phrases: tuple[str, ...]) -> tuple[Ints, Ints]:
     return np.array(codes), np.array(sizes)
 
 
-def _typed(rng: np.random.Generator, task: Task, typo: float, typing: NDArray[np.bool_]) -> tuple[Ints, Ints]:
-    """Key codes of a trial, and how many belong to each action: a phrase with wrong letters put right at once."""
+def _typed(rng: np.random.Generator, task: TaskProfile, typo: float, typing: NDArray[np.bool_]) -> tuple[Ints, Ints]:
+    """Return a trial's key codes and the number per action: phrases, with wrong letters corrected at once."""
     phrase_codes, sizes = _phrase_codes(task.phrases)
     phrase = rng.integers(len(sizes), size=len(typing))
     lengths = np.where(typing, sizes[phrase], 0)
     begins = (np.cumsum(sizes) - sizes)[phrase]
-    wanted = phrase_codes[np.arange(lengths.sum()) + np.repeat(begins - np.cumsum(lengths) + lengths, lengths)]
+    intended = phrase_codes[np.arange(lengths.sum()) + np.repeat(begins - np.cumsum(lengths) + lengths, lengths)]
 
-    # A letter goes wrong by w keys: w strays, w backspaces, then the letter that was meant.
-    wrong = np.where((wanted < 26) & (rng.random(len(wanted)) < typo), rng.geometric(0.7, len(wanted)), 0)
+    # A mistake of w keys is w wrong letters, w backspaces, then the intended letter.
+    wrong = np.where((intended < 26) & (rng.random(len(intended)) < typo), rng.geometric(0.7, len(intended)), 0)
     strokes = 1 + 2 * wrong
     number = np.arange(strokes.sum()) - np.repeat(np.cumsum(strokes) - strokes, strokes)
-    wrong_here = np.repeat(wrong, strokes)
-    stray = (np.repeat(wanted, strokes) + rng.integers(1, 26, len(number))) % 26
-    codes = np.where(number < wrong_here, stray, np.where(number < 2 * wrong_here, _key_codes()["Key.backspace"], 0))
-    codes = np.where(number == 2 * wrong_here, np.repeat(wanted, strokes), codes)
+    wrong_keys = np.repeat(wrong, strokes)
+    typo_code = (np.repeat(intended, strokes) + rng.integers(1, 26, len(number))) % 26
+    codes = np.where(
+        number < wrong_keys, typo_code, np.where(number < 2 * wrong_keys, _key_codes()["Key.backspace"], 0)
+    )
+    codes = np.where(number == 2 * wrong_keys, np.repeat(intended, strokes), codes)
     action = np.repeat(np.arange(len(typing)), lengths)
     return codes, np.bincount(action, strokes, len(typing)).astype(np.int64)
 
 
 def _key_gaps(rng: np.random.Generator, codes: Ints, interval_s: float) -> Floats:
-    """Seconds before each key: log-normal, slower into a correction, now and then a thought before a word."""
+    """Return the seconds before each key: log-normal, longer before a correction, and a pause before some words."""
     gaps_s: Floats = interval_s * rng.lognormal(-0.06, 0.35, len(codes))
     before = np.append(-1, codes[:-1])
     backspace, space = _key_codes()["Key.backspace"], _key_codes()["Key.space"]
@@ -330,7 +332,7 @@ def _key_gaps(rng: np.random.Generator, codes: Ints, interval_s: float) -> Float
 
 
 def _onsets(gaps_s: Floats, counts: Ints) -> tuple[Floats, Floats]:
-    """Seconds from the start of its action to each event, and seconds that each action's events take."""
+    """Return the seconds from the start of its action to each event, and the duration of each action's events."""
     totals_s = np.bincount(np.repeat(np.arange(len(counts)), counts), gaps_s, len(counts)).astype(np.float64)
     return np.cumsum(gaps_s) - np.repeat(np.cumsum(totals_s) - totals_s, counts), totals_s
 

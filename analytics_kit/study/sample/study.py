@@ -1,4 +1,4 @@
-"""Which ZIP does a made-up user study come as?"""
+"""Write the ZIP of a simulated user study."""
 
 from __future__ import annotations
 
@@ -16,14 +16,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analytics_kit.errors import SettingsError
-from analytics_kit.study.sample.behaviour import SCREEN_PX, Factor, Ints, Person, Task, act, printed_keys
+from analytics_kit.study.sample.behaviour import (
+    SCREEN_PX,
+    FactorProfile,
+    Ints,
+    ParticipantProfile,
+    TaskProfile,
+    printed_keys,
+    simulate_trial,
+)
 
 _DAY_S = 86_400
-_ROWS_AT_ONCE = 16_384
-_WRITTEN_AT = (2025, 3, 3, 12, 0, 0)
+_ROWS_PER_BATCH = 16_384
+_ZIP_TIME = (2025, 3, 3, 12, 0, 0)
 
 _TASKS = (
-    Task(
+    TaskProfile(
         "Search",
         action_s=2.1,
         click=0.6,
@@ -32,7 +40,7 @@ _TASKS = (
         form=False,
         phrases=("train to oslo\n", "lake hotel, quiet\n", "weather monday\n", '"blue teapot"\n', "opening hours\n"),
     ),
-    Task(
+    TaskProfile(
         "Fill_Form",
         action_s=3.95,
         click=0.85,
@@ -51,38 +59,38 @@ _TASKS = (
     ),
 )
 _FACTORS = (
-    Factor("Baseline", slowness=0.92, hesitation=0.9, detours=0.6, bend=0.05, retry=0.0),
-    Factor("Cluttered", slowness=1.08, hesitation=1.25, detours=1.3, bend=0.1, retry=0.03),
+    FactorProfile("Baseline", slowness=0.92, hesitation=0.9, detours=0.6, bend=0.05, retry=0.0),
+    FactorProfile("Cluttered", slowness=1.08, hesitation=1.25, detours=1.3, bend=0.1, retry=0.03),
 )
-# A Williams design: over four participants every condition comes at every place, and after every other one.
+# A Williams design: over four participants every condition comes in every position, and after every other one.
 _CONDITIONS = tuple((task, factor) for task in _TASKS for factor in _FACTORS)
 _ORDERS = ((0, 1, 3, 2), (1, 2, 0, 3), (2, 3, 1, 0), (3, 0, 2, 1))
 
-Member = tuple[str, bytes]
+SampleFile = tuple[str, bytes]
 
 
 def sample_study(
     path: str | os.PathLike[str], participants: int = 8, trials: int = 3, seed: int = 0, *, trial_s: float = 20.0
 ) -> Path:
-    """The path of a ZIP it writes: a made-up study in the layout and with the quirks of a real download.
+    """Write the ZIP of a simulated study, with the layout and the quirks of a real download.
 
     Every participant does two tasks (`Search`, `Fill_Form`) under two factors (`Baseline`, and `Cluttered`, where
-    paths are longer and less direct and everything takes longer), `trials` times each. People differ, and get
-    faster with practice. As in downloads of the Fulcrum platform the newest trial is number 1, a movement row
-    needs more than 10 px of travel, and a click is two rows. Every twelfth session runs over midnight.
+    paths are longer and less direct and everything takes longer), `trials` times each. Participants differ, and get
+    faster with practice. As in downloads of the Fulcrum platform the newest trial is number 1, a movement row needs
+    more than 10 px of travel, and a click is two rows. Every twelfth session runs over midnight.
 
     Parameters
     ----------
     path
-        The ZIP to write; its folder has to be there. A file of this name is replaced once the new one is whole.
+        The ZIP to write; its folder must exist. A file of this name is replaced once the new one is complete.
     participants
         Number of participants, 1 or more. A participant's files are the same in a larger study.
     trials
         Trials of each task under each factor, 1 or more; a study has participants x 4 x trials trials.
     seed
-        0 or more. The same arguments give the same bytes (with the same versions of numpy and zlib).
+        0 or more. The same arguments give the same bytes (for the same versions of numpy and zlib).
     trial_s
-        Mean duration of a trial in seconds, more than 0, at most 86,400. About 0.4 KB of CSV a second.
+        Mean duration of a trial in seconds, greater than 0 and at most 86,400. A second makes about 0.4 KB of CSV.
 
     Returns
     -------
@@ -92,71 +100,75 @@ def sample_study(
     Raises
     ------
     SettingsError
-        If a number is out of its range or the folder is missing.
+        If a number is out of range or the folder is missing.
+
+    See Also
+    --------
+    analytics_kit.process : compute the result of a study.
 
     Examples
     --------
-    >>> import tempfile, zipfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     study = sample_study(f"{folder}/study.zip", participants=1, trials=1)
-    ...     print(zipfile.ZipFile(study).namelist()[0])
-    1_participant_session/Search_Baseline_trial_1/Mouse Movement.csv
+    >>> import analytics_kit as ak, zipfile
+    >>> path = ak.sample_study("study.zip", participants=1, trials=1)
+    >>> zipfile.ZipFile(path).namelist()[0]
+    '1_participant_session/Search_Baseline_trial_1/Mouse Movement.csv'
     """
     target = Path(path).expanduser()
     _check(target, participants, trials, seed, trial_s)
-    beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
-        with zipfile.ZipFile(beside, "x") as archive:
-            for name, text in _ahead(_members(participants, trials, seed, trial_s)):
-                archive.writestr(_entry(name), text, compresslevel=1)
-        beside.replace(target)
+        with zipfile.ZipFile(temporary, "x") as archive:
+            for name, text in _prefetched(_members(participants, trials, seed, trial_s)):
+                archive.writestr(_zip_info(name), text, compresslevel=1)
+        temporary.replace(target)
     finally:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
     return target
 
 
 def _check(target: Path, participants: int, trials: int, seed: int, trial_s: float) -> None:
-    for name, value, least in (("participants", participants, 1), ("trials", trials, 1), ("seed", seed, 0)):
+    for name, value, minimum in (("participants", participants, 1), ("trials", trials, 1), ("seed", seed, 0)):
         try:
-            valid = operator.index(value) >= least
+            valid = operator.index(value) >= minimum
         except TypeError:
             valid = False
         if not valid:
             raise SettingsError(
-                f"{name}={value!r} is not a whole number of {least} or more.", hint=f"For example {name}={least + 2}."
+                f"{name}={value!r} is not a whole number of at least {minimum}.",
+                hint=f"For example {name}={minimum + 2}.",
             )
     if not (isinstance(trial_s, int | float | np.number) and math.isfinite(trial_s) and 0 < trial_s <= _DAY_S):
         raise SettingsError(
-            f"trial_s={trial_s!r} is not a duration of more than 0 and at most {_DAY_S:,} seconds.",
+            f"trial_s={trial_s!r} is not a duration greater than 0 and of at most {_DAY_S:,} seconds.",
             hint="For example trial_s=20; for a larger study raise participants or trials.",
         )
     if not target.parent.is_dir():
         raise SettingsError(
-            f"The folder {str(target.parent)!r} is missing.", hint="Make the folder first, or give another path."
+            f"The folder {str(target.parent)!r} is missing.", hint="Create the folder first, or give another path."
         )
     if target.is_dir():
         raise SettingsError(f"{str(target)!r} is a folder.", hint="Give the name of a file, such as study.zip.")
 
 
-def _ahead(members: Iterator[list[Member]]) -> Iterator[Member]:
-    """The members one by one, the next trial being made in a second thread while these are compressed."""
-    with ThreadPoolExecutor(1) as maker:
-        coming = maker.submit(next, members, None)
-        while (ready := coming.result()) is not None:
-            coming = maker.submit(next, members, None)
-            yield from ready
+def _prefetched(members: Iterator[list[SampleFile]]) -> Iterator[SampleFile]:
+    """Yield the files one by one while a second thread simulates the next trial."""
+    with ThreadPoolExecutor(1) as executor:
+        following = executor.submit(next, members, None)
+        while (current := following.result()) is not None:
+            following = executor.submit(next, members, None)
+            yield from current
 
 
-def _entry(name: str) -> zipfile.ZipInfo:
-    entry = zipfile.ZipInfo(name, _WRITTEN_AT)
-    entry.compress_type = zipfile.ZIP_DEFLATED
-    entry.external_attr = 0o644 << 16
-    entry.create_system = 3  # else the bytes would tell the system they were made on
-    return entry
+def _zip_info(name: str) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo(name, _ZIP_TIME)
+    info.compress_type = zipfile.ZIP_DEFLATED
+    info.external_attr = 0o644 << 16
+    info.create_system = 3  # otherwise the bytes would depend on the operating system
+    return info
 
 
-def _members(participants: int, trials: int, seed: int, trial_s: float) -> Iterator[list[Member]]:
-    """The files of each trial, session by session, in the order the trials were done."""
+def _members(participants: int, trials: int, seed: int, trial_s: float) -> Iterator[list[SampleFile]]:
+    """Yield the files of each trial, session by session, in the order of the trials."""
     for participant in range(1, participants + 1):
         yield from _session(_generator(seed, participant), participant, trials, trial_s)
 
@@ -165,8 +177,8 @@ def _generator(seed: int, participant: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, participant])))
 
 
-def _session(rng: np.random.Generator, participant: int, trials: int, trial_s: float) -> Iterator[list[Member]]:
-    person = Person(
+def _session(rng: np.random.Generator, participant: int, trials: int, trial_s: float) -> Iterator[list[SampleFile]]:
+    person = ParticipantProfile(
         slowness=rng.lognormal(-0.01, 0.13),
         bend=rng.lognormal(0.0, 0.2),
         key_interval_s=rng.lognormal(np.log(0.17), 0.2),
@@ -181,7 +193,7 @@ def _session(rng: np.random.Generator, participant: int, trials: int, trial_s: f
     for repetition in range(trials):
         for condition in _ORDERS[(participant - 1) % len(_ORDERS)]:
             task, factor = _CONDITIONS[condition]
-            events = act(
+            events = simulate_trial(
                 rng, person, task, factor, practice=practice[repetition], trial_s=trial_s, reference=reference
             )
             folder = f"{participant}_participant_session/{task.name}_{factor.name}_trial_{trials - repetition}"
@@ -207,13 +219,13 @@ def _keyboard_csv(start_cs: int, time_cs: Ints, codes: Ints) -> bytes:
 
 
 def _lines(start_cs: int, time_cs: Ints, *columns: tuple[NDArray[np.bytes_], Ints]) -> bytes:
-    """CSV lines by looking cells up: '%.2f' of forty million times would take longer than all the rest."""
+    """Return CSV lines from look-up tables of cells; formatting 40 million times would take longer than the rest."""
     if not len(time_cs):
         return b""
     seconds = np.arange(int(time_cs.max()) // 100 + 1).astype("S7")
     text = []
-    for first in range(0, len(time_cs), _ROWS_AT_ONCE):
-        part = slice(first, first + _ROWS_AT_ONCE)
+    for first in range(0, len(time_cs), _ROWS_PER_BATCH):
+        part = slice(first, first + _ROWS_PER_BATCH)
         second, hundredth = np.divmod(time_cs[part], 100)
         cells = [
             _clock_cells()[(start_cs + time_cs[part]) // 100 % _DAY_S],
@@ -221,9 +233,9 @@ def _lines(start_cs: int, time_cs: Ints, *columns: tuple[NDArray[np.bytes_], Int
             _hundredth_cells()[hundredth],
             *(table[index[part]] for table, index in columns),
         ]
-        lines = np.empty(len(second), [(f"{place}", cell.dtype) for place, cell in enumerate(cells)])
-        for place, cell in enumerate(cells):
-            lines[f"{place}"] = cell
+        lines = np.empty(len(second), [(f"{column}", cell.dtype) for column, cell in enumerate(cells)])
+        for column, cell in enumerate(cells):
+            lines[f"{column}"] = cell
         text.append(lines.tobytes().translate(None, b"\0"))
     return b"".join(text)
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 TRIAL_COLUMNS = ("participant", "session", "task", "factor", "trial", "trial_order")
-
+"""The columns that name a trial; the metrics follow them in the trials table."""
 
 PREVIEW_COLUMNS = (
     "participant", "task", "factor", "trial", "click_count", "keystroke_count", "completion_time_s", "path_length_px",
 )  # fmt: skip
-"""Columns of the trials table that are shown where there is room for a few."""
-
+"""The columns of the trials table to show where only a few fit."""
 
 EVENT_COLUMNS = {
     "mouse_movement": ("t_s", "x_px", "y_px"),
@@ -20,15 +19,13 @@ EVENT_COLUMNS = {
     "mouse_unknown": ("t_s", "x_px", "y_px"),
     "keyboard": ("t_s", "key", "key_class", "action"),
 }
-"""Columns of an event table of each kind, after the columns that name the trial."""
-
+"""The columns of the event table of each kind, after those that name the trial."""
 
 TRIAL_INDEX = "trial_index"
-"""The column of stored events that says which row of the trials table they belong to."""
-
+"""The column of stored events with the index of their row in the trials table."""
 
 SCREEN_LIMIT_PX = 32767
-"""No screen has a coordinate beyond it; what is there is kept and said to be doubtful."""
-
+"""No screen has a coordinate beyond it. Larger ones are kept and flagged as artefacts."""
 
 PRESS, RELEASE = np.int8(0), np.int8(1)
+"""The codes of `EventTable.action`."""

@@ -1,4 +1,4 @@
-"""What was lost or doubtful while reading a study, and where."""
+"""Collect what was lost or is doubtful in the data of a study, with its location."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from analytics_kit.errors import BadMemberError, UnsafeArchiveError
 
 
 class Issue(NamedTuple):
-    """One line of `StudyResult.issues`; equal troubles of a member are one issue, `line` being the first."""
+    """A row of `StudyResult.issues`. Equal issues of a member are one row, and `line` is the first of them."""
 
     member: str
     line: int | None
@@ -18,7 +18,7 @@ class Issue(NamedTuple):
 
 
 class Issues:
-    """Collects issues; with on_error="raise" the first one that loses data is raised instead."""
+    """Collect issues or, with on_error="raise", raise the first one that loses data."""
 
     def __init__(self, on_error: Literal["skip", "raise"] = "skip") -> None:
         self.on_error = on_error
@@ -34,16 +34,20 @@ class Issues:
         rows_dropped: int = 0,
         lost: bool = False,
     ) -> None:
-        """Record an issue; `lost` says that data is gone though no rows could be counted."""
+        """Record an issue. Set `lost` where data is lost whose rows can't be counted.
+
+        Raises BadMemberError or, for an unsafe name, UnsafeArchiveError.
+        """
         if self.on_error == "raise" and (rows_dropped or lost) and kind != "placeholder":
-            where = f"{member}, line {line}" if line else member
+            location = f"{member}, line {line}" if line else member
             error = UnsafeArchiveError if kind == "unsafe_name" else BadMemberError
-            raise error(f"{where}: {message.rstrip('.')} ({kind}).")
-        for i in range(len(self.list) - 1, -1, -1):  # a member that is read in pieces has its troubles only once
-            known = self.list[i]
-            if known.member != member:
+            raise error(f"{location}: {message.rstrip('.')} ({kind}).")
+        # a member that is read in pieces reports the same issue for each of them
+        for i in range(len(self.list) - 1, -1, -1):
+            earlier = self.list[i]
+            if earlier.member != member:
                 break
-            if known.kind == kind and (rows_dropped or known.message == message):
-                self.list[i] = known._replace(rows_dropped=known.rows_dropped + rows_dropped)
+            if earlier.kind == kind and (rows_dropped or earlier.message == message):
+                self.list[i] = earlier._replace(rows_dropped=earlier.rows_dropped + rows_dropped)
                 return
         self.list.append(Issue(member, line, kind, message, rows_dropped))

@@ -1,4 +1,4 @@
-"""What is a key called, and to which class does it belong? By default nothing but the class is kept."""
+"""Name keys and classify them. By default only the class of a key is kept."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ KEY_CLASSES = (
     "other",
 )  # fmt: skip
 KEY_CLASS_CODES = {name: code for code, name in enumerate(KEY_CLASSES)}
+"""The number that stands for each class in arrays and stored tables."""
 NAMED_KEYS = {
     **dict.fromkeys(("left", "right", "up", "down", "home", "end", "page_up", "page_down"), "navigation"),
     **dict.fromkeys(
@@ -19,15 +20,16 @@ NAMED_KEYS = {
     **dict.fromkeys((f"f{n}" for n in range(1, 25)), "function"),
     "space": "space", "enter": "enter", "backspace": "backspace", "delete": "delete",
 }  # fmt: skip
+"""The class of each key that pynput prints as `Key.name`."""
 
 
 def classify_key(key: str) -> str:
-    """Class of a key: `a` → letter, `Key.backspace` → backspace, control characters and unknown names → other.
+    """Return the class of a key; control characters and unknown names are "other".
 
     >>> [classify_key(key) for key in ("a", "ß", "7", ",", " ", "Key.shift_r", "", "\\x01")]
     ['letter', 'letter', 'digit', 'punctuation', 'space', 'modifier', 'other', 'other']
     """
-    if len(key) == 3 and key[0] == key[2] and key[0] in "'\"":  # some loggers keep the quotes of repr()
+    if len(key) == 3 and key[0] == key[2] and key[0] in "'\"":  # some loggers write the repr() of a key
         key = key[1]
     if key.startswith("Key."):
         return NAMED_KEYS.get(key[4:].lower(), "other")
@@ -44,10 +46,10 @@ _ALIASES = {
     "control": "ctrl", "ctl": "ctrl", "meta": "cmd", "os": "cmd", "win": "cmd", "altgraph": "alt_gr",
     "altgr": "alt_gr", "capslock": "caps_lock", "numlock": "num_lock", "escape": "esc",
     "pageup": "page_up", "pagedown": "page_down",
-    **{f"arrow{way}": way for way in ("left", "right", "up", "down")},
-    **{f"arrow_{way}": way for way in ("left", "right", "up", "down")},
+    **{f"arrow{direction}": direction for direction in ("left", "right", "up", "down")},
+    **{f"arrow_{direction}": direction for direction in ("left", "right", "up", "down")},
 }  # fmt: skip
-_BY_CODE = {
+_BY_KEY_CODE = {
     8: "Key.backspace", 9: "Key.tab", 13: "Key.enter", 16: "Key.shift", 17: "Key.ctrl", 18: "Key.alt",
     20: "Key.caps_lock", 27: "Key.esc", 32: " ", 33: "Key.page_up", 34: "Key.page_down", 35: "Key.end",
     36: "Key.home", 37: "Key.left", 38: "Key.up", 39: "Key.right", 40: "Key.down", 45: "Key.insert",
@@ -59,13 +61,14 @@ _BY_CODE = {
     **{code: chr(code - 48) for code in range(96, 106)},
     **{code: f"Key.f{code - 111}" for code in range(112, 136)},
 }  # fmt: skip
-"""Of JavaScript's keyCode, on a keyboard with the layout of the US."""
+"""The key for each of JavaScript's keyCodes, on a keyboard with the US layout."""
 
 
 def normalise_key(key: str, code: str = "") -> str:
-    """The key as pynput prints it, from a character, a name as browsers and other logs have it, or a keyCode.
+    """Return the key as pynput prints it, from a character, a name used by browsers or other logs, or a keyCode.
 
-    >>> [normalise_key(*key) for key in (("a",), ("BKSP", "8"), ("ArrowLeft",), ("", "65"), ("229",), ("CAPS_LOCK", "20"))]
+    >>> keys = (("a",), ("BKSP", "8"), ("ArrowLeft",), ("", "65"), ("229",), ("CAPS_LOCK", "20"))
+    >>> [normalise_key(*key) for key in keys]
     ['a', 'Key.backspace', 'Key.left', 'a', '229', 'Key.caps_lock']
     """
     if len(key) == 1 or key.startswith("Key."):
@@ -75,6 +78,6 @@ def normalise_key(key: str, code: str = "") -> str:
     if name in NAMED_KEYS or name in ("tab", "esc"):
         return f"Key.{name}"
     for number in (code.strip(), name):
-        if named := _BY_CODE.get(parse_whole_number(number) or 0):
+        if named := _BY_KEY_CODE.get(parse_whole_number(number) or 0):
             return named
     return key

@@ -1,4 +1,4 @@
-"""Is a ZIP that breaks a limit refused, by the limit's name, before it costs anything?"""
+"""Limits of archives: a ZIP that exceeds one is refused, by name, before it costs time or memory."""
 
 import contextlib
 import json
@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 import analytics_kit as ak
 from analytics_kit.errors import AnalyticsKitError, BadMemberError, UnsafeArchiveError
 from analytics_kit.options import Options
-from analytics_kit.study.archive import byte_range as containers
-from analytics_kit.study.archive import limits as safety
+from analytics_kit.study.archive import byte_range
+from analytics_kit.study.archive import limits as archive_limits
 from analytics_kit.study.archive.base import MemberUnreadableError
 from analytics_kit.study.archive.source import fingerprint, open_archive, open_members
 from analytics_kit.study.formats import fulcrum
@@ -60,17 +60,17 @@ print(json.dumps([type(error).__name__, str(error), peak() - before]))
 """
 
 
-def measured(path, **options):
-    """Type and text of the error that reading all of a ZIP ends in, and the memory in MB that it took."""
+def read_in_a_process(path, **options):
+    """Return type and text of the error that reading all of a ZIP ends in, and the memory in MB it took."""
     command = [sys.executable, "-c", MEASURED, path, json.dumps(options)]
     return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 @pytest.mark.parametrize("name", BOMBS)
-def test_a_bomb_is_refused_and_costs_little(studies, name):
+def test_bomb_is_refused_with_little_memory(studies, name):
     raw, message = BOMBS[name]
     path = studies.zip(raw)
-    error, text, megabytes = measured(path)
+    error, text, megabytes = read_in_a_process(path)
     assert error == "UnsafeArchiveError"
     assert megabytes < 200
     with pytest.raises(UnsafeArchiveError, match=message) as caught:
@@ -80,28 +80,28 @@ def test_a_bomb_is_refused_and_costs_little(studies, name):
     assert studies.stored == []
 
 
-def test_the_bombs_are_small():
+def test_bombs_with_overlaps_are_small():
     assert len(BOMBS["quoted overlap"][0]) < 43_000
     assert len(BOMBS["full overlap"][0]) < 43_000
 
 
-def test_a_bomb_of_42_kb_whose_ratio_is_permitted_is_refused_for_its_overlaps(studies):
+def test_bomb_with_a_permitted_ratio_is_refused_for_its_overlaps(studies):
     path = studies.zip(bombs.quoted_overlap(files=2, kernel_bytes=40_000_000))
-    error, text, megabytes = measured(path, max_ratio=10**9)
+    error, text, megabytes = read_in_a_process(path, max_ratio=10**9)
     assert error == "UnsafeArchiveError"
     assert "0.csv in study.zip shares bytes with 1.csv." in text
     assert "No setting permits it" in text
     assert megabytes < 200
 
 
-def test_sizes_that_lie_inflate_no_further_than_they_claim(studies):
+def test_member_with_a_false_size_inflates_no_further_than_claimed(studies):
     raw = patched(bombs.dense(200_000_000), "1_participant_session/A_B_trial_1/Mouse Movement.csv", raw=1000)
-    error, text, megabytes = measured(studies.zip(raw))
+    error, text, megabytes = read_in_a_process(studies.zip(raw))
     assert (error, "more than 1000 bytes" in text) == ("MemberUnreadableError", True)
     assert megabytes < 100
 
 
-def test_a_nested_zip_that_lies_inflates_no_further_than_it_claims(studies, monkeypatch):
+def test_nested_zip_with_a_false_size_inflates_no_further_than_claimed(studies, monkeypatch):
     raw = patched(zip_bytes({GOOD: ROWS, "2.zip": bytes(50_000_000)}), "2.zip", raw=1000)
     result = studies.process(raw)
     assert issues_of(result) == [("2.zip", None, "unreadable_zip", 0)]
@@ -126,7 +126,7 @@ LIMITS = {
 
 
 @pytest.mark.parametrize("name", LIMITS)
-def test_a_limit_is_named_with_its_value_and_how_to_raise_it(studies, name):
+def test_limit_error_names_the_limit_and_the_value_that_permits_the_study(studies, name):
     raw, options, message, value = LIMITS[name]
     (option,) = options
     with pytest.raises(UnsafeArchiveError) as caught:
@@ -137,10 +137,10 @@ def test_a_limit_is_named_with_its_value_and_how_to_raise_it(studies, name):
     assert studies.process(raw, **{option: value}).summary["rows_kept"] >= 4
 
 
-def test_the_ratio_counts_from_64_mb_on(studies, monkeypatch):
+def test_ratio_is_checked_only_above_64_mb(studies, monkeypatch):
     raw = zip_bytes({GOOD: MOUSE + "10:00:00,0.1,1,1\n" * 100_000})
     assert studies.process(raw, max_ratio=2).summary["rows_kept"] == 100_000
-    monkeypatch.setattr(safety, "RATIO_FROM_BYTES", 1_000_000)
+    monkeypatch.setattr(archive_limits, "RATIO_FROM_BYTES", 1_000_000)
     with pytest.raises(UnsafeArchiveError, match=r"study.zip would inflate to 1\.7 MB, .*the limit is 2 times"):
         studies.process(raw, max_ratio=2)
     with pytest.raises(UnsafeArchiveError, match=r"^2.zip would inflate to 1\.7 MB, .*the limit is 2 times"):
@@ -149,25 +149,25 @@ def test_the_ratio_counts_from_64_mb_on(studies, monkeypatch):
         )
 
 
-PLACES = {
+POSITIONS = {
     "behind the end": (patched(TWO, BAD, packed=0xFFFFFFFE), r"trial_2/.* in study.zip lies outside the ZIP"),
     "begins behind the end": (patched(TWO, BAD, offset=0xFFFFFFF0), r"trial_2/.* lies outside the ZIP"),
-    "over the directory": (patched(TWO, BAD, packed=60), r"trial_2/.* lies over the ZIP's directory"),
+    "over the directory": (patched(TWO, BAD, packed=60), r"trial_2/.* overlaps the ZIP's directory"),
     "over the next file": (patched(TWO, GOOD, packed=60), r"trial_1/.* shares bytes with .*trial_2/"),
     "twice the same": (patched(TWO, BAD, offset=0), r"shares bytes with"),
     "in a nested ZIP": (zip_bytes({GOOD: ROWS, "2.zip": patched(TWO, BAD, offset=0)}), r"in 2.zip shares bytes with"),
 }
 
 
-@pytest.mark.parametrize("name", PLACES)
-def test_entries_lie_in_the_file_one_behind_the_other(studies, name):
-    raw, message = PLACES[name]
+@pytest.mark.parametrize("name", POSITIONS)
+def test_entry_outside_its_zip_or_over_another_is_refused(studies, name):
+    raw, message = POSITIONS[name]
     with pytest.raises(UnsafeArchiveError, match=message) as caught:
         studies.process(raw)
     assert "No setting permits it" in caught.value.hint
 
 
-def test_a_directory_may_list_files_in_any_order(studies):
+def test_directory_in_any_order_is_read(studies):
     end = TWO.index(b"PK\1\2")
     second = TWO.index(b"PK\1\2", end + 4)
     tail = TWO.index(b"PK\5\6")
@@ -191,35 +191,35 @@ def test_links_and_devices_are_left_out(studies, mode, kind):
 
 
 @pytest.mark.parametrize(("method", "name"), [(9, "Deflate64"), (98, "PPMd"), (93, "Zstandard"), (77, "method 77")])
-def test_methods_are_named(studies, method, name):
+def test_unsupported_compression_method_is_named(studies, method, name):
     (message,) = studies.process(patched(TWO, BAD, method=method)).issues.message
     assert name in message
 
 
-def test_encryption_by_winzip_is_named(studies):
+def test_winzip_encryption_is_named(studies):
     (message,) = studies.process(patched(TWO, BAD, method=99, flag=1)).issues.message
     assert "WinZip AES" in message
 
 
-def test_what_macos_adds_for_a_nested_zip_is_no_zip(studies):
+def test_resource_fork_of_a_nested_zip_is_no_zip(studies):
     result = studies.process({GOOD: ROWS, "__MACOSX/._2.zip": b"\0\5\x16\7"})
     assert issues_of(result) == []
 
 
 @pytest.mark.parametrize("room", [0, 400, 1 << 20])
-def test_nested_zips_beyond_the_memory_for_them_lie_in_one_file(studies, monkeypatch, room):
-    monkeypatch.setattr(containers, "IN_MEMORY_BYTES", room)
+def test_nested_zips_beyond_the_memory_limit_are_read_from_a_file(studies, monkeypatch, room):
+    monkeypatch.setattr(byte_range, "IN_MEMORY_BYTES", room)
     texts = {f"{i}.zip": mouse(*[(t / 10, i, t) for t in range(20)]) for i in (1, 2, 3, 4, 6)}
     members = {name: zip_bytes({"Mouse Movement.csv": text}) for name, text in texts.items()}
     path = studies.zip({"5.zip": b"broken" * 100, **members})
     whole = {f"{name}/Mouse Movement.csv": text.encode() for name, text in texts.items()} | {"5.zip": b"broken" * 100}
     with open_archive(path) as archive:
         assert {member.name: archive.read(member) for member in archive.members} == whole
-    with open_members(path, archive.members[::-1], archive.nested) as share:
-        assert {member.name: share.read(member) for member in share.members} == whole
+    with open_members(path, archive.members[::-1], archive.nested) as opened:
+        assert {member.name: opened.read(member) for member in opened.members} == whole
 
 
-def test_surveys_and_manifests_are_bounded(studies, monkeypatch):
+def test_large_surveys_and_manifests_are_issues(studies, monkeypatch):
     survey = "1_participant_session/mood_survey/answers.csv"
     study = {GOOD: ROWS, survey: "a,b\n" + "1,2\n" * 50, "manifest.csv": "id,kind\n" + "1,keyboard\n" * 50}
     assert len(studies.process(study).surveys) == 100
@@ -230,21 +230,21 @@ def test_surveys_and_manifests_are_bounded(studies, monkeypatch):
     }
     monkeypatch.undo()
     monkeypatch.setattr(merge, "MAX_ANSWERS", 11)
-    monkeypatch.setattr(fulcrum, "MOST_SPARE_LINES", 10)
+    monkeypatch.setattr(fulcrum, "MAX_EXTRA_LINES", 10)
     result = studies.process(study)
     assert len(result.surveys) == 11
     assert {(m, k) for m, _, k, _ in issues_of(result)} == {(survey, "survey"), ("manifest.csv", "manifest")}
 
 
-def test_an_unsafe_study_is_a_job_that_fails(studies, tmp_path):
+def test_job_of_an_unsafe_study_fails_with_its_error(studies, tmp_path):
     with ak.connect("local", home=tmp_path / "home") as client:
-        for raw in (BOMBS["quoted overlap"][0], bombs.deep(), PLACES["twice the same"][0]):
+        for raw in (BOMBS["quoted overlap"][0], bombs.deep(), POSITIONS["twice the same"][0]):
             job = client.submit(studies.zip(raw))
             assert isinstance(job.exception(timeout=60), UnsafeArchiveError)
         assert client.submit(studies.zip(TWO), max_members=1).id != client.submit(studies.zip(TWO)).id
 
 
-def test_fingerprint_of_too_many_files(studies):
+def test_fingerprint_of_a_zip_with_too_many_files_covers_its_ends(studies):
     path = studies.zip(TWO)
     assert fingerprint(path, Options(max_members=1)) != fingerprint(path)
     assert fingerprint(path, Options(max_members=1)) == fingerprint(path, Options(max_members=1))
@@ -256,10 +256,10 @@ SEEDS = (SMALL, zip_bytes({GOOD: ROWS}, zipfile.ZIP_BZIP2), zip_bytes({GOOD: ROW
 
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.sampled_from(SEEDS), st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=8))
-def test_damaged_bytes_end_in_named_errors_and_inflate_no_further_than_allowed(tmp_path_factory, seed, changes):
+def test_damaged_bytes_raise_named_errors_and_inflate_within_limits(tmp_path_factory, seed, changes):
     raw = bytearray(seed)
-    for place, value in changes:
-        raw[place % len(raw)] = value
+    for position, value in changes:
+        raw[position % len(raw)] = value
     path = tmp_path_factory.getbasetemp() / "fuzzed.zip"
     path.write_bytes(raw)
     fingerprint(str(path))

@@ -1,4 +1,4 @@
-"""Is a study found where it is said to be, and known again wherever it lies?"""
+"""Sources of studies: locating, opening and fingerprinting them."""
 
 import os
 import sys
@@ -8,8 +8,8 @@ import fsspec
 import pytest
 
 from analytics_kit.errors import BadArchiveError, SourceNotFoundError
-from analytics_kit.study.archive import source as sources
-from analytics_kit.study.archive import zip_archive as archives
+from analytics_kit.study.archive import source as study_source
+from analytics_kit.study.archive import zip_archive
 from analytics_kit.study.archive.base import MemberUnreadableError
 from analytics_kit.study.archive.folder_archive import FolderArchive
 from analytics_kit.study.archive.source import fingerprint, is_url, locate, open_archive, open_members
@@ -19,7 +19,7 @@ from tests.study.make_study import folder, mouse, patched, typed, zip_bytes
 STUDY = {f"{folder()}/Mouse Movement.csv": mouse((0.1, 1, 2)), f"{folder()}/Keyboard Inputs.csv": typed((0.1, "a"))}
 
 
-def test_locate(tmp_path, monkeypatch):
+def test_locate_returns_an_absolute_path_or_a_url(tmp_path, monkeypatch):
     (tmp_path / "s.zip").write_bytes(b"")
     monkeypatch.chdir(tmp_path)
     assert locate("s.zip") == locate(tmp_path / "s.zip") == str(tmp_path / "s.zip")
@@ -32,7 +32,7 @@ def test_locate(tmp_path, monkeypatch):
         locate("t.zip")
 
 
-def test_study_at_a_url(studies):
+def test_study_at_a_url_is_read(studies):
     with fsspec.open("memory://kit-tests/study.zip", "wb") as file:
         file.write(zip_bytes(STUDY))
     result = studies.process("memory://kit-tests/study.zip")
@@ -40,7 +40,7 @@ def test_study_at_a_url(studies):
     assert fingerprint("memory://kit-tests/study.zip") == fingerprint(studies.zip(STUDY))
 
 
-def test_the_same_content_has_the_same_fingerprint_wherever_it_lies(studies):
+def test_fingerprint_does_not_depend_on_the_location(studies):
     first, second = studies.zip(STUDY), studies.zip(STUDY, "other name.zip")
     assert fingerprint(first) == fingerprint(second)
     assert fingerprint(first)[1] == os.path.getsize(first)  # noqa: PTH202
@@ -59,11 +59,11 @@ def test_fingerprint_does_not_depend_on_compression(studies):
         {"2_participant_session.zip": zip_bytes(STUDY)},
     ],
 )
-def test_other_content_has_another_fingerprint(studies, change):
+def test_fingerprint_of_other_content_differs(studies, change):
     assert fingerprint(studies.zip(STUDY))[0] != fingerprint(studies.zip(STUDY | change, "changed.zip"))[0]
 
 
-def test_a_change_in_a_nested_zip_changes_the_fingerprint(studies):
+def test_fingerprint_of_a_changed_nested_zip_differs(studies):
     one = fingerprint(
         studies.zip({"1_participant_session.zip": zip_bytes({"a_b_trial_1/Mouse Clicks.csv": mouse((1, 1, 1))})})
     )
@@ -73,7 +73,7 @@ def test_a_change_in_a_nested_zip_changes_the_fingerprint(studies):
     assert one[0] != two[0]
 
 
-def test_fingerprint_of_a_folder_sees_a_file_that_was_written_again(tmp_path):
+def test_fingerprint_of_a_folder_with_a_rewritten_file_differs(tmp_path):
     (tmp_path / "a.csv").write_text("x")
     before = fingerprint(str(tmp_path))
     assert fingerprint(str(tmp_path)) == before
@@ -81,7 +81,7 @@ def test_fingerprint_of_a_folder_sees_a_file_that_was_written_again(tmp_path):
     assert fingerprint(str(tmp_path)) != before
 
 
-def test_fingerprint_of_what_is_no_zip(tmp_path):
+def test_fingerprint_of_a_file_that_is_no_zip_covers_its_ends(tmp_path):
     path = tmp_path / "s.zip"
     path.write_bytes(b"A" * 100_000 + b"B" * 100_000)
     first = fingerprint(str(path))
@@ -98,16 +98,16 @@ def test_fingerprint_of_what_is_no_zip(tmp_path):
     "compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]
 )
 @pytest.mark.parametrize("chunk", [100, 1 << 20])
-def test_read_and_chunks_give_the_bytes(studies, monkeypatch, compression, chunk):
-    monkeypatch.setattr(archives, "CHUNK_BYTES", chunk)
+def test_read_and_chunks_return_the_bytes(studies, monkeypatch, compression, chunk):
+    monkeypatch.setattr(zip_archive, "CHUNK_BYTES", chunk)
     contents = {"empty.csv": b"", "small.csv": b"abc", "large.csv": os.urandom(3000) + b"0" * 5000}
     with open_archive(studies.zip(contents, compression=compression)) as archive:
         for member in archive.members:
             assert archive.read(member) == b"".join(archive.chunks(member)) == contents[member.name]
 
 
-def test_pieces_are_no_larger_than_said(studies, monkeypatch):
-    monkeypatch.setattr(archives, "CHUNK_BYTES", 1000)
+def test_chunks_are_at_most_chunk_bytes(studies, monkeypatch):
+    monkeypatch.setattr(zip_archive, "CHUNK_BYTES", 1000)
     with open_archive(studies.zip({"zeros.csv": b"0" * 1_000_000})) as archive:
         assert max(map(len, archive.chunks(archive.members[0]))) <= 1000
 
@@ -117,8 +117,8 @@ def test_pieces_are_no_larger_than_said(studies, monkeypatch):
 )
 @pytest.mark.parametrize("chunk", [100, 1 << 20])
 @pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
-def test_damage_is_seen_whole_and_in_pieces(studies, monkeypatch, fields, chunk, compression):
-    monkeypatch.setattr(archives, "CHUNK_BYTES", chunk)
+def test_damaged_member_fails_in_read_and_in_chunks(studies, monkeypatch, fields, chunk, compression):
+    monkeypatch.setattr(zip_archive, "CHUNK_BYTES", chunk)
     raw = patched(zip_bytes({"a.csv": b"0123456789" * 60}, compression), "a.csv", **fields)
     with open_archive(studies.zip(raw)) as archive:
         (member,) = archive.members
@@ -128,18 +128,18 @@ def test_damage_is_seen_whole_and_in_pieces(studies, monkeypatch, fields, chunk,
             list(archive.chunks(member))
 
 
-def test_a_zip_bomb_is_given_up_early(studies, monkeypatch):
-    monkeypatch.setattr(archives, "CHUNK_BYTES", 10_000)
+def test_chunks_of_a_zip_bomb_stop_early(studies, monkeypatch):
+    monkeypatch.setattr(zip_archive, "CHUNK_BYTES", 10_000)
     raw = patched(zip_bytes({"a.csv": b"0" * 50_000_000}), "a.csv", raw=50_000)
     with open_archive(studies.zip(raw)) as archive:
         seen = 0
-        with pytest.raises(MemberUnreadableError, match="where the ZIP's directory says 50000"):  # noqa: PT012
+        with pytest.raises(MemberUnreadableError, match="not the 50000 in the ZIP's directory"):  # noqa: PT012
             for piece in archive.chunks(archive.members[0]):
                 seen += len(piece)
         assert seen < 20_000_000
 
 
-def test_file_that_goes_while_the_folder_is_read(tmp_path):
+def test_read_of_a_file_removed_after_listing_fails(tmp_path):
     (tmp_path / "a.csv").write_text("x")
     with open_archive(str(tmp_path)) as archive:
         (tmp_path / "a.csv").unlink()
@@ -148,7 +148,7 @@ def test_file_that_goes_while_the_folder_is_read(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="macOS has no file names but UTF-8")
-def test_folder_names_that_are_not_utf8(studies):
+def test_folder_names_that_are_not_utf8_are_read_as_latin1(studies):
     trial = os.fsencode(studies.root) + b"/study/1_participant_session/T\xe4sk_Easy_trial_1"
     os.makedirs(trial)  # noqa: PTH103
     with open(trial + b"/Mouse Movement.csv", "w") as file:  # noqa: PTH123
@@ -167,9 +167,9 @@ SESSIONS = {
 }
 
 
-def study_at(place, studies):
-    """A study that is a ZIP, a ZIP of ZIPs, a folder, a CSV or lies at a URL."""
-    if place == "folder":
+def study_of(kind, studies):
+    """Return the source of a study: a ZIP, a ZIP of ZIPs, a folder, a CSV or a URL."""
+    if kind == "folder":
         for name, text in STUDY.items():
             path = studies.root / "tree" / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -177,36 +177,36 @@ def study_at(place, studies):
         if sys.platform != "darwin":
             (studies.root / "tree" / os.fsdecode(b"T\xe4sk.csv")).write_text("guessed")
         return str(studies.root / "tree")
-    if place == "csv":
+    if kind == "csv":
         (studies.root / "Mouse Movement.csv").write_text(mouse((0.1, 1, 2)))
         return str(studies.root / "Mouse Movement.csv")
-    if place == "url":
-        with fsspec.open("memory://kit-tests/share.zip", "wb") as file:
+    if kind == "url":
+        with fsspec.open("memory://kit-tests/sessions.zip", "wb") as file:
             file.write(zip_bytes(SESSIONS))
-        return "memory://kit-tests/share.zip"
-    return studies.zip(SESSIONS if place == "nested" else STUDY)
+        return "memory://kit-tests/sessions.zip"
+    return studies.zip(SESSIONS if kind == "nested" else STUDY)
 
 
-@pytest.mark.parametrize("place", ["zip", "nested", "folder", "csv", "url"])
+@pytest.mark.parametrize("kind", ["zip", "nested", "folder", "csv", "url"])
 @pytest.mark.parametrize("in_memory", [0, 1 << 20])
-def test_a_share_is_read_without_listing(studies, monkeypatch, place, in_memory):
-    monkeypatch.setattr(sources, "IN_MEMORY_BYTES", in_memory)
-    source = study_at(place, studies)
+def test_open_members_reads_without_listing(studies, monkeypatch, kind, in_memory):
+    monkeypatch.setattr(study_source, "IN_MEMORY_BYTES", in_memory)
+    source = study_of(kind, studies)
     with open_archive(source) as archive:
         whole = {member: archive.read(member) for member in archive.members}
         nested = list(archive.nested)
-    share = list(whole)[::-1][:2]
-    for kind in (ZipArchive, FolderArchive):
-        monkeypatch.setattr(kind, "list_members", None)
-    monkeypatch.setattr(archives, "read_directory", None)
-    with open_members(source, share, nested) as archive:
-        assert archive.members == share
-        assert [archive.read(member) for member in archive.members] == [whole[member] for member in share]
-        assert [b"".join(archive.chunks(member)) for member in share] == [whole[member] for member in share]
+    chosen = list(whole)[::-1][:2]
+    for archive_class in (ZipArchive, FolderArchive):
+        monkeypatch.setattr(archive_class, "list_members", None)
+    monkeypatch.setattr(zip_archive, "read_directory", None)
+    with open_members(source, chosen, nested) as archive:
+        assert archive.members == chosen
+        assert [archive.read(member) for member in archive.members] == [whole[member] for member in chosen]
+        assert [b"".join(archive.chunks(member)) for member in chosen] == [whole[member] for member in chosen]
 
 
-def test_a_nested_zip_is_inflated_when_a_member_of_it_is_read(studies):
-    source = study_at("nested", studies)
+def test_nested_zip_is_inflated_when_a_member_of_it_is_read(studies):
+    source = study_of("nested", studies)
     with open_archive(source) as archive:
         assert [member.name for member in archive.nested] == [
             "7_participant_session.zip",
@@ -224,7 +224,7 @@ def test_a_nested_zip_is_inflated_when_a_member_of_it_is_read(studies):
                 archive.read(seven)
 
 
-def test_a_share_of_a_study_that_is_gone(studies):
+def test_open_members_of_a_removed_study_fails(studies):
     source = studies.zip(STUDY)
     with open_archive(source) as archive:
         members = archive.members
@@ -233,7 +233,7 @@ def test_a_share_of_a_study_that_is_gone(studies):
         open_members(source, members, [])
 
 
-def test_submit_and_process_agree_on_what_a_study_holds(studies):
-    source = study_at("nested", studies)
+def test_fingerprint_of_an_opened_archive_is_that_of_its_source(studies):
+    source = study_of("nested", studies)
     with open_archive(source) as archive:
         assert archive.fingerprint() == fingerprint(source)[0]

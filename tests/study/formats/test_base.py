@@ -1,4 +1,4 @@
-"""Is a class of another package held to its rules, so that its mistakes are named and hang or spoil nothing?"""
+"""LogFormat classes of other packages: their rows are checked, and their faults named without harm to a study."""
 
 from importlib.metadata import EntryPoint
 
@@ -12,7 +12,7 @@ from tests.study.make_study import balance, issues_of
 
 
 class Lines(LogFormat):
-    """Two movements in every file; `change` is what a subclass gets wrong."""
+    """Two movements in every file, with a fault made by `change`."""
 
     name = "lines"
 
@@ -50,7 +50,7 @@ def no_format():
 
 @pytest.fixture
 def offered(monkeypatch):
-    """Have an entry point named after it offer something of this file."""
+    """Return a function that offers a name of this file as an entry point."""
 
     def offer(name):
         points = [EntryPoint(name, f"{__name__}:{name}", PLUG_INS)]
@@ -63,7 +63,7 @@ def offered(monkeypatch):
 
 @pytest.fixture
 def changed(monkeypatch, offered):
-    """Have Lines get something wrong."""
+    """Return a function that makes a fault in the rows of Lines."""
 
     def change(function):
         monkeypatch.setattr(Lines, "change", lambda self, table: function(table))
@@ -72,7 +72,7 @@ def changed(monkeypatch, offered):
     return change
 
 
-def test_a_class_of_another_package(process, offered):
+def test_format_of_another_package_is_read(process, offered):
     result = process({"a.lines": "1"}, format=offered("Lines"))
     assert result.trials.path_length_px.tolist() == [5.0]
     assert balance(result) == (2, 2, 0)
@@ -86,7 +86,7 @@ def test_a_class_of_another_package(process, offered):
         ("kind", None, "unknown_kind"), ("problem", "torn", "torn"),
     ],
 )  # fmt: skip
-def test_records_that_are_no_events(process, changed, column, value, problem):
+def test_rows_without_an_event_are_dropped_with_an_issue(process, changed, column, value, problem):
     name = changed(lambda table: table.with_columns(pl.Series(column, [table[column][0], value], strict=False)))
     result = process({"a.lines": "1"}, format=name)
     assert issues_of(result) == [("a.lines", 2, problem, 1)]
@@ -95,20 +95,20 @@ def test_records_that_are_no_events(process, changed, column, value, problem):
 
 
 @pytest.mark.parametrize("column", ["line", "problem", "kind", "t", "x", "y"])
-def test_a_column_that_is_not_there(process, changed, column):
+def test_missing_column_raises_settings_error(process, changed, column):
     name = changed(lambda table: table.drop(column))
     with pytest.raises(SettingsError, match=rf"The format 'lines' gave no column {column} for a\.lines\."):
         process({"a.lines": "1"}, format=name)
 
 
-def test_what_it_raises_is_not_quoted(process, changed):
+def test_exception_of_a_format_is_not_quoted(process, changed):
     name = changed(lambda table: int("secret"))
     with pytest.raises(SettingsError, match=r"The format 'lines' can't read a\.lines: ValueError\.") as caught:
         process({"a.lines": "1"}, format=name)
     assert "secret" not in str(caught.value)
 
 
-def test_kinds_that_do_not_exist(process, offered, monkeypatch):
+def test_unknown_kinds_raise_settings_error(process, offered, monkeypatch):
     monkeypatch.setattr(Lines, "kinds", lambda self, path: ["mouse"])
     with pytest.raises(SettingsError, match=r"'lines' has kinds that do not exist: \['mouse'\]"):
         process({"a.lines": "1"}, format=offered("Lines"))
@@ -120,10 +120,10 @@ def test_kinds_that_do_not_exist(process, offered, monkeypatch):
         ("Minutes", "is neither an EventFormat nor a LogFormat with times in s, ms, us, ns"),
         ("no_format", "is neither an EventFormat nor a LogFormat"),
         ("Unmade", "can't be loaded: OSError: no licence"),
-        ("Blind", "The format 'Blind' can't tell its files: KeyError"),
+        ("Blind", "The format 'Blind' can't recognise its files: KeyError"),
     ],
 )
-def test_one_that_can_not_be_used_keeps_no_study_from_being_read(process, offered, name, message):
+def test_broken_format_does_not_prevent_reading_a_study(process, offered, name, message):
     result = process({"a.csv": "mt_id,timestamps,xpos,ypos\n1,0,1,2\n"}, format=(offered(name), "auto")[1])
     assert result.provenance["format"] == "mousetracking"
     assert message in result.provenance["format_chosen"]

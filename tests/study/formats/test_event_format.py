@@ -1,4 +1,4 @@
-"""Is a log read as its description says: columns, units, kinds, names, and what is done with what does not fit?"""
+"""Logs described by an EventFormat: columns, units, kinds, names, and rows that do not match the description."""
 
 import pandas as pd
 import pytest
@@ -20,7 +20,7 @@ def rows(result, kind="mouse_movement", columns=("t_s", "x_px", "y_px")):
     return list(result.events(kind, columns=list(columns)).itertuples(index=False, name=None))
 
 
-def test_columns_by_name(process):
+def test_columns_are_found_by_name(process):
     result = process({"a.csv": "ypos,other,ms,XPOS\n2,z,0,1\n-2,z,250,1.5\n"}, format=MOVES)
     assert rows(result) == [(0.0, 1.0, 2.0), (0.25, 1.5, -2.0)]
     assert issues_of(result) == []
@@ -31,7 +31,7 @@ def test_columns_by_name(process):
     assert result.members[["role", "rows_in", "rows_kept"]].values.tolist() == [["mouse_movement", 2, 2]]
 
 
-def test_the_first_of_several_names_counts(process):
+def test_first_of_several_names_present_is_read(process):
     described = moves(columns=COLUMNS | {"t": ("time", "ms")})
     assert rows(process({"a.csv": ROWS}, format=described))[1][0] == 0.25
     assert rows(process({"a.csv": "ms,xpos,ypos,time\n0,1,2,500\n"}, format=described))[0][0] == 0.5
@@ -41,12 +41,12 @@ def test_the_first_of_several_names_counts(process):
     ("unit", "text", "seconds"),
     [("s", "1.25", 1.25), ("ms", "1250", 1.25), ("us", "1250000", 1.25), ("ns", "1250000000", 1.25)],
 )
-def test_units_of_time(process, unit, text, seconds):
+def test_time_units_are_converted_to_seconds(process, unit, text, seconds):
     result = process({"a.csv": f"ms,xpos,ypos\n{text},1,2\n"}, format=moves(time_unit=unit))
     assert rows(result) == [(seconds, 1.0, 2.0)]
 
 
-def test_dates(process):
+def test_dates_start_at_the_first_event(process):
     described = moves(time_unit="datetime", time_origin="trial")
     text = "ms,xpos,ypos\n2024-05-01T23:59:59.5,1,2\n2024-05-02 00:00:00.125Z,3,4\n"
     assert rows(process({"a.csv": text}, format=described)) == [(0.0, 1.0, 2.0), (0.625, 3.0, 4.0)]
@@ -54,19 +54,19 @@ def test_dates(process):
 
 @pytest.mark.parametrize("end", ["", "Z", "z", "+02:00", "-0330"])
 @pytest.mark.parametrize("fraction", [".25", ",25", ".250000000"])
-def test_dates_with_zones_and_fractions(process, end, fraction):
+def test_dates_with_zones_and_fractions_are_read(process, end, fraction):
     described = moves(time_unit="datetime", time_origin="trial")
     text = f"ms;xpos;ypos\n2024-05-01T10:00:00{end};1;2\n2024-05-01 10:00:01{fraction}{end};3;4\n"
     assert [row[0] for row in rows(process({"a.csv": text}, format=described))] == [0.0, 1.25]
 
 
-def test_dates_of_different_zones(process):
+def test_dates_of_different_zones_are_compared(process):
     described = moves(time_unit="datetime", time_origin="trial")
     text = "ms,xpos,ypos\n2024-05-01T10:00:00+02:00,1,2\n2024-05-01T08:00:01Z,3,4\n"
     assert [row[0] for row in rows(process({"a.csv": text}, format=described))] == [0.0, 1.0]
 
 
-def test_times_that_go_on_from_trial_to_trial(process):
+def test_times_through_the_session_start_each_trial_at_0(process):
     """Differences of milliseconds since 1970 are exact, and the order of trials is known."""
     described = moves(time_origin="trial", columns=COLUMNS | {"participant": "who", "trial": "trial"})
     lines = [
@@ -77,7 +77,7 @@ def test_times_that_go_on_from_trial_to_trial(process):
     assert result.trials[["trial", "trial_order"]].values.tolist() == [[4, 1], [5, 2]]
 
 
-def test_delimiters(process):
+def test_delimiter_is_found_from_the_header(process):
     text = ROWS.replace(",", ";").replace("1.5", "1,5")
     assert rows(process({"a.csv": text}, format=MOVES))[1] == (0.25, 1.5, -2.0)
     assert rows(process({"a.csv": ROWS.replace(",", "\t")}, format=MOVES))[1] == (0.25, 1.5, -2.0)
@@ -95,7 +95,7 @@ def test_delimiters(process):
         f"\r\n\n{ROWS}".encode(),
     ],
 )
-def test_encodings_and_line_ends(process, text):
+def test_encodings_and_line_ends_are_read(process, text):
     assert rows(process({"a.csv": text}, format=MOVES)) == [(0.0, 1.0, 2.0), (0.25, 1.5, -2.0)]
 
 
@@ -104,7 +104,7 @@ def test_lines_are_counted_from_the_start_of_the_file(process):
     assert issues_of(result) == [("a.csv", 6, "not_a_number", 1)]
 
 
-def test_a_delimiter_in_a_quoted_cell_of_the_header(process):
+def test_delimiter_in_a_quoted_header_cell_is_text(process):
     result = process({"a.csv": '"how, and why",ms,"xpos",ypos\n"so, so",5,1,2\n'}, format=MOVES)
     assert rows(result) == [(0.005, 1.0, 2.0)]
     described = moves(quoted=False, delimiter="\t")
@@ -112,7 +112,7 @@ def test_a_delimiter_in_a_quoted_cell_of_the_header(process):
     assert rows(result) == [(0.005, 1.0, 2.0)]
 
 
-def test_names_from_the_path(process):
+def test_names_are_read_from_the_path(process):
     described = moves(path=r"(?P<task>\w+)/(?P<participant>p\d+)_(?P<session>\d)_(?P<factor>\w+)_(?P<trial>\d+)\.csv")
     members = {"find/p1_2_easy_10.csv": ROWS, "find/p1_2_easy_9.csv": ROWS, "readme.txt": "hello"}
     result = process(members, format=described)
@@ -154,8 +154,8 @@ def test_blanks_around_names_do_not_count(process):
     assert named(result) == [("p 1", "p 1", None, None, None)]
 
 
-def test_what_is_no_record_names_no_trial(process):
-    """A line that is cut off may begin with anything typed; it counts with the trial that it stands in."""
+def test_irregular_row_makes_no_trial(process):
+    """A line that is cut off may begin with anything typed; it counts with the trial of the row before it."""
     described = moves(columns={"participant": "who"} | COLUMNS)
     members = {"a.csv": "who,ms,xpos,ypos\nsecret\n1,0,1,2\nsecret,secret\n2,0,1,2\nsecret"}
     result = process(members, format=described)
@@ -165,13 +165,13 @@ def test_what_is_no_record_names_no_trial(process):
     assert balance(process(members, format=described, participants="1")) == (3, 1, 2)
 
 
-def test_a_column_of_names_that_is_not_there(process):
+def test_missing_column_of_names_is_na(process):
     result = process({"a.csv": ROWS}, format=moves(columns=COLUMNS | {"participant": "who"}))
     assert named(result) == [(None, None, None, None, None)]
     assert result.trials.movement_count.tolist() == [2]
 
 
-def test_a_file_whose_path_does_not_tell_the_kind(process):
+def test_file_whose_path_tells_no_kind_loses_its_rows(process):
     described = EventFormat(
         columns=COLUMNS, path=r"((?P<kind>moves)_)?(?P<participant>\w+?)\.csv", kinds={"moves": "mouse_movement"}
     )
@@ -197,7 +197,7 @@ def test_kinds_from_the_path_belong_to_one_trial(process):
     assert sorted(result.members.role) == ["keyboard", "mouse_movement"]
 
 
-def test_kinds_and_actions_from_columns(process):
+def test_kinds_and_actions_are_read_from_columns(process):
     described = EventFormat(
         columns=COLUMNS | {"kind": "event", "action": "event", "wheel": "event", "key": "key"},
         kinds={"move": "mouse_movement", "down": "mouse_clicks", "up": "mouse_clicks", "back": "mouse_scrolls",
@@ -224,14 +224,14 @@ def test_kinds_and_actions_from_columns(process):
     assert result.members.role.tolist() == ["log"]
 
 
-def test_what_a_file_can_hold_and_does_not_is_0(process):
+def test_kind_without_events_counts_0(process):
     described = EventFormat(columns=COLUMNS | {"kind": "e"}, kinds={"m": "mouse_movement", "s": "mouse_scrolls"})
     trial = process({"a.csv": "ms,xpos,ypos,e\n0,1,1,m\n"}, format=described).trials.iloc[0]
     assert (trial.movement_count, trial.scroll_event_count) == (1, 0)
     assert pd.isna(trial.click_event_count)
 
 
-def test_the_wheels_steps(process):
+def test_wheel_steps_are_measured(process):
     columns = COLUMNS | {"dx": "dx", "dy": "dy"}
     text = "ms,xpos,ypos,dx,dy\n0,1,1,3,4\n10,1,1,0,-5\n"
     trial = process({"a.csv": text}, format=EventFormat(columns=columns, kind="mouse_scrolls")).trials.iloc[0]
@@ -246,7 +246,7 @@ def test_the_wheels_steps(process):
         ("0,1,1,m,5", "extra_fields"),
     ],
 )  # fmt: skip
-def test_records_that_do_not_fit(process, line, problem):
+def test_bad_rows_are_dropped_with_an_issue(process, line, problem):
     described = EventFormat(columns=COLUMNS | {"kind": "e"}, kinds={"m": "mouse_movement", "c": "mouse_clicks"})
     members = {"a.csv": f"ms,xpos,ypos,e\n0,1,1,m\n{line}\n{line}\n9,9,9,m\n"}
     result = process(members, format=described)
@@ -257,13 +257,13 @@ def test_records_that_do_not_fit(process, line, problem):
         process(members, format=described, on_error="raise")
 
 
-def test_a_quote_that_stays_open(process):
+def test_open_quote_drops_its_row(process):
     result = process({"a.csv": 'ms,xpos,ypos\n0,1,1\n5,"1,1\n9,9,9\n'}, format=MOVES)
     assert issues_of(result) == [("a.csv", 3, "open_quote", 1)]
     assert rows(result)[1] == (0.009, 9.0, 9.0)
 
 
-def test_a_click_that_is_neither_press_nor_release(process):
+def test_click_without_known_action_is_dropped(process):
     described = EventFormat(
         columns=COLUMNS | {"action": "e"}, kind="mouse_clicks", actions={"d": "press", "u": "release"}
     )
@@ -272,7 +272,7 @@ def test_a_click_that_is_neither_press_nor_release(process):
     assert result.trials.click_count.tolist() == [1]
 
 
-def test_typed_text_is_in_no_message(process):
+def test_typed_text_is_not_quoted_in_messages(process):
     described = EventFormat(columns={"t": "ms", "key": "key"}, kind="keyboard")
     result = process({"a.csv": "ms,key\n0,s\nsecret,e\n1,c,ret\n"}, format=described)
     assert [issue[2] for issue in issues_of(result)] == ["not_a_number", "extra_fields"]
@@ -290,25 +290,25 @@ def test_files_that_lack_columns_are_left_out(process):
     assert [issue[::2] for issue in issues_of(result)] == [("b.csv", "unknown_file"), ("c.csv", "unknown_file")]
 
 
-def test_why_none_of_the_files_is_a_log(process):
+def test_no_log_among_the_files_raises_with_the_reason(process):
     described = moves(columns=COLUMNS | {"x": "xpoz", "trial": "n"})
     with pytest.raises(NoEventsError, match=r"none of them a log of events: a\.csv … a\.csv: no column xpoz in the"):
         process({"a.csv": "ms,xpos,ypos,n\n0,1,2,1\n"}, format=described)
 
 
-def test_trials_in_columns_of_files_that_are_packed_in_a_way_that_can_not_be_read(studies):
+def test_unreadable_files_with_trials_in_columns_raise(studies):
     """Such files have to be read to be planned."""
     described = moves(columns=COLUMNS | {"trial": "n"})
     members = dict.fromkeys(("a.csv", "b.csv"), "ms,xpos,ypos,n\n0,1,2,1\n")
     with pytest.raises(BadArchiveError, match=r"study\.zip is encrypted"):
         studies.process(patched(zip_bytes(members), *members, flag=1), format=described)
-    strange = patched(zip_bytes(members), "a.csv", method=97)
-    assert issues_of(studies.process(strange, format=described))[0][::2] == ("a.csv", "unsupported_method")
+    unsupported = patched(zip_bytes(members), "a.csv", method=97)
+    assert issues_of(studies.process(unsupported, format=described))[0][::2] == ("a.csv", "unsupported_method")
     with pytest.raises(BadMemberError, match="unsupported_method"):
-        studies.process(strange, format=described, on_error="raise")
+        studies.process(unsupported, format=described, on_error="raise")
 
 
-def test_the_order_of_trials_is_each_participants_own(process):
+def test_trial_order_is_counted_per_participant(process):
     """Sessions of two participants may have the same number."""
     names = {"participant": "who", "session": "when", "trial": "n"}
     text = "ms,xpos,ypos,who,when,n\n0,1,2,a,1,1\n50,1,2,b,1,1\n100,1,2,a,1,2\n150,1,2,b,1,2\n"
@@ -316,12 +316,12 @@ def test_the_order_of_trials_is_each_participants_own(process):
     assert result.trials[["participant", "trial_order"]].values.tolist() == [["a", 1], ["a", 2], ["b", 1], ["b", 2]]
 
 
-def test_nothing_that_can_be_read(process):
+def test_no_file_with_the_described_path_raises(process):
     with pytest.raises(NoEventsError, match="none of them a log of events"):
         process({"a.csv": ROWS}, format=moves(path="nowhere"))
 
 
-def test_times_that_step_back_are_sorted_and_said(process):
+def test_times_that_step_back_are_sorted_with_an_issue(process):
     result = process({"a.csv": "ms,xpos,ypos\n20,1,1\n10,2,2\n"}, format=MOVES)
     assert issues_of(result) == [("a.csv", 3, "time_backwards", 0)]
     assert rows(result) == [(0.01, 2.0, 2.0), (0.02, 1.0, 1.0)]

@@ -1,4 +1,4 @@
-"""Is every layout of the platform understood: whose trial is it, which is it, and what kind is each file?"""
+"""Downloads of the Fulcrum platform: each layout yields the right trials, and the right kind of each file."""
 
 import os
 
@@ -16,7 +16,7 @@ def roles(result):
     return dict(zip(result.members.member, result.members.role, strict=True))
 
 
-def test_study_download(process):
+def test_study_download_is_read(process):
     result = process({
         f"{folder(2, 'Search', 'Easy', 1)}/Mouse Movement.csv": ROWS,
         f"{folder(1, 'Search', 'Easy', 10)}/Mouse Movement.csv": ROWS,
@@ -37,24 +37,24 @@ def test_study_download(process):
     assert issues_of(result) == []
 
 
-def test_study_download_in_a_folder_of_its_own(process):
+def test_study_download_in_a_folder_is_read(process):
     result = process({f"download/{folder(3)}/Mouse Movement.csv": ROWS})
     assert named(result) == [("3", "3", "Search", "Easy", 1)]
 
 
-def test_session_download(process):
+def test_session_download_is_read(process):
     result = process({"Search_Easy_trial_2/Mouse Movement.csv": ROWS, "Search_Hard_trial_1/Mouse Movement.csv": ROWS})
     assert named(result) == [(None, None, "Search", "Easy", 2), (None, None, "Search", "Hard", 1)]
 
 
-def test_one_trial(process):
+def test_single_trial_is_read(process):
     result = process({"Mouse Movement.csv": ROWS, "Mouse Clicks.csv": CLICKS, "Keyboard Inputs.csv": KEYS})
     assert named(result) == [(None,) * 5]
     assert result.trials.movement_count.tolist() == [2]
     assert result.trials.keystroke_count.tolist() == [1]
 
 
-def test_unknown_trial_ordering(process):
+def test_unknown_trial_ordering_is_na(process):
     result = process(
         {"1_participant_session/Search_Easy_trial_UnknownTrialOrdering/Mouse Movement.csv": ROWS},
         max_name_length=6000,
@@ -62,7 +62,7 @@ def test_unknown_trial_ordering(process):
     assert named(result) == [("1", "1", "Search", "Easy", None)]
 
 
-def test_unknown_session(process):
+def test_unknown_session_is_na(process):
     result = process({"UnknownSession_participant_session/Search_Easy_trial_1/Mouse Movement.csv": ROWS})
     assert named(result) == [(None, None, "Search", "Easy", 1)]
     assert result.summary["participants"] == result.summary["sessions"] == 0
@@ -74,7 +74,7 @@ def test_participants_need_no_number(process):
 
 
 @pytest.mark.parametrize("digits", ["9" * 19, "9" * 5000])
-def test_trial_numbers_that_no_integer_holds(process, digits):
+def test_trial_numbers_beyond_64_bits_are_na(process, digits):
     result = process(
         {f"1_participant_session/Search_Easy_trial_{digits}/Mouse Movement.csv": ROWS}, max_name_length=6000
     )
@@ -114,14 +114,14 @@ def test_manifest_beside_the_files_comes_first(process):
     ("manifest", "line"),
     [("id,kind\n101,mouse_movment\n", "'mouse_movment' is no kind"), (b"id,kind\n\xff,x\n", "can't be read")],
 )
-def test_bad_manifest(process, manifest, line):
+def test_bad_manifest_line_is_an_issue(process, manifest, line):
     result = process({f"{SERVER}/manifest.csv": manifest, f"{SERVER}/101.csv": ROWS})
     assert [issue[2] for issue in issues_of(result)] == ["manifest", "mouse_unknown"]
     assert line in result.issues.message[0]
     assert result.kinds == ["mouse_unknown"]
 
 
-def test_server_store_with_kinds(process):
+def test_server_files_take_their_kind_from_kinds(process):
     members = {f"{SERVER}/101.csv": ROWS, f"{SERVER}/102.csv": CLICKS}
     result = process(members, kinds={"101": "mouse_movement", "102": "mouse_clicks"})
     assert named(result) == [("3", "3", None, None, 45)]
@@ -129,7 +129,7 @@ def test_server_store_with_kinds(process):
     assert issues_of(result) == []
 
 
-def test_server_store_without_either(process):
+def test_server_files_without_manifest_or_kinds_are_mouse_unknown(process):
     result = process({f"{SERVER}/101.csv": ROWS, f"{SERVER}/102.csv": CLICKS, f"{SERVER}/103.csv": KEYS})
     assert result.summary["events"] == {"keyboard": 1, "mouse_unknown": 4}
     assert issues_of(result) == [(f"{SERVER}/{n}.csv", None, "mouse_unknown", 0) for n in (101, 102)]
@@ -140,13 +140,13 @@ def test_server_store_without_either(process):
     assert len(result.events("mouse_unknown")) == 4
 
 
-def test_server_file_with_nothing_but_a_mark(process):
+def test_server_file_with_only_a_byte_order_mark_is_mouse_unknown(process):
     result = process({f"{SERVER}/101.csv": b"\xef\xbb\xbf", f"{SERVER}/102.csv": b"\xef\xbb\xbf" + KEYS.encode()})
     assert [issue[2] for issue in issues_of(result)] == ["mouse_unknown", "empty_file"]
     assert result.summary["events"] == {"keyboard": 1}
 
 
-def test_early_logger(process):
+def test_layout_of_the_early_logger_is_read(process):
     result = process({
         "Task 1_mouse_movement_data.csv": ROWS, "Task 1_mouse_clicks_data.csv": CLICKS,
         "Task 1_mouse_scroll_data.csv": ROWS, "Task 1_keyboard_data.csv": KEYS, "Task_2_keyboard_data.csv": KEYS,
@@ -156,7 +156,7 @@ def test_early_logger(process):
     assert result.trials.scroll_event_count.isna().tolist() == [False, True]
 
 
-def test_real_logs_of_the_early_logger(process, shared_data):
+def test_real_logs_of_the_early_logger_are_read(process, shared_data):
     files = sorted((shared_data / "fulcrum_sample").glob("*.csv"))
     assert len(files) == 8
     result = process({path.name: path.read_bytes() for path in files})
@@ -177,7 +177,7 @@ def test_real_logs_of_the_early_logger(process, shared_data):
     assert trials.click_count.tolist() == [2, 4]
 
 
-def test_surveys(process):
+def test_surveys_are_read(process):
     result = process({
         f"{folder(1)}/Mouse Movement.csv": ROWS,
         "1_participant_session/pre_survey/pre survey.csv": "\ufeffAge,Hand\n31,left\n32,\"both, really\"\n",
@@ -197,13 +197,13 @@ def test_surveys(process):
     assert len(result.trials) == 1
 
 
-def test_no_surveys(process):
+def test_study_without_surveys_has_an_empty_table(process):
     surveys = process({f"{folder(1)}/Mouse Movement.csv": ROWS}).surveys
     assert surveys.columns.tolist() == ["participant", "session", "survey", "member", "row", "question", "answer"]
     assert surveys.empty
 
 
-def test_survey_that_cannot_be_read(process):
+def test_unreadable_survey_is_an_issue(process):
     survey = "1_participant_session/pre_survey/pre.csv"
     raw = zip_bytes({f"{folder(1)}/Mouse Movement.csv": ROWS, survey: "Age\n31\n"})
     result = process(patched(raw, survey, crc=1))
@@ -239,7 +239,7 @@ def test_media_and_other_files(process):
     assert result.members.set_index("member").rows_in.dropna().to_dict() == {f"{trial}/Mouse Movement.csv": 2}
 
 
-def test_clutter(process):
+def test_clutter_is_ignored(process):
     result = process({
         f"{folder(1)}/Mouse Movement.csv": ROWS, f"__MACOSX/{folder(1)}/._Mouse Movement.csv": b"\0\5\x16\7",
         f"{folder(1)}/.DS_Store": b"x", "Thumbs.db": b"x", "desktop.ini": b"x", f"__MACOSX/{folder(9)}/": "",
@@ -250,7 +250,7 @@ def test_clutter(process):
     assert (result.members.role == "clutter").sum() == 5
 
 
-def test_nested_session_zips(process):
+def test_nested_session_zips_are_read(process):
     session = zip_bytes({"Search_Easy_trial_1/Mouse Movement.csv": ROWS})
     result = process({
         "7_participant_session.zip": session, "sessions/P8.zip": session, f"{folder(9)}/Mouse Movement.csv": ROWS,
@@ -271,7 +271,7 @@ def test_zip_in_a_nested_zip_is_opened_when_that_is_allowed(process):
         process(study)
 
 
-def test_folder_gives_what_its_zip_gives(studies):
+def test_folder_gives_the_result_of_its_zip(studies):
     members = {
         f"{folder(1)}/Mouse Movement.csv": ROWS, f"{folder(1)}/Mouse Clicks.csv": CLICKS,
         f"{folder(2)}/Keyboard Inputs.csv": KEYS, "pre_survey/a.csv": "Q\n1\n", f"{folder(2, trial=2)}/": "",
@@ -291,7 +291,7 @@ def test_folder_gives_what_its_zip_gives(studies):
     assert zipped.summary == loose.summary
 
 
-def test_one_csv(studies):
+def test_single_csv_is_read(studies):
     path = studies.root / "Mouse Movement.csv"
     path.write_text(ROWS)
     result = studies.process(str(path))
@@ -318,7 +318,7 @@ def test_links_are_followed_inside_the_folder_only(studies):
     assert studies.process(str(link)).kinds == ["mouse_movement"]
 
 
-def test_a_folder_that_cannot_be_listed_is_said(studies, monkeypatch):
+def test_folder_that_cannot_be_listed_is_an_issue(studies, monkeypatch):
     for number in (1, 2):
         (studies.root / "study" / folder(trial=number)).mkdir(parents=True)
         (studies.root / "study" / folder(trial=number) / "Mouse Movement.csv").write_text(ROWS)
@@ -339,7 +339,7 @@ def test_a_folder_that_cannot_be_listed_is_said(studies, monkeypatch):
         studies.process(str(studies.root / "study"), on_error="raise")
 
 
-def test_two_folders_with_the_same_names(process):
+def test_two_folders_with_the_same_names_are_two_trials(process):
     result = process(
         {f"a/{folder(1)}/Mouse Movement.csv": ROWS, f"b/{folder(1)}/Mouse Movement.csv": mouse((0.1, 5, 5))}
     )
@@ -357,7 +357,7 @@ def test_two_files_of_a_kind_in_a_trial_are_one_log(process):
     assert result.trials.keystroke_count.tolist() == [2]
 
 
-def test_choosing_participants_tasks_and_factors(process):
+def test_participants_tasks_and_factors_choose_trials(process):
     members = {
         f"{folder(p, task, factor)}/Mouse Movement.csv": ROWS
         for p in (1, 2, 3) for task in ("Search", "Fill") for factor in ("Easy", "Hard")
@@ -370,7 +370,7 @@ def test_choosing_participants_tasks_and_factors(process):
     assert (chosen.members.role == "not_chosen").sum() == 11
 
 
-def test_choosing_nothing_says_what_there_is(process):
+def test_empty_choice_raises_with_the_available_names(process):
     members = {"P1_participant_session/A_B_trial_1/Mouse Movement.csv": ROWS}
     with pytest.raises(NoEventsError, match=r"Did you mean 'P1'\?") as caught:
         process(members, participants=["p1"])
@@ -386,7 +386,7 @@ def test_header_only_file_counts_0_and_no_file_na(process):
     assert result.trials.click_event_count.isna().all()
 
 
-def test_study_of_empty_files(process):
+def test_study_of_empty_files_counts_0(process):
     result = process({f"{folder(1)}/Mouse Movement.csv": ""})
     assert result.trials.movement_count.tolist() == [0]
     assert result.summary["events"] == {}

@@ -1,4 +1,4 @@
-"""Are the formats that the kit knows read right, and is a study's format found out, or refused where it is unsure?"""
+"""The built-in and installed formats, and the recognition of a study's format."""
 
 import subprocess
 import sys
@@ -22,17 +22,17 @@ START_MS = 1471948645498
 
 
 def balabit(*rows):
-    """A session of (client time, button, state, x, y)."""
+    """Return a session of (client time, button, state, x, y)."""
     return BALABIT + "".join(f"{t},{t},{button},{state},{x},{y}\n" for t, button, state, x, y in rows)
 
 
 def keystrokes(*rows, participant=7):
-    """A participant's file of (section, press, release, letter, code), times in ms after the start of all."""
+    """Return a participant's file of (section, press, release, letter, code), times in ms after the start of all."""
     cells = [
         (participant, section, 'Say "so.', "Say so", number, START_MS + press, START_MS + release, letter, code)
         for number, (section, press, release, letter, code) in enumerate(rows)
     ]
-    return KEYSTROKES + "".join("\t".join(map(str, record)) + "\n" for record in cells)
+    return KEYSTROKES + "".join("\t".join(map(str, row)) + "\n" for row in cells)
 
 
 SESSION = balabit(
@@ -42,7 +42,7 @@ SESSION = balabit(
 )  # fmt: skip
 
 
-def test_the_list_of_formats():
+def test_formats_listed_are_those_implemented():
     assert set(FORMATS) == {"auto", NATIVE, *BUILT_IN}
     assert all(name == described.name for name, described in BUILT_IN.items())
 
@@ -50,7 +50,7 @@ def test_the_list_of_formats():
 @pytest.mark.parametrize(
     "name", ["t/user12/session_0041", "user12.zip/session_0041", "user12/session_0041.csv", "user12_session_0041.csv"]
 )
-def test_balabit(process, name):
+def test_balabit_session_is_measured(process, name):
     outer, _, inner = name.partition(".zip/")
     result = process({f"{outer}.zip": zip_bytes({inner: SESSION})} if inner else {name: SESSION})
     assert result.provenance["format"] == "balabit"
@@ -76,7 +76,7 @@ def test_balabit_sessions_of_the_same_name_in_two_folders_are_two(process):
 
 
 @pytest.mark.parametrize("session", ["2144641057", "5265929106", "9838420452"])
-def test_balabits_own_sessions(process, shared_data, session):
+def test_real_balabit_sessions_equal_their_published_counts(process, shared_data, session):
     at = shared_data / "balabit_sample"
     known = pd.read_csv(at / "training_session_stats.csv").set_index("session").loc[int(session)]
     result = process(at / f"user12_session_{session}.csv")
@@ -92,7 +92,7 @@ def test_balabits_own_sessions(process, shared_data, session):
     assert int(artefacts.message.str.split().str[0].sum()) == known.oob
 
 
-def test_keystrokes(process):
+def test_keystrokes_are_measured_per_section(process):
     text = keystrokes(
         (9, 60_000, 60_100, "y", 89), (4, 0, 160, "SHIFT", 16), (4, 120, 200, "H", 72), (4, 300, 390, "i", 73),
         (4, 500, 560, " ", 32), (4, 700, 750, "BKSP", 8), (9, 60_050, 60_200, "o", 79),
@@ -118,7 +118,7 @@ def test_keystrokes(process):
     assert issues_of(result) == [("metadata_participants.txt", None, "unknown_file", 0)]
 
 
-def test_what_was_to_be_typed_is_not_kept(process, studies):
+def test_sentences_to_type_are_not_stored(process, studies):
     result = process({"7_keystrokes.txt": keystrokes((4, 0, 100, "q", 81))}, keys="class")
     assert "Say" not in result.surveys.to_string() + result.issues.to_string() + str(result.provenance)
     assert not any(b"Say" in path.read_bytes() for path in studies.stored)
@@ -127,7 +127,7 @@ def test_what_was_to_be_typed_is_not_kept(process, studies):
     assert full.digraphs[["key", "next_key", "count"]].values.tolist() == [["q", "Key.ctrl", 1]]
 
 
-def test_mousetracking(process):
+def test_mousetracking_is_measured_per_id(process):
     text = MOUSETRACKING + "id0002,1,0,0,-400\nid0002,2,10,0,-399\nid0001,1,0,5,5\nid0001,2,20,8,9\n"
     result = process({"export.csv": text})
     assert result.provenance["format"] == "mousetracking"
@@ -136,7 +136,7 @@ def test_mousetracking(process):
     assert result.trials.completion_time_s.tolist() == [0.02, 0.01]
 
 
-def test_mousetracking_with_participants_and_conditions_as_r_writes_them(process):
+def test_mousetracking_as_written_by_r_has_participants_and_conditions(process):
     text = '"subject_nr","Condition","trial","timestamps","xpos","ypos"\n' + "".join(
         f'"{who}","{condition}",{trial},{t},1,{t}\n'
         for who in (2, 1) for trial, condition in ((1, "near"), (2, "far")) for t in (0, 100)
@@ -151,7 +151,7 @@ def test_mousetracking_with_participants_and_conditions_as_r_writes_them(process
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be"])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-def test_a_header_is_known_in_any_encoding(process, encoding, end):
+def test_header_is_recognised_in_any_encoding(process, encoding, end):
     text = end + MOUSETRACKING + "1,1,0,5,é\n1,2,10,5,6\n"
     result = process({"a.csv": text.replace("\n", end).encode(encoding)})
     assert result.provenance["format"] == "mousetracking"
@@ -162,21 +162,21 @@ def native(trials=3):
     return {f"{folder(trial=n)}/Mouse Movement.csv": mouse((0.1, 1, 1), (0.2, 20, 2)) for n in range(1, trials + 1)}
 
 
-def test_the_platforms_own_is_known_by_names(process):
+def test_fulcrum_is_recognised_by_names(process):
     result = process(native())
     assert result.provenance["format"] == "fulcrum"
     assert result.provenance["format_chosen"] == "by names of files: 3 of the 3 looked at"
     assert "Log format" not in result._repr_html_()
-    assert process(native(), format="fulcrum").provenance["format_chosen"] == "asked for"
+    assert process(native(), format="fulcrum").provenance["format_chosen"] == "named by format="
 
 
-def test_a_stray_file_of_another_format_does_not_change_it(process):
+def test_stray_file_of_another_format_is_left_out(process):
     result = process({**native(30), "x_session_1.csv": SESSION})
     assert result.provenance["format"] == "fulcrum"
     assert issues_of(result) == [("x_session_1.csv", None, "unknown_file", 0)]
 
 
-def test_a_study_of_two_formats_is_refused(process):
+def test_study_of_two_formats_raises(process):
     members = {**native(2), "user1/session_1.csv": SESSION, "7_keystrokes.txt": keystrokes((1, 0, 5, "a", 65))}
     with pytest.raises(SettingsError) as caught:
         process(members)
@@ -187,7 +187,7 @@ def test_a_study_of_two_formats_is_refused(process):
     assert {issue[2] for issue in issues_of(result)} == {"unknown_file", "artefact"}
 
 
-def test_no_format_at_all(process):
+def test_unrecognised_study_raises(process):
     with pytest.raises(NoEventsError) as caught:
         process({"a.csv": "p,q\n1,2\n"})
     assert "fulcrum, balabit, keystrokes, mousetracking" in caught.value.hint
@@ -204,7 +204,7 @@ LINES = EventFormat(name="lines", columns={"t": "when", "x": "across", "y": "dow
 
 
 class Pairs(LogFormat):
-    "A place in every 10 ms, without times or a header."
+    "A position every 10 ms, without times or a header."
     name = "pairs"
     time_unit = "ms"
 
@@ -215,10 +215,10 @@ class Pairs(LogFormat):
         return ["mouse_movement"]
 
     def read(self, path, raw, issues, names_only=False):
-        places = [line.split() for line in raw.decode().splitlines()]
+        positions = [line.split() for line in raw.decode().splitlines()]
         return pl.DataFrame({
-            "line": range(1, len(places) + 1), "t": [10 * n for n in range(len(places))],
-            "x": [float(x) for x, _ in places], "y": [float(y) for _, y in places],
+            "line": range(1, len(positions) + 1), "t": [10 * n for n in range(len(positions))],
+            "x": [float(x) for x, _ in positions], "y": [float(y) for _, y in positions],
         }).with_columns(pl.lit("mouse_movement").alias("kind"), pl.lit(None).alias("problem"))
 """
 USE = """
@@ -241,7 +241,7 @@ print(auto)
 """
 
 
-def test_a_package_brings_formats(tmp_path, studies):
+def test_formats_of_installed_packages_are_used(tmp_path, studies):
     wheel = tmp_path / "other_logs-1.0-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
         about = "other_logs-1.0.dist-info"
@@ -277,13 +277,13 @@ def test_a_package_brings_formats(tmp_path, studies):
     ]
 
 
-def test_a_format_that_is_not_installed_where_the_work_is_done(process, monkeypatch):
+def test_format_missing_on_the_worker_raises(process, monkeypatch):
     """A job may be submitted where a package is installed that the worker lacks."""
     monkeypatch.setattr("analytics_kit.options.format_names", lambda: (*FORMATS, "theirs"))
     with pytest.raises(SettingsError, match="'theirs' is not installed here"):
         process({"a.csv": SESSION}, format="theirs")
 
 
-def test_a_described_format_may_have_any_name(process):
+def test_described_format_may_have_any_name(process):
     described = EventFormat(name="ours", columns={"t": "client timestamp", "x": "x", "y": "y"}, kind="mouse_movement")
     assert process({"a.csv": SESSION}, format=described).provenance["format"] == "ours"

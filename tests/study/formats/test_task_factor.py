@@ -1,4 +1,4 @@
-"""Are task and factor cut where the whole study says, and is a guess said to be one?"""
+"""Splitting names into task and factor by the whole study, and listing guesses."""
 
 import itertools
 
@@ -12,7 +12,7 @@ ROWS = mouse((0.1, 1, 2))
 
 
 def crossed(tasks, factors):
-    """{name: (task, factor)} of a factorial study."""
+    """Return {name: (task, factor)} of a factorial study."""
     return {f"{task}_{factor}": (task, factor) for task, factor in itertools.product(tasks, factors)}
 
 
@@ -31,7 +31,7 @@ LEVELS = ["Low", "Very_High", "in_between", "None_at_all", "1", "2_of_3", "ä ö
         ([f"Task_{i}" for i in range(4)], LEVELS[:4]),
     ],
 )
-def test_factorial_study(tasks, factors):
+def test_factorial_study_is_split(tasks, factors):
     expected = crossed(tasks, factors)
     names = split_names(expected)
     assert names.cuts == expected
@@ -46,7 +46,7 @@ def test_factorial_study(tasks, factors):
         (["first_task", "second_task"], ["no_aid", "with_help"]),
     ],
 )
-def test_a_word_that_all_names_share_may_belong_to_either(tasks, factors):
+def test_word_shared_by_all_names_belongs_to_task_or_factor(tasks, factors):
     expected = crossed(tasks, factors)
     names = split_names(expected)
     assert set(names.guesses) == set(expected)
@@ -58,7 +58,7 @@ def test_a_word_that_all_names_share_may_belong_to_either(tasks, factors):
     assert split_names(expected, tasks=tasks).guesses == ()
 
 
-def test_large_factorial_study():
+def test_large_factorial_study_is_split():
     expected = crossed([f"Task_{i}" for i in range(12)], LEVELS)
     assert split_names(expected).cuts == expected
 
@@ -76,43 +76,43 @@ def test_order_of_names_does_not_matter():
         ("_Easy", ("_Easy", None)), ("Search_", ("Search_", None)), ("A__B", ("A_", "B")),
     ],
 )  # fmt: skip
-def test_single_name(name, cut):
+def test_single_name_is_split(name, cut):
     assert split_names([name]).cuts == {name: cut}
 
 
-def test_a_tie_goes_to_the_longest_task_and_is_a_guess():
+def test_tie_goes_to_the_longest_task_as_a_guess():
     names = split_names(["Fill_Form_Easy"])
     assert names.cuts == {"Fill_Form_Easy": ("Fill_Form", "Easy")}
     assert names.guesses == ("Fill_Form_Easy",)
 
 
-def test_one_name_that_is_sure_among_others_that_are_not():
+def test_unambiguous_name_among_guesses_is_no_guess():
     names = split_names(["Search_Easy", "a_b_c"])
     assert names.cuts["Search_Easy"] == ("Search", "Easy")
     assert names.guesses == ("a_b_c",)
 
 
-def test_tasks_settle():
+def test_given_tasks_decide_the_split():
     names = split_names(["Fill_Form_Easy"], tasks=["Fill"])
     assert names.cuts == {"Fill_Form_Easy": ("Fill", "Form_Easy")}
     assert names.guesses == ()
 
 
-def test_factors_settle():
+def test_given_factors_decide_the_split():
     names = split_names(["Fill_Form_Easy"], factors=["Form_Easy"])
     assert (names.cuts, names.guesses) == ({"Fill_Form_Easy": ("Fill", "Form_Easy")}, ())
 
 
-def test_tasks_choose():
+def test_names_without_a_given_task_are_not_chosen():
     names = split_names(["Fill_Easy", "Search_Easy", "Search_Hard"], tasks=["Search"], factors=["Easy"])
     assert names.cuts == {"Search_Easy": ("Search", "Easy")}
 
 
-def test_a_task_without_factor_can_be_named():
+def test_given_task_may_have_no_factor():
     assert split_names(["Fill_Form"], tasks=["Fill_Form"]).cuts == {"Fill_Form": ("Fill_Form", None)}
 
 
-def test_hundreds_of_names_with_many_underscores_end():
+def test_hundreds_of_names_with_many_underscores_terminate():
     expected = crossed([f"a_b_{i}_c" for i in range(20)], [f"x_{j}_y_z" for j in range(20)])
     cuts = split_names(expected).cuts
     assert cuts.keys() == expected.keys()
@@ -132,7 +132,7 @@ def test_a_guess_is_an_issue_of_the_study(process):
 
 
 @pytest.mark.parametrize("option", [{"tasks": ["Fill"]}, {"factors": "Form_Easy"}])
-def test_options_settle_a_guess(process, option):
+def test_options_decide_a_guess(process, option):
     result = process(study("Fill_Form_Easy"), **option)
     assert result.trials[["task", "factor"]].to_numpy().tolist() == [["Fill", "Form_Easy"]]
     assert issues_of(result) == []
@@ -146,18 +146,18 @@ def test_options_choose_trials(process):
         process(study(*names), tasks=["Sea"])
 
 
-def test_factorial_study_in_a_zip(process):
+def test_factorial_study_in_a_zip_is_split(process):
     tasks, factors = [f"Task_{i}" for i in range(12)], LEVELS
     result = process({f"{folder(1, t, f)}/Mouse Movement.csv": ROWS for t in tasks for f in factors})
     assert set(result.trials.task) == set(tasks)
     assert set(result.trials.factor) == set(factors)
 
 
-def test_thousands_of_names_that_need_no_search():
+def test_thousands_of_unambiguous_names_need_no_search():
     expected = {f"Task{i}_A": (f"Task{i}", "A") for i in range(3000)}
     assert split_names(expected).cuts == expected
 
 
-def test_a_name_of_underscores_ends():
+def test_name_of_underscores_terminates():
     (cut,) = split_names(["a_" * 20_000 + "b"]).cuts.values()
     assert cut[1] == "b"

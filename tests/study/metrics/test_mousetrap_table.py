@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 import analytics_kit as ak
 from analytics_kit.errors import SettingsError
-from analytics_kit.study.metrics.mousetrap import NAMES
-from analytics_kit.study.metrics.mousetrap_table import COUNTS
-from tests.study.metrics.mousetrap_by_loops import measures
+from analytics_kit.study.metrics.mousetrap import MEASURES
+from analytics_kit.study.metrics.mousetrap_table import COUNT_MEASURES
+from tests.study.metrics.mousetrap_reference import measures
 from tests.study.metrics.test_kernels import corner, diagonal
 
 TRIAL = ["participant", "session", "task", "factor", "trial", "trial_order"]
@@ -49,7 +49,7 @@ def beside(measured, shared_data, name):
 )
 def test_all_measures_of_all_trials_are_mousetraps(movement, shared_data, name, options):
     joined = beside(ak.mousetrap_measures(movement, **options), shared_data, name)
-    for measure in NAMES:
+    for measure in MEASURES:
         theirs = joined[f"{measure}_theirs"].to_numpy(float)
         np.testing.assert_allclose(joined[measure].astype(float), theirs, rtol=1e-9, atol=0, err_msg=measure)
         constant = measure in CONSTANT[:2] + CONSTANT[6:] or (measure in CONSTANT and not options)
@@ -164,8 +164,8 @@ def test_trials_apart_and_together(movement):
     together = ak.mousetrap_measures(some)
     shuffled = ak.mousetrap_measures(some.sample(frac=1, random_state=1))
     assert len(together) == 57
-    assert list(together.columns) == [*TRIAL, *NAMES]
-    assert {str(together[name].dtype) for name in COUNTS} == {"Int64"}
+    assert list(together.columns) == [*TRIAL, *MEASURES]
+    assert {str(together[name].dtype) for name in COUNT_MEASURES} == {"Int64"}
     keys = ["participant", "factor", "trial"]
     pd.testing.assert_frame_equal(
         shuffled.sort_values(keys, ignore_index=True), together.sort_values(keys, ignore_index=True)
@@ -187,7 +187,7 @@ def test_fewer_than_three_samples_give_no_row(rows):
     frame = path(*rows).assign(participant="1")
     found = ak.mousetrap_measures(frame, resample_s=0.01)
     assert found.empty
-    assert list(found.columns) == ["participant", *NAMES]
+    assert list(found.columns) == ["participant", *MEASURES]
 
 
 def test_of_equal_times_the_last_counts():
@@ -222,5 +222,5 @@ def test_thresholds_that_make_no_sense(options, message):
 def test_tables_that_are_no_movement():
     with pytest.raises(SettingsError, match="no column 'x_px'"):
         ak.mousetrap_measures(pd.DataFrame({"t_s": [0.0], "key": ["a"]}))
-    with pytest.raises(SettingsError, match="no time or place"):
+    with pytest.raises(SettingsError, match="lack a time or a position"):
         ak.mousetrap_measures(path((0, 1, 1), (0.1, math.nan, 2), (0.2, 3, 3)))

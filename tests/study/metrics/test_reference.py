@@ -11,12 +11,12 @@ import pytest
 
 from analytics_kit.options import Options
 from analytics_kit.study.events.table import EventTable, Grouped, MemberRows
-from analytics_kit.study.metrics.catalogue import NAMES
+from analytics_kit.study.metrics.catalogue import METRIC_NAMES
 from analytics_kit.study.metrics.evaluate import evaluate
 from analytics_kit.study.metrics.primitives import merge_equal_times
 from analytics_kit.study.sample.study import sample_study
 from tests.study.make_study import Studies, balance
-from tests.study.metrics.measuring import settled
+from tests.study.metrics.trial_metrics import settled
 
 
 @pytest.fixture(scope="module")
@@ -149,13 +149,13 @@ import numba
 assert numba.config.DISABLE_JIT
 from analytics_kit.options import Options
 from analytics_kit.study.pipeline import run as pipeline
-from analytics_kit.study.metrics.catalogue import NAMES
+from analytics_kit.study.metrics.catalogue import METRIC_NAMES
 from analytics_kit.study.result.result import StudyResult
 from analytics_kit.study.store.store import Store
 store = Store(sys.argv[2])
 pipeline.run(sys.argv[1], Options(), store, "r")
 trials = StudyResult.open(store, "r").trials
-print(json.dumps({name: trials[name].astype("float64").fillna(-1e9).tolist() for name in NAMES}))
+print(json.dumps({name: trials[name].astype("float64").fillna(-1e9).tolist() for name in METRIC_NAMES}))
 """
 
 
@@ -168,7 +168,7 @@ def test_the_same_numbers_without_the_compiler(tmp_path):
     assert plain.returncode == 0, plain.stderr
     interpreted = json.loads(plain.stdout)
     compiled = Studies(tmp_path).process(source).trials
-    for name in NAMES:
+    for name in METRIC_NAMES:
         values = compiled[name].astype("float64").fillna(-1e9)
         np.testing.assert_allclose(values, interpreted[name], rtol=1e-11, atol=1e-11, err_msg=name)
     assert (compiled.movement_count > 50).any()

@@ -53,9 +53,7 @@ def random_study(tmp_path_factory):
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 3), shard_bytes=st.integers(1, 20_000), chance=st.integers(0, 10_000))
-def test_result_does_not_depend_on_cut_order_or_failures(
-    random_study, tmp_path_factory, seed, shard_bytes, chance
-):
+def test_result_does_not_depend_on_cut_order_or_failures(random_study, tmp_path_factory, seed, shard_bytes, chance):
     path, expected = random_study(seed)
     queue = Queue(Studies(tmp_path_factory.mktemp("queue")), path, shard_bytes=shard_bytes)
     throw = random.Random(chance)

@@ -9,7 +9,7 @@ import pytest
 
 from analytics_kit.errors import ResultExpiredError, SettingsError, StoreError
 from analytics_kit.model import SCHEMA_VERSION
-from analytics_kit.study.metrics.catalogue import BY_NAME, CATALOGUE, NAMES
+from analytics_kit.study.metrics.catalogue import CATALOGUE, METRIC_NAMES, METRICS_BY_NAME
 from analytics_kit.study.result.result import StudyResult, load
 from analytics_kit.study.store import event_parquet as tables
 from analytics_kit.study.store.paths import MANIFEST
@@ -41,7 +41,7 @@ def result(process):
 
 def test_types_of_trials(result):
     trials = result.trials
-    assert trials.columns.tolist() == [*TRIAL, *NAMES]
+    assert trials.columns.tolist() == [*TRIAL, *METRIC_NAMES]
     kinds = trials.dtypes.astype(str)
     assert kinds[TRIAL[:4]].tolist() == ["str"] * 4
     assert kinds[TRIAL[4:]].tolist() == ["Int64"] * 2
@@ -375,5 +375,5 @@ def test_html_escapes_names(process):
 
 
 def test_metric_names_are_those_of_the_catalogue():
-    assert len(set(NAMES)) == len(NAMES) == len(BY_NAME)
+    assert len(set(METRIC_NAMES)) == len(METRIC_NAMES) == len(METRICS_BY_NAME)
     assert all(metric.definition and metric.unit and metric.source for metric in CATALOGUE)

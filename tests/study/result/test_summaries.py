@@ -8,7 +8,7 @@ import pytest
 import analytics_kit as ak
 from analytics_kit.errors import SettingsError
 from analytics_kit.options import Options
-from analytics_kit.study.metrics.catalogue import BY_NAME, NAMES
+from analytics_kit.study.metrics.catalogue import METRIC_NAMES, METRICS_BY_NAME
 from analytics_kit.study.result.summaries import bimodality_coefficient
 from analytics_kit.study.sample.study import sample_study
 from tests.study.make_study import KEYS, folder, mouse, typed
@@ -49,7 +49,7 @@ def test_bimodality_of_a_result(studies):
     result = studies.process(sample_study(studies.root / "s.zip", 3, 2, trial_s=3))
     for by in ("participant", "task", "factor"):
         table = result.bimodality(by)
-        assert table.columns.tolist() == [by, *NAMES]
+        assert table.columns.tolist() == [by, *METRIC_NAMES]
         for name in ("path_length_px", "click_count", "scroll_distance_px"):
             for row, (group, trials) in enumerate(result.trials.groupby(by, sort=False)):
                 assert table[by][row] == group
@@ -102,7 +102,7 @@ def test_no_digraphs(process, text):
 
 def test_the_catalogue_as_a_table():
     table = ak.metrics()
-    assert table.metric.tolist() == list(NAMES)
+    assert table.metric.tolist() == list(METRIC_NAMES)
     assert table.columns.tolist() == [
         "metric", "unit", "definition", "formula", "kinds", "edge", "thresholds", "native", "against_full", "source",
     ]  # fmt: skip
@@ -112,12 +112,12 @@ def test_the_catalogue_as_a_table():
         assert row.definition, row.metric
         assert row.formula, row.metric
         assert set(filter(None, row.thresholds.split(", "))) <= Options.model_fields.keys(), row.metric
-        assert row.kinds == "any" or tuple(row.kinds.split(", ")) == BY_NAME[row.metric].needs
+        assert row.kinds == "any" or tuple(row.kinds.split(", ")) == METRICS_BY_NAME[row.metric].needs
     assert ak.metrics() is not ak.metrics()
 
 
 def test_what_the_native_log_cannot_give_is_na_and_only_that(studies):
     """On a study with all kinds of events."""
     result = studies.process(sample_study(studies.root / "s.zip", 2, 1, trial_s=20), keys="full")
-    missing = {name for name in NAMES if result.trials[name].isna().all()}
-    assert missing == {metric.name for metric in BY_NAME.values() if metric.native == "unavailable"}
+    missing = {name for name in METRIC_NAMES if result.trials[name].isna().all()}
+    assert missing == {metric.name for metric in METRICS_BY_NAME.values() if metric.native == "unavailable"}

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from analytics_kit.errors import SettingsError
-from analytics_kit.study.sample.behaviour import written
+from analytics_kit.study.sample.behaviour import logged_rows
 from analytics_kit.study.sample.study import sample_study
 
 FOLDER = re.compile(r"(\d+)_participant_session/(Search|Fill_Form)_(Baseline|Cluttered)_trial_(\d+)/(.+)\.csv")
@@ -311,7 +311,7 @@ def test_written_rows_are_those_of_the_plain_rule():
             if (x[i] - at[0]) ** 2 + (y[i] - at[1]) ** 2 > 100:
                 expected.append(i)
                 at = x[i], y[i]
-        assert written(x, y, (3, 4)).tolist() == expected
+        assert logged_rows(x, y, (3, 4)).tolist() == expected
 
 
 def test_import_is_light():

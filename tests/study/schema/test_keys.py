@@ -1,4 +1,4 @@
-"""Does every key come into the right class, and does nothing else of it remain by default?"""
+"""Classes and names of keys, and that nothing else of a key is kept by default."""
 
 import pyarrow.parquet as pq
 import pytest
@@ -28,7 +28,7 @@ from tests.study.make_study import KEYS, MOUSE, folder, mouse, patched, typed, z
                   "<65>", "hello"],
     }.items(),
 )  # fmt: skip
-def test_key_class(name, keys):
+def test_classify_key_returns_the_class(name, keys):
     assert {key: classify_key(key) for key in keys} == dict.fromkeys(keys, name)
 
 
@@ -63,7 +63,7 @@ OTHER = {f"{folder(trial=9)}/Mouse Movement.csv": mouse((0.1, 1, 1))}
 
 
 def stored_text(studies):
-    """Everything in the store as text: the files' bytes, and every cell and all metadata of the tables in them."""
+    """Return the store as text: the bytes of all files, and all cells and metadata of the tables in them."""
     seen = []
     for path in studies.stored:
         seen.append(path.read_bytes().decode("latin-1"))
@@ -81,7 +81,7 @@ def stored_text(studies):
 def test_nothing_typed_is_stored(studies, text):
     result = studies.process(OTHER | {f"{folder()}/Keyboard Inputs.csv": text})
     everything = stored_text(studies)
-    assert "Search" in everything  # the scan sees what is there
+    assert "Search" in everything  # the scan does see the content
     assert SECRET not in everything
     assert result.events("keyboard").key.isna().all()
     assert SECRET not in result.issues.to_csv() + result._repr_html_() + result.events("keyboard").to_csv()
@@ -98,14 +98,14 @@ def test_nothing_typed_is_in_errors(studies, text):
     assert SECRET not in stored_text(studies)
 
 
-def test_single_keys_are_not_stored_either(studies):
+def test_single_keys_are_not_stored(studies):
     studies.process({f"{folder()}/Keyboard Inputs.csv": typed((0.1, "q"), (0.2, "§"))})
     (path,) = (path for path in studies.stored if path.name.startswith("keyboard"))
     assert set(pq.read_schema(path).names) == {"trial_index", "t_cs", "key_class"}
     assert "§" not in stored_text(studies)
 
 
-def test_keys_full_keeps_them_and_says_so(process):
+def test_keys_full_keeps_the_keys(process):
     cells = ["a", '","', '""""', "", "Key.shift", '"\n"', "ä"]
     result = process({f"{folder()}/Keyboard Inputs.csv": typed(*((i, c) for i, c in enumerate(cells)))}, keys="full")
     assert result.events("keyboard").key.tolist() == ["a", ",", '"', "", "Key.shift", "\n", "ä"]
@@ -123,7 +123,7 @@ def test_classes_are_the_same_with_and_without_keys(process):
     assert with_keys.trials.drop(columns="auto_repeat_share").equals(without.trials.drop(columns="auto_repeat_share"))
 
 
-def test_a_code_of_any_length_is_no_trouble():
+def test_key_code_of_any_length_is_accepted():
     assert normalise_key("", "9" * 5000) == ""
     assert normalise_key("", "65 ") == "a"
 
@@ -133,7 +133,7 @@ def test_pointer_cells_may_be_quoted_in_messages(process):
     assert "'abc'" in message
 
 
-def test_keys_in_a_damaged_zip(studies):
+def test_keys_in_a_damaged_zip_are_not_stored(studies):
     name = f"{folder()}/Keyboard Inputs.csv"
     raw = patched(zip_bytes(OTHER | {name: typed((0.1, SECRET))}), name, crc=1)
     studies.process(raw)

@@ -1,1 +1,1 @@
-"""Read the logs of the Fulcrum platform quickly. Private to `events`."""
+"""Read the logs of the Fulcrum platform fast. Private to `events`, which offers it in `events.reading`."""

@@ -1,4 +1,4 @@
-"""The rows read so far, as arrays that grow."""
+"""Hold the rows read so far in arrays that grow."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from analytics_kit.study.schema.compiling import Codes, Floats
 
 
 class RowBuffers:
-    """t, x and y, or t and the classes of keys, of which the keys themselves are kept where that is asked for.
+    """Columns t, x and y, or t, the class codes of keys and, on request, the keys.
 
-    Room for `rows` is set aside at once: memory that nobody writes to costs nothing, copying what was read does.
+    Space for `rows` is reserved at once: memory that is never written costs nothing, copying what was read does.
     """
 
     def __init__(self, kind: Kind, rows: int) -> None:
@@ -25,11 +25,11 @@ class RowBuffers:
         self._keys: list[pl.Series] = []
         self.rows = 0
 
-    def room(self, rows: int) -> tuple[tuple[Floats, ...], Codes]:
-        """Where at most so many rows may be written next; `rows` has to be raised by who does."""
-        width, have = self._numbers.shape
-        if have < self.rows + rows:
-            grown = max(self.rows + rows, 2 * have)
+    def free(self, rows: int) -> tuple[tuple[Floats, ...], Codes]:
+        """Return the free ends of the columns, of at least `rows`; the caller adds what it writes to `self.rows`."""
+        width, reserved = self._numbers.shape
+        if reserved < self.rows + rows:
+            grown = max(self.rows + rows, 2 * reserved)
             numbers, codes = np.empty((width, grown)), np.empty(grown if len(self._codes) else 0, np.int8)
             numbers[:, : self.rows] = self.numbers
             codes[: self.rows] = self.codes
@@ -39,32 +39,32 @@ class RowBuffers:
     def add(self, numbers: Sequence[npt.ArrayLike], codes: Codes | None, keys: pl.Series | None) -> None:
         """Append rows."""
         count = np.size(numbers[0])
-        columns, free = self.room(count)
+        columns, free_codes = self.free(count)
         for column, values in zip(columns, numbers, strict=True):
             column[:count] = values
         if codes is not None:
-            free[:count] = codes
+            free_codes[:count] = codes
         if keys is not None:
             self._keys.append(keys)
         self.rows += count
 
-    def cut(self, rows: int) -> None:
-        """Forget all but the first rows; a block of keys was added as a whole."""
+    def truncate(self, rows: int) -> None:
+        """Keep only the first rows, which end where a block of keys ends."""
         self.rows = rows
         while sum(map(len, self._keys)) > rows:
             self._keys.pop()
 
     @property
     def numbers(self) -> list[Floats]:
-        """The columns of numbers."""
+        """Return the columns of numbers."""
         return [column[: self.rows] for column in self._numbers]
 
     @property
     def codes(self) -> Codes:
-        """The classes of keys."""
+        """Return the class codes of keys."""
         return self._codes[: self.rows]
 
     @property
     def keys(self) -> pl.Series:
-        """The keys."""
+        """Return the keys."""
         return pl.concat([pl.Series(dtype=pl.String), *self._keys])

@@ -1,8 +1,8 @@
-"""The records of one member, read with care: any delimiter, encoding, quoting and damage.
+"""Read the rows of one member one by one, whatever its delimiter, encoding, quoting and damage.
 
-The batched parse of `events` is for members that look as the logger writes them; whatever it can't take comes here,
-so this module defines what a record is. A record is a line with text on it (a quoted cell may hold a line break).
-A record is kept when it has as many cells as the header and its numbers are finite decimal numbers.
+`fast` and `bulk` read only what looks as the logger writes it. All else comes here, so this module defines a row: a
+line with text on it, or several if a quoted cell holds line breaks. It is kept if it has as many cells as the header
+and its numbers are finite decimal numbers.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 
 from analytics_kit.errors import nearest
 from analytics_kit.model import Kind
+from analytics_kit.study.csv.cells import DECIMAL_COMMA_PATTERN, NUMBER_PATTERN
 from analytics_kit.study.csv.records import (
     DELIMITERS,
     MAX_HEADER_CHARACTERS,
-    NUMBER_PATTERN,
     decode_text,
     read_line,
     split_cells,
@@ -25,9 +25,8 @@ from analytics_kit.study.csv.records import (
 )
 from analytics_kit.study.schema.issues import Issues
 
-_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+")
 _PLACEHOLDER = re.compile(r"timestamp,running_time,x,y\s+[0:.]+(,0(\.0*)?){3}\s*")
-_COLUMNS = {
+_COLUMN_OF_NAME = {
     "time": "clock",
     "timestamp": "clock",
     "running_time": "t",
@@ -36,22 +35,22 @@ _COLUMNS = {
     "keys": "key",
     "key": "key",
 }
-_SHOWN = {"t": "running_time", "x": "x", "y": "y", "key": "keys"}
+_DISPLAY_NAMES = {"t": "running_time", "x": "x", "y": "y", "key": "keys"}
 
 
 def required_columns(kind: Kind) -> tuple[str, ...]:
-    """The columns that events of a kind can't do without."""
+    """Return the columns that events of a kind require."""
     return ("t", "key") if kind == "keyboard" else ("t", "x", "y")
 
 
 def may_quote_cells(kind: Kind) -> bool:
-    """Whether the cells of such a file may be quoted: what is not known to be a pointer log can hold typed text."""
+    """Return whether messages may quote cells: a file not known to be a pointer log can hold typed text."""
     return kind not in ("keyboard", "mouse_unknown")
 
 
 @dataclass(slots=True)
 class ParsedRows:
-    """Kept records of a member in file order, with the line each begins on; `rows_in` counts all records."""
+    """The kept rows of a member in file order, with the line of each; `rows_in` counts all rows."""
 
     t: array[float] = field(default_factory=lambda: array("d"))
     x: array[float] = field(default_factory=lambda: array("d"))
@@ -64,7 +63,7 @@ class ParsedRows:
 
 @dataclass(frozen=True, slots=True)
 class CsvHeader:
-    """Which cell is which: `cells` maps t, x, y, key, clock to positions."""
+    """The header of a file: `cells` maps t, x, y, key, clock to positions."""
 
     delimiter: str
     width: int
@@ -72,13 +71,13 @@ class CsvHeader:
 
 
 def native_header(kind: Kind) -> CsvHeader:
-    """The header the logger writes."""
+    """Return the header that the logger writes."""
     names = ("clock", *required_columns(kind))
     return CsvHeader(",", len(names), {name: position for position, name in enumerate(names)})
 
 
 def read_member(raw: bytes, kind: Kind, member: str, issues: Issues) -> ParsedRows:
-    """All records of a member; what can't be kept is in `issues`."""
+    """Return the rows of a member; rows that can't be kept are issues."""
     text = decode_text(raw, member, issues)
     if _PLACEHOLDER.fullmatch(text):
         issues.add(member, "placeholder", "a placeholder of the platform, not an event", line=2, rows_dropped=1)
@@ -86,9 +85,9 @@ def read_member(raw: bytes, kind: Kind, member: str, issues: Issues) -> ParsedRo
     if not text.strip():
         issues.add(member, "empty_file", "the file is empty, without even a header")
         return ParsedRows()
-    first, end = _first_line(text)
+    first, end = _find_first_line(text)
     start = text[: min(end, MAX_HEADER_CHARACTERS)]
-    header = _header(start, first, kind, member, issues)
+    header = _parse_header(start, first, kind, member, issues)
     if header is None:
         rows = sum(1 for _ in split_rows(text[end:], ",", 0, first + 1)) + _is_data(start)
         if rows:
@@ -98,27 +97,27 @@ def read_member(raw: bytes, kind: Kind, member: str, issues: Issues) -> ParsedRo
 
 
 def read_rows(text: str, header: CsvHeader, line: int, kind: Kind, member: str, issues: Issues) -> ParsedRows:
-    """The records of a text without header whose first line is the member's line number `line`."""
+    """Return the rows of a text without header that begins at the member's line `line`."""
     rows = ParsedRows()
-    troubles: dict[str, tuple[int, str, int]] = {}
+    dropped: dict[str, tuple[int, str, int]] = {}
     columns = required_columns(kind)
     for number, cells in split_rows(text, header.delimiter, header.width, line):
         rows.rows_in += 1
-        trouble = _take(rows, cells, header, columns, kind)
-        if trouble is None:
+        problem = _append(rows, cells, header, columns, kind)
+        if problem is None:
             rows.line.append(number)
             continue
-        at, message, count = troubles.get(trouble[0], (number, trouble[1], 0))
-        troubles[trouble[0]] = (at, message, count + 1)
-    for name, (at, message, count) in troubles.items():
-        issues.add(member, name, message, line=at, rows_dropped=count)
+        first, message, count = dropped.get(problem[0], (number, problem[1], 0))
+        dropped[problem[0]] = (first, message, count + 1)
+    for name, (first, message, count) in dropped.items():
+        issues.add(member, name, message, line=first, rows_dropped=count)
     return rows
 
 
-def _take(
+def _append(
     rows: ParsedRows, cells: list[str] | None, header: CsvHeader, columns: Sequence[str], kind: Kind
 ) -> tuple[str, str] | None:
-    """Append a record, or say why not. What was typed is never quoted."""
+    """Append a row, or return kind and message of the issue. Cells that may hold typed text are never quoted."""
     if cells is None:
         return "open_quote", "a quote is opened and not closed"
     if len(cells) != header.width:
@@ -131,14 +130,14 @@ def _take(
         if column == "key":
             continue
         number = cell.strip()
-        if header.delimiter != "," and _DECIMAL_COMMA.fullmatch(number):
+        if header.delimiter != "," and DECIMAL_COMMA_PATTERN.fullmatch(number):
             number = number.replace(",", ".")
-        seen = f": {cell[:40]!r}" if may_quote_cells(kind) else ""
+        quoted = f": {cell[:40]!r}" if may_quote_cells(kind) else ""
         if not NUMBER_PATTERN.fullmatch(number):
-            return "not_a_number", f"{_SHOWN[column]} is not a number{seen}"
+            return "not_a_number", f"{_DISPLAY_NAMES[column]} is not a number{quoted}"
         value = float(number)
         if value in (float("inf"), float("-inf")):
-            return "not_finite", f"{_SHOWN[column]} is too large for a number{seen}"
+            return "not_finite", f"{_DISPLAY_NAMES[column]} is too large for a number{quoted}"
         values.append(value)
     rows.t.append(values[0])
     if kind == "keyboard":
@@ -151,8 +150,8 @@ def _take(
     return None
 
 
-def _first_line(text: str) -> tuple[int, int]:
-    """Number and end of the first line with text on it."""
+def _find_first_line(text: str) -> tuple[int, int]:
+    """Return number and end of the first line with text on it."""
     position, number = 0, 0
     while position < len(text):
         position, line = read_line(text, position)
@@ -163,37 +162,35 @@ def _first_line(text: str) -> tuple[int, int]:
 
 
 def _is_data(line: str) -> bool:
-    """Whether a line that stands where a header should is a record: it has a number in it."""
+    """Return whether a first line is a row and no header: it has a number in it."""
     return any(NUMBER_PATTERN.fullmatch(cell.strip()) for cell in re.split("[,;\t]", line))
 
 
-def _header(line: str, number: int, kind: Kind, member: str, issues: Issues) -> CsvHeader | None:
-    """What the header says; None, with an issue, when the columns that are needed are not there."""
+def _parse_header(line: str, number: int, kind: Kind, member: str, issues: Issues) -> CsvHeader | None:
+    """Return the header of a line; None, with an issue, if it lacks required columns."""
 
     def split(delimiter: str) -> list[str]:
         cells = split_cells(line.strip("\r\n"), delimiter)
         return [cell.strip().lower() for cell in cells or ()]
 
-    delimiter = max(DELIMITERS, key=lambda d: sum(cell in _COLUMNS for cell in split(d)))
+    delimiter = max(DELIMITERS, key=lambda d: sum(cell in _COLUMN_OF_NAME for cell in split(d)))
     names = split(delimiter)
     cells: dict[str, int] = {}
     for position, name in enumerate(names):
-        if name in _COLUMNS:
-            cells.setdefault(_COLUMNS[name], position)
-    missing = [_SHOWN[column] for column in required_columns(kind) if column not in cells]
+        if name in _COLUMN_OF_NAME:
+            cells.setdefault(_COLUMN_OF_NAME[name], position)
+    missing = [_DISPLAY_NAMES[column] for column in required_columns(kind) if column not in cells]
     if missing and _is_data(line):
         issues.add(
             member, "missing_header", "the first line is data where a header is expected", line=number, lost=True
         )
         return None
     if missing:
-        seen = "" if not may_quote_cells(kind) else f"; found {', '.join(names)[:120]}.{nearest(missing[0], names)}"
-        said = f"no column {', '.join(missing)} in the header{seen}"
-        issues.add(member, "missing_column", said, line=number, lost=True)
+        quoted = "" if not may_quote_cells(kind) else f"; found {', '.join(names)[:120]}.{nearest(missing[0], names)}"
+        message = f"no column {', '.join(missing)} in the header{quoted}"
+        issues.add(member, "missing_column", message, line=number, lost=True)
         return None
-    extra = [name for name in names if name not in _COLUMNS]
+    extra = [name for name in names if name not in _COLUMN_OF_NAME]
     if extra:
-        issues.add(
-            member, "extra_column", f"{len(extra)} column(s) that mean nothing here were not read", line=number
-        )
+        issues.add(member, "extra_column", f"{len(extra)} unknown column(s) were not read", line=number)
     return CsvHeader(delimiter, len(names), cells)

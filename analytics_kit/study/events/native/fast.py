@@ -1,7 +1,7 @@
-"""What stands in lines as the logger writes them: a clock and a time, then x and y in plain digits, or a key?
+"""Decode lines as the logger writes them: a clock and a time, then x and y in plain digits, or a key.
 
-This is no CSV parser: it knows those two lines only, and gives up at the first byte that does not belong in them.
-What it leaves is parsed by polars (`parse`) or read record by record (`rows`), with the same outcome.
+This is no CSV parser: it knows only these two shapes of line and stops at the first byte that does not fit. The text
+is then parsed by polars (`bulk`) or row by row (`careful`), with the same outcome.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from analytics_kit.study.schema.keys import KEY_CLASS_CODES, NAMED_KEYS, classif
 
 SHORTEST_LINE = len(",0,\n")
 MAX_EXACT_DIGITS = 15
-"""So many digits make a whole number that float64 holds; dividing it by a power of ten rounds only once."""
+"""A whole number of this many digits is exact in float64; dividing it by a power of ten rounds only once."""
 _POWERS = np.array([10.0**n for n in range(MAX_EXACT_DIGITS + 1)])
 _COMMA, _QUOTE, _APOSTROPHE, _MINUS, _POINT, _BREAK, _RETURN, _ZERO = (np.uint8(ord(sign)) for sign in ",\"'-.\n\r0")
 _BLANK, _TILDE = np.uint8(ord(" ")), np.uint8(ord("~"))
-_ONE = np.uint64(1)  # a signed index would be checked for counting from the end, at every byte
+_ONE = np.uint64(1)  # with a signed index every access checks for a negative one
 
 _PREFIX = np.frombuffer(b"Key.", np.uint8)
-_LONGEST_NAME = 11  # as a number of base 39 it fits into 64 bits
+_LONGEST_NAME = 11  # as a number in base 39 it fits into 64 bits
 _BASE = np.int64(39)
 _LETTERS = np.full(256, 38)
-"""1 to 37 for what names of keys are made of, 38 for anything else."""
-for _place, _letter in enumerate("_abcdefghijklmnopqrstuvwxyz0123456789", 1):
-    _LETTERS[ord(_letter)] = _LETTERS[ord(_letter.upper())] = _place
-_SIGNS = np.array([KEY_CLASS_CODES[classify_key(chr(sign))] for sign in range(128)], np.int8)
-_SIGNS[[_COMMA, _QUOTE]] = -1
+"""1 to 37 for the characters of key names, 38 for others."""
+for _digit, _letter in enumerate("_abcdefghijklmnopqrstuvwxyz0123456789", 1):
+    _LETTERS[ord(_letter)] = _LETTERS[ord(_letter.upper())] = _digit
+_CLASS_OF_SIGN = np.array([KEY_CLASS_CODES[classify_key(chr(sign))] for sign in range(128)], np.int8)
+_CLASS_OF_SIGN[[_COMMA, _QUOTE]] = -1
 _OTHER, _PUNCTUATION = np.int8(KEY_CLASS_CODES["other"]), np.int8(KEY_CLASS_CODES["punctuation"])
 
 
@@ -53,18 +53,18 @@ def decode(
     columns: tuple[Floats, ...],
     codes: npt.NDArray[np.int8],
 ) -> int:
-    """Fill columns (t, or t, x and y) and codes of keys from a text; its rows, -1 if a line is none of the logger's.
+    """Fill columns (t, or t, x and y) and key codes from a text; return its rows, -1 if a line is not the logger's.
 
-    Piece i of the text is whole lines from starts[i] to ends[i]; counts[i] becomes their number. `columns`
-    and, where a key ends the lines, `codes` have room for a row of every SHORTEST_LINE bytes. All is one loop, since
-    handing arrays to a function for each cell would take three times as long.
+    Piece i of the text has whole lines from starts[i] to ends[i], and counts[i] is set to their number. `columns`
+    and, if lines end in a key, `codes` have space for a row per SHORTEST_LINE bytes. All is one loop, because passing
+    arrays to a function for each cell takes three times as long.
     """
-    keys, room = len(columns) == 1, np.uint64(len(columns[0]))
+    has_keys, space = len(columns) == 1, np.uint64(len(columns[0]))
     row = np.uint64(0)
     for piece in range(len(ends)):
         at, first, end = np.uint64(starts[piece]), row, np.uint64(ends[piece])
         while at < end:
-            if row >= room:
+            if row >= space:
                 return -1
             sign = text[at]
             while sign != _COMMA:
@@ -73,61 +73,61 @@ def decode(
                 at += _ONE
                 sign = text[at]
 
-            for place in range(len(columns)):
+            for column in range(len(columns)):
                 at += _ONE
                 negative = text[at] == _MINUS
                 at += np.uint64(negative)
-                whole, digits, places, point = np.int64(0), 0, 0, 0
+                whole, digits, decimals, point = np.int64(0), 0, 0, 0
                 while True:
                     sign = text[at]
                     if _ZERO <= sign < _ZERO + 10 and digits <= MAX_EXACT_DIGITS:
                         whole = whole * 10 + np.int64(sign - _ZERO)
                         digits += 1
-                        places += point
+                        decimals += point
                     elif sign == _POINT and not point:
                         point = 1
                     else:
                         break
                     at += _ONE
-                behind = _BREAK if not keys and place == len(columns) - 1 else _COMMA
-                if digits == 0 or digits > MAX_EXACT_DIGITS or sign != behind:
+                end_sign = _BREAK if not has_keys and column == len(columns) - 1 else _COMMA
+                if digits == 0 or digits > MAX_EXACT_DIGITS or sign != end_sign:
                     return -1
-                value = whole / _POWERS[places]
-                columns[place][row] = -value if negative else value
+                value = whole / _POWERS[decimals]
+                columns[column][row] = -value if negative else value
 
-            if keys:
+            if has_keys:
                 at += _ONE
-                begin, name, apart = at, np.int64(0), False
+                begin, name, has_special = at, np.int64(0), False
                 while text[at] != _BREAK:
                     sign = text[at]
                     if sign == 0 or sign == _RETURN or sign > 127:
                         return -1
-                    apart |= _SIGNS[sign] < 0
+                    has_special |= _CLASS_OF_SIGN[sign] < 0
                     if len(_PREFIX) <= at - begin < len(_PREFIX) + _LONGEST_NAME:
                         name = name * _BASE + _LETTERS[sign]
                     at += _ONE
                 size, sign, code = at - begin, text[begin], _OTHER
                 if size == 1:
-                    code = _SIGNS[sign]
-                elif apart:  # the logger quotes a comma and a quote, nothing else
+                    code = _CLASS_OF_SIGN[sign]
+                elif has_special:  # the logger quotes a comma and a quote, nothing else
                     comma = size == 3 and text[begin + _ONE] == _COMMA
                     quote = size == 4 and text[begin + _ONE] == _QUOTE and text[at - 2 * _ONE] == _QUOTE
                     code = _PUNCTUATION if (comma or quote) and sign == text[at - _ONE] == _QUOTE else np.int8(-1)
                 elif size == 3 and sign == text[at - _ONE] == _APOSTROPHE:
-                    code = _SIGNS[text[begin + _ONE]]
+                    code = _CLASS_OF_SIGN[text[begin + _ONE]]
                 elif len(_PREFIX) < size <= len(_PREFIX) + _LONGEST_NAME:
                     prefixed = True
-                    for place in range(len(_PREFIX)):
-                        prefixed &= text[begin + np.uint64(place)] == _PREFIX[place]
-                    known, most = 0, len(_NAMES)
-                    while known < most:  # bisection, which as numpy's takes half a second to compile
-                        middle = (known + most) // 2
+                    for letter in range(len(_PREFIX)):
+                        prefixed &= text[begin + np.uint64(letter)] == _PREFIX[letter]
+                    low, high = 0, len(_NAMES)
+                    while low < high:  # bisection; that of numpy takes half a second to compile
+                        middle = (low + high) // 2
                         if _NAMES[middle] < name:
-                            known = middle + 1
+                            low = middle + 1
                         else:
-                            most = middle
-                    if prefixed and known < len(_NAMES) and _NAMES[known] == name:
-                        code = _CODES[known]
+                            high = middle
+                    if prefixed and low < len(_NAMES) and _NAMES[low] == name:
+                        code = _CODES[low]
                 if code < 0:
                     return -1
                 codes[row] = code

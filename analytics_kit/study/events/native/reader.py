@@ -1,8 +1,8 @@
-"""All events of one kind in a shard, as arrays grouped by trial.
+"""Read all events of one kind in a shard, from files of the logger.
 
-A CSV parser opened per file costs a hundred times more than the file's bytes, so members that look as the logger
-writes them are joined and read at once, by `decode` or, where that gives up, by `parse`. A batch that both leave is
-halved until the odd lines stand alone, and those are read by `rows`.
+Opening a CSV parser per file costs a hundred times more than the file's bytes, so members that look as the logger
+writes them are joined and read at once, by `fast` or, if that stops, by `bulk`. A batch that both refuse is halved
+until the irregular lines are alone, and those are read by `careful`.
 """
 
 from __future__ import annotations
@@ -25,56 +25,83 @@ from analytics_kit.study.schema.compiling import Ints
 from analytics_kit.study.schema.issues import Issues
 
 MAX_JOINED_MEMBER_BYTES = 200_000
-"""Members up to this size are joined; larger ones fill a parse of their own."""
+"""Members up to this size are joined; a larger one is parsed alone."""
 MAX_JOINED_BYTES = 8 << 20
+"""Joined members are parsed when they exceed this size."""
 REPORT_BYTES = 256 << 10
-"""Small members are not worth a word each."""
+"""Progress is reported after this many bytes: small members are not worth a report each."""
 MAX_RESERVED_BYTES = 512 << 20
-"""No more is set aside for what a directory says; more than that has to come first."""
+"""At most this much is reserved for the size that a directory claims, which may be false."""
 NATIVE_LINE = len("10:00:00,0.00,a\n")
-"""Lines of the logger are no shorter."""
-ODD_BYTES = 2048
-"""A piece of text this small is not halved again but read record by record."""
+"""No line of the logger is shorter."""
+MAX_CAREFUL_BYTES = 2048
+"""A piece of text this small is not halved again but read row by row."""
 
 
 def read_events(
     archive: Archive,
-    work: Sequence[tuple[Member, int]],
+    members: Sequence[tuple[Member, int]],
     kind: Kind,
     issues: Issues,
     keep_keys: bool = False,
     advance: Callable[[int], None] = lambda raw_bytes: None,
 ) -> EventTable:  # fmt: skip
-    """The events of `work`, pairs of member and trial slot. `advance` is told of bytes as they are inflated."""
-    claimed = min(sum(member.raw_bytes for member, _ in work), MAX_RESERVED_BYTES)
+    """Read the events of one kind of the members of a shard.
+
+    Parameters
+    ----------
+    archive
+        The opened study.
+    members
+        Pairs of a member, which holds events of one trial, and the slot of that trial.
+    kind
+        The kind of events.
+    issues
+        Where lost and doubtful rows are reported.
+    keep_keys
+        Whether the table keeps the keys besides their classes.
+    advance
+        Called with the number of bytes as they are inflated.
+
+    Returns
+    -------
+    EventTable
+        All good rows, in the order of `members`: t, x, y, or t, key_class and, on request, key and key_number.
+
+    Raises
+    ------
+    BadMemberError
+        If `issues` raises and data is lost.
+    """
+    claimed = min(sum(member.raw_bytes for member, _ in members), MAX_RESERVED_BYTES)
     rows = claimed // NATIVE_LINE + CHUNK_BYTES // SHORTEST_LINE
     reader = _Reader(kind, issues, keep_keys and kind == "keyboard", rows)
-    untold = 0
-    for member, slot in work:
+    unreported = 0
+    for member, slot in members:
         stats = MemberRows(member.name, slot)
         reader.members.append(stats)
         try:
             if member.raw_bytes <= CHUNK_BYTES:
                 raw = archive.read(member)
-                untold += len(raw)
-                if untold > REPORT_BYTES:
-                    advance(untold)
-                    untold = 0
-                reader.take(raw, stats)
+                unreported += len(raw)
+                if unreported > REPORT_BYTES:
+                    advance(unreported)
+                    unreported = 0
+                reader.read_whole(raw, stats)
             else:
-                reader.take_large(archive.chunks(member), stats, advance)
+                reader.read_pieces(archive.chunks(member), stats, advance)
         except MemberUnreadableError as error:
-            reader.give_up(stats, error)
-    advance(untold)
+            reader.drop(stats, error)
+    advance(unreported)
     return reader.table()
 
 
 Piece = tuple[bytes, int, MemberRows, int]
-"""Lines of a member, from a place in a text to its end, and the number of the first one."""
+"""Lines of a member, from a position in a text to its end, and the number of the first one."""
 
 
 class _Reader:
-    """Collects rows in member order; small members wait in a batch that is read as one."""
+    """Collect rows in the order of members; small members wait in a batch that is read as one."""
 
     def __init__(self, kind: Kind, issues: Issues, keep_keys: bool, rows: int) -> None:
         self.kind = kind
@@ -85,18 +112,18 @@ class _Reader:
         self.batch: list[Piece] = []
         self.batch_bytes = 0
 
-    def take(self, raw: bytes, stats: MemberRows) -> None:
-        """A member that is in memory as a whole."""
+    def read_whole(self, raw: bytes, stats: MemberRows) -> None:
+        """Read a member that is in memory as a whole."""
         header = match_header(raw, self.kind)
         if header is None:
-            self._slow(read_member(raw, self.kind, stats.member, self.issues), stats)
+            self._append_rows(read_member(raw, self.kind, stats.member, self.issues), stats)
         else:
             self._add(raw, len(header), header, stats, 2)
 
-    def take_large(self, chunks: Iterator[bytes], stats: MemberRows, advance: Callable[[int], None]) -> None:
-        """A member that comes in pieces, which are cut at line ends."""
+    def read_pieces(self, chunks: Iterator[bytes], stats: MemberRows, advance: Callable[[int], None]) -> None:
+        """Read a member that comes in pieces, which are cut at line ends."""
         self._flush()
-        mark = self.columns.rows
+        rows_before = self.columns.rows
         rest, line, header, irregular = b"", 2, None, list[bytes]()
         try:
             for chunk in chunks:
@@ -108,12 +135,12 @@ class _Reader:
                         irregular.append(chunk)
                         continue
                     text = text[len(header) :]
-                cut = find_row_boundary(text)
-                rest = text[cut:]
-                self._add(text[:cut], 0, header, stats, line)
-                line += text.count(b"\n", 0, cut) if b"\r" not in text else len(text[:cut].splitlines())
+                boundary = find_row_boundary(text)
+                rest = text[boundary:]
+                self._add(text[:boundary], 0, header, stats, line)
+                line += text.count(b"\n", 0, boundary) if b"\r" not in text else len(text[:boundary].splitlines())
             if header is None:
-                self.take(b"".join(irregular), stats)
+                self.read_whole(b"".join(irregular), stats)
             elif rest:
                 self._add(rest, 0, header, stats, line)
             self._flush()
@@ -122,16 +149,16 @@ class _Reader:
             stats.rows_in += sum(1 for text in waiting for row in text.splitlines() if row.strip())
             error.partial = b"".join(irregular)
             self.batch, self.batch_bytes = [], 0
-            self.columns.cut(mark)
+            self.columns.truncate(rows_before)
             raise
 
-    def give_up(self, stats: MemberRows, error: MemberUnreadableError) -> None:
-        """A member whose bytes can't be had: what could be counted of it counts as dropped."""
-        records = stats.rows_in + read_member(error.partial, self.kind, stats.member, Issues()).rows_in
-        stats.rows_in, stats.rows_kept, stats.readable, stats.lines = records, 0, False, []
-        issues = self.issues  # the rows that were dropped one by one are lost with the others
+    def drop(self, stats: MemberRows, error: MemberUnreadableError) -> None:
+        """Report a member that can't be read: the rows that could be counted are dropped."""
+        rows_in = stats.rows_in + read_member(error.partial, self.kind, stats.member, Issues()).rows_in
+        stats.rows_in, stats.rows_kept, stats.readable, stats.lines = rows_in, 0, False, []
+        issues = self.issues  # rows dropped one by one are lost with the others
         issues.list = [issue for issue in issues.list if issue.member != stats.member or not issue.rows_dropped]
-        self.issues.add(stats.member, error.kind, str(error), rows_dropped=records, lost=True)
+        self.issues.add(stats.member, error.kind, str(error), rows_dropped=rows_in, lost=True)
 
     def _add(self, text: bytes, start: int, header: bytes, stats: MemberRows, line: int) -> None:
         if header.endswith(b"\r\n"):
@@ -153,17 +180,17 @@ class _Reader:
             self._parse(batch)
 
     def _parse(self, pieces: list[Piece]) -> None:
-        """Read pieces as one, or halve them until what is odd stands alone."""
-        counts = self._decoded(pieces)
+        """Read pieces as one, or halve them until irregular ones are alone."""
+        counts = self._decode_fast(pieces)
         if counts is None:
-            counts = self._parsed(pieces)
+            counts = self._parse_bulk(pieces)
         if counts is not None:
-            for (text, start, stats, line), records in zip(pieces, counts.tolist(), strict=True):
+            for (text, start, stats, line), rows in zip(pieces, counts.tolist(), strict=True):
                 if not stats.rows_kept:
                     stats.clock = text[start : text.find(b",", start)].decode("ascii", errors="replace").strip()
-                stats.rows_in += records
-                stats.rows_kept += records
-                stats.lines.append((line, None, records))
+                stats.rows_in += rows
+                stats.rows_kept += rows
+                stats.lines.append((line, None, rows))
         elif len(pieces) > 1:
             half = len(pieces) // 2
             self._parse(pieces[:half])
@@ -171,8 +198,8 @@ class _Reader:
         else:
             self._halve(*pieces[0])
 
-    def _decoded(self, pieces: list[Piece]) -> Ints | None:
-        """Append rows as the logger writes them; how many each piece has, None where a line is different."""
+    def _decode_fast(self, pieces: list[Piece]) -> Ints | None:
+        """Append rows as the logger writes them; return their number per piece, None if a line differs."""
         if self.keep_keys:
             return None
         text = pieces[0][0] if len(pieces) == 1 else b"".join(piece[0] for piece in pieces)
@@ -180,15 +207,15 @@ class _Reader:
         starts = np.array([piece[1] for piece in pieces])
         starts[1:] += ends[:-1]
         counts = np.empty(len(pieces), np.int64)
-        numbers, codes = self.columns.room(len(text) // SHORTEST_LINE)
+        numbers, codes = self.columns.free(len(text) // SHORTEST_LINE)
         rows = decode(np.frombuffer(text, np.uint8), starts, ends, counts, numbers, codes)
         if rows < 0:
             return None
         self.columns.rows += rows
         return counts
 
-    def _parsed(self, pieces: list[Piece]) -> Ints | None:
-        """Append rows of a line each; how many each piece has, None where a line is no good record."""
+    def _parse_bulk(self, pieces: list[Piece]) -> Ints | None:
+        """Append rows of a line each; return their number per piece, None if a line is no good row."""
         bodies = [text[start:] for text, start, _, _ in pieces]
         text = b"".join(bodies)
         frame = parse_rows(text, self.kind)
@@ -203,18 +230,21 @@ class _Reader:
         self.columns.add(numbers, codes, keys if self.keep_keys else None)
 
     def _halve(self, whole: bytes, start: int, stats: MemberRows, line: int) -> None:
+        """Read the halves of a piece or, if it is small or irregular, its rows one by one."""
         text = whole[start:]
         regular = is_regular(text, self.kind)
         middle = text.find(b"\n", len(text) // 2) + 1
-        if regular and len(text) > ODD_BYTES and 0 < middle < len(text):
+        if regular and len(text) > MAX_CAREFUL_BYTES and 0 < middle < len(text):
             self._parse([(text[:middle], 0, stats, line)])
             self._parse([(text[middle:], 0, stats, line + text.count(b"\n", 0, middle))])
             return
         decoded = text.decode() if regular else decode_utf8_or_latin1(text, stats.member, self.issues)
-        self._slow(read_rows(decoded, native_header(self.kind), line, self.kind, stats.member, self.issues), stats)
+        self._append_rows(
+            read_rows(decoded, native_header(self.kind), line, self.kind, stats.member, self.issues), stats
+        )
 
-    def _slow(self, rows: ParsedRows, stats: MemberRows) -> None:
-        self._flush()  # what waits stands before these rows
+    def _append_rows(self, rows: ParsedRows, stats: MemberRows) -> None:
+        self._flush()  # the waiting members come before these rows
         if not stats.rows_kept:
             stats.clock = rows.clock
         stats.rows_in += rows.rows_in
@@ -226,12 +256,12 @@ class _Reader:
             self._append([rows.t, rows.x, rows.y], None)
 
     def table(self) -> EventTable:
-        """All rows, in member order."""
+        """Return all rows, in the order of members."""
         self._flush()
-        t, *places = self.columns.numbers
-        x, y = places or (np.empty(0), np.empty(0))
-        made = EventTable(self.kind, self.members, t, x, y, self.columns.codes, None)
+        t, *position = self.columns.numbers
+        x, y = position or (np.empty(0), np.empty(0))
+        table = EventTable(self.kind, self.members, t, x, y, self.columns.codes, None)
         if self.keep_keys:
-            made.key = self.columns.keys
-            made.key_number = made.key.rank("dense").fill_null(0).cast(pl.Int64).to_numpy()
-        return made
+            table.key = self.columns.keys
+            table.key_number = table.key.rank("dense").fill_null(0).cast(pl.Int64).to_numpy()
+        return table

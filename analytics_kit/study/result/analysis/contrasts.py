@@ -1,4 +1,4 @@
-"""The tests of means, on one value per participant: of two or more levels, the same people or different ones."""
+"""Test means between two or more levels, on one value per participant, within or between participants."""
 
 from __future__ import annotations
 
@@ -9,50 +9,54 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from analytics_kit.study.result.analysis.library import AnovaRM, CompareMeans, DescrStatsW, anova_oneway, f
+from analytics_kit.study.result.analysis.stats_libraries import AnovaRM, CompareMeans, DescrStatsW, anova_oneway, f
 
 Floats = npt.NDArray[np.float64]
-LEAST_SPREAD = 1e-9
-"""Of the values' size: what varies less is taken to be rounding."""
+MIN_RELATIVE_SPREAD = 1e-9
+"""Values that vary by less, relative to their size, are taken to be equal up to rounding."""
 
 
-def _flat(deviations: Floats, values: Floats) -> bool:
-    return bool(np.ptp(deviations) <= LEAST_SPREAD * np.abs(values).max())
+def _is_constant(deviations: Floats, values: Floats) -> bool:
+    return bool(np.ptp(deviations) <= MIN_RELATIVE_SPREAD * np.abs(values).max())
 
 
 def paired_t(a: Floats, b: Floats) -> dict[str, Any]:
-    """The paired t test of two columns of the same participants; a sentence in `why` where there can be none."""
+    """Return the paired t test of two samples of the same participants; if it is impossible, `why` gives the
+    reason.
+    """
     difference = a - b
-    found: dict[str, Any] = {"n_a": len(a), "n_b": len(b), "difference": difference.mean()}
+    row: dict[str, Any] = {"n_a": len(a), "n_b": len(b), "difference": difference.mean()}
     if len(a) < 2:
-        return found | {"why": "A test needs 2 participants."}
-    if _flat(difference, np.concatenate([a, b])):
-        return found | {"why": "The difference is the same for all, so there is nothing to test it by."}
+        return row | {"why": "A test needs 2 participants."}
+    if _is_constant(difference, np.concatenate([a, b])):
+        return row | {
+            "why": "The difference is the same for all participants, so there is no variance to test it against."
+        }
     sample = DescrStatsW(difference)
     statistic, p, df = sample.ttest_mean()
     spread = np.sqrt((a.var(ddof=1) + b.var(ddof=1)) / 2)
     effect = difference.mean() / spread * _small_sample(len(a) + len(b)) if spread else np.nan
-    return found | _t_row("paired t", sample.tconfint_mean(), statistic, df, p, effect, "Hedges g_av")
+    return row | _t_row("paired t", sample.tconfint_mean(), statistic, df, p, effect, "Hedges g_av")
 
 
 def welch_t(a: Floats, b: Floats) -> dict[str, Any]:
-    """Welch's t test of two samples of different participants; a sentence in `why` where there can be none."""
-    found: dict[str, Any] = {"n_a": len(a), "n_b": len(b), "difference": a.mean() - b.mean()}
+    """Return Welch's t test of two samples of different participants; if it is impossible, `why` gives the reason."""
+    row: dict[str, Any] = {"n_a": len(a), "n_b": len(b), "difference": a.mean() - b.mean()}
     if min(len(a), len(b)) < 2:
-        return found | {"why": "A test needs 2 participants at each level."}
-    if _flat(a, a) and _flat(b, b):
-        return found | {"why": "All values of a level are equal, so there is nothing to test by."}
+        return row | {"why": "A test needs 2 participants at each level."}
+    if _is_constant(a, a) and _is_constant(b, b):
+        return row | {"why": "All values of a level are equal, so there is no variance to test against."}
     samples = CompareMeans.from_data(a, b)
     statistic, p, df = samples.ttest_ind(usevar="unequal")
     interval = samples.tconfint_diff(usevar="unequal")
     both = len(a) + len(b)
     spread = np.sqrt(((len(a) - 1) * a.var(ddof=1) + (len(b) - 1) * b.var(ddof=1)) / (both - 2))
-    effect = found["difference"] / spread * _small_sample(both)
-    return found | _t_row("Welch t", interval, statistic, df, p, effect, "Hedges g")
+    effect = row["difference"] / spread * _small_sample(both)
+    return row | _t_row("Welch t", interval, statistic, df, p, effect, "Hedges g")
 
 
 def _small_sample(n: int) -> float:
-    """Hedges' correction of a standardised difference (Hedges 1981, the usual approximation)."""
+    """Return Hedges' small-sample correction of a standardised difference (Hedges 1981, usual approximation)."""
     return 1 - 3 / (4 * n - 9)
 
 
@@ -66,16 +70,20 @@ def _t_row(
 
 
 def repeated_anova(values: Floats) -> dict[str, Any]:
-    """The ANOVA of a row per participant and a column per level, degrees of freedom after Greenhouse and Geisser."""
+    """Return the repeated-measures ANOVA with Greenhouse-Geisser correction; if it is impossible, `why` gives the
+    reason.
+
+    `values` has a row per participant and a column per level.
+    """
     n, k = values.shape
     if n < 2:
         return {"why": "A test needs 2 participants."}
-    if _flat(values - values.mean(axis=1, keepdims=True) - values.mean(axis=0), values):
-        return {"why": "The levels differ by the same for all, so there is nothing to test it by."}
+    if _is_constant(values - values.mean(axis=1, keepdims=True) - values.mean(axis=0), values):
+        return {"why": "The levels differ equally for all participants, so there is no variance to test against."}
     long = pd.DataFrame(
-        {"value": values.ravel(), "who": np.repeat(np.arange(n), k), "level": np.tile(np.arange(k), n)}
+        {"value": values.ravel(), "participant": np.repeat(np.arange(n), k), "level": np.tile(np.arange(k), n)}
     )
-    table = AnovaRM(long, "value", "who", within=["level"]).fit().anova_table
+    table = AnovaRM(long, "value", "participant", within=["level"]).fit().anova_table
     statistic, df, df_error = (float(table[name].iloc[0]) for name in ("F Value", "Num DF", "Den DF"))
     epsilon = sphericity(values)
     p = f.sf(statistic, epsilon * df, epsilon * df_error)
@@ -87,9 +95,10 @@ def repeated_anova(values: Floats) -> dict[str, Any]:
 
 
 def sphericity(values: Floats) -> float:
-    """Greenhouse and Geisser's (1959) epsilon: 1 where all differences of levels vary alike, down to 1 / (k - 1).
+    """Return the epsilon of Greenhouse and Geisser (1959).
 
-    `values` has a row per participant and a column for each of k levels.
+    It is 1 if all differences between levels have the same variance, and at least 1 / (k - 1). `values` has a row per
+    participant and a column for each of k levels.
     """
     covariance = np.cov(values, rowvar=False)
     centred = covariance - covariance.mean(axis=0) - covariance.mean(axis=1, keepdims=True) + covariance.mean()
@@ -97,16 +106,16 @@ def sphericity(values: Floats) -> float:
 
 
 def welch_anova(groups: Sequence[Floats]) -> dict[str, Any]:
-    """Welch's ANOVA of samples of different participants; a sentence in `why` where there can be none."""
+    """Return Welch's ANOVA of samples of different participants; if it is impossible, `why` gives the reason."""
     if min(map(len, groups)) < 2:
         return {"why": "A test needs 2 participants at each level."}
-    if any(_flat(group, group) for group in groups):
-        return {"why": "All values of a level are equal, so there is nothing to test by."}
-    found = anova_oneway(groups, use_var="unequal", welch_correction=True)
+    if any(_is_constant(group, group) for group in groups):
+        return {"why": "All values of a level are equal, so there is no variance to test against."}
+    anova = anova_oneway(groups, use_var="unequal", welch_correction=True)
     values = np.concatenate(groups)
     explained = sum(len(group) * (group.mean() - values.mean()) ** 2 for group in groups)
     return {
-        "test": "Welch ANOVA", "statistic": found.statistic, "df": found.df_num, "df_error": found.df_denom,
-        "p": found.pvalue, "effect_size": explained / ((values - values.mean()) ** 2).sum(),
+        "test": "Welch ANOVA", "statistic": anova.statistic, "df": anova.df_num, "df_error": anova.df_denom,
+        "p": anova.pvalue, "effect_size": explained / ((values - values.mean()) ** 2).sum(),
         "effect_size_name": "eta squared",
     }  # fmt: skip

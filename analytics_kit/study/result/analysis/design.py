@@ -1,4 +1,4 @@
-"""Have the same participants been at all levels, or different ones at each, and so which of them can be compared?"""
+"""Determine whether levels are compared within or between participants, and which participants can be compared."""
 
 from __future__ import annotations
 
@@ -6,41 +6,43 @@ from typing import Literal, NamedTuple
 
 import pandas as pd
 
-Kind = Literal["within", "between"]
+DesignKind = Literal["within", "between"]
 
 
 class Design(NamedTuple):
-    """How participants were spread over levels: "within" (all levels each), "between" (one each), None (neither)."""
+    """How participants are distributed over levels: each has all ("within"), each has one ("between"), or neither."""
 
-    kind: Kind | None
+    kind: DesignKind | None
     why: str
 
 
 def design_of(present: pd.DataFrame, between: str) -> Design:
-    """The design by a row per participant and a column per level: whether there were trials.
+    """Return the design, given for each participant (row) and level (column) whether there are trials.
 
-    Where both kinds of participants occur, the one with more of them is taken, and the pairs where they are as many.
+    If some participants have all levels and others one, the larger group decides, and "within" if they are equal.
     """
     counts = present.sum(axis=1)
-    everyone, complete, single = len(counts), int((counts == present.shape[1]).sum()), int((counts == 1).sum())
-    if complete == everyone:
+    total, complete, single = len(counts), int((counts == present.shape[1]).sum()), int((counts == 1).sum())
+    if complete == total:
         return Design("within", f"Every participant has all levels of {between}: values are paired.")
-    if single == everyone:
-        return Design("between", f"Every participant has one level of {between}: different people are compared.")
-    mixed = f"Of {everyone} participants {complete} have all levels of {between} and {single} have one: "
+    if single == total:
+        return Design(
+            "between", f"Every participant has one level of {between}: different participants are compared."
+        )
+    mixed = f"Of {total} participants {complete} have all levels of {between} and {single} have one: "
     if complete and complete >= single:
         return Design("within", f"{mixed}the {complete} are paired, the others left out.")
     if single:
-        return Design("between", f"{mixed}the {single} are compared as different people, the others left out.")
-    return Design(None, f"{mixed}neither test fits, a mixed model does.")
+        return Design("between", f"{mixed}the {single} are compared between participants, the others left out.")
+    return Design(None, f"{mixed}neither test applies; use a mixed model.")
 
 
-def comparable(means: pd.DataFrame, present: pd.DataFrame, kind: Kind | None) -> pd.DataFrame:
-    """Of a metric's means, by participant and level, the participants that the design can compare.
+def comparable(means: pd.DataFrame, present: pd.DataFrame, kind: DesignKind | None) -> pd.DataFrame:
+    """Return a metric's means (participants x levels) for the participants that the design can compare.
 
-    Levels without any value are left out; within participants, so are those who lack a value at one of the others.
+    Levels without any value are left out. Within participants, so are those who lack a value at another level.
     """
-    there = means.dropna(axis="columns", how="all")
+    with_values = means.dropna(axis="columns", how="all")
     if kind == "within":
-        return there.dropna()
-    return there[present.sum(axis=1) == 1].dropna(how="all").dropna(axis="columns", how="all")
+        return with_values.dropna()
+    return with_values[present.sum(axis=1) == 1].dropna(how="all").dropna(axis="columns", how="all")

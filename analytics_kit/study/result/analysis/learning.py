@@ -1,4 +1,4 @@
-"""Do participants get faster with practice: a power law of the time of trial after trial."""
+"""Fit the power law of practice to the completion times of successive trials."""
 
 from __future__ import annotations
 
@@ -7,35 +7,35 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analytics_kit.study.result.analysis.choice import metrics_of
-from analytics_kit.study.result.analysis.library import linregress, t
+from analytics_kit.study.result.analysis.arguments import require_metrics
+from analytics_kit.study.result.analysis.stats_libraries import linregress, t
 
-METRIC = "completion_time_s"
-_NUMBERS = ("a_s", "b", "b_ci_low", "b_ci_high", "r_squared")
+TIME_METRIC = "completion_time_s"
+_FIT_COLUMNS = ("a_s", "b", "b_ci_low", "b_ci_high", "r_squared")
 
 
 def learning_curve(trials: pd.DataFrame) -> pd.DataFrame:
-    """See `StudyResult.learning_curve`."""
-    metrics_of(trials, METRIC)
+    """Implement `StudyResult.learning_curve`."""
+    require_metrics(trials, TIME_METRIC)
     sessions = ["participant", "session"]
-    known = trials[trials["trial_order"].notna() & (trials[METRIC] > 0)]
-    points = pd.DataFrame({"x": np.log(known["trial_order"].astype("float64")), "y": np.log(known[METRIC])})
-    whose = trials.groupby(sessions, dropna=False, sort=False).ngroup()[known.index]
+    usable = trials[trials["trial_order"].notna() & (trials[TIME_METRIC] > 0)]
+    points = pd.DataFrame({"x": np.log(usable["trial_order"].astype("float64")), "y": np.log(usable[TIME_METRIC])})
+    session_number = trials.groupby(sessions, dropna=False, sort=False).ngroup()[usable.index]
     rows = [
-        {"participant": participant, "session": session, **_fit(points[whose == number], 1)}
+        {"participant": participant, "session": session, **_fit(points[session_number == number], 1)}
         for number, (participant, session) in enumerate(trials[sessions].drop_duplicates().to_numpy())
     ]
-    level = points.groupby(whose).transform("mean")
-    pooled = _fit(points - level + points.mean(), whose.nunique())
+    level = points.groupby(session_number).transform("mean")
+    pooled = _fit(points - level + points.mean(), session_number.nunique())
     rows.append({"participant": None, "session": None, **pooled})
-    columns = ["participant", "session", "n", *_NUMBERS]
+    columns = ["participant", "session", "n", *_FIT_COLUMNS]
     return pd.DataFrame(rows, columns=columns).astype(
-        {"participant": "str", "session": "str", "n": "Int64"} | dict.fromkeys(_NUMBERS, "float64")
+        {"participant": "str", "session": "str", "n": "Int64"} | dict.fromkeys(_FIT_COLUMNS, "float64")
     )
 
 
 def _fit(points: pd.DataFrame, levels: int) -> dict[str, Any]:
-    """The least-squares line of log time on log place, of data that had a level of its own for each of `levels`."""
+    """Fit a least-squares line to log time by log position, after `levels` separate levels were removed."""
     x, y = points["x"].to_numpy(), points["y"].to_numpy()
     df = len(x) - levels - 1
     if df < 1 or np.ptp(x) == 0:

@@ -1,4 +1,4 @@
-"""How good is each participant's log: rows, losses, artefacts, gaps, thinning, files that are not there."""
+"""Assess each participant's log: rows, losses, artefacts, gaps, thinning, missing files."""
 
 from __future__ import annotations
 
@@ -10,82 +10,86 @@ import numpy.typing as npt
 import pandas as pd
 
 from analytics_kit.model import KINDS
-from analytics_kit.study.metrics.catalogue import COUNTS
-from analytics_kit.study.result.files import Stored
+from analytics_kit.study.metrics.catalogue import EVENT_COUNT_METRICS
+from analytics_kit.study.result.files import ResultFiles
 from analytics_kit.study.schema.columns import SCREEN_LIMIT_PX, TRIAL_INDEX
 
-POINTER = tuple(kind for kind in KINDS if kind != "keyboard")
+POINTER_KINDS = tuple(kind for kind in KINDS if kind != "keyboard")
 THINNED_PX = 10.0
-"""The platform's logger writes a movement row after more than so much travel."""
-_STEPS = ("step_median_s", "step_95_s", "gap_longest_s", "gap_share", "step_median_px", "short_step_share")
+"""The platform's logger writes a movement row only after more than this travel."""
+_STEP_COLUMNS = ("step_median_s", "step_95_s", "gap_longest_s", "gap_share", "step_median_px", "short_step_share")
 
 
 def quality(
-    trials: pd.DataFrame, members: pd.DataFrame, issues: pd.DataFrame, stored: Stored, idle_gap_s: float
+    trials: pd.DataFrame, members: pd.DataFrame, issues: pd.DataFrame, result_files: ResultFiles, idle_gap_s: float
 ) -> pd.DataFrame:
-    """See `StudyResult.quality`."""
-    codes, people = pd.factorize(trials["participant"], use_na_sentinel=False)
-    table = pd.DataFrame({"participant": people})
-    places = table.index
-    table["trial_count"] = pd.Series(codes).value_counts().reindex(places).astype("Int64")
-    files = members[members["trial_row"].notna()]
-    files = files.assign(who=codes[files["trial_row"].to_numpy(np.int64)])
+    """Implement `StudyResult.quality`."""
+    codes, participants = pd.factorize(trials["participant"], use_na_sentinel=False)  # a code per trial
+    count = len(participants)
+    table = pd.DataFrame({"participant": participants})
+    table["trial_count"] = pd.Series(codes).value_counts().reindex(table.index).astype("Int64")
     for kind in KINDS:
-        table[f"{kind}_rows"] = _rows(stored, kind, codes, len(people))
-    whose = files.drop_duplicates("member").set_index("member")["who"]
-    dropped = issues["rows_dropped"].groupby(issues["member"].map(whose)).sum()
-    table["rows_dropped"] = dropped.reindex(places).fillna(0)
-    table["artefact_rows"] = _artefacts(stored, codes, len(people))
-    steps = {who: _about(found, idle_gap_s) for who, found in _steps(stored, codes)}
-    for place, name in enumerate(_STEPS):
-        table[name] = [steps[who][place] if who in steps else np.nan for who in places]
-    for kind, count in COUNTS.items():
-        lacking = trials[count].isna() if count in trials else pd.Series(np.nan, trials.index)
-        table[f"{kind}_missing_share"] = lacking.astype("float64").groupby(codes).mean()
+        table[f"{kind}_rows"] = _event_counts(result_files, kind, codes, count)
+    files = members[members["trial_row"].notna()].drop_duplicates("member")
+    code_of_member = pd.Series(codes[files["trial_row"].to_numpy(np.int64)], files["member"])
+    dropped = issues["rows_dropped"].groupby(issues["member"].map(code_of_member)).sum()
+    table["rows_dropped"] = dropped.reindex(table.index).fillna(0)
+    table["artefact_rows"] = _artefact_counts(result_files, codes, count)
+    steps = {code: _describe_steps(found, idle_gap_s) for code, found in _steps(result_files, codes)}
+    for column, name in enumerate(_STEP_COLUMNS):
+        table[name] = [steps[code][column] if code in steps else np.nan for code in table.index]
+    for kind, metric in EVENT_COUNT_METRICS.items():
+        missing = trials[metric].isna() if metric in trials else pd.Series(np.nan, trials.index)
+        table[f"{kind}_missing_share"] = missing.astype("float64").groupby(codes).mean()
     counts = [name for name in table.columns if name.endswith("_rows") or name == "rows_dropped"]
     return table.astype({"participant": "str"} | dict.fromkeys(counts, "Int64"))
 
 
-def _rows(stored: Stored, kind: str, codes: npt.NDArray[np.int64], people: int) -> npt.NDArray[np.int64]:
-    """Events of a kind, by participant."""
-    found = np.zeros(people, np.int64)
-    for part in stored.events_by_part(kind, []):
-        found += np.bincount(codes[part[TRIAL_INDEX].to_numpy(np.int64)], minlength=people)
-    return found
+def _event_counts(
+    result_files: ResultFiles, kind: str, codes: npt.NDArray[np.int64], participants: int
+) -> npt.NDArray[np.int64]:
+    """Count the events of a kind by participant."""
+    counts = np.zeros(participants, np.int64)
+    for events in result_files.events_by_shard(kind, []):
+        counts += np.bincount(codes[events[TRIAL_INDEX].to_numpy(np.int64)], minlength=participants)
+    return counts
 
 
-def _artefacts(stored: Stored, codes: npt.NDArray[np.int64], people: int) -> npt.NDArray[np.int64]:
-    """Rows of pointer events outside any screen, by participant."""
-    found = np.zeros(people, np.int64)
-    for kind in POINTER:
-        for part in stored.events_by_part(kind, ["x_px", "y_px"]):
-            outside = (part[["x_px", "y_px"]].abs() > SCREEN_LIMIT_PX).any(axis=1)
-            found += np.bincount(codes[part.loc[outside, TRIAL_INDEX].to_numpy(np.int64)], minlength=people)
-    return found
+def _artefact_counts(
+    result_files: ResultFiles, codes: npt.NDArray[np.int64], participants: int
+) -> npt.NDArray[np.int64]:
+    """Count the pointer events outside any screen by participant."""
+    counts = np.zeros(participants, np.int64)
+    for kind in POINTER_KINDS:
+        for events in result_files.events_by_shard(kind, ["x_px", "y_px"]):
+            outside = (events[["x_px", "y_px"]].abs() > SCREEN_LIMIT_PX).any(axis=1)
+            counts += np.bincount(codes[events.loc[outside, TRIAL_INDEX].to_numpy(np.int64)], minlength=participants)
+    return counts
 
 
-def _steps(stored: Stored, codes: npt.NDArray[np.int64]) -> Iterator[tuple[int, pd.DataFrame]]:
-    """Of each participant the time and length of all steps from one movement row to the next of the same trial.
+def _steps(result_files: ResultFiles, codes: npt.NDArray[np.int64]) -> Iterator[tuple[int, pd.DataFrame]]:
+    """Yield each participant's code with duration and length of all steps between movement rows of the same trial.
 
-    A participant is handed out once the last trial was read, so no more is held than a part and those it left open.
+    A participant is yielded as soon as the last of its trials was read. So memory holds the events of one shard, and
+    those participants whose trials continue in the next.
     """
-    last = pd.Series(np.arange(len(codes))).groupby(codes).max()
-    waiting: defaultdict[int, list[pd.DataFrame]] = defaultdict(list)
-    for part in stored.events_by_part("mouse_movement", ["t_s", "x_px", "y_px"]):
-        trial = part[TRIAL_INDEX].to_numpy(np.int64)
-        same = trial[1:] == trial[:-1]
-        moved = part[["t_s", "x_px", "y_px"]].diff().iloc[1:][same]
+    last_trial = pd.Series(np.arange(len(codes))).groupby(codes).max()
+    unfinished: defaultdict[int, list[pd.DataFrame]] = defaultdict(list)
+    for events in result_files.events_by_shard("mouse_movement", ["t_s", "x_px", "y_px"]):
+        trial = events[TRIAL_INDEX].to_numpy(np.int64)
+        same_trial = trial[1:] == trial[:-1]
+        moved = events[["t_s", "x_px", "y_px"]].diff().iloc[1:][same_trial]
         steps = pd.DataFrame({"s": moved["t_s"], "px": np.hypot(moved["x_px"], moved["y_px"])})
-        for who, found in steps.groupby(codes[trial[1:][same]]):
-            waiting[who].append(found)
-        for who in [who for who in waiting if last[who] <= trial[-1]]:
-            yield who, pd.concat(waiting.pop(who))
-    for who, found_parts in waiting.items():
-        yield who, pd.concat(found_parts)
+        for code, found in steps.groupby(codes[trial[1:][same_trial]]):
+            unfinished[code].append(found)
+        for code in [code for code in unfinished if last_trial[code] <= trial[-1]]:
+            yield code, pd.concat(unfinished.pop(code))
+    for code, pieces in unfinished.items():
+        yield code, pd.concat(pieces)
 
 
-def _about(steps: pd.DataFrame, idle_gap_s: float) -> tuple[float, ...]:
-    """What `_STEPS` names."""
+def _describe_steps(steps: pd.DataFrame, idle_gap_s: float) -> tuple[float, ...]:
+    """Return the values of `_STEP_COLUMNS`."""
     s, px = steps["s"].to_numpy(), steps["px"].to_numpy()
     return (
         float(np.median(s)), float(np.quantile(s, 0.95)), float(s.max()), float((s > idle_gap_s).mean()),

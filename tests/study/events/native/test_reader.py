@@ -1,4 +1,4 @@
-"""Does the joined parse give what reading member by member, record by record, gives?"""
+"""Reading the logger's files at once: the same rows and issues as reading each member row by row."""
 
 import contextlib
 import os
@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from analytics_kit.study.archive import zip_archive as archives
+from analytics_kit.study.archive import zip_archive
 from analytics_kit.study.archive.base import Archive, Member, MemberUnreadableError
-from analytics_kit.study.events.native import reader as events
+from analytics_kit.study.events.native import reader as native_reader
 from analytics_kit.study.events.native.careful import read_member
 from analytics_kit.study.events.native.fast import decode
 from analytics_kit.study.events.native.reader import read_events
@@ -25,11 +25,11 @@ quick = settings(
 )  # fmt: skip
 
 
-class Shelf(Archive):
-    """Members from memory, in pieces of `piece_bytes`; those of `bad` end with a wrong checksum."""
+class MemoryArchive(Archive):
+    """An archive of members in memory, read in pieces of `piece_bytes`; those of `bad` have a wrong checksum."""
 
     def __init__(self, contents, piece_bytes=1 << 20, bad=()):
-        super().__init__("shelf", 0)
+        super().__init__("archive", 0)
         self.contents, self.piece_bytes, self.bad = contents, piece_bytes, bad
         self.members = [Member(str(i), len(raw), 0, 0, 0, False, 0, 0) for i, raw in enumerate(contents)]
 
@@ -40,16 +40,16 @@ class Shelf(Archive):
             raise MemberUnreadableError("crc_mismatch", "its checksum is wrong")
 
 
-def joined(contents, kind, keep_keys=True, **how):
-    """(table, issues) of the parse that is used."""
+def read_joined(contents, kind, keep_keys=True, **how):
+    """Return table and issues of the reader under test."""
     issues = Issues()
-    shelf = Shelf(contents, **how)
-    table = read_events(shelf, [(m, i) for i, m in enumerate(shelf.members)], kind, issues, keep_keys)
+    archive = MemoryArchive(contents, **how)
+    table = read_events(archive, [(m, i) for i, m in enumerate(archive.members)], kind, issues, keep_keys)
     return table, issues.list
 
 
-def one_by_one(contents, kind):
-    """[(kept, issues)] of each member by the slow parse, which says what is right."""
+def read_carefully(contents, kind):
+    """Return (rows, issues) of each member by the careful reader, which defines what is right."""
     result = []
     for i, raw in enumerate(contents):
         issues = Issues()
@@ -58,9 +58,9 @@ def one_by_one(contents, kind):
 
 
 def assert_same(contents, kind, table, issues):
-    truth = one_by_one(contents, kind)
+    careful = read_carefully(contents, kind)
     start = 0
-    for i, (rows, expected) in enumerate(truth):
+    for i, (rows, expected) in enumerate(careful):
         stats, part = table.members[i], slice(start, start + len(rows.t))
         assert (stats.rows_in, stats.rows_kept) == (rows.rows_in, len(rows.t))
         np.testing.assert_array_equal(table.t[part], rows.t)
@@ -79,7 +79,7 @@ def assert_same(contents, kind, table, issues):
     assert start == len(table.t)
 
 
-# --- what may stand in a log --------------------------------------------------------------------------------------
+# --- generated content of logs --------------------------------------------------------------------------------------
 
 whole = st.integers(-3, 3000).map(str)
 seconds = st.integers(0, 9999).map(lambda n: f"{n // 100}.{n % 100:02}")
@@ -101,8 +101,9 @@ odd_content = st.sampled_from([b"", b"\n", b"\xef\xbb\xbf", b"\xff\xfe", b"?", b
 line_end = st.sampled_from(["\n", "\n", "\n", "\r\n", "\r"])
 
 
-def sometimes(usual, odd, share=12):
-    return st.integers(0, share).flatmap(lambda n: odd if n == share else usual)
+def sometimes(usual, odd, one_in=12):
+    """Draw from `odd` once in about `one_in` draws."""
+    return st.integers(0, one_in).flatmap(lambda n: odd if n == one_in else usual)
 
 
 mouse_line = st.tuples(
@@ -122,7 +123,7 @@ HEADERS = {
 
 @st.composite
 def content(draw, kind):
-    """A file's bytes."""
+    """Draw the bytes of a file."""
     if draw(st.integers(0, 20)) == 20:
         return draw(odd_content)
     line = mouse_line if kind == "mouse_movement" else key_line
@@ -145,21 +146,21 @@ studies = kinds.flatmap(lambda kind: st.tuples(st.just(kind), st.lists(content(k
 
 @quick
 @given(studies, st.sampled_from([1, 30, 2048]), st.sampled_from([40, 200_000]), st.sampled_from([100, 8 << 20]))
-def test_joined_parse_equals_the_slow_one(study, odd_bytes, join_bytes, batch_bytes):
+def test_joined_parse_equals_the_careful_one(study, careful_bytes, join_bytes, batch_bytes):
     kind, contents = study
     with (
-        patch.object(events, "ODD_BYTES", odd_bytes),
-        patch.object(events, "MAX_JOINED_MEMBER_BYTES", join_bytes),
-        patch.object(events, "MAX_JOINED_BYTES", batch_bytes),
+        patch.object(native_reader, "MAX_CAREFUL_BYTES", careful_bytes),
+        patch.object(native_reader, "MAX_JOINED_MEMBER_BYTES", join_bytes),
+        patch.object(native_reader, "MAX_JOINED_BYTES", batch_bytes),
     ):
-        for keep_keys in (True, False):  # keys are not looked at in the same way when only their class is kept
-            table, issues = joined(contents, kind, keep_keys)
+        for keep_keys in (True, False):  # keys are read by another reader if only their class is kept
+            table, issues = read_joined(contents, kind, keep_keys)
             assert_same(contents, kind, table, issues)
 
 
 @contextlib.contextmanager
 def pieces_of(size):
-    with patch.object(events, "CHUNK_BYTES", size), patch.object(archives, "CHUNK_BYTES", size):
+    with patch.object(native_reader, "CHUNK_BYTES", size), patch.object(zip_archive, "CHUNK_BYTES", size):
         yield
 
 
@@ -169,15 +170,15 @@ def pieces_of(size):
 def test_large_members_in_pieces_equal_the_whole(study, size):
     kind, contents = study
     if any(_is_mixed(raw) for raw in contents):
-        return  # a piece that is no UTF-8 is read as Latin-1 by itself, a whole file as a whole
+        return  # a piece that is no UTF-8 is read as Latin-1 alone, not the whole file
     for keep_keys in (True, False):
         with pieces_of(size):
-            table, issues = joined(contents, kind, keep_keys, piece_bytes=size)
+            table, issues = read_joined(contents, kind, keep_keys, piece_bytes=size)
         assert_same(contents, kind, table, issues)
 
 
 def _is_mixed(raw):
-    """Whether some lines are UTF-8 with more than ASCII in them, and others are no UTF-8."""
+    """Return whether some lines are UTF-8 beyond ASCII and others are no UTF-8."""
     try:
         raw.decode()
     except UnicodeDecodeError:
@@ -187,12 +188,12 @@ def _is_mixed(raw):
 
 @quick
 @given(studies, st.integers(40, 400))
-def test_damaged_members_are_counted_whole_or_in_pieces(study, size):
+def test_damaged_members_have_equal_counts_whole_and_in_pieces(study, size):
     kind, contents = study
     bad = {0}
-    whole_table, whole_issues = joined(contents, kind, bad=bad)
+    whole_table, whole_issues = read_joined(contents, kind, bad=bad)
     with pieces_of(size):
-        table, issues = joined(contents, kind, piece_bytes=size, bad=bad)
+        table, issues = read_joined(contents, kind, piece_bytes=size, bad=bad)
     for read, found in ((whole_table, whole_issues), (table, issues)):
         first = read.members[0]
         assert (first.rows_kept, first.readable) == (0, False)
@@ -202,10 +203,10 @@ def test_damaged_members_are_counted_whole_or_in_pieces(study, size):
     assert len(table.t) == sum(member.rows_kept for member in table.members)
 
 
-def log(events_of_it, kind="mouse_movement"):
+def log(rows, kind="mouse_movement"):
     line = "10:00:00,{:.2f},{},{}\n" if kind != "keyboard" else "10:00:00,{:.2f},{}\n"
     header = KEYS if kind == "keyboard" else MOUSE
-    return (header + "".join(line.format(i / 100, *row) for i, row in enumerate(events_of_it))).encode()
+    return (header + "".join(line.format(i / 100, *row) for i, row in enumerate(rows))).encode()
 
 
 @pytest.mark.parametrize(
@@ -219,41 +220,43 @@ def log(events_of_it, kind="mouse_movement"):
 )
 def test_regular_members_are_read_at_once(monkeypatch, kind, row, keep_keys, reader):
     calls = []
-    read = getattr(events, reader)
-    monkeypatch.setattr(events, reader, lambda text, *how: calls.append(len(text)) or read(text, *how))
+    read = getattr(native_reader, reader)
+    monkeypatch.setattr(native_reader, reader, lambda text, *how: calls.append(len(text)) or read(text, *how))
     for slow in {"parse_rows", "read_member", "read_rows"} - {reader}:
-        monkeypatch.setattr(events, slow, None)
-    table, issues = joined([log([row] * 5, kind) for _ in range(300)], kind, keep_keys)
+        monkeypatch.setattr(native_reader, slow, None)
+    table, issues = read_joined([log([row] * 5, kind) for _ in range(300)], kind, keep_keys)
     assert (len(calls), len(table.t), issues) == (1, 1500, [])
 
 
-def test_numbers_that_are_no_plain_decimals_are_parsed_at_once(monkeypatch):
-    monkeypatch.setattr(events, "read_rows", None)
+def test_numbers_with_exponents_are_parsed_at_once(monkeypatch):
+    monkeypatch.setattr(native_reader, "read_rows", None)
     lines = [f"10:00:00,{i / 7!r},{i}e0,{-i / 3!r}" for i in range(1, 200)]
-    table, issues = joined([(MOUSE + "\n".join(lines)).encode()], "mouse_movement", False)
+    table, issues = read_joined([(MOUSE + "\n".join(lines)).encode()], "mouse_movement", False)
     assert issues == []
     assert table.t.tolist() == [i / 7 for i in range(1, 200)]
     assert table.y.tolist() == [-i / 3 for i in range(1, 200)]
 
 
-def test_one_odd_line_does_not_slow_the_others(monkeypatch):
+def test_one_irregular_line_does_not_slow_the_others(monkeypatch):
     contents = [log([(i, i)] * 50) for i in range(64)]
     contents[40] = contents[40].replace(b"0.20,40,40", b"0.20,??,40")
     slow = []
-    read_rows = events.read_rows
-    monkeypatch.setattr(events, "read_rows", lambda text, *rest: slow.append(len(text)) or read_rows(text, *rest))
-    table, issues = joined(contents, "mouse_movement")
+    read_rows = native_reader.read_rows
+    monkeypatch.setattr(
+        native_reader, "read_rows", lambda text, *rest: slow.append(len(text)) or read_rows(text, *rest)
+    )
+    table, issues = read_joined(contents, "mouse_movement")
     assert len(table.t) == 64 * 50 - 1
-    assert sum(slow) <= events.ODD_BYTES
+    assert sum(slow) <= native_reader.MAX_CAREFUL_BYTES
     assert [(issue.member, issue.line, issue.kind, issue.rows_dropped) for issue in issues] == [
         ("40", 22, "not_a_number", 1)
     ]
 
 
-def test_several_odd_lines_of_a_large_member_are_one_issue(monkeypatch):
-    monkeypatch.setattr(events, "ODD_BYTES", 100)
+def test_several_bad_lines_of_a_large_member_are_one_issue(monkeypatch):
+    monkeypatch.setattr(native_reader, "MAX_CAREFUL_BYTES", 100)
     raw = log([(i, i) for i in range(500)]).replace(b",77,77", b",?,77").replace(b",400,400", b",?,1")
-    _, issues = joined([raw], "mouse_movement")
+    _, issues = read_joined([raw], "mouse_movement")
     assert [(issue.line, issue.kind, issue.rows_dropped) for issue in issues] == [(79, "not_a_number", 2)]
 
 
@@ -262,15 +265,15 @@ def test_no_piece_ends_in_a_quoted_cell(size):
     cells = ['"\n"', "a", '"\n\n"', '","', '"\r\n"', '""""', '"\n"', '"']
     content = log([(cell,) for cell in cells * 4], "keyboard")
     with pieces_of(size):
-        table, issues = joined([content], "keyboard", piece_bytes=size)
+        table, issues = read_joined([content], "keyboard", piece_bytes=size)
     assert_same([content], "keyboard", table, issues)
 
 
-def test_a_quote_in_every_line_is_cut_somewhere(monkeypatch):
+def test_text_with_a_quote_in_every_line_is_cut(monkeypatch):
     monkeypatch.setattr("analytics_kit.study.csv.records.MAX_BOUNDARY_STEPS", 5)
     content = log([('"',)] * 50, "keyboard")
     with pieces_of(200):
-        table, issues = joined([content], "keyboard", piece_bytes=200)
+        table, issues = read_joined([content], "keyboard", piece_bytes=200)
     assert table.members[0].rows_in == len(table.t) + sum(issue.rows_dropped for issue in issues)
     assert 25 <= table.members[0].rows_in <= 50  # two quotes make a cell with a line break in it
 
@@ -279,7 +282,7 @@ def test_a_quote_in_every_line_is_cut_somewhere(monkeypatch):
 def test_lines_are_numbered_through_all_pieces(size):
     content = (MOUSE + "10:00:00,0.10,1,1\r10:00:00,0.20,1,1\n" * 9 + "10:00:00,0.30,?,1\n").encode()
     with pieces_of(size):
-        table, issues = joined([content], "mouse_movement", piece_bytes=size)
+        table, issues = read_joined([content], "mouse_movement", piece_bytes=size)
     assert [(issue.line, issue.kind) for issue in issues] == [(20, "not_a_number")]
     assert_same([content], "mouse_movement", table, issues)
 
@@ -290,61 +293,61 @@ def test_lines_are_numbered_through_all_pieces(size):
      ("keyboard", "10:00:00,0.20,,"),
      ("keyboard", '10:00:00,0.20,b,","'), ("keyboard", '10:00:00,0.20,","'), ("keyboard", "10:00:00,0.20")],
 )  # fmt: skip
-def test_a_field_too_many_or_too_few_beside_regular_lines(kind, line):
+def test_line_with_a_wrong_number_of_fields_is_dropped(kind, line):
     regular = (
         [log([(1, 1)] * 3), log([(1, 1)] * 3)] if kind != "keyboard" else [log([("a",)], kind), log([("",)], kind)]
     )
     contents = [regular[0], regular[1] + line.encode() + b"\n", regular[0]]
-    table, issues = joined(contents, kind)
+    table, issues = read_joined(contents, kind)
     assert_same(contents, kind, table, issues)
 
 
 def test_clock_of_a_member_in_pieces_is_the_first():
     content = (MOUSE + "".join(f"10:00:{i:02},0.{i:02},1,1\n" for i in range(60))).encode()
     with pieces_of(200):
-        table, _ = joined([content], "mouse_movement", piece_bytes=200)
+        table, _ = read_joined([content], "mouse_movement", piece_bytes=200)
     assert table.members[0].clock == "10:00:00"
 
 
-def test_clock_is_that_of_the_first_row_kept():
+def test_clock_is_that_of_the_first_kept_row():
     text = MOUSE + "09:00:00,?,1,1\n10:00:00,0.50,1,1\n"
-    table, _ = joined([text.encode()], "mouse_movement")
+    table, _ = read_joined([text.encode()], "mouse_movement")
     assert table.members[0].clock == "10:00:00"
 
 
 @pytest.mark.parametrize("kind", ["mouse_movement", "mouse_unknown", "keyboard"])
-def test_no_members(kind):
-    table, issues = joined([], kind)
+def test_no_members_give_an_empty_table(kind):
+    table, issues = read_joined([], kind)
     assert [len(table.t), len(table.x), len(table.y), len(table.key_class), issues] == [0, 0, 0, 0, []]
 
 
-def test_keys_are_let_go_unless_asked_for():
-    shelf = Shelf([log([("a",), ('"\n"',)], "keyboard"), log([("b",)], "keyboard")])
-    work = [(m, i) for i, m in enumerate(shelf.members)]
-    assert read_events(shelf, work, "keyboard", Issues()).key is None
-    assert read_events(shelf, work, "keyboard", Issues(), keep_keys=True).key.to_list() == ["a", "\n", "b"]
+def test_keys_are_kept_only_on_request():
+    archive = MemoryArchive([log([("a",), ('"\n"',)], "keyboard"), log([("b",)], "keyboard")])
+    work = [(m, i) for i, m in enumerate(archive.members)]
+    assert read_events(archive, work, "keyboard", Issues()).key is None
+    assert read_events(archive, work, "keyboard", Issues(), keep_keys=True).key.to_list() == ["a", "\n", "b"]
 
 
 @pytest.mark.parametrize("size", [50, 1 << 20])
 @pytest.mark.parametrize("text", [MOUSE + "10:00:00,0.10,1,1\n" * 9, "\n" + MOUSE + "10:00:00,0.10,1,1\n" * 9])
-def test_advance_is_told_of_every_byte(size, text):
-    told = []
-    shelf = Shelf([text.encode()], piece_bytes=size)
+def test_advance_counts_every_byte(size, text):
+    advances = []
+    archive = MemoryArchive([text.encode()], piece_bytes=size)
     with pieces_of(size):
-        read_events(shelf, [(shelf.members[0], 0)], "mouse_movement", Issues(), advance=told.append)
-    assert sum(told) == len(text)
+        read_events(archive, [(archive.members[0], 0)], "mouse_movement", Issues(), advance=advances.append)
+    assert sum(advances) == len(text)
 
 
 def test_numbers_are_read_exactly():
     numbers = ["0.1", "0.30000000000000004", "1e-7", "123456789.123456789", "4.35", "1e22", "2.2250738585072014e-308"]
     text = MOUSE + "".join(f"10:00:00,{n},{n},-{n}\n" for n in numbers)
-    table, _ = joined([text.encode()], "mouse_movement")
+    table, _ = read_joined([text.encode()], "mouse_movement")
     assert table.t.tolist() == [float(n) for n in numbers]
     assert table.y.tolist() == [-float(n) for n in numbers]
 
 
 @pytest.mark.parametrize(("width", "text"), [(1, b"10:00:00,7\n"), (1, b"10:00:00,7,a\n"), (3, b"10:00:00,1,2,3\n")])
-def test_no_row_is_written_where_there_is_no_room(width, text):
+def test_decode_stops_when_the_columns_are_full(width, text):
     columns, codes = np.zeros((width, 1)), np.zeros(1 if width == 1 else 0, np.int8)
     free = tuple(column[1:] for column in columns)
     rows = decode(
@@ -354,15 +357,15 @@ def test_no_row_is_written_where_there_is_no_room(width, text):
     assert not columns.any()
 
 
-def test_a_size_that_is_only_claimed_takes_no_memory():
-    shelf = Shelf([log([(1, 1)] * 3)])
-    member = shelf.members[0]._replace(raw_bytes=1 << 60, packed_bytes=1 << 60)
-    assert len(read_events(shelf, [(member, 0)], "mouse_movement", Issues()).t) == 3
+def test_claimed_size_takes_no_memory():
+    archive = MemoryArchive([log([(1, 1)] * 3)])
+    member = archive.members[0]._replace(raw_bytes=1 << 60, packed_bytes=1 << 60)
+    assert len(read_events(archive, [(member, 0)], "mouse_movement", Issues()).t) == 3
 
 
-def test_columns_grow_beyond_what_was_set_aside(monkeypatch):
-    monkeypatch.setattr(events, "MAX_RESERVED_BYTES", 0)
-    monkeypatch.setattr(events, "CHUNK_BYTES", 64)
+def test_columns_grow_beyond_the_reserved_rows(monkeypatch):
+    monkeypatch.setattr(native_reader, "MAX_RESERVED_BYTES", 0)
+    monkeypatch.setattr(native_reader, "CHUNK_BYTES", 64)
     content = log([(i, -i) for i in range(5000)])
-    table, _ = joined([content, content], "mouse_movement", False)
+    table, _ = read_joined([content, content], "mouse_movement", False)
     assert table.y.tolist() == [-i for i in range(5000)] * 2

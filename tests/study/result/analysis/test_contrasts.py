@@ -98,7 +98,7 @@ SAME, FEW = np.full(4, 3.0), np.array([1.0])
         (welch_t(FEW, A), "needs 2"),
         (welch_t(SAME, SAME + 1), "are equal"),
         (repeated_anova(WIDE[:1]), "needs 2"),
-        (repeated_anova(A[:, None] + np.array([0, 0.1, 0.7])), "same for all"),
+        (repeated_anova(A[:, None] + np.array([0, 0.1, 0.7])), "equally for all"),
         (welch_anova([A, B, FEW]), "needs 2"),
         (welch_anova([A, B, SAME]), "are equal"),
     ],

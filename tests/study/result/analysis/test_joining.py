@@ -63,7 +63,7 @@ def test_tables_one_after_the_other(result):
     joined = result.join(ages([1, 2, 10])).join(pd.DataFrame({"ID": [2, 1, 10], "group": list("xyx")}), on="ID")
     assert joined.trials[["age", "group"]].iloc[0].tolist() == [30, "y"]
     assert joined.participants.columns.tolist()[-2:] == ["age", "group"]
-    with pytest.raises(SettingsError, match="'age' is taken"):
+    with pytest.raises(SettingsError, match="'age' is already used"):
         joined.join(ages([1, 2, 10], group="z"))
 
 
@@ -101,7 +101,7 @@ def test_joined_columns_can_be_compared_described_and_drawn(result):
     found = joined.compare("completion_time_s", "group")
     assert (found.level_a[0], found.level_b[0], found.design[0]) == ("a", "b", "between")
     assert (found.mean_a[0], found.mean_b[0]) == (1.5, 10)
-    assert "for want of a participant or group: 1." in found.why[0]
+    assert "no participant or no group: 1." in found.why[0]
     described = joined.describe("group", "completion_time_s")
     assert described.n.tolist() == [4, 2, 1]
     from analytics_kit import plot
@@ -114,11 +114,11 @@ def test_joined_columns_can_be_compared_described_and_drawn(result):
     [
         (ages([1, 1, 2]), "participant", "more than one row for participant 1"),
         (ages([1, "1", 2]), "participant", "more than one row for participant 1"),
-        (ages([1, 2], factor="x"), "participant", "'factor' is taken"),
-        (ages([1, 2], path_length_px=1), "participant", "'path_length_px' is taken"),
-        (ages([1, 2], trial_count=1), "participant", "'trial_count' is taken"),
+        (ages([1, 2], factor="x"), "participant", "'factor' is already used"),
+        (ages([1, 2], path_length_px=1), "participant", "'path_length_px' is already used"),
+        (ages([1, 2], trial_count=1), "participant", "'trial_count' is already used"),
         (ages([1, 2]).set_axis(["participant", "participant"], axis=1), "participants", "Did you mean 'participant'"),
-        (ages([1, 2], more=1).set_axis(["participant", "a", "a"], axis=1), "participant", "'a' is taken"),
+        (ages([1, 2], more=1).set_axis(["participant", "a", "a"], axis=1), "participant", "'a' is already used"),
         (ages([1, 2])[["participant"]], "participant", "no column to join"),
     ],
 )
@@ -129,7 +129,7 @@ def test_what_can_not_be_joined(result, table, on, said):
 
 def test_a_metric_that_was_not_computed_keeps_its_name(process):
     few = process({f"{folder()}/Mouse Movement.csv": mouse((0.1, 1, 1))}, metrics=["path_length_px"])
-    with pytest.raises(SettingsError, match="'completion_time_s' is taken"):
+    with pytest.raises(SettingsError, match="'completion_time_s' is already used"):
         few.join(pd.DataFrame({"participant": [1], "completion_time_s": [2.0]}))
 
 

@@ -113,12 +113,12 @@ def test_participants_without_a_name_have_a_row(process):
 
 def test_no_more_is_read_at_once_than_a_part(process, studies, monkeypatch):
     """A participant is summed up before the next part is read, once its last trial was in the one before."""
-    from analytics_kit.study.result.files import Stored
+    from analytics_kit.study.result.files import ResultFiles
 
     members = {f"{folder(p)}/Mouse Movement.csv": mouse((0, 0, 0), (1, p, 0)) for p in range(1, 5)}
     result = studies.process(members, shard_bytes=1)
     happened = []
-    parts = Stored.events_by_part
+    parts = ResultFiles.events_by_shard
 
     def watched(self, kind, columns):
         for part in parts(self, kind, columns):
@@ -127,9 +127,11 @@ def test_no_more_is_read_at_once_than_a_part(process, studies, monkeypatch):
 
     import analytics_kit.study.result.analysis.quality as module
 
-    about = module._about
-    monkeypatch.setattr(Stored, "events_by_part", watched)
-    monkeypatch.setattr(module, "_about", lambda *given: happened.append("summed up") or about(*given))
+    describe_steps = module._describe_steps
+    monkeypatch.setattr(ResultFiles, "events_by_shard", watched)
+    monkeypatch.setattr(
+        module, "_describe_steps", lambda *given: happened.append("summed up") or describe_steps(*given)
+    )
     result.quality()
     assert happened[-8:] == ["read", "summed up"] * 4
 

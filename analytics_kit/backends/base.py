@@ -1,0 +1,114 @@
+"""The protocol that every backend implements, and how backends publish changes of jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Protocol, Self, runtime_checkable
+
+from analytics_kit.model import Files, JobInfo, JobRequest, JobStatus
+
+ANY_JOB = frozenset({"*"})
+"""Among or instead of ids of changed jobs: any job may have changed."""
+
+
+class Changes(Protocol):
+    """Changes of jobs, observed as long as the `with` block lasts."""
+
+    def wait(self, timeout_s: float) -> frozenset[str]:
+        """Wait for changes.
+
+        Returns
+        -------
+        frozenset of str
+            Ids of the jobs that may have changed within `timeout_s`; `ANY_JOB` where it could be any of them; empty
+            when nothing changed. A change can be missed, so readers poll as well.
+        """
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class Backend(Protocol):
+    """Queues jobs, runs them, and keeps their records.
+
+    Every backend passes the same contract tests (`tests/backends/test_contract.py`); they differ in two
+    capabilities only, `survives_process` and `kills_running`. Methods that contact a server raise
+    BrokerUnavailableError when it can't be used.
+    """
+
+    @property
+    def name(self) -> str:
+        """`"redis"`, `"embedded"`, `"local"` or `"http"`."""
+
+    @property
+    def notice(self) -> str:
+        """Why this backend was chosen, when it is not what the settings name first; else empty."""
+
+    @property
+    def survives_process(self) -> bool:
+        """Whether jobs go on and are remembered when this process ends."""
+
+    @property
+    def kills_running(self) -> bool:
+        """Whether a running step can be killed; only then does a job accept a memory limit."""
+
+    def submit(self, request: JobRequest) -> JobInfo:
+        """Queue the work, or join the job that already does it.
+
+        A request joins the newest job for its result key while that is queued or running with the same limits, or is
+        completed and its result has not expired; with `rejoin` also when it failed or was cancelled; with `refresh`
+        never. Tags of the request are added to the job.
+        """
+
+    def get(self, job_id: str) -> JobInfo:
+        """Return the job. Raises JobNotFoundError."""
+
+    def get_many(self, job_ids: Sequence[str]) -> dict[str, JobInfo]:
+        """Return those of the jobs that exist, by id."""
+
+    def list(self, status: JobStatus | None = None) -> list[JobInfo]:
+        """Return all jobs of this namespace, or those of one status, newest first."""
+
+    def cancel(self, job_id: str) -> bool:
+        """Cancel a job that is queued or running.
+
+        Returns whether it is cancelled now; False when it has ended or is committing. Raises JobNotFoundError.
+        """
+
+    def retry(self, job_id: str) -> JobInfo:
+        """Submit the work of a failed or cancelled job as a new job.
+
+        Raises JobNotFoundError, and SettingsError when the job neither failed nor was cancelled.
+        """
+
+    def delete(self, job_id: str) -> None:
+        """Delete a job that has ended. Raises JobNotFoundError, SettingsError when it has not ended."""
+
+    def log(self, job_id: str) -> Sequence[str]:
+        """Return what happened to the job, a line each, with the end of its workers' output.
+
+        Raises JobNotFoundError.
+        """
+
+    def changes(self) -> Changes:
+        """Return a context in which to wait for changes of jobs."""
+
+    def queue_status(self) -> dict[str, Any]:
+        """Return the counts of jobs by status and of workers, as JSON."""
+
+    def health(self) -> dict[str, Any]:
+        """Return whether jobs can run, as JSON with `status` (ok, degraded or down) and a `reason`."""
+
+    def close(self) -> None:
+        """Close connections and threads; jobs are not affected."""
+
+
+@runtime_checkable
+class RemoteBackend(Protocol):
+    """A backend that keeps studies and results itself, so that its clients need no access to a store."""
+
+    def files(self, job_id: str) -> Files:
+        """Return the files of the job's result."""

@@ -1,0 +1,39 @@
+"""Remove what jobs that have ended left in the store, by a worker or in this process."""
+
+from __future__ import annotations
+
+import logging
+
+from analytics_kit.backends.dotted_names import resolve
+from analytics_kit.backends.redis.attempts import AttemptStore
+from analytics_kit.backends.redis.connection import Connection
+from analytics_kit.backends.redis.rq_queue import put_function
+
+logger = logging.getLogger(__name__)
+CLEANUP_FUNCTION = "analytics_kit.backends.worker.entry.discard"
+SWEEP_FUNCTION = "analytics_kit.backends.worker.entry.sweep"
+CLEANUP_RETRY_S = 60
+"""A clean-up that a worker has not done by then is queued again."""
+
+
+def queue_cleanup(store: AttemptStore, job_id: str, code: str) -> None:
+    """Let one worker remove what a job left; `code` names the module whose `discard` does it."""
+    jobs = store.jobs
+    if jobs.connection.set(jobs.keys.cleanup_queued(job_id), b"", nx=True, ex=CLEANUP_RETRY_S):
+        put_function(jobs.connection, CLEANUP_FUNCTION, jobs.keys.namespace, job_id, code)
+
+
+def queue_sweep(connection: Connection, code: str) -> None:
+    """Let a worker remove what has expired in the store; `code` names the module whose `tidy` does it."""
+    put_function(connection, SWEEP_FUNCTION, code)
+
+
+def clean_up(store: AttemptStore, job_id: str, code: str) -> None:
+    """Remove what a job left, in this process. What can't be removed is left to the sweep."""
+    for record in store.jobs.get_many([job_id]):
+        try:
+            resolve(f"{code}.discard")(record.arguments, job_id, record.result)
+        except Exception as error:
+            logger.exception("The files that job %s left can't be removed.", job_id)
+            store.append_log(job_id, [f"files of the job can't be removed: {type(error).__name__}: {error}"])
+    store.mark_cleaned_up(job_id)

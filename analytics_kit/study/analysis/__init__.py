@@ -1,1 +1,0 @@
-"""What a table of trials says: comparisons, descriptions, learning, quality; and tables joined to it."""

@@ -1,0 +1,187 @@
+"""Does every metric of the catalogue come out as by hand, on nothing, on little, and moved elsewhere?"""
+
+import math
+import re
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from analytics_kit.options import Options
+from analytics_kit.study.metrics.catalogue import CATALOGUE, METRIC_NAMES, METRICS_BY_NAME
+from tests.study.metrics.expected_metrics import EMPTY, EXPECTED, FULL, KEYS, NA, ONE, TWO
+from tests.study.metrics.trial_metrics import KIND, measured, measured_all
+
+each_metric = pytest.mark.parametrize("name", METRIC_NAMES)
+
+
+def check(value, expected):
+    assert value == pytest.approx(expected, rel=1e-12, abs=1e-12, nan_ok=True)
+
+
+def test_every_metric_is_tested():
+    assert list(EXPECTED) == list(METRIC_NAMES)
+
+
+@each_metric
+@pytest.mark.parametrize("case", ["empty files", "one event", "two events", "by hand"])
+def test_metric(name, case):
+    column = ["empty files", "one event", "two events", "by hand"].index(case)
+    check(measured(**[EMPTY, ONE, TWO, FULL][column])[name], EXPECTED[name][column])
+
+
+@each_metric
+def test_the_catalogue_says_what_few_rows_give(name):
+    """Its edge rule says NA where empty files, or those of an event or two, give NA, and 0 where no rows give 0."""
+    edge, few = METRICS_BY_NAME[name].edge, EXPECTED[name][:3]
+    if any(math.isnan(value) for value in few):
+        assert "NA" in edge
+    if few[0] == 0 and METRICS_BY_NAME[name].needs:
+        assert re.search(r"\b0 without", edge)
+
+
+@each_metric
+def test_no_files(name):
+    check(measured()[name], NA)
+
+
+@each_metric
+def test_na_without_the_files_it_needs(name):
+    """A metric is NA when one of the kinds that the catalogue names is missing, and does not need the others."""
+    for part, kind in KIND.items():
+        value = measured(**{k: v for k, v in FULL.items() if k != part})[name]
+        if kind in METRICS_BY_NAME[name].needs:
+            check(value, NA)
+    needed = {part: FULL[part] for part, kind in KIND.items() if kind in METRICS_BY_NAME[name].needs}
+    if needed and name != "click_rate_per_min":
+        check(measured(**needed)[name], EXPECTED[name][3])
+
+
+SECONDS = sorted({option for metric in CATALOGUE for option in metric.thresholds if option.endswith("_s")})
+PLACES = {"x_min_px": "x", "x_max_px": "x", "y_min_px": "y", "y_max_px": "y"}
+MOMENTS = {
+    "completion_time_s", "time_to_first_event_s", "time_to_first_click_s", "initiation_time_s", "speed_max_time_s",
+    "maximum_absolute_deviation_time_s", "acceleration_max_time_s", "initial_pause_s",
+}  # fmt: skip
+
+
+def moved(trial, dt=0.0, dx=0.0, dy=0.0, scale=1.0, slower=1.0):
+    return {
+        kind: [(slower * row[0] + dt, row[1]) if kind == "keys" else
+               (slower * row[0] + dt, scale * row[1] + dx, scale * row[2] + dy) for row in rows]
+        for kind, rows in trial.items()
+    }  # fmt: skip
+
+
+def close(value, expected):
+    assert value == pytest.approx(expected, rel=1e-9, abs=1e-9, nan_ok=True)
+
+
+@each_metric
+def test_shift_of_the_origin(name):
+    shift = {"x": 700, "y": -300}.get(PLACES.get(name), 0)
+    close(measured(**moved(FULL, dx=700, dy=-300))[name], EXPECTED[name][3] + shift)
+
+
+@each_metric
+def test_shift_of_time(name):
+    expected = EXPECTED[name][3] + (5 if name in MOMENTS else 0)
+    if name == "click_rate_per_min":
+        expected = 3 / 7.6 * 60
+    if name == "average_deviation_px":
+        expected *= 66 / 566  # at rest from 0 s on
+    close(measured(**moved(FULL, dt=5))[name], expected)
+
+
+@each_metric
+def test_scale_of_space(name):
+    power = {"px": 1, "px2": 2, "px/s": 1, "px/s2": 1, "rad/px": -1}.get(METRICS_BY_NAME[name].unit, 0)
+    close(measured(**moved(FULL, scale=3))[name], EXPECTED[name][3] * 3**power)
+
+
+@each_metric
+def test_scale_of_time(name):
+    """In slow motion, thresholds slowed with it, all times are longer and all rates lower."""
+    power = {"s": 1, "px/s": -1, "px/s2": -2, "1/s": -1, "1/min": -1, "wpm": -1}.get(METRICS_BY_NAME[name].unit, 0)
+    thresholds = {option: 2 * getattr(Options(), option) for option in SECONDS}
+    close(measured(thresholds, **moved(FULL, slower=2))[name], EXPECTED[name][3] * 2.0**power)
+
+
+@each_metric
+def test_order_of_rows_does_not_matter_but_for_equal_times(name):
+    shuffled = {kind: sorted(rows, key=lambda row: row[0] * 7919 % 1) for kind, rows in FULL.items()}
+    assert shuffled["keys"] != KEYS
+    close(measured(**shuffled)[name], EXPECTED[name][3])
+
+
+@each_metric
+def test_a_metric_chosen_alone_is_the_same(name):
+    assert set(measured({"metrics": [name]}, **FULL)) == {name}
+    close(measured({"metrics": [name]}, **FULL)[name], EXPECTED[name][3])
+
+
+@each_metric
+def test_the_thresholds_that_the_catalogue_names_and_no_others_matter(name):
+    """On some trial each of them changes the value; the other options never do."""
+    known = {option: value for option, value in Options().to_json().items() if option.endswith(("_s", "_px"))}
+    trials = [moved(FULL, slower=k) for k in (0.1, 0.3, 1, 3, 8)] + [RESTLESS, HELD]
+    plain = measured_all(trials)[name]
+    matter = set()
+    for option, value in known.items():
+        for other in (value * 0.2, value * 0.5, value * 2, value * 5, 8.0):
+            theirs = measured_all(trials, **{option: max(other, 0.001)})[name]
+            if not np.array_equal(plain, theirs, equal_nan=True):
+                matter.add(option)
+    if name != "auto_repeat_share":  # for which keys have to be known: test_presses.py
+        assert matter == set(METRICS_BY_NAME[name].thresholds)
+
+
+RESTLESS = {
+    "moves": [(i / 20, 3.0 * (i % 3), 5.0 * (i % 4)) for i in range(40)],
+    "clicks": [(0.2 * i, 3.0 * (i % 2), 2.0 * (i % 5)) for i in range(20)],
+    "keys": [(0.04 * i, "a") for i in range(20)],
+}
+HELD = {"moves": [(0.0, 0, 0), (0.152, 4, 4), (0.153, 0, 0), (0.3, 100, 100)]}
+"""At 0.16 s the pointer is back at the start, unless it moves all through the last gap."""
+
+
+def test_trials_do_not_mix():
+    trials = [FULL, {}, ONE, EMPTY, moved(FULL, dx=5), TWO, {"keys": KEYS}, FULL]
+    together = measured_all(trials)
+    for i, trial in enumerate(trials):
+        alone = measured(**trial)
+        for name in METRIC_NAMES:
+            assert together[name][i] == alone[name] or np.isnan([together[name][i], alone[name]]).all(), name
+
+
+times = st.one_of(
+    st.integers(-50, 400).map(lambda n: n / 100), st.sampled_from([0.0, 1e-300, 1e300, -1e300, 5e-324, 1e9])
+)
+places = st.one_of(st.integers(-100, 3000).map(float), st.sampled_from([65535.0, 1e200, -1e308, 5e-324]))
+rows = st.lists(st.tuples(times, places, places), max_size=9)
+presses = st.lists(st.tuples(times, st.sampled_from(["a", "Key.backspace", "Key.shift", " ", ""])), max_size=9)
+trials = st.fixed_dictionaries({}, optional={"moves": rows, "clicks": rows, "scrolls": rows, "keys": presses})
+
+
+@settings(max_examples=150, derandomize=True, deadline=None, database=None)
+@given(trials)
+@example({"moves": [(0.0, 0.0, 0.0), (5e-324, 1e308, -1e308)], "clicks": [(0.0, 1.0, 1.0)] * 4})
+def test_no_metric_is_ever_infinite_or_out_of_its_range(trial):
+    for name, value in measured(**trial).items():
+        assert not math.isinf(value), name
+        unit = METRICS_BY_NAME[name].unit
+        if unit in ("count", "share", "1/s") or name.startswith(("path_l", "hover", "idle", "active", "bounding")):
+            assert not value < 0, name
+        if unit in ("share", "0-1"):
+            assert not value > 1 + 1e-9, name
+
+
+@pytest.mark.parametrize("metric", CATALOGUE, ids=METRIC_NAMES)
+def test_counts_are_whole(metric):
+    value = measured(**FULL)[metric.name]
+    if metric.is_count and metric.native != "unavailable":
+        assert value == int(value)
+    assert metric.name.endswith(
+        {"s": "_s", "px": "_px", "px2": "_px2", "px/s": "_px_s", "1/s": "_per_s"}.get(metric.unit, "")
+    )
