@@ -62,13 +62,13 @@ def dashboard(new_page):
 
 
 @pytest.fixture
-def stage(server, work_controls):
-    """stage(name, word) → how the work on a study of the server goes on; it begins by saying `word`."""
+def control(server, work_controls):
+    """control(name, command) → the WorkControl of a study of the server, set to `command`."""
 
-    def of(name, word):
-        made = work_controls(server.data / f"{name}.zip")
-        made.set(word)
-        return made
+    def of(name, command):
+        work_control = work_controls(server.data / f"{name}.zip")
+        work_control.set(command)
+        return work_control
 
     return of
 
@@ -173,20 +173,20 @@ def test_an_upload_can_be_stopped(dashboard, tmp_path):
     expect(dashboard.page.get_by_role("button", name="Upload")).to_be_focused()
 
 
-def test_jobs_are_followed_cancelled_retried_and_deleted(dashboard, stage):
-    stage("torn", FAIL)
+def test_jobs_are_followed_cancelled_retried_and_deleted(dashboard, control):
+    control("torn", FAIL)
     dashboard.process("torn")
     torn = dashboard.job("torn.zip", "failed")
     expect(torn).to_contain_text("BadArchiveError: the ZIP is torn: <b>here</b>")
     expect(torn).to_contain_text("Download it again.")
-    stage("one", GO)
+    control("one", GO)
     dashboard.process("one")
     dashboard.job("one.zip", "completed")
-    two = stage("two", 0.2)
+    two = control("two", 0.2)
     dashboard.process("two")
     job = dashboard.job("two.zip", "running")
     expect(job.locator(".percent")).to_have_text("20%")
-    stage("three", GO)
+    control("three", GO)
     dashboard.process("three")
     dashboard.job("three.zip", "queued")
     cancel = job.get_by_role("button", name="Cancel two.zip")
@@ -214,8 +214,8 @@ def test_jobs_are_followed_cancelled_retried_and_deleted(dashboard, stage):
     expect(torn).to_have_count(0)
 
 
-def test_the_last_known_jobs_stay_while_the_server_is_unreachable(dashboard, stage):
-    stage("one", 0.5)
+def test_the_last_known_jobs_stay_while_the_server_is_unreachable(dashboard, control):
+    control("one", 0.5)
     dashboard.process("one")
     job = dashboard.job("one.zip", "running")
     expect(job.locator(".percent")).to_have_text("50%")
@@ -223,7 +223,7 @@ def test_the_last_known_jobs_stay_while_the_server_is_unreachable(dashboard, sta
     dashboard.expect_note("can't be reached now")
     expect(job.locator(".percent")).to_have_text("50%")
     dashboard.errors.clear()
-    stage("one", GO)
+    control("one", GO)
     dashboard.page.context.set_offline(False)
     dashboard.job("one.zip", "completed")
     expect(dashboard.page.locator("#note")).to_have_text("")
@@ -262,12 +262,12 @@ def test_an_expired_session_leads_to_the_sign_in_form(dashboard):
     dashboard.errors.clear()
 
 
-def test_the_page_works_without_its_script(new_page, stage):
+def test_the_page_works_without_its_script(new_page, control):
     dashboard = new_page(java_script_enabled=False)
     dashboard.sign_in()
     expect(dashboard.page.get_by_text("Uploading needs JavaScript")).to_be_visible()
     expect(dashboard.page.locator("#upload")).to_be_hidden()
-    stage("one", 0.3)
+    control("one", 0.3)
     dashboard.process("one")
     dashboard.expect_note("being processed")
     dashboard.page.get_by_role("button", name="Cancel one.zip").click()
