@@ -1,4 +1,4 @@
-"""Submit studies, find jobs again, ask for the queue: a client has one broker and one store."""
+"""Submit studies and find jobs again: a client has one backend and one store."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from analytics_kit import notebook_hook
 from analytics_kit.backends.base import Backend, RemoteBackend
 from analytics_kit.backends.machine import pool_size
 from analytics_kit.backends.open import open_backend
@@ -22,7 +23,6 @@ from analytics_kit.errors import BrokerUnavailableError, SettingsError, StoreErr
 from analytics_kit.futures import as_completed, gather
 from analytics_kit.job import Job
 from analytics_kit.model import SCHEMA_VERSION, JobInfo, JobRequest, JobStatus
-from analytics_kit.notebook.board import Board
 from analytics_kit.options import Options
 from analytics_kit.progress_bar import ProgressBar
 from analytics_kit.server_request import request_for_server
@@ -30,12 +30,17 @@ from analytics_kit.settings import Settings, without_secrets
 from analytics_kit.study.archive.source import fingerprint, locate, open_archive
 from analytics_kit.study.metrics.catalogue import METRIC_NAMES
 from analytics_kit.study.result.result import StudyResult
+from analytics_kit.study.store import paths
 from analytics_kit.study.store.store import Store
 from analytics_kit.study.store.uploads import Upload, discard, is_upload
-from analytics_kit.watcher import HearAll, Watcher
+from analytics_kit.watcher import OnJobs, Watcher
+
+if TYPE_CHECKING:
+    from analytics_kit.notebook.board import Board
 
 PROCESS_STUDY = "analytics_kit.worker_tasks.process_study"
-CODE = "analytics_kit.worker_tasks"
+WORKER_TASKS = "analytics_kit.worker_tasks"
+"""The module of the functions that workers call, as jobs name it."""
 JOB_COLUMNS = (
     "job_id", "status", "phase", "fraction", "source", "size_bytes", "created_at", "started_at", "ended_at", "tags",
     "backend", "error_type", "error_message", "result_key",
@@ -43,11 +48,35 @@ JOB_COLUMNS = (
 
 
 class Client:
-    """One broker and one store. Safe to use from threads. `connect()` makes one; closing it leaves jobs alone."""
+    """A connection to one backend and one store, with the same verbs as the package.
+
+    `connect` makes one, after checking that its backend answers. A client is safe to use from threads; closing it,
+    also by leaving a `with` block, leaves its jobs alone.
+
+    Parameters
+    ----------
+    url
+        As for `connect`.
+    **settings
+        As for `connect`.
+
+    See Also
+    --------
+    connect : Make a client and connect at once.
+
+    Examples
+    --------
+    >>> import analytics_kit as ak
+    >>> with ak.Client("local") as client:
+    ...     job = client.submit(ak.sample_study("study.zip", participants=1, trials=1))
+    ...     trials = job.result(timeout=60).trials
+    >>> len(trials)
+    4
+    """
 
     def __init__(self, url: str | None = None, **settings: Any) -> None:
         self.settings = Settings.of(url, **settings)
-        self.called = "client"
+        self.client_name = "client"
         """What the user's code probably calls it, for the lines of code that panels show."""
         self._lock = threading.Lock()
         self._opened: Watcher | None = None
@@ -61,7 +90,7 @@ class Client:
     def _watcher(self) -> Watcher:
         with self._lock:
             if self._opened is None:
-                self._opened = Watcher(open_backend(self.settings, CODE), self.called)
+                self._opened = Watcher(open_backend(self.settings, WORKER_TASKS), self.client_name)
             return self._opened
 
     def submit(
@@ -74,63 +103,87 @@ class Client:
         memory_limit_mb: float | None = None,
         **options: Any,
     ) -> Job:
-        """A job that processes a study; returns at once.
+        """Start a job that processes a study; return at once.
+
+        A job for the same content and options that completed, waits or runs is returned in place of a new one.
 
         Parameters
         ----------
         source
             Path or fsspec URL of a ZIP, a folder with the same tree, or one CSV. To a server (`https://`) a ZIP is
-            uploaded, unless it is there already; `"study:ID"` is a study of the server's.
+            uploaded unless the server has it; `"study:ID"` is a study of the server's.
         refresh
-            Work again even if the same content was processed with the same options.
+            Start a new job even if the same content was processed with the same options.
         tags
             Words to find the job by.
         time_limit_s
             The job fails with JobTimeoutError when it has run for more seconds, counted from when a worker takes it.
             The queue's workers are killed then; the local backend stops at the next report of progress. A job that
-            has not ended is joined only by who asks for the same limits.
+            has not ended is returned only for the same limits.
         memory_limit_mb
             The job fails with OutOfMemoryError when one of its processes needs more megabytes. Only on the queue.
         **options
-            See `analytics_kit.options.Options`: format, keys, participants, tasks, factors, kinds, metrics,
-            on_error, thresholds and limits.
+            See `Options`: format, keys, participants, tasks, factors, kinds, metrics, on_error, thresholds and
+            limits.
+
+        Returns
+        -------
+        Job
+            The job, probably queued or running. A study that can't be read is not an error here but a job that fails.
 
         Raises
         ------
-        SettingsError, SourceNotFoundError, BrokerUnavailableError
-            SettingsError also for a memory limit on the local backend, where work can't be killed. A study that
-            can't be read is no error here but a job that fails.
+        SettingsError
+            For an unknown option or one that can't be used, and for a memory limit on the local backend, where work
+            can't be killed.
+        SourceNotFoundError
+            When there is no study at `source`.
+        BrokerUnavailableError
+            When a broker that was named can't be used.
+
+        See Also
+        --------
+        process : Process a study here and now, without a job.
+
+        Examples
+        --------
+        >>> import analytics_kit as ak
+        >>> client = ak.connect("local")
+        >>> job = client.submit(ak.sample_study("study.zip", participants=1, trials=1), tags=["pilot"])
+        >>> job.result(timeout=60).summary["trials"]
+        4
+        >>> client.close()
         """
         limits = _limit("time_limit_s", time_limit_s), _limit("memory_limit_mb", memory_limit_mb)
         request = self.request(source, tags, options)
         return self.begin(replace(request, refresh=refresh, time_limit_s=limits[0], memory_limit_mb=limits[1]))
 
     def join(self, source: str | os.PathLike[str], *, tags: Sequence[str] | None = None, **options: Any) -> Job:
-        """The last job for this study and these options, whatever became of it; a new one only where there is none.
+        """Return the last job for this study and these options in any status; start one only where there is none.
 
-        Unlike `submit` it does not try again what failed or was cancelled: `job.retry()` does. A result that is gone
-        is made anew. Takes and raises what `submit` does, without refresh and limits.
+        Unlike `submit` it does not repeat work that failed or was cancelled: `job.retry()` does. A job whose result
+        is gone is replaced by a new one. Parameters and errors are those of `submit`, without refresh and limits.
         """
         return self.begin(replace(self.request(source, tags, options), rejoin=True))
 
     def request(
         self, source: str | os.PathLike[str], tags: Sequence[str] | None, options: dict[str, Any]
     ) -> JobRequest:
-        """What `submit` asks of the backend. Raises SettingsError, SourceNotFoundError."""
-        chosen = _checked(options)
+        """Return the request that `submit` sends to the backend. Raises SettingsError, SourceNotFoundError."""
+        checked = _checked(options)
         if self.settings.backend == "http":
-            return request_for_server(source, chosen, _tags(tags), self.settings.namespace)
+            return request_for_server(source, checked, _tags(tags), self.settings.namespace)
         path = locate(source)
-        content, size_bytes = fingerprint(path, chosen)
+        content, size_bytes = fingerprint(path, checked)
         return JobRequest(
             task=PROCESS_STUDY,
             arguments={
                 "source": path,
-                "options": chosen.to_json(),
+                "options": checked.to_json(),
                 "store": self.settings.store_url(),
                 "store_id": self._store_id(),
                 "content": content,
-                "result_key": (key := self.result_key(content, chosen)),
+                "result_key": (key := self.result_key(content, checked)),
             },
             result_key=key,
             source=without_secrets(path),
@@ -141,63 +194,115 @@ class Client:
         )
 
     def begin(self, request: JobRequest) -> Job:
-        """The job that serves the request; one whose result is gone serves nobody."""
+        """Send the request and return the job that serves it; one whose result is gone is replaced by a new one."""
         watcher, info = self._send(request)
         if isinstance(watcher.backend, RemoteBackend):
-            return self._with_copy_removed(Job(watcher, info), request.arguments["source"])
+            return self._discarding_copy(Job(watcher, info), request.arguments["source"])
         if info.status is JobStatus.COMPLETED and not is_stored(info):
             watcher, info = self._send(replace(request, refresh=True))
         return Job(watcher, info)
 
-    def _with_copy_removed(self, job: Job, source: str) -> Job:
-        """The job; a copy that a board took in for the server goes once it is completed."""
+    def _discarding_copy(self, job: Job, source: str) -> Job:
+        """Return the job; a copy that a board received for the server is removed once the job has completed."""
         if is_upload(self.settings.store_url(), source):
 
             def remove() -> None:
-                if job.known.status is JobStatus.COMPLETED:
+                if job.last_known.status is JobStatus.COMPLETED:
                     discard(source)
 
             job.on_end(remove)
         return job
 
     def process(self, source: str | os.PathLike[str], *, progress: bool = False, **options: Any) -> StudyResult:
-        """The result of a study, worked out here and now without a queue; `progress=True` shows a bar.
+        """Process a study here and now, without a queue, and return its result.
 
-        Takes the options of `submit`. Raises SettingsError, SourceNotFoundError, BadArchiveError,
-        UnsafeArchiveError, NoEventsError, StoreError.
+        Parameters
+        ----------
+        source
+            Path or fsspec URL of a ZIP, a folder with the same tree, or one CSV.
+        progress
+            Show a progress bar.
+        **options
+            See `Options`; the same as for `submit`.
+
+        Returns
+        -------
+        StudyResult
+            The result, stored like that of a job.
+
+        Raises
+        ------
+        SettingsError
+            For an unknown option or one that can't be used.
+        SourceNotFoundError, BadArchiveError, UnsafeArchiveError, NoEventsError
+            When the study is missing, can't be read, breaks a limit, or holds no events.
+        StoreError
+            When the result can't be written.
+
+        See Also
+        --------
+        submit : Process it on the queue, while the notebook stays usable.
+
+        Examples
+        --------
+        >>> import analytics_kit as ak
+        >>> with ak.connect("local") as client:
+        ...     result = client.process(ak.sample_study("study.zip", participants=2, trials=1))
+        >>> list(result.participants["participant"])
+        ['1', '2']
         """
-        from analytics_kit.study.pipeline import (
-            run as pipeline,  # compiled kernels: only who processes here pays for loading them
-        )
+        # It loads the compiled kernels, which a process that only submits does not need.
+        from analytics_kit.study.pipeline import run as pipeline
 
-        chosen = _checked(options)
+        checked = _checked(options)
         path = locate(source)
         store = Store.of(self.settings)
-        with open_archive(path, chosen) as archive:
-            prefix = f"results/{self.result_key(archive.fingerprint(), chosen)}/{secrets.token_hex(8)}"
+        with open_archive(path, checked) as archive:
+            prefix = paths.job_folder(self.result_key(archive.fingerprint(), checked), secrets.token_hex(8))
             with ProgressBar(archive.name) if progress else nullcontext() as bar:
                 report = bar.show if bar else lambda progress: None
-                pipeline.run(archive, chosen, store, prefix, report=report, threads=pool_size())
+                pipeline.run(archive, checked, store, prefix, report=report, threads=pool_size())
         return StudyResult.open(store, prefix)
 
     def get_job(self, job_id: str) -> Job:
-        """The job with this id, from whichever process it was submitted. Raises JobNotFoundError."""
+        """Return the job with this id, also one that another process submitted. Raises JobNotFoundError."""
         watcher = self._watcher
         return Job(watcher, watcher.backend.get(job_id))
 
     def as_completed(self, jobs: Iterable[Job], timeout: float | None = None) -> Iterator[Job]:
-        """The jobs as they end, in whatever way, each once. See `analytics_kit.as_completed`."""
+        """Yield jobs as they end. See `analytics_kit.as_completed`."""
         return as_completed(jobs, timeout)
 
     def gather(self, *jobs: Job, timeout: float | None = None) -> list[StudyResult]:
-        """The results in the order of the jobs; waits for them. See `analytics_kit.gather`."""
+        """Wait for jobs and return their results in the order of the jobs. See `analytics_kit.gather`."""
         return gather(*jobs, timeout=timeout)
 
     def jobs(self, status: str | None = None) -> pd.DataFrame:
-        """All jobs of this namespace, newest first, or those of one status.
+        """Return all jobs of this namespace, newest first, or those of one status.
 
-        Columns: job_id, status, phase, fraction, source, size_bytes (Int64), created_at, started_at, ended_at (UTC),
-        tags (tuple), backend, error_type, error_message, result_key.
+        Parameters
+        ----------
+        status
+            "queued", "running", "completed", "failed" or "cancelled"; None returns all jobs.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row per job. Columns: job_id, status, phase, fraction (float64, 0 to 1), source, size_bytes (Int64),
+            created_at, started_at, ended_at (datetime, UTC), tags (tuple), backend, error_type, error_message,
+            result_key. Without jobs it has the same columns and no rows.
+
+        Raises
+        ------
+        SettingsError
+            For an unknown status.
+
+        Examples
+        --------
+        >>> import analytics_kit as ak
+        >>> with ak.connect("local") as client:
+        ...     client.jobs("failed").empty
+        True
         """
         if status is not None and status not in list(JobStatus):
             raise SettingsError(f"There is no status {status!r}.{nearest(status, map(str, JobStatus))}")
@@ -208,47 +313,76 @@ class Client:
         return frame.astype({"size_bytes": "Int64", "fraction": "float64"})
 
     def board(self) -> Board:
-        """All jobs, live: display it. Find, open, cancel and retry jobs; drop a ZIP on it to upload and submit it.
+        """Return a live table of all jobs: find, open, cancel and retry them; drop a ZIP on it to submit it.
 
-        Without a front end it waits, a minute at most, until no job is queued or running, and is a table.
+        Without a front end, displaying it waits at most a minute until no job is queued or running, and then shows
+        a table.
         """
-        return Board(self)
+        return notebook_hook.new_board(self)
 
-    def listen_all(self, hear: HearAll) -> Callable[[], None]:
-        """Call `hear` on the watcher's thread with all jobs whenever one may have changed; gives what stops that."""
-        return self._watcher.listen_all(hear)
+    def listen_all(self, on_jobs: OnJobs) -> Callable[[], None]:
+        """Call `on_jobs` on the watcher's thread when a job may have changed; return a function that stops this."""
+        return self._watcher.listen_all(on_jobs)
 
     def receive(self, name: str, size_bytes: int) -> Upload:
-        """A place in the store for a study that comes in pieces. Raises SettingsError when it is too large."""
+        """Open a file in the store for a study that arrives in pieces. Raises SettingsError when it is too large."""
         if self.settings.backend == "http":
             self._store_id()  # a copy is only removed from what is known to be a store
         return Upload(self.settings, name, size_bytes)
 
     def queue_status(self) -> dict[str, Any]:
-        """Backend, counts of jobs by status, workers and how many of them work."""
+        """Return the state of the queue, as JSON can hold it.
+
+        Returns
+        -------
+        dict
+            `backend`, the number of jobs by status (`queued`, `running`, `completed`, `failed`, `cancelled`),
+            `workers`, and `workers_busy`.
+
+        Examples
+        --------
+        >>> import analytics_kit as ak
+        >>> with ak.connect("local") as client:
+        ...     client.queue_status()["queued"]
+        0
+        """
         return self.backend.queue_status()
 
     def health(self) -> dict[str, Any]:
-        """Whether work can be done: status ok, degraded or down, with a reason; broker, workers, store."""
-        found, url = self.backend.health(), self.settings.store_url()
+        """Return whether work can be done, as JSON can hold it; what is down is an answer, not an error.
+
+        Returns
+        -------
+        dict
+            `status` ("ok", "degraded" or "down"), `ready`, `reason`, `backend`, `broker`, `workers`, and `store` with
+            its `url` and whether it is `writable`.
+
+        Examples
+        --------
+        >>> import analytics_kit as ak
+        >>> with ak.connect("local") as client:
+        ...     client.health()["status"]
+        'ok'
+        """
+        answer, url = self.backend.health(), self.settings.store_url()
         if isinstance(self.backend, RemoteBackend):
-            return found
+            return answer
         try:
             Store.of(self.settings).check()
-            found["store"] = {"url": without_secrets(url), "writable": True}
-        except Exception as error:  # whatever the file system says, health has to answer
-            found["store"] = {"url": without_secrets(url), "writable": False}
-            found |= {"status": "down", "ready": False, "reason": str(error).splitlines()[0]}
-        return found
+            answer["store"] = {"url": without_secrets(url), "writable": True}
+        except Exception as error:  # whatever the file system raises, health has to answer
+            answer["store"] = {"url": without_secrets(url), "writable": False}
+            answer |= {"status": "down", "ready": False, "reason": str(error).splitlines()[0]}
+        return answer
 
     def __repr__(self) -> str:
-        where = "not connected yet" if self._opened is None else self._opened.backend.name
+        backend = "not connected yet" if self._opened is None else self._opened.backend.name
         if self.settings.backend == "http":
-            return f"<Client: {where}, server {without_secrets(self.settings.server_url or '')}>"
-        return f"<Client: {where}, store {without_secrets(self.settings.store_url())}>"
+            return f"<Client: {backend}, server {without_secrets(self.settings.server_url or '')}>"
+        return f"<Client: {backend}, store {without_secrets(self.settings.store_url())}>"
 
     def close(self) -> None:
-        """Let go of connections and threads. Callbacks of jobs that have not ended are still called."""
+        """Close connections and threads. Callbacks of jobs that have not ended are still called."""
         with self._lock:
             if self._opened is not None:
                 self._opened.backend.close()
@@ -261,7 +395,7 @@ class Client:
         self.close()
 
     def _send(self, request: JobRequest) -> tuple[Watcher, JobInfo]:
-        """Submit, and say where to; under `auto`, choose the backend anew once when the one in use is gone."""
+        """Submit to the backend; under `auto`, choose the backend anew once when the one in use is gone."""
         watcher = self._watcher
         try:
             return watcher, watcher.backend.submit(request)
@@ -271,34 +405,35 @@ class Client:
         with self._lock:
             if self._opened is watcher:  # else another thread has chosen already
                 self._opened = None
-        return (chosen := self._watcher), chosen.backend.submit(request)
+        watcher = self._watcher
+        return watcher, watcher.backend.submit(request)
 
     def result_key(self, content: str, options: Options) -> str:
-        """What is shared by all who ask for the same: content, options, namespace, schema."""
+        """Return the key that equal requests share: a hash of content, options, namespace and schema version."""
         parts = [content, options.to_json(), self.settings.namespace, SCHEMA_VERSION]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def _store_id(self) -> str | None:
-        """What workers know the store by; None where it can't be used, which the job will say."""
+        """Return the id by which workers recognise the store; None where it can't be used: then the job fails."""
         with suppress(StoreError):
             return Store.of(self.settings).id(create=True)
         return None
 
 
 def is_stored(info: JobInfo) -> bool:
-    """Whether the job's result can be read."""
+    """Return whether the job's result is still in its store."""
     return info.result is not None and Store(info.result["store"]).manifest(info.result["prefix"]) is not None
 
 
 def _checked(options: dict[str, Any]) -> Options:
-    chosen = Options.of(**options)
-    for name in chosen.metrics or ():
+    checked = Options.of(**options)
+    for name in checked.metrics or ():
         if name not in METRIC_NAMES:
             raise SettingsError(
                 f"There is no metric {name!r}.{nearest(name, METRIC_NAMES)}",
                 hint=f"Metrics: {', '.join(sorted(METRIC_NAMES))}.",
             )
-    return chosen
+    return checked
 
 
 def _limit(name: str, value: object) -> float | None:

@@ -1,4 +1,4 @@
-"""How is a log laid out that the kit does not know? Column names, time, kinds and names in paths, as data."""
+"""Describe the layout of an unknown log as data: columns, unit of time, kinds, and names in paths."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from analytics_kit.errors import SettingsError, nearest
 from analytics_kit.model import Kind
 
-NAMES = ("participant", "session", "task", "factor", "trial")
-"""What tells trials apart; each may come from a column or from the path."""
+TRIAL_KEYS = ("participant", "session", "task", "factor", "trial")
+"""The names that identify a trial; each may come from a column or from the path."""
 Role = Literal[
     "t", "x", "y", "key", "key_code", "kind", "action", "release", "dx", "dy", "wheel",
     "participant", "session", "task", "factor", "trial",
 ]  # fmt: skip
 ROLES: tuple[str, ...] = get_args(Role)
-_PATH_GROUPS = (*NAMES, "kind")
+_PATH_GROUPS = (*TRIAL_KEYS, "kind")
 
 
 def _alternatives(value: object) -> object:
@@ -29,43 +29,50 @@ Column = Annotated[tuple[str, ...], BeforeValidator(_alternatives), Field(min_le
 
 
 class EventFormat(BaseModel):
-    """How to read a log with a header line and a record on each line.
+    """How to read a log that has a header line and one event per row.
 
     Give it as `format=` to `submit` and `process`. Raises SettingsError for a description that can't work.
 
     Parameters
     ----------
     columns
-        What is in which column of the file; a tuple of names stands for the first that is there, case does not
-        matter. `t` is needed; `x` and `y` for pointers; `key` (a character, pynput's or the browser's name) or
-        `key_code` (JavaScript's keyCode) for keyboards. Then `kind`, `action` (see below), `release` (the time the
-        key of this record was released), `dx` and `dy` (the wheel's steps in px) or `wheel` (their direction), and
-        `participant`, `session`, `task`, `factor`, `trial`.
+        Role → name of the column in the file; of a tuple of names the first that exists counts, case does not
+        matter. `t` is required; `x` and `y` for pointers; `key` (a character, pynput's or the browser's name) or
+        `key_code` (JavaScript's keyCode) for keyboards. Optional: `kind`, `action` (see below), `release` (the time
+        at which the key of this row was released), `dx` and `dy` (the wheel's steps in px) or `wheel` (their
+        direction), and `participant`, `session`, `task`, `factor`, `trial`.
     kind
-        What all records are: "mouse_movement", "mouse_clicks", "mouse_scrolls" or "keyboard".
+        The kind of all rows: "mouse_movement", "mouse_clicks", "mouse_scrolls" or "keyboard".
     kinds
-        Where files or records differ: the kind for each value of the column `kind`, or of `(?P<kind>…)` in `path`.
+        Where files or rows differ: the kind for each value of the column `kind`, or of `(?P<kind>…)` in `path`.
     path
         A regular expression for the whole path of a file in the study, `/` between folders. Its groups
-        `(?P<participant>…)`, `session`, `task`, `factor`, `trial` and `kind` say what columns do not. Files with
-        other paths are left out, which is said in `result.issues`.
+        `(?P<participant>…)`, `session`, `task`, `factor`, `trial` and `kind` give what no column gives. Files with
+        other paths are left out and listed in `result.issues`.
     time_unit
         Of `t` and `release`: "s", "ms", "us", "ns", or "datetime" for dates with times in seconds (ISO 8601).
     time_origin
-        "log": times are counted from the start of the trial. "trial": they go on through the session, or are dates,
-        and the first event of each trial becomes 0 s; `trial_order` is known then. Dates need "trial".
+        "log": times count from the start of the trial. "trial": they run on through the session, or are dates, and
+        the first event of each trial becomes 0 s; `trial_order` is known then. Dates need "trial".
     actions
-        "press" or "release" for each value of the column `action`; without it a record is a press, and clicks are
-        pairs of rows.
+        "press" or "release" for each value of the column `action`; without that column a row is a press, and clicks
+        are pairs of rows.
     wheel
-        For each value of the column `wheel` how the wheel turned: 1 is down, -1 up.
+        The direction for each value of the column `wheel`: 1 is down, -1 up.
     delimiter
-        Between cells, one character of ASCII; None takes what the header is best cut by: comma, semicolon or tab.
+        Between cells, one ASCII character; None takes the one of comma, semicolon and tab that fits the header best.
     quoted
-        Whether a cell may stand in double quotes.
+        Whether cells may be in double quotes.
     name
-        What the result's provenance calls it.
+        The format's name in the result's provenance.
 
+    Examples
+    --------
+    >>> import analytics_kit as ak
+    >>> columns, path = {"t": "ms", "x": "xpos", "y": "ypos"}, "(?P<participant>[0-9]+).csv"
+    >>> log = ak.EventFormat(columns=columns, time_unit="ms", kind="mouse_movement", path=path)
+    >>> sorted(log.path_groups)
+    ['participant']
     >>> EventFormat(columns={"t": "ms", "x": "xpos", "y": "ypos"}, time_unit="ms", kind="mouse_movement").name
     'described'
     """
@@ -84,11 +91,11 @@ class EventFormat(BaseModel):
     quoted: bool = True
     name: Annotated[str, Field(pattern=r"^[A-Za-z][\w-]{0,63}$")] = "described"
 
-    def __init__(self, **described: Any) -> None:
+    def __init__(self, **fields: Any) -> None:
         try:
-            super().__init__(**described)
+            super().__init__(**fields)
         except ValidationError as error:
-            raise SettingsError(_complaint(error), hint="See help(analytics_kit.EventFormat).") from None
+            raise SettingsError(_describe(error), hint="See help(analytics_kit.EventFormat).") from None
 
     @field_validator("path")
     @classmethod
@@ -105,27 +112,27 @@ class EventFormat(BaseModel):
 
     @field_validator("delimiter")
     @classmethod
-    def _delimiter_is_one_sign(cls, delimiter: str | None) -> str | None:
+    def _delimiter_is_one_character(cls, delimiter: str | None) -> str | None:
         if delimiter is not None and (len(delimiter.encode()) != 1 or delimiter in '"\r\n'):
-            raise ValueError("it must be one character of ASCII, and neither a quote nor a line break")
+            raise ValueError("it must be one ASCII character, and neither a quote nor a line break")
         return delimiter
 
     @model_validator(mode="after")
     def _can_work(self) -> EventFormat:
         if "t" not in self.columns:
-            raise ValueError("columns must say where the time is: t")
-        told = ("kind" in self.columns) + ("kind" in self.path_groups) + (self.kind is not None)
-        if told != 1:
-            raise ValueError("exactly one of kind, the column kind, and the path's group kind must tell the kind")
+            raise ValueError("columns must name the column of the time: t")
+        kind_sources = ("kind" in self.columns) + ("kind" in self.path_groups) + (self.kind is not None)
+        if kind_sources != 1:
+            raise ValueError("exactly one of kind, the column kind, and the path's group kind must give the kind")
         if self.time_unit == "datetime" and self.time_origin == "log":
-            raise ValueError('dates are not counted from the start of the trial: say time_origin="trial"')
+            raise ValueError('dates do not count from the start of the trial: use time_origin="trial"')
         if self.kind is None and not self.kinds:
-            raise ValueError("kinds must say which kind each value stands for")
+            raise ValueError("kinds must map each value to a kind")
         pointers = any(kind != "keyboard" for kind in self.all_kinds)
         if pointers and not {"x", "y"} <= self.columns.keys():
-            raise ValueError("columns must say where x and y are")
+            raise ValueError("columns must name the columns of x and y")
         if "keyboard" in self.all_kinds and not {"key", "key_code"} & self.columns.keys():
-            raise ValueError("columns must say where the key or the key_code is")
+            raise ValueError("columns must name the column of the key or the key_code")
         if ("action" in self.columns) != bool(self.actions):
             raise ValueError("the column action and what its values mean (actions) go together")
         if ("wheel" in self.columns) != bool(self.wheel):
@@ -134,25 +141,25 @@ class EventFormat(BaseModel):
 
     @property
     def path_groups(self) -> frozenset[str]:
-        """What the path tells."""
+        """The names that the path gives."""
         return frozenset(re.compile(self.path).groupindex) if self.path else frozenset()
 
     @property
     def all_kinds(self) -> tuple[Kind, ...]:
-        """The kinds of events that such files can hold."""
+        """The kinds of events that files of this format can hold."""
         return (self.kind,) if self.kind else tuple(dict.fromkeys(self.kinds.values()))
 
 
-def _complaint(error: ValidationError) -> str:
+def _describe(error: ValidationError) -> str:
     lines = []
     for problem in error.errors():
-        where = ".".join(str(part) for part in problem["loc"] if part != "[key]")
+        field = ".".join(str(part) for part in problem["loc"] if part != "[key]")
         if problem["type"] == "extra_forbidden":
-            lines.append(f"EventFormat has no {where!r}.{nearest(where, list(EventFormat.model_fields))}")
+            lines.append(f"EventFormat has no {field!r}.{nearest(field, list(EventFormat.model_fields))}")
         elif problem["loc"][:1] == ("columns",) and problem["loc"][-1:] == ("[key]",):
-            given = str(problem["input"])
-            lines.append(f"columns can't name {given!r}.{nearest(given, ROLES)} Known: {', '.join(ROLES)}.")
+            role = str(problem["input"])
+            lines.append(f"columns can't name {role!r}.{nearest(role, ROLES)} Known: {', '.join(ROLES)}.")
         else:
-            words = problem["msg"].removeprefix("Value error, ").rstrip(".")
-            lines.append(f"EventFormat{f', {where}' if where else ''}: {words}.")
+            reason = problem["msg"].removeprefix("Value error, ").rstrip(".")
+            lines.append(f"EventFormat{f', {field}' if field else ''}: {reason}.")
     return " ".join(lines)

@@ -1,4 +1,7 @@
-"""A job as its user holds it: state, progress, result, error. It means what `concurrent.futures.Future` means."""
+"""A submitted job as its user holds it: a future with status, progress, result and error.
+
+Methods that `concurrent.futures.Future` has too mean the same here.
+"""
 
 from __future__ import annotations
 
@@ -9,53 +12,72 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from analytics_kit import job_text as words
+from analytics_kit import job_text, notebook_hook
 from analytics_kit.backends.base import RemoteBackend
 from analytics_kit.errors import AnalyticsKitError, BrokerUnavailableError, JobCancelledError, JobNotFoundError
 from analytics_kit.model import Failure, JobInfo, JobStatus, Progress
-from analytics_kit.notebook import front_end
-from analytics_kit.notebook.panel import JobPanel, show_while_waiting
 from analytics_kit.study.result.result import StudyResult
 from analytics_kit.study.store import uploads
 from analytics_kit.study.store.store import Store
-from analytics_kit.watcher import Heard, Watcher, ends, logger
+from analytics_kit.watcher import JobUpdate, Watcher, is_last, logger
 
-SILENCE_S = 2.0
-"""Who waits and hears nothing for so long asks itself: a callback may hold up the watcher."""
-LOG_LINES = 20
-"""So much of the worker's log is shown below a job's error."""
+if TYPE_CHECKING:
+    from analytics_kit.notebook.panel import JobPanel
+
+FALLBACK_POLL_S = 2.0
+"""After this long without an update, a waiter reads the job itself: a callback may hold up the watcher."""
+ERROR_LOG_LINES = 20
+"""Lines of the worker's log that are shown below a job's error."""
 
 
 class Job:
-    """A job that was submitted here or anywhere. Reading an attribute asks the backend until the job has ended.
+    """A job that was submitted here or anywhere else: its status, progress, result and error.
 
-    While the broker is away, what was known last is told, with a notice, and waiting goes on; `cancel`, `retry`,
-    `log` and `delete` raise BrokerUnavailableError then. A job that somebody deleted raises JobNotFoundError.
+    `submit` and `get_job` return one; it is not made by hand. Reading an attribute asks the backend until the job has
+    ended; a final status never changes. As the last expression of a notebook cell a job is a live panel.
+
+    While the broker is away, attributes give what was known last and waiting goes on; `cancel`, `retry`, `log` and
+    `delete` raise BrokerUnavailableError. A job that somebody deleted raises JobNotFoundError.
+
+    See Also
+    --------
+    submit : Start a job.
+    as_completed, gather : Wait for several jobs.
+
+    Examples
+    --------
+    >>> import analytics_kit as ak
+    >>> job = ak.submit(ak.sample_study("study.zip", participants=1, trials=1))
+    >>> job.wait(timeout=60)
+    True
+    >>> str(job.status), job.progress.fraction, job.exception()
+    ('completed', 1.0, None)
+    >>> len(job.result().trials)
+    4
     """
 
     def __init__(self, watcher: Watcher, info: JobInfo) -> None:
         self.watcher = watcher
-        """Who tells of its changes."""
-        self.known = info
-        """What was heard of it last, without asking."""
+        """The watcher that notifies of its changes, with the backend that has the job."""
+        self.last_known = info
+        """The job as it was read last, without asking the backend."""
         self._lock = threading.Lock()
-        self._panel: JobPanel | None = None
 
     def info(self) -> JobInfo:
-        """All that is known of the job now."""
-        if self.known.status.final:
-            return self.known
+        """Return all that is known of the job now."""
+        if self.last_known.status.final:
+            return self.last_known
         try:
-            return self.learn(self.watcher.backend.get(self.id))
+            return self.update(self.watcher.backend.get(self.id))
         except BrokerUnavailableError as error:
-            return self.learn(error)
+            return self.update(error)
 
     @property
     def id(self) -> str:
-        """The job's id, with which `get_job` finds it again."""
-        return self.known.job_id
+        """The job's id, by which `get_job` finds it again."""
+        return self.last_known.job_id
 
     @property
     def status(self) -> JobStatus:
@@ -73,38 +95,39 @@ class Job:
         return self.watcher.backend.name
 
     def done(self) -> bool:
-        """Whether the job has ended, in whatever way."""
+        """Return whether the job has ended: completed, failed or cancelled."""
         return self.status.final
 
     def running(self) -> bool:
-        """Whether a worker is at it."""
+        """Return whether a worker is processing the job."""
         return self.status is JobStatus.RUNNING
 
     def cancelled(self) -> bool:
-        """Whether it was cancelled."""
+        """Return whether the job was cancelled."""
         return self.status is JobStatus.CANCELLED
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait for the end, at most `timeout` seconds; whether the job has ended. Ctrl-C ends the waiting only.
+        """Wait until the job has ended, at most `timeout` seconds; return whether it has ended.
 
-        In a notebook the cell shows the job, unless its end is seen already.
+        Ctrl-C ends the waiting, not the job. In a notebook the cell shows the job meanwhile, unless its end is
+        displayed already.
         """
-        with show_while_waiting(self._own_panel):
+        with notebook_hook.show_while_waiting(self):
             return self._wait(timeout)
 
     def follow(self, timeout: float | None = None) -> Iterator[JobInfo]:
-        """The job now and after each change, until it has ended or `timeout` seconds have passed."""
+        """Yield the job now and after each change, until it has ended or `timeout` seconds have passed."""
         deadline = deadline_of(timeout)
-        if self.known.status.final or left_until(deadline) == 0:
+        if self.last_known.status.final or left_until(deadline) == 0:
             yield self.info()
             return
-        inbox: queue.SimpleQueue[Heard] = queue.SimpleQueue()
+        inbox: queue.SimpleQueue[JobUpdate] = queue.SimpleQueue()
         stop = self.watcher.listen(self.id, inbox.put)
         try:
             yield (info := self.info())
             while not info.status.final:
                 try:
-                    latest = self.learn(inbox.get(timeout=left_until(deadline, SILENCE_S)))
+                    latest = self.update(inbox.get(timeout=left_until(deadline, FALLBACK_POLL_S)))
                 except queue.Empty:
                     if left_until(deadline) == 0:
                         return
@@ -115,22 +138,30 @@ class Job:
             stop()
 
     def result(self, timeout: float | None = None) -> StudyResult:
-        """The result. While it waits in a notebook, the cell shows the job.
+        """Wait for the job and return its result. In a notebook the cell shows the job meanwhile.
+
+        Parameters
+        ----------
+        timeout
+            Seconds after which to stop waiting; None waits as long as it takes.
 
         Raises
         ------
         TimeoutError
-            The job has not ended after `timeout` seconds; it goes on.
-        JobCancelledError, JobFailedError and others
-            What went wrong; a traceback shows the end of the worker's log below it.
+            The job has not ended in time; it goes on.
+        JobCancelledError
+            The job was cancelled.
+        JobFailedError
+            The job failed; the error is of the subclass that names the cause, and its traceback is followed by the
+            end of the worker's log.
         ResultExpiredError
             The job is known, its tables are gone.
         """
-        with show_while_waiting(self._own_panel):
+        with notebook_hook.show_while_waiting(self):
             return self.fetch(timeout)
 
     def fetch(self, timeout: float | None = None) -> StudyResult:
-        """What `result` gives, without showing the job."""
+        """Return what `result` returns, without showing the job."""
         info = self._ended(timeout)
         if info.error is not None:
             raise _error(info.error)
@@ -141,21 +172,24 @@ class Job:
         return StudyResult.open(Store(info.result["store"]), info.result["prefix"])
 
     def exception(self, timeout: float | None = None) -> AnalyticsKitError | None:
-        """Why the job failed, None if it completed. Raises TimeoutError; JobCancelledError if it was cancelled."""
+        """Wait for the job and return the error it failed with, None if it completed.
+
+        Raises TimeoutError when it has not ended in time, and JobCancelledError when it was cancelled.
+        """
         info = self._ended(timeout)
         return None if info.error is None else _error(info.error)
 
     def __await__(self) -> Generator[Any, Any, StudyResult]:
-        """The result, or raises what went wrong; the event loop goes on meanwhile.
+        """Return the result or raise what `result` raises; the event loop goes on meanwhile.
 
         Cancelling the await does not cancel the job.
         """
-        return self._result_in_time().__await__()
+        return self._await_result().__await__()
 
     def add_done_callback(self, fn: Callable[[Job], object]) -> None:
         """Call `fn` with this job once it has ended: on the watcher's thread, or now if it has ended already.
 
-        What it raises is logged. It should be quick: other waiting hangs on the same thread.
+        What `fn` raises is logged. It should be quick: the callbacks of other jobs run on the same thread.
         """
         if not self.done():
             self.on_end(lambda: fn(self))
@@ -166,59 +200,60 @@ class Job:
             logger.exception("A callback of job %s raised.", self.id)
 
     def cancel(self) -> bool:
-        """Whether the job is cancelled now; False when it has ended otherwise or its result is being committed.
+        """Cancel the job; return whether it is cancelled now, False when it has ended or is committing its result.
 
         Work that is running stops soon; nothing of it is kept.
         """
-        if self.known.status.final:
-            return self.known.status is JobStatus.CANCELLED
+        if self.last_known.status.final:
+            return self.last_known.status is JobStatus.CANCELLED
         return self.watcher.backend.cancel(self.id)
 
     def retry(self) -> Job:
-        """A new job for the work of one that failed or was cancelled; this one stays as it is.
+        """Start a new job for the work of one that failed or was cancelled; this job stays as it is.
 
         Raises SettingsError for other jobs: completed work is done again by `submit(..., refresh=True)`.
         """
         return Job(self.watcher, self.watcher.backend.retry(self.id))
 
     def delete(self) -> None:
-        """Remove the job, its result and an uploaded copy of its study. What has not ended is cancelled first."""
+        """Remove the job, its result and an uploaded copy of its study; cancel it first if it has not ended."""
         backend = self.watcher.backend
-        if not self.known.status.final:
+        if not self.last_known.status.final:
             backend.cancel(self.id)
-            self._wait()  # in vain only when it was committing
-        found = self.info().result
-        if found is not None and not isinstance(backend, RemoteBackend):
-            Store(found["store"]).delete(found.get("folder") or found["prefix"])
-        uploads.discard(self.known.source)
+            self._wait()  # takes long only when the job was committing
+        result = self.info().result
+        if result is not None and not isinstance(backend, RemoteBackend):
+            Store(result["store"]).delete(result.get("folder") or result["prefix"])
+        if location := backend.study_location(self.id):  # `JobInfo.source` is a text for people, without secrets
+            uploads.discard(location)
         backend.delete(self.id)
 
     def log(self) -> str:
-        """What happened to the job, a line each with its time (UTC), and the end of the worker's output."""
+        """Return the job's history, a line per event with its time (UTC), then the end of the worker's output."""
         return "\n".join(self.watcher.backend.log(self.id))
 
     def panel(self) -> JobPanel:
-        """A panel of its own for this job: display it where you like; `close()` frees it.
+        """Return a new panel of this job, to display anywhere; `close()` frees it.
 
-        It shows state, progress, what came out or why not, and has buttons to cancel, to retry and for the log.
+        It shows status, progress and outcome, and has buttons to cancel, to retry and to read the log.
         """
-        return JobPanel(self)
+        return notebook_hook.new_panel(self)
 
     def _wait(self, timeout: float | None = None) -> bool:
         return any(info.status.final for info in self.follow(timeout))
 
     def _ended(self, timeout: float | None) -> JobInfo:
-        info = self.known
+        info = self.last_known
         for info in self.follow(timeout):  # noqa: B007  the last one counts
             pass
         if not info.status.final:
-            why = f" ({info.notice})" if info.notice else ""
-            raise TimeoutError(f"Job {self.id} is still {info.status}{why}; it goes on.")
+            notice = f" ({info.notice})" if info.notice else ""
+            raise TimeoutError(f"Job {self.id} is still {info.status}{notice}; it goes on.")
         if info.status is JobStatus.CANCELLED:
             raise JobCancelledError(f"Job {self.id} was cancelled.")
         return info
 
-    async def _result_in_time(self) -> StudyResult:
+    async def _await_result(self) -> StudyResult:
         loop = asyncio.get_running_loop()
         ended = asyncio.Event()
 
@@ -234,27 +269,56 @@ class Job:
             stop()
         return await asyncio.to_thread(self.fetch)
 
-    def on_end(self, act: Callable[[], object]) -> Callable[[], None]:
-        """Call `act` on the watcher's thread when nothing more is to be heard of the job; gives what stops that."""
+    def on_end(self, callback: Callable[[], object]) -> Callable[[], None]:
+        """Call `callback` on the watcher's thread after the job's last update; return a function that stops this."""
 
-        def hear(heard: Heard) -> None:
-            if ends(heard):
-                if isinstance(heard, JobInfo):
-                    self.learn(heard)
-                act()
+        def on_update(update: JobUpdate) -> None:
+            if is_last(update):
+                if isinstance(update, JobInfo):
+                    self.update(update)
+                callback()
 
-        return self.watcher.listen(self.id, hear)
+        return self.watcher.listen(self.id, on_update)
 
-    def learn(self, heard: Heard) -> JobInfo:
-        """The job as it is known with what was heard, which may be older than what was known."""
-        if isinstance(heard, JobInfo):
+    def on_change(self, callback: Callable[[JobInfo], object]) -> Callable[[], None]:
+        """Call `callback` on the watcher's thread with each change; return a function that stops this."""
+
+        def on_update(update: JobUpdate) -> None:
+            try:
+                info = self.update(update)
+            except AnalyticsKitError as error:
+                info = replace(self.last_known, notice=error.message)
+            callback(info)
+
+        return self.watcher.listen(self.id, on_update)
+
+    def update(self, update: JobUpdate) -> JobInfo:
+        """Take in an update, which may be older than what is known; return the job as it is known then."""
+        if isinstance(update, JobInfo):
             with self._lock:
-                if _age(heard) >= _age(self.known):
-                    self.known = heard
-                return self.known
-        if isinstance(heard, BrokerUnavailableError):
-            return replace(self.known, notice=f"Reconnecting …: {heard.message}")
-        raise heard
+                if _age(update) >= _age(self.last_known):
+                    self.last_known = update
+                return self.last_known
+        if isinstance(update, BrokerUnavailableError):
+            return replace(self.last_known, notice=f"Reconnecting …: {update.message}")
+        raise update
+
+    def snapshot(self) -> JobInfo:
+        """Return the job for display: of a job that is gone, what was known last, with a notice."""
+        try:
+            return self.info()
+        except JobNotFoundError as error:
+            return replace(self.last_known, notice=error.message)
+
+    @property
+    def backend_notice(self) -> str:
+        """Why the job runs where it runs, where that needs an explanation; else empty."""
+        return self.watcher.backend.notice
+
+    @property
+    def client_name(self) -> str:
+        """What the user's code calls the client that finds the job: `ak`, or else probably `client`."""
+        return self.watcher.client_name
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Job) and other.id == self.id
@@ -262,68 +326,32 @@ class Job:
     def __hash__(self) -> int:
         return hash(self.id)
 
-    def shown(self) -> JobInfo:
-        """The job for who only shows it: of one that is gone, what was known last, with a notice."""
-        try:
-            return self.info()
-        except JobNotFoundError as error:
-            return replace(self.known, notice=error.message)
-
-    @property
-    def reason(self) -> str:
-        """Why the job runs where it runs, where that needs saying."""
-        return self.watcher.backend.notice
-
-    @property
-    def client(self) -> str:
-        """What the user's code calls the client that finds the job: `ak`, or else probably `client`."""
-        return self.watcher.called
-
-    def on_change(self, act: Callable[[JobInfo], object]) -> Callable[[], None]:
-        """Call `act` on the watcher's thread with each change, up to the end; gives what stops that."""
-
-        def hear(heard: Heard) -> None:
-            try:
-                info = self.learn(heard)
-            except AnalyticsKitError as error:
-                info = replace(self.known, notice=error.message)
-            act(info)
-
-        return self.watcher.listen(self.id, hear)
-
     def __repr__(self) -> str:
-        return f"<Job {self.id}: {words.text(self.shown())}>"
-
-    def _own_panel(self) -> JobPanel:
-        if self._panel is None:
-            self._panel = JobPanel(self)
-        return self._panel
+        return f"<Job {self.id}: {job_text.text(self.snapshot())}>"
 
     def _ipython_display_(self) -> None:
-        if front_end.running_cell() is None:
-            raise NotImplementedError  # IPython then shows the repr
-        self._own_panel()._ipython_display_()
+        notebook_hook.display(self)
 
 
 def _error(failure: Failure) -> AnalyticsKitError:
-    """The exception for it, with the end of the worker's log for a traceback to show."""
+    """Return the exception to raise, with the end of the worker's log as a note below its traceback."""
     error = failure.error()
-    if lines := failure.log.rstrip().splitlines()[-LOG_LINES:]:
+    if lines := failure.log.rstrip().splitlines()[-ERROR_LOG_LINES:]:
         error.add_note("The worker's log ends with:\n" + "\n".join(f"  {line}" for line in lines))
     return error
 
 
 def _age(info: JobInfo) -> tuple[bool, bool, float]:
-    """Grows as a job goes on."""
+    """Return a key that grows as a job goes on."""
     return info.status.final, info.status is not JobStatus.QUEUED, info.progress.fraction
 
 
 def deadline_of(timeout: float | None) -> float | None:
-    """When `timeout` seconds will have passed, on the monotonic clock."""
+    """Return when `timeout` seconds will have passed, on the monotonic clock; None without a timeout."""
     return None if timeout is None else time.monotonic() + timeout
 
 
 def left_until(deadline: float | None, at_most: float | None = None) -> float | None:
-    """Seconds until the deadline, never below 0."""
+    """Return the seconds left until the deadline, never below 0 and at most `at_most`; None without either."""
     left = None if deadline is None else max(0.0, deadline - time.monotonic())
     return at_most if left is None else left if at_most is None else min(left, at_most)

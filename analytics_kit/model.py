@@ -1,4 +1,4 @@
-"""The words all rooms share: kinds of events, states and progress of a job, and what backends promise."""
+"""Types that all rooms share: kinds of events, and a job's request, status, progress, failure and public state."""
 
 from __future__ import annotations
 
@@ -14,14 +14,23 @@ from analytics_kit.errors import AnalyticsKitError, rebuild
 SCHEMA_VERSION = 3
 """Version of the job records and of the stored tables; a worker refuses newer work by name."""
 RESULT_TTL_S = 7 * 24 * 3600
-"""A result is kept, and given to who submits the same, this long after it was completed."""
+"""A result is kept, and returned for an equal request, this long after its job completed."""
 
 Kind = Literal["mouse_movement", "mouse_clicks", "mouse_scrolls", "keyboard", "mouse_unknown"]
 KINDS: tuple[Kind, ...] = ("mouse_movement", "mouse_clicks", "mouse_scrolls", "keyboard", "mouse_unknown")
 
 
 class JobStatus(StrEnum):
-    """What a job says of itself; the last three are final."""
+    """Status of a job. The members are strings; `completed`, `failed` and `cancelled` are final.
+
+    Examples
+    --------
+    >>> import analytics_kit as ak
+    >>> ak.JobStatus.RUNNING == "running"
+    True
+    >>> [str(status) for status in ak.JobStatus if status.final]
+    ['completed', 'failed', 'cancelled']
+    """
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -31,15 +40,37 @@ class JobStatus(StrEnum):
 
     @property
     def final(self) -> bool:
-        """Whether the job has ended."""
+        """Whether a job with this status has ended."""
         return self in (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED)
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a job is. `fraction` (0 to 1) never falls; `done` of `total` are in `unit`.
+    """How far a job is.
 
-    `rows` and `files` are the records and the event files read so far, and never fall; None where nobody counts them.
+    Parameters
+    ----------
+    phase
+        What is done at present, such as "planning", "processing" or "merging".
+    done, total
+        Work done and in all, in `unit`; `total` is None until it is known.
+    unit
+        Unit of `done` and `total`: "bytes" are bytes of the study once inflated.
+    fraction
+        From 0 to 1; never falls.
+    rate_per_s
+        `unit` per second, at present; None where it is not known.
+    eta_s
+        Seconds to the end, estimated; None where it is not known.
+    rows, files
+        Rows and event files read so far; they never fall. None where they are not counted.
+
+    Examples
+    --------
+    >>> import analytics_kit as ak
+    >>> progress = ak.Progress("processing", done=40, total=100, fraction=0.4)
+    >>> f"{progress.phase} {progress.fraction:.0%}"
+    'processing 40%'
     """
 
     phase: str = "queued"
@@ -55,9 +86,9 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a job failed, as data: the error's type and words, its hint, and the end of the worker's log.
+    """Why a job failed, as data: the error's type, message and hint, and the end of the worker's log.
 
-    `traceback` is the end of an exception's; empty where a process was lost or a limit was passed.
+    `traceback` is the end of the exception's; empty where a process was lost or a limit was exceeded.
     """
 
     type: str
@@ -68,24 +99,25 @@ class Failure:
 
     @classmethod
     def of(cls, error: BaseException, log: str = "", traceback: str = "") -> Failure:
-        """The failure that tells of `error`."""
+        """Return the failure that describes `error`."""
         if isinstance(error, AnalyticsKitError):
             return cls(type(error).__name__, error.message, error.hint, log, traceback)
         return cls(type(error).__name__, str(error), "", log, traceback)
 
     def error(self) -> AnalyticsKitError:
-        """The exception to raise for it."""
+        """Return the exception to raise for it."""
         return rebuild(self.type, self.message, self.hint or None)
 
 
 @dataclass(frozen=True, slots=True)
 class JobRequest:
-    """Work to be queued: a task's dotted name, its JSON arguments, and what people should see of it."""
+    """A job to be queued: the dotted name of its function, JSON arguments, and what is displayed of it."""
 
     task: str
     arguments: Mapping[str, Any]
     result_key: str
     source: str
+    """The study's location as it is displayed, without secrets; workers read `arguments["source"]`."""
     size_bytes: int | None = None
     tags: tuple[str, ...] = ()
     owner: str = ""
@@ -95,12 +127,12 @@ class JobRequest:
     memory_limit_mb: float | None = None
     """The job fails when one of its processes needs more."""
     retries: int = 2
-    """How often a step is done again after a cause that can pass, such as a killed worker."""
+    """How often a step is repeated after a failure that may not recur, such as a killed worker."""
     retry_of: str | None = None
     rejoin: bool = False
-    """The last job for the same result serves it, also one that failed or was cancelled."""
+    """The last job for the same result serves the request, also one that failed or was cancelled."""
     job_id: str | None = None
-    """The id that a new job gets, where it is known before it is submitted; else one is made."""
+    """The id of a new job, where it is decided before it is submitted; else the backend makes one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +162,12 @@ class CannotRunHere(Exception):  # noqa: N818  not an error: another worker may 
 
 @dataclass(frozen=True, slots=True)
 class JobInfo:
-    """A job as it was when it was asked for. Times are UTC; `result` is set once it is completed.
+    """A job as it was when it was read from its backend. Times are UTC; `result` is set once it has completed.
+
+    `source` is the study's location as it is displayed, without secrets: never open it.
 
     `queue_position` is 1 for the queued job that the next free worker takes, 2 for the one after it; None for a job
-    that is not queued or waits for its next try, and in what `submit` answers.
+    that is not queued or waits for its next attempt, and in what `Backend.submit` returns.
     """
 
     job_id: str

@@ -1,4 +1,4 @@
-"""What can a user ask of the processing of a study? One frozen set of checked options."""
+"""The options of processing a study: one frozen, checked set, shared by `submit` and `process`."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from analytics_kit.event_format import EventFormat
 from analytics_kit.model import Kind
 
 
-def _names(value: object) -> object:
+def _as_tuple(value: object) -> object:
     return (value,) if isinstance(value, str | int) else value
 
 
-Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
+NameTuple = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Pixels = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Limit = Annotated[int, Field(ge=1, le=2**60)]
@@ -25,16 +25,19 @@ Limit = Annotated[int, Field(ge=1, le=2**60)]
 
 FORMATS = ("auto", "fulcrum", "balabit", "keystrokes", "mousetracking")
 PLUG_INS = "analytics_kit.formats"
-"""The group of entry points under which other packages offer formats."""
+"""The group of entry points by which other packages add formats."""
 
 
 def format_names() -> tuple[str, ...]:
-    """The formats that can be named here: those of the kit, then those that other packages bring."""
+    """Return the names of all formats: those of this package, then those that other packages add."""
     return (*FORMATS, *sorted({point.name for point in entry_points(group=PLUG_INS)} - {*FORMATS}))
 
 
 class Options(BaseModel):
-    """What `submit` and `process` may be told about a study; part of the result key and the provenance."""
+    """Options of `submit` and `process`, given as keyword arguments; part of the result key and of the provenance.
+
+    Unknown names and values that can't be used raise SettingsError, which suggests the nearest known name.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True, use_attribute_docstrings=True)
 
@@ -43,18 +46,18 @@ class Options(BaseModel):
     `EventFormat`; "auto" decides by names and headers of the files."""
     keys: Literal["class", "full"] = "class"
     """`"class"` keeps only the class of each key (letter, digit, …); `"full"` keeps what was typed."""
-    participants: Names | None = None
+    participants: NameTuple | None = None
     """Only these participants."""
-    tasks: Names | None = None
+    tasks: NameTuple | None = None
     """The task names: settles where a folder's task ends and its factor begins, and chooses only these."""
-    factors: Names | None = None
+    factors: NameTuple | None = None
     """The factor names: like `tasks`."""
     kinds: Mapping[str, Kind] | None = None
-    """Kind of each file (name without .csv) where the log itself does not tell it."""
-    metrics: Names | None = None
+    """Kind of each file (by name without .csv) where the log itself does not name it."""
+    metrics: NameTuple | None = None
     """Only these columns of metrics; None gives all."""
     on_error: Literal["skip", "raise"] = "skip"
-    """What unreadable rows and files do: be listed in `result.issues`, or end the work."""
+    """Unreadable rows and files: "skip" lists them in `result.issues`, "raise" fails."""
     idle_gap_s: Seconds = 0.1
     """A gap between movement rows longer than this is idle time."""
     activity_gap_s: Seconds = 2.0
@@ -74,43 +77,43 @@ class Options(BaseModel):
     drag_px: Pixels = 4.0
     """A press that is released farther away than this is a drag."""
     rage_click_s: Seconds = 1.0
-    """Three presses, each less than this and less than `rage_click_px` from the one before, are rage."""
+    """Three presses, each less than this and less than `rage_click_px` from the one before, are rage clicks."""
     rage_click_px: Pixels = 30.0
-    """See `rage_click_s`; sideways and up or down together."""
+    """See `rage_click_s`; the horizontal plus the vertical distance."""
     resample_s: Annotated[Seconds, Field(ge=0.001)] = 0.01
-    """Average deviation and flips look at where the pointer was this often, at rest in gaps that are idle time."""
+    """Average deviation and flips sample the pointer's position at this interval; it rests during idle time."""
     flip_px: Pixels = 0.0
-    """Only a way of more than this in one direction can be a flip."""
+    """Only movement of more than this in one direction can end in a flip."""
     max_raw_bytes: Limit = 200 * 10**9
     """A ZIP that would inflate to more, ZIPs in it included, is refused as unsafe."""
     max_member_bytes: Limit = 20 * 10**9
     """A ZIP with a file that would inflate to more is refused."""
     max_members: Limit = 2_000_000
-    """A ZIP of more files is refused."""
+    """A ZIP with more files is refused."""
     max_ratio: Limit = 250
-    """A ZIP that would inflate to more than so many times its packed size, and to more than 64 MB, is refused."""
+    """A ZIP that would inflate to more than this many times its packed size, and to more than 64 MB, is refused."""
     max_nesting: Annotated[int, Field(ge=0, le=8)] = 1
-    """A ZIP inside more than so many other ZIPs is refused, and all of the study with it."""
+    """A study with a ZIP inside more than this many other ZIPs is refused."""
     max_name_length: Limit = 1024
     """A ZIP with a file whose name has more bytes is refused."""
 
     @field_validator("format")
     @classmethod
-    def _format_is_known(cls, given: str | EventFormat) -> str | EventFormat:
-        if isinstance(given, str) and given not in FORMATS and given not in (known := format_names()):
-            raise ValueError(f"there is no such format.{nearest(given, known)} Known: {', '.join(known)}")
-        return given
+    def _format_is_known(cls, value: str | EventFormat) -> str | EventFormat:
+        if isinstance(value, str) and value not in FORMATS and value not in (known := format_names()):
+            raise ValueError(f"there is no such format.{nearest(value, known)} Known: {', '.join(known)}")
+        return value
 
     @classmethod
     def of(cls, **options: Any) -> Options:
-        """Checked options. Raises SettingsError that names the option and the nearest known one."""
+        """Return checked options. Raises SettingsError, which names the option and the nearest known one."""
         try:
             return cls(**options)
         except ValidationError as error:
-            raise SettingsError(_complaint(error, list(cls.model_fields))) from None
+            raise SettingsError(_describe(error, list(cls.model_fields))) from None
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object from which `Options.of` makes equal options."""
+        """Return a JSON object from which `Options.of` makes equal options."""
         return self.model_dump(mode="json")
 
 
@@ -118,17 +121,20 @@ Options.__doc__ = "\n\n".join(
     [
         f"{Options.__doc__}\n\nParameters\n----------",
         *(f"{name}={field.default!r}\n    {field.description}" for name, field in Options.model_fields.items()),
+        "Examples\n--------",
+        ">>> import analytics_kit as ak\n>>> options = ak.Options(idle_gap_s=0.2, participants=1)",
+        ">>> options.participants, options.keys\n(('1',), 'class')",
     ]
 )
 
 
-def _complaint(error: ValidationError, known: list[str]) -> str:
+def _describe(error: ValidationError, known: list[str]) -> str:
     lines = []
     for problem in error.errors():
         name = str(problem["loc"][0]) if problem["loc"] else "options"
         if problem["type"] == "extra_forbidden":
             lines.append(f"Unknown option {name!r}.{nearest(name, known)}")
         else:
-            words = problem["msg"].removeprefix("Value error, ")
-            lines.append(f"Option {name!r} can't be {problem['input']!r}: {words}.")
+            reason = problem["msg"].removeprefix("Value error, ")
+            lines.append(f"Option {name!r} can't be {problem['input']!r}: {reason}.")
     return " ".join(lines)

@@ -1,4 +1,4 @@
-"""Where to find the broker, the store and the rest: argument > environment > .env > default."""
+"""Settings for broker, store, server and panels: argument > environment > `.env` > default."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from analytics_kit.errors import SettingsError, nearest
 
-HINT = "The README lists the settings, under “Your own Redis”."
+SETTINGS_HINT = "The README lists the settings, under “Your own Redis”."
 URL_SCHEMES = ("redis", "rediss", "unix")
 SERVER_SCHEMES = ("http", "https")
 
@@ -38,7 +38,14 @@ def _default_namespace() -> str:
 
 
 class Settings(BaseSettings):
-    """Checked settings. Secrets are never shown: `redis_url` and `redis_password` print as stars."""
+    """Checked settings. Secrets are not printed: `redis_url`, `redis_password` and `token` print as stars.
+
+    Each field is set by an argument of `connect`, or by the environment variable `ANALYTICS_KIT_<NAME>`
+    (`REDIS_URL` and the like without the prefix).
+
+    >>> Settings.of("redis://:secret@host:6379/0").redis_url
+    SecretStr('**********')
+    """
 
     model_config = SettingsConfigDict(
         frozen=True,
@@ -60,23 +67,23 @@ class Settings(BaseSettings):
     redis_password: SecretStr | None = Field(None, validation_alias=AliasChoices("redis_password", "REDIS_PASSWORD"))
     """Password of a Redis server."""
     backend: Literal["auto", "redis", "embedded", "local", "http"] = "auto"
-    """Which backend; `auto` chooses one that is not `http`."""
+    """Which backend; `auto` chooses between redis, embedded and local."""
     server_url: str | None = None
-    """`https://` URL of a server of ours, for `backend="http"`."""
+    """`https://` URL of a server started by `analytics-kit serve`, for `backend="http"`."""
     home: Path = Field(default_factory=_default_home)
-    """Folder of everything that is kept."""
+    """Folder of all that is stored."""
     store: str | None = None
     """fsspec URL of the result store; None is `store/` below `home`."""
     store_limit_gb: float | None = Field(50, gt=0)
-    """Results beyond so many GB go, least recently used first; None or `inf` sets no limit."""
+    """Results beyond this many GB are removed, least recently used first; None or `inf` sets no limit."""
     upload_limit_gb: float = Field(20, gt=0)
-    """A study that is uploaded may have so many GB."""
+    """Largest upload of a study, in GB."""
     workers: int | None = Field(None, ge=1)
     """Size of the embedded pool; None fits it to the machine."""
     idle_s: float = Field(15 * 60.0, gt=0)
-    """The embedded broker ends when nothing was submitted or running for so many seconds."""
+    """Seconds without a submitted or running job after which the embedded broker ends."""
     retries: int = Field(2, ge=0)
-    """How often a step of a job is done again after a cause that can pass, such as a killed worker."""
+    """How often a step of a job is repeated after a failure that may not recur, such as a killed worker."""
     namespace: str = Field(
         default_factory=_default_namespace,
         pattern=r"^[A-Za-z0-9_.@-]{1,128}$",
@@ -85,9 +92,9 @@ class Settings(BaseSettings):
     sources: Annotated[tuple[Path, ...] | None, NoDecode, BeforeValidator(_roots)] = None
     """Folders that workers may read studies from; None allows any."""
     static: bool | None = None
-    """Show settled records in place of live panels; None finds out."""
+    """Show final static records in place of live panels; None detects whether there is a front end."""
     token: SecretStr | None = None
-    """Token of the HTTP API, to ask it or to serve it."""
+    """Token of the HTTP API, for its clients and for the server."""
 
     @model_validator(mode="before")
     @classmethod
@@ -103,17 +110,21 @@ class Settings(BaseSettings):
 
     @classmethod
     def of(cls, url: str | None = None, **settings: Any) -> Self:
-        """Settings for `connect(url, **settings)`. Raises SettingsError that names what is wrong, never its value."""
+        """Return the settings for `connect(url, **settings)`.
+
+        Raises SettingsError, which names the setting but never its value: it may be a secret.
+        """
         for name in settings:
             if name not in cls.model_fields:
-                raise SettingsError(f"Unknown setting {name!r}.{nearest(name, cls.model_fields)}", hint=HINT)
+                raise SettingsError(f"Unknown setting {name!r}.{nearest(name, cls.model_fields)}", hint=SETTINGS_HINT)
         if url in ("embedded", "local"):
             settings["backend"] = url
         elif url is not None:
             scheme = urlsplit(url).scheme
             if scheme not in (*URL_SCHEMES, *SERVER_SCHEMES):
-                raise SettingsError(  # what was given may hold a password
-                    "What was given is no broker that can be connected to.",
+                raise SettingsError(  # without the URL, which may hold a password
+                    "The URL names no broker or server: its scheme is none of "
+                    f"{', '.join((*URL_SCHEMES, *SERVER_SCHEMES))}.",
                     hint='Use a redis://, rediss://, unix:// or https:// URL, "embedded" or "local".',
                 )
             named = ("http", "server_url") if scheme in SERVER_SCHEMES else ("redis", "redis_url")
@@ -124,12 +135,14 @@ class Settings(BaseSettings):
             problem = error.errors(include_input=False)[0]
             name = ".".join(str(part) for part in problem["loc"]).lower()
             variable = name.upper() if name.startswith("redis_") else f"ANALYTICS_KIT_{name.upper()}"
-            raise SettingsError(f"Setting {name} ({variable}) can't be used: {problem['msg']}.", hint=HINT) from None
+            raise SettingsError(
+                f"Setting {name} ({variable}) can't be used: {problem['msg']}.", hint=SETTINGS_HINT
+            ) from None
         except UnicodeDecodeError:
-            raise SettingsError("The file .env here is not UTF-8.", hint="Save it as UTF-8.") from None
+            raise SettingsError("The file .env in this folder is not UTF-8.", hint="Save it as UTF-8.") from None
 
     def broker_url(self) -> str | None:
-        """URL of the Redis that is named, with its password; None when none is named."""
+        """Return the URL of the named Redis, with its password; None when none is named."""
         if self.redis_url is not None:
             return self.redis_url.get_secret_value()
         if self.redis_host is None and self.redis_port is None:
@@ -140,16 +153,16 @@ class Settings(BaseSettings):
         return f"redis://{secret}{host}:{self.redis_port or 6379}/{self.redis_db}"
 
     def store_url(self) -> str:
-        """Where results go."""
+        """Return the URL or path of the result store."""
         return self.store or self.default_store()
 
     def default_store(self) -> str:
-        """Where results go when no store is named: a folder that only its owner may read."""
+        """Return the store used when none is named: a folder below `home` that only its owner may read."""
         return str(self.home.expanduser().absolute() / "store")
 
 
 def without_secrets(url: str) -> str:
-    """The URL as it may be shown: no user, password, query or fragment. A path stays as it is."""
+    """Return the URL without user, password, query and fragment, for display. A path stays as it is."""
     if "://" not in url:
         return url
     parts = urlsplit(url)

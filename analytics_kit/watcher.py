@@ -1,4 +1,4 @@
-"""Who is told of changed jobs? One thread per backend asks for all, for as long as anybody listens."""
+"""Notify listeners of changed jobs: one thread per backend polls for all of them while there are any."""
 
 from __future__ import annotations
 
@@ -14,79 +14,79 @@ from analytics_kit.backends.base import ANY_JOB, Backend, Changes
 from analytics_kit.errors import BrokerUnavailableError, JobNotFoundError
 from analytics_kit.model import JobInfo
 
-POLL_S = 1.0
-"""Word of a change that was lost on the way costs whoever listens at most this."""
-PAUSE_S, LONGEST_PAUSE_S = 0.02, 0.2
-"""Between two questions: as long as the last one took, within these bounds."""
+POLL_ALL_S = 1.0
+"""A change whose message was lost reaches listeners at most this much later."""
+SHORTEST_POLL_PAUSE_S, LONGEST_POLL_PAUSE_S = 0.02, 0.2
+"""Between two polls: as long as the last one took, within these bounds."""
 
 LISTING_SHARE = 0.05
-"""Listing all jobs, in case word of one was lost, takes at most this share of the time; else only changed ones are
-asked for."""
+"""Listing all jobs, in case a message was lost, takes at most this fraction of the time; otherwise only changed jobs
+are read."""
 
-Heard = JobInfo | Exception
-"""A job as it is now, or why that can't be said."""
+JobUpdate = JobInfo | Exception
+"""A job as it is now, or the error that kept it from being read."""
+OnUpdate = Callable[[JobUpdate], None]
+OnJobs = Callable[[list[JobInfo] | Exception], None]
+"""Called with all jobs, in no order, or with the error that kept them from being listed."""
 logger = logging.getLogger(__name__)
 
 
-def ends(heard: Heard) -> bool:
-    """Whether nothing can come after it. A broker that is away ends nothing: it may come back."""
-    if isinstance(heard, JobInfo):
-        return heard.status.final
-    return not isinstance(heard, BrokerUnavailableError)
+def is_last(update: JobUpdate) -> bool:
+    """Return whether no update can follow. A broker that is away ends nothing: it may come back."""
+    if isinstance(update, JobInfo):
+        return update.status.final
+    return not isinstance(update, BrokerUnavailableError)
 
 
 @dataclass(eq=False, slots=True)
 class _Listener:
     job_id: str
-    hear: Callable[[Heard], None]
-    told: JobInfo | str | None = None
-
-
-HearAll = Callable[[list[JobInfo] | Exception], None]
-"""Told all jobs, in no order, or why they can't be told."""
+    on_update: OnUpdate
+    last: JobInfo | str | None = None
+    """The last update it was called with."""
 
 
 class Watcher:
-    """Tells listeners of each change of their jobs, on a daemon thread that is there only while there are listeners.
+    """Notifies listeners of each change of their jobs, on a daemon thread that lives as long as there are listeners.
 
-    A job whose record is missing twice in a row is gone: JobNotFoundError ends the listening. What a listener raises
-    is logged and harms nobody else; a listener that blocks delays the others.
+    A job whose record is missing twice in a row is gone: JobNotFoundError is its last update. What a listener raises
+    is logged and does not affect the others; a listener that blocks delays them.
     """
 
-    def __init__(self, backend: Backend, called: str = "client") -> None:
+    def __init__(self, backend: Backend, client_name: str = "client") -> None:
         self.backend = backend
-        self.called = called
-        """What the user's code calls the client whose jobs these are."""
-        self._forget()
+        self.client_name = client_name
+        """What the user's code calls the client of these jobs."""
+        self._reset()
 
-    def _forget(self) -> None:
+    def _reset(self) -> None:
         self._lock = threading.Lock()
         self._listeners: dict[_Listener, None] = {}
-        self._board: dict[HearAll, None] = {}
-        self._all: dict[str, JobInfo] | None = None
-        self._list_at = 0.0
+        self._jobs_listeners: dict[OnJobs, None] = {}
+        self._jobs: dict[str, JobInfo] | None = None
+        self._next_listing_at = 0.0
         self._missing: set[str] = set()
-        self._asked_at = 0.0
+        self._polled_all_at = 0.0
         self._thread: threading.Thread | None = None
         self._pid = os.getpid()
 
-    def listen(self, job_id: str, hear: Callable[[Heard], None]) -> Callable[[], None]:
-        """Call `hear` with each change, lastly with the end; gives a function that stops it earlier.
+    def listen(self, job_id: str, on_update: OnUpdate) -> Callable[[], None]:
+        """Call `on_update` with each change up to the last; return a function that stops this earlier.
 
-        The first word comes within `POLL_S`: whoever is in a hurry asks the backend once, after this call.
+        The first call comes within `POLL_ALL_S`: to know sooner, read the job from the backend after this call.
         """
-        listener = _Listener(job_id, hear)
+        listener = _Listener(job_id, on_update)
         return self._add(lambda: self._listeners, listener)
 
-    def listen_all(self, hear: HearAll) -> Callable[[], None]:
-        """Call `hear` with all jobs soon, and whenever one of them may have changed; gives what stops it."""
-        return self._add(lambda: self._board, hear)
+    def listen_all(self, on_jobs: OnJobs) -> Callable[[], None]:
+        """Call `on_jobs` soon, and whenever a job may have changed; return a function that stops this."""
+        return self._add(lambda: self._jobs_listeners, on_jobs)
 
-    def _add(self, to: Callable[[], dict[Any, None]], who: Any) -> Callable[[], None]:
+    def _add(self, listeners: Callable[[], dict[Any, None]], listener: Any) -> Callable[[], None]:
         if self._pid != os.getpid():
-            self._forget()  # in a forked process: the thread and the listeners are the parent's
+            self._reset()  # in a forked process: the thread and the listeners are the parent's
         with self._lock:
-            to()[who] = None
+            listeners()[listener] = None
             if self._thread is None:
                 thread = threading.Thread(target=self._run, daemon=True, name="analytics_kit watcher")
                 thread.start()
@@ -94,101 +94,102 @@ class Watcher:
 
         def stop() -> None:
             with self._lock:
-                to().pop(who, None)
+                listeners().pop(listener, None)
 
         return stop
 
     def _run(self) -> None:
-        heard: frozenset[str] | None = ANY_JOB
-        while heard is not None:
+        changed: frozenset[str] | None = ANY_JOB
+        while changed is not None:
             try:
                 with self.backend.changes() as changes:
-                    while heard is not None:
-                        heard = self._round(heard, changes)
+                    while changed is not None:
+                        changed = self._round(changed, changes)
             except Exception as error:
                 if not isinstance(error, BrokerUnavailableError):
-                    logger.exception("Listening for changed jobs failed; asking goes on.")
-                heard = self._round(ANY_JOB, None)
+                    logger.exception("Waiting for changes of jobs failed; polling goes on.")
+                changed = self._round(ANY_JOB, None)
 
-    def _round(self, heard: frozenset[str], changes: Changes | None) -> frozenset[str] | None:
-        """Ask for the jobs heard of, tell, wait for word of changes, and give that; None when nobody listens."""
-        begun = time.monotonic()
-        if begun - self._asked_at > POLL_S:
-            heard = heard | ANY_JOB  # whatever else is heard of, no word that was lost is missed for longer
-        if not self._ask(heard):
+    def _round(self, changed: frozenset[str], changes: Changes | None) -> frozenset[str] | None:
+        """Read the changed jobs, notify, wait for the next changes and return them; None when nobody listens."""
+        started = time.monotonic()
+        if started - self._polled_all_at > POLL_ALL_S:
+            changed = changed | ANY_JOB  # whatever changes are known, a lost message is made up for
+        if not self._poll(changed):
             return None
-        time.sleep(min(max(time.monotonic() - begun, PAUSE_S), LONGEST_PAUSE_S))
+        time.sleep(min(max(time.monotonic() - started, SHORTEST_POLL_PAUSE_S), LONGEST_POLL_PAUSE_S))
         if changes is None:
-            time.sleep(POLL_S)
+            time.sleep(POLL_ALL_S)
             return ANY_JOB
-        return changes.wait(POLL_S)
+        return changes.wait(POLL_ALL_S)
 
-    def _ask(self, heard: frozenset[str]) -> bool:
+    def _poll(self, changed: frozenset[str]) -> bool:
+        """Read the changed jobs and notify their listeners; return whether there are any listeners."""
         with self._lock:
-            listeners, board = list(self._listeners), list(self._board)
-            if not listeners and not board:
-                self._thread = self._all = None
+            listeners, jobs_listeners = list(self._listeners), list(self._jobs_listeners)
+            if not listeners and not jobs_listeners:
+                self._thread = self._jobs = None
                 return False
-            if not board:
-                self._all = None  # it is not kept up to date
-        if heard >= ANY_JOB:
-            self._asked_at = time.monotonic()
+            if not jobs_listeners:
+                self._jobs = None  # it is not kept up to date
+        if changed >= ANY_JOB:
+            self._polled_all_at = time.monotonic()
         else:
-            listeners = [each for each in listeners if each.job_id in heard or each.told is None]
-        if board and (heard or self._all is None):
-            self._tell_all(board, heard)
-        answers = self._answers(list({listener.job_id for listener in listeners}))
+            listeners = [each for each in listeners if each.job_id in changed or each.last is None]
+        if jobs_listeners and (changed or self._jobs is None):
+            self._notify_of_jobs(jobs_listeners, changed)
+        updates = self._read(list({listener.job_id for listener in listeners}))
         for listener in listeners:
-            if (answer := answers.get(listener.job_id)) is not None:
-                self._tell(listener, answer)
+            if (update := updates.get(listener.job_id)) is not None:
+                self._notify(listener, update)
         return True
 
-    def _tell_all(self, board: list[HearAll], heard: frozenset[str]) -> None:
-        told: list[JobInfo] | Exception
+    def _notify_of_jobs(self, jobs_listeners: list[OnJobs], changed: frozenset[str]) -> None:
+        jobs: list[JobInfo] | Exception
         try:
-            self._all = self._looked(self._all, heard)
-            told = list(self._all.values())
+            self._jobs = self._read_jobs(self._jobs, changed)
+            jobs = list(self._jobs.values())
         except Exception as error:
-            told, self._all = error, None
-        for hear in board:
+            jobs, self._jobs = error, None
+        for on_jobs in jobs_listeners:
             try:
-                hear(told)
+                on_jobs(jobs)
             except BaseException:  # also SystemExit: others wait for this thread
-                logger.exception("Who is told of all jobs raised.")
+                logger.exception("A listener to all jobs raised.")
 
-    def _looked(self, known: dict[str, JobInfo] | None, heard: frozenset[str]) -> dict[str, JobInfo]:
-        """All jobs as they are now."""
-        begun = time.monotonic()
-        if known is None or (heard >= ANY_JOB and begun > self._list_at):
+    def _read_jobs(self, before: dict[str, JobInfo] | None, changed: frozenset[str]) -> dict[str, JobInfo]:
+        """Return all jobs as they are now."""
+        started = time.monotonic()
+        if before is None or (changed >= ANY_JOB and started > self._next_listing_at):
             listed = {info.job_id: info for info in self.backend.list()}
-            self._list_at = time.monotonic() + (time.monotonic() - begun) / LISTING_SHARE
+            self._next_listing_at = time.monotonic() + (time.monotonic() - started) / LISTING_SHARE
             return listed
-        asked = heard - ANY_JOB
-        if heard >= ANY_JOB:
-            asked |= {job_id for job_id, info in known.items() if not info.status.final}
-        found = self.backend.get_many(list(asked))
-        return {job_id: info for job_id, info in (known | found).items() if job_id in found or job_id not in asked}
+        job_ids = changed - ANY_JOB
+        if changed >= ANY_JOB:
+            job_ids |= {job_id for job_id, info in before.items() if not info.status.final}
+        read = self.backend.get_many(list(job_ids))
+        return {job_id: info for job_id, info in (before | read).items() if job_id in read or job_id not in job_ids}
 
-    def _answers(self, job_ids: list[str]) -> dict[str, Heard]:
+    def _read(self, job_ids: list[str]) -> dict[str, JobUpdate]:
         try:
-            answers: dict[str, Heard] = dict(self.backend.get_many(job_ids))
+            updates: dict[str, JobUpdate] = dict(self.backend.get_many(job_ids))
         except Exception as error:
             return dict.fromkeys(job_ids, error)
-        missing = set(job_ids) - answers.keys()
+        missing = set(job_ids) - updates.keys()
         for job_id in missing & self._missing:
-            answers[job_id] = JobNotFoundError(f"Job {job_id} is not known any more; somebody may have deleted it.")
+            updates[job_id] = JobNotFoundError(f"Job {job_id} is not known any more; somebody may have deleted it.")
         self._missing = missing
-        return answers
+        return updates
 
-    def _tell(self, listener: _Listener, heard: Heard) -> None:
-        told = heard if isinstance(heard, JobInfo) else f"{type(heard).__name__}: {heard}"
+    def _notify(self, listener: _Listener, update: JobUpdate) -> None:
+        comparable = update if isinstance(update, JobInfo) else f"{type(update).__name__}: {update}"
         with self._lock:
-            if listener not in self._listeners or listener.told == told:
+            if listener not in self._listeners or listener.last == comparable:
                 return
-            listener.told = told
-            if ends(heard):
+            listener.last = comparable
+            if is_last(update):
                 del self._listeners[listener]
         try:
-            listener.hear(heard)
+            listener.on_update(update)
         except BaseException:  # also SystemExit: others wait for this thread
             logger.exception("A callback of job %s raised.", listener.job_id)

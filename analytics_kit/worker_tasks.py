@@ -1,6 +1,7 @@
-"""The work that workers do, by dotted name; each task takes what `model.StepContext` offers and returns JSON.
+"""The functions that workers call by dotted name: process a study or a shard of it, merge, clean up, warm up.
 
-What is heavy is imported where it is used, so that a process that only names tasks does not pay for it.
+Each step takes a `StepContext` and returns JSON. Heavy modules are imported where they are used, so that a process
+that only names these functions does not load them. The dotted names stand in stored jobs: they must not change.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ import socket
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from analytics_kit.errors import BadArchiveError, SourceNotFoundError, StoreError
+from analytics_kit.errors import BadArchiveError, SourceNotFoundError, StoreError, UnsafeArchiveError
 from analytics_kit.model import CannotRunHere, Split, StepContext
 from analytics_kit.options import Options
 from analytics_kit.settings import Settings, without_secrets
@@ -22,42 +24,44 @@ from analytics_kit.study.store import paths
 from analytics_kit.study.store.store import Store
 from analytics_kit.study.store.uploads import is_upload
 
-PART = "analytics_kit.worker_tasks.process_shard"
-MERGE = "analytics_kit.worker_tasks.merge_shards"
+if TYPE_CHECKING:
+    from analytics_kit.study.archive.base import Archive
+
+SHARD_TASK = "analytics_kit.worker_tasks.process_shard"
+MERGE_TASK = "analytics_kit.worker_tasks.merge_shards"
 _settings: Settings | None = None
-"""Of a worker, which reads them once."""
+"""A worker's settings, which it reads once."""
 
 
-def process_study(task: StepContext) -> dict[str, Any] | Split:
-    """Process the study that the arguments name: where its result is in the store, and its summary.
+def process_study(context: StepContext) -> dict[str, Any] | Split:
+    """Process the study that the arguments name; return where its result is in the store, and its summary.
 
-    A large one is only planned here, and answered with the parts that others may work on at the same time.
+    A large study is only planned here; its shards are returned for other workers to process at the same time.
     """
-    from analytics_kit.study.pipeline import distributed as fanout
+    from analytics_kit.study.pipeline import distributed
 
-    store = _checked_store(task)
-    _require_unchanged(task)
-    done = fanout.begin(task, store, PART, MERGE)
-    return done if isinstance(done, Split) else _answer(task, done)
+    store = _checked_store(context)
+    outcome = distributed.begin(context, store, SHARD_TASK, MERGE_TASK, partial(_open_unchanged, context))
+    return outcome if isinstance(outcome, Split) else _job_result(context, outcome)
 
 
-def process_shard(task: StepContext) -> dict[str, Any]:
-    """Process one part of a study."""
-    from analytics_kit.study.pipeline import distributed as fanout
+def process_shard(context: StepContext) -> dict[str, Any]:
+    """Process one shard of a study."""
+    from analytics_kit.study.pipeline import distributed
 
-    fanout.process_shard(task, _checked_store(task))
+    distributed.process_shard(context, _checked_store(context))
     return {}
 
 
-def merge_shards(task: StepContext) -> dict[str, Any]:
-    """Make the result from all parts: where it is in the store, and its summary."""
-    from analytics_kit.study.pipeline import distributed as fanout
+def merge_shards(context: StepContext) -> dict[str, Any]:
+    """Make the result from all shards; return where it is in the store, and its summary."""
+    from analytics_kit.study.pipeline import distributed
 
-    return _answer(task, fanout.merge(task, _checked_store(task)))
+    return _job_result(context, distributed.merge(context, _checked_store(context)))
 
 
 def discard(arguments: Mapping[str, Any], job_id: str, result: Mapping[str, Any] | None) -> None:
-    """Remove what a job that has ended leaves in the store: all without a `result`, else what that does not need."""
+    """Remove what an ended job left in the store: all of it without a `result`, else what the result can spare."""
     store = _store(arguments)
     if result is None:
         store.delete(paths.job_folder(arguments["result_key"], job_id))
@@ -66,24 +70,22 @@ def discard(arguments: Mapping[str, Any], job_id: str, result: Mapping[str, Any]
 
 
 def warm() -> None:
-    """Load what tasks need, so that no job pays for it; compile kernels where that was never done. Runs no polars."""
+    """Load what the steps need, so that no job waits for it; compile the kernels on first use. Runs no polars."""
     global _settings
-    from analytics_kit.study.pipeline import distributed as fanout  # noqa: F401  fanout is loaded for later
-    from analytics_kit.study.pipeline import run as pipeline
-    from analytics_kit.study.pipeline import warmup as warm
+    from analytics_kit.study.pipeline import distributed, run, warmup  # noqa: F401  distributed is used by steps
 
     _settings = Settings.of()
-    pipeline.versions()
-    warm.warm()
+    run.versions()
+    warmup.warm()
 
 
 def tidy() -> None:
-    """Remove results that have had their time or are too much for the store; looks at most once an hour."""
+    """Remove results that have expired or exceed the limit of the store; looks at most once an hour."""
     from analytics_kit.study.store.retention import sweep_if_due
 
     settings = Settings.of()
     limit_gb = settings.store_limit_gb
-    with suppress(StoreError):  # whoever needs the store will be told
+    with suppress(StoreError):  # a step that needs the store raises it
         sweep_if_due(
             Store.of(settings),
             time.time(),
@@ -92,15 +94,15 @@ def tidy() -> None:
 
 
 def _store(arguments: Mapping[str, Any]) -> Store:
-    """The store that a job's arguments name."""
+    """Return the store that a job's arguments name."""
     return Store.of(_settings or Settings.of(), arguments["store"])
 
 
-def _checked_store(task: StepContext) -> Store:
-    """The store that a task writes to. Raises CannotRunHere when this worker does not see it as its client does."""
-    _require_allowed(task.arguments["source"])
-    store = _store(task.arguments)
-    if store_id := task.arguments.get("store_id"):
+def _checked_store(context: StepContext) -> Store:
+    """Return the store of a step. Raises CannotRunHere when this worker does not see the store of the client."""
+    _require_allowed(context.arguments["source"])
+    store = _store(context.arguments)
+    if store_id := context.arguments.get("store_id"):
         try:
             store.require(store_id)
         except StoreError as error:
@@ -108,42 +110,60 @@ def _checked_store(task: StepContext) -> Store:
     return store
 
 
-def _answer(task: StepContext, done: Committed) -> dict[str, Any]:
-    folder = job_folder(task)
-    where = {"store": task.arguments["store"], "prefix": done.prefix, "folder": folder}
-    shown = {"preview": done.manifest["preview"]} if "preview" in done.manifest else {}
-    return {**where, "summary": done.manifest["summary"], **shown}
+def _job_result(context: StepContext, committed: Committed) -> dict[str, Any]:
+    """Return what the record keeps of a completed job."""
+    manifest = committed.manifest
+    preview = {"preview": manifest["preview"]} if "preview" in manifest else {}
+    location = {"store": context.arguments["store"], "prefix": committed.prefix, "folder": job_folder(context)}
+    return {**location, "summary": manifest["summary"], **preview}
 
 
-def _require_unchanged(task: StepContext) -> None:
-    """Raise unless the study is the one that was submitted: under its key nothing else may be kept."""
-    from analytics_kit.study.archive.source import fingerprint
+def _open_unchanged(context: StepContext) -> Archive:
+    """Open the study, which has to be the one that was submitted: its result is shared under the key of that content.
 
-    source, content = task.arguments["source"], task.arguments.get("content")
-    if content is None:
-        return
+    The directory is read once, for the list of members and for the comparison. Raises SourceNotFoundError,
+    BadArchiveError, UnsafeArchiveError.
+    """
+    from analytics_kit.study.archive.source import fingerprint, open_archive
+
+    source, submitted = context.arguments["source"], context.arguments.get("content")
+    options = Options.of(**context.arguments["options"])
     try:
-        found, _ = fingerprint(source, Options.of(**task.arguments["options"]))
+        try:
+            archive = open_archive(source, options)
+        except (BadArchiveError, UnsafeArchiveError):
+            if submitted in (None, fingerprint(source, options)[0]):
+                raise
+            raise _changed(source) from None
     except SourceNotFoundError as error:
+        if submitted is None:
+            raise
         raise SourceNotFoundError(
-            f"{without_secrets(source)} was there when it was submitted, and is not where a worker on "
-            f"{socket.gethostname()} looked for it.",
-            hint="It was moved or deleted meanwhile, or that host does not see its folder. Submit it again.",
+            f"{without_secrets(source)} existed when it was submitted; a worker on {socket.gethostname()} can't find "
+            "it there.",
+            hint="It was moved or deleted since, or that host does not see its folder. Submit it again.",
         ) from error
-    if found != content:
-        raise BadArchiveError(
-            f"{without_secrets(source)} has changed since it was submitted.", hint="Submit it again as it is now."
-        )
+    if submitted not in (None, archive.fingerprint()):
+        archive.close()
+        raise _changed(source)
+    return archive
+
+
+def _changed(source: str) -> BadArchiveError:
+    return BadArchiveError(
+        f"{without_secrets(source)} has changed since it was submitted.", hint="Submit it again as it is now."
+    )
 
 
 def _require_allowed(source: str) -> None:
+    """Raise SourceNotFoundError unless this worker's settings let it read the source."""
     from analytics_kit.study.archive.source import is_url
 
     settings = _settings or Settings.of()
     roots = settings.sources
-    if roots is None or is_upload(settings.store_url(), source):  # by our own settings, not by what a job says
+    if roots is None or is_upload(settings.store_url(), source):  # by this worker's store, not by what a job names
         return
-    # A URL may say file:// or chain others, so where there are limits only paths are let through.
+    # A URL may start with file:// or chain others, so under limits only paths are allowed.
     path = None if is_url(source) else Path(source).resolve()
     if path is None or not any(path.is_relative_to(root.expanduser().resolve()) for root in roots):
         raise SourceNotFoundError(

@@ -38,11 +38,11 @@ from analytics_kit.model import JobInfo, JobStatus, Progress
 from analytics_kit.notebook.panel import JobPanel
 
 class Busy:
-    reason, client = "", "ak"
+    backend_notice, client_name = "", "ak"
     done = 0
     def __init__(self):
         self.acts = []
-    def shown(self):
+    def snapshot(self):
         progress = Progress("processing", fraction=self.done / 10**6, rows=self.done)
         return JobInfo("id", JobStatus.RUNNING, "study.zip", "key", datetime(2026, 1, 1, tzinfo=UTC), progress)
     def on_change(self, act):
@@ -57,7 +57,7 @@ def race():
         for job in jobs:
             job.done += 1
             for act in list(job.acts):
-                act(job.shown())
+                act(job.snapshot())
 
 panels = [JobPanel(job) for job in jobs]
 display(*panels)
@@ -72,7 +72,7 @@ from analytics_kit.model import JobInfo, JobStatus, Progress
 from analytics_kit.notebook.board import Board
 
 class Busy:
-    notice, called = "", "ak"
+    notice, client_name = "", "ak"
     def __init__(self):
         self.backend = self
         self.done = 0

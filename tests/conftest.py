@@ -9,7 +9,12 @@ from pathlib import Path
 import psutil
 import pytest
 import redis
+from _pytest.doctest import DoctestModule
 
+from analytics_kit.job import Job
+from analytics_kit.study.store.store import Store
+from analytics_kit.watcher import Watcher
+from tests.fake_backend import FakeBackend
 from tests.processes import command_line, end, until
 from tests.servers import RedisServer
 
@@ -30,6 +35,13 @@ def shared_data():
     if not SHARED_DATA.is_dir():
         pytest.skip("../shared/data is absent")
     return SHARED_DATA
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file(file_path, parent):
+    """Doctests are the package's: here, collecting them would import each helper of the tests once more."""
+    collectors = yield
+    return [each for each in collectors if not isinstance(each, DoctestModule)]
 
 
 @pytest.hookimpl(wrapper=True)
@@ -90,3 +102,39 @@ def workers():
             end(process)
 
     return run
+
+
+@pytest.fixture
+def fake():
+    """A backend whose jobs are as the test puts them."""
+    backend = FakeBackend()
+    yield backend
+    backend.away = None
+    for job_id in list(backend.infos):  # ends the waiting for them
+        del backend.infos[job_id]
+
+
+@pytest.fixture
+def watcher(fake):
+    """A watcher of the fake backend; its thread has to end when the test has."""
+    yield (watcher := Watcher(fake))
+    until(lambda: fake.notify() or watcher._thread is None, "the watcher ends when nobody listens")
+
+
+@pytest.fixture
+def job(watcher, fake):
+    """A queued job of the fake backend."""
+    return Job(watcher, fake.put())
+
+
+@pytest.fixture
+def stored_result(tmp_path):
+    """stored_result() → what the record of a completed job holds; its result can be opened."""
+
+    def make(folder="a"):
+        Store(str(tmp_path)).commit(
+            folder, {"schema_version": 1, "summary": {"trials": 1}, "provenance": {"n": folder}}
+        )
+        return {"store": str(tmp_path), "prefix": folder, "summary": {}}
+
+    return make

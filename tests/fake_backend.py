@@ -87,6 +87,9 @@ class FakeBackend:
             del self.infos[job_id]
             self._changed.notify_all()
 
+    def study_location(self, job_id):
+        return None
+
     def log(self, job_id):
         return [f"log of {job_id}"]
 

@@ -1,6 +1,7 @@
 """Start, await and end the processes of tests."""
 
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -51,3 +52,10 @@ def command_line(process):
         return process.cmdline()
     except psutil.Error:
         return []
+
+
+def later(act, *arguments, after_s=0.1, **more):
+    """Call it on another thread in a moment."""
+    timer = threading.Timer(after_s, act, arguments, more)
+    timer.daemon = True
+    timer.start()

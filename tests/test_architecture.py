@@ -1,10 +1,12 @@
-"""The shape of the package: who may import whom, what is public, and what importing it costs."""
+"""The shape of the package: which module may import which, what is public, and what importing it costs."""
 
 import ast
 import os
 import subprocess
 import sys
 import tomllib
+from collections import defaultdict
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -13,14 +15,114 @@ import analytics_kit
 
 PACKAGE = Path(analytics_kit.__file__).parent
 ROOT = PACKAGE.parent
-FLOORS = {
-    "errors": 0, "model": 0, "event_format": 0, "options": 0, "settings": 0, "job_text": 0,
-    "study": 1, "backends": 1, "plot": 1, "progress_bar": 1,
-    "table_export": 2, "job_listing": 1, "notebook": 2,
-    "watcher": 3, "job": 3, "server_request": 3, "futures": 3, "client": 3, "api": 3, "worker_tasks": 3,
-    "cli": 4, "web": 4, "__init__": 4,
-}  # fmt: skip
-ROOMS = ("study", "backends", "plot")
+FLOORS: dict[str, list[str]] = {
+    "": [
+        "__init__ errors",
+        "model settings",
+        "event_format job_text progress_bar",
+        "job_listing options",
+        "study backends plot",
+        "notebook_hook server_request table_export watcher worker_tasks",
+        "job",
+        "futures",
+        "client",
+        "api",
+        "notebook web",
+        "cli",
+    ],
+    "study": ["schema archive sample", "csv", "formats", "events", "metrics", "store", "pipeline result"],
+    "study.schema": ["columns compiling issues text", "keys"],
+    "study.archive": [
+        "base byte_range decompress",
+        "central_directory folder_archive",
+        "limits",
+        "zip_archive",
+        "source",
+    ],
+    "study.csv": ["records", "cells"],
+    "study.formats": ["base layout task_factor", "event_format fulcrum log_format trials", "registry"],
+    "study.events": ["quality_flags", "table", "described_reader native", "reading"],
+    "study.events.native": ["buffers careful fast", "bulk", "reader"],
+    "study.metrics": [
+        "catalogue entropy primitives",
+        "clicks deviation durations key_timing mousetrap movement press_release table turning typing",
+        "aiming mousetrap_table scrolls",
+        "pointer_path",
+        "evaluate",
+    ],
+    "study.store": [
+        "paths manifests atomic_write event_parquet event_reading",
+        "store",
+        "retention uploads",
+    ],
+    "study.pipeline": ["plan attempts warmup", "shard", "exchange merge", "run", "distributed"],
+    "study.result": ["files html summaries", "analysis", "result"],
+    "study.result.analysis": [
+        "arguments design joining quality stats_libraries",
+        "contrasts description learning",
+        "compare",
+    ],
+    "study.sample": ["behaviour", "study"],
+    "backends": [
+        "machine progress record base dotted_names",
+        "redis step_runner",
+        "local worker",
+        "embedded http",
+        "open",
+    ],
+    "backends.redis": [
+        "keys connection",
+        "pool_state rq_queue scripts",
+        "job_store",
+        "attempts changes",
+        "cleanup",
+        "recovery",
+        "backend",
+    ],
+    "backends.worker": ["entry limits pool", "task_process", "worker"],
+    "backends.embedded": ["paths server_guard", "backend", "supervisor"],
+    "backends.http": ["transport", "upload_queue", "backend"],
+    "plot": [
+        "arrays",
+        "labels style",
+        "screen_axes selection",
+        "thinning",
+        "comparison movement timelines",
+        "__init__",
+    ],
+    "notebook": [
+        "explorer_model front_end html_widget job_html rate_limit upload_receiver",
+        "board_html cell_display trial_html",
+        "explorer panel",
+        "board",
+    ],
+    "web": [
+        "__init__ auth schemas settings study_catalogue templating",
+        "error_responses launcher openapi_responses session",
+        "openapi_schema service",
+        "routes",
+        "app",
+        "server",
+    ],
+    "web.routes": ["job_schemas", "results uploads", "jobs", "page_rows studies", "page server"],
+    "cli": ["doctor exit_codes output", "watch", "jobs", "app", "__init__", "__main__"],
+}
+"""The floors of each room, from the ground up. A file or room imports only from floors below its own, so no import
+goes up and there are no cycles. A room's `__init__` is listed where it takes part."""
+UPWARD = {
+    ("notebook_hook", "notebook"): "imports panels when a kernel displays something",
+    ("job", "notebook"): "names a panel in a signature, for type checkers only",
+    ("client", "notebook"): "names the board in a signature, for type checkers only",
+    ("api", "notebook"): "names the board in a signature, for type checkers only",
+}
+"""The only imports that may go up."""
+RQ_ROOMS = ("backends.redis", "backends.worker", "backends.embedded")
+RQ_KEYS = "backends.redis.rq_queue"
+STORE_LAYOUT = "study.store.paths"
+NAMED_TWICE = {
+    "T": "a type variable, by convention",
+}
+"""Names of classes and constants that may stand in several modules, and why."""
 PUBLIC = {
     "AnalyticsKitError", "BadArchiveError", "BadMemberError", "BrokerUnavailableError", "Client", "EventFormat",
     "Job", "JobCancelledError", "JobFailedError", "JobNotFoundError", "JobStatus", "JobTimeoutError", "NoEventsError",
@@ -45,49 +147,158 @@ HEAVY = {
     "pydantic",
     "urllib3",
 }
+REMAINING: dict[str, str] = {
+    "test_imports_go_down": """
+        web.errors web.routes.jobs web.routes.page web.routes.studies web.routes.uploads
+    """,
+    "test_states_its_idea": """
+        cli.doctor cli.watch notebook.cell_display notebook.front_end notebook.upload_receiver
+        plot.labels plot.style plot.thinning table_export web.__init__ web.app web.catalogue
+        web.errors web.openapi_responses web.openapi_schema web.routes.jobs web.routes.page
+        web.routes.page_rows web.routes.studies web.routes.uploads web.server web.session
+        web.settings web.templating
+    """,
+    "test_no_class_or_constant_is_defined_twice": """
+
+    """,
+    "test_a_public_name_is_documented_with_an_example": """
+        explore
+    """,
+}
+"""What does not hold yet, by test; to be emptied."""
+
+
+@pytest.fixture(autouse=True)
+def _remaining(request):
+    function, _, parameter = request.node.name.partition("[")
+    if function in REMAINING and parameter.rstrip("]") in (REMAINING[function].split() or [""]):
+        request.applymarker(pytest.mark.xfail(strict=False))
+
+
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 
-def place(path: Path) -> str:
-    """The floor table's word for a file: its folder or, at the top, its name."""
-    parts = path.relative_to(PACKAGE).with_suffix("").parts
-    return parts[0]
+def module_of(path: Path) -> str:
+    """The name of a file's module in the package, `__init__` included: `study.store.paths`, `cli.__init__`."""
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
 
 
-def imported(path: Path) -> set[str]:
-    """All modules that a file imports, wherever it does so."""
+MODULES = {module_of(path): ast.parse(path.read_text()) for path in FILES}
+
+
+@cache
+def imported(tree: ast.Module) -> set[str]:
+    """The names of all modules that a module imports, wherever it does so, and of what it takes from them."""
     names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: imports are absolute"
-            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+            assert node.level == 0, "imports are absolute"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
     return names
 
 
-def of_the_package(path: Path) -> set[str]:
-    names = {name.split(".")[1] for name in imported(path) if name.startswith("analytics_kit.")}
-    return names & FLOORS.keys()
-
-
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-class TestFile:
-    def test_imports_go_down_a_floor(self, path):
-        here = place(path)
-        assert here in FLOORS, f"{here} has no floor"
-        for name in of_the_package(path) - {here}:
-            assert FLOORS[name] <= FLOORS[here], (
-                f"{here} (floor {FLOORS[here]}) imports {name} (floor {FLOORS[name]})"
+def own_imports(tree: ast.Module) -> set[str]:
+    """The modules of this package that a module imports, as `MODULES` names them."""
+    found = set()
+    for name in imported(tree):
+        if name == PACKAGE.name or name.startswith(f"{PACKAGE.name}."):
+            inside = name.removeprefix(PACKAGE.name).lstrip(".")
+            holders = (
+                inside,
+                f"{inside}.__init__",
+                inside.rpartition(".")[0],
+                f"{inside.rpartition('.')[0]}.__init__",
             )
-            assert not (here in ROOMS and name in ROOMS), f"room {here} imports room {name}"
+            found.add(next(each for each in (holder.lstrip(".") for holder in holders) if each in MODULES))
+    return found
 
-    def test_says_what_it_is_for(self, path):
-        assert ast.get_docstring(ast.parse(path.read_text())), "the first line says which question the file answers"
 
-    def test_only_the_backends_room_knows_redis(self, path):
-        foreign = {name.split(".")[0] for name in imported(path)} & {"redis", "rq"}
-        assert not foreign or place(path) == "backends"
+def floor_of(room: str, name: str) -> int:
+    floors = [number for number, names in enumerate(FLOORS[room]) if name in names.split()]
+    assert len(floors) == 1, f"FLOORS[{room!r}] has to name {name!r} once"
+    return floors[0]
+
+
+@cache
+def literals(tree: ast.Module) -> set[str]:
+    """The texts in a module's code, without docstrings."""
+    docs = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None
+    }
+    texts = {
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str | bytes) and id(node) not in docs
+    }
+    return {text.decode(errors="replace") if isinstance(text, bytes) else text for text in texts}
+
+
+@pytest.mark.parametrize("name", MODULES)
+class TestModule:
+    def test_imports_go_down(self, name):
+        importer = name.split(".")
+        for other in own_imports(MODULES[name]) - {name}:
+            target = other.split(".")
+            common = next(i for i, (a, b) in enumerate(zip(importer, target, strict=False)) if a != b)
+            room, here, there = ".".join(importer[:common]), importer[common], target[common]
+            if (here, there) not in UPWARD or room:
+                assert floor_of(room, here) > floor_of(room, there), f"{name} imports {other}"
+
+    def test_states_its_idea(self, name):
+        doc = ast.get_docstring(MODULES[name])
+        assert doc, "the first line of a module says what it is for"
+        assert not doc.splitlines()[0].rstrip().endswith("?"), "the first line is a statement"
+
+    def test_only_three_rooms_know_redis_and_rq(self, name):
+        foreign = {each.split(".")[0] for each in imported(MODULES[name])} & {"redis", "rq"}
+        assert not foreign or name.startswith(RQ_ROOMS)
+
+    def test_only_one_module_spells_the_keys_of_rq(self, name):
+        spelled = {text for text in literals(MODULES[name]) if text.startswith("rq:")}
+        assert not spelled or name == RQ_KEYS
+
+    def test_only_one_module_spells_the_layout_of_a_store(self, name):
+        spelled = {text for text in literals(MODULES[name]) if text.startswith(("results/", "uploads/"))}
+        spelled |= literals(MODULES[name]) & {"manifest.json", "store.id", ".swept"}
+        assert not spelled or name == STORE_LAYOUT
+
+
+def test_every_floor_is_of_something():
+    for room, floors in FLOORS.items():
+        folder = PACKAGE.joinpath(*room.split(".")) if room else PACKAGE
+        for name in " ".join(floors).split():
+            assert (folder / name).is_dir() or (folder / f"{name}.py").is_file(), f"FLOORS[{room!r}] names {name!r}"
+
+
+def test_no_class_or_constant_is_defined_twice():
+    """Otherwise a reader, and a search, find the wrong one. Private names stay in their module and don't count."""
+    homes = defaultdict(set)
+    for module, tree in MODULES.items():
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef):
+                homes[node.name].add(module)
+            targets = node.targets if isinstance(node, ast.Assign) else []
+            targets = [node.target] if isinstance(node, ast.AnnAssign) else targets
+            names = [each.id for target in targets for each in ast.walk(target) if isinstance(each, ast.Name)]
+            for name in names:
+                if name[0].isupper():
+                    homes[name].add(module)
+    twice = {name: sorted(modules) for name, modules in homes.items() if len(modules) > 1}
+    assert twice.keys() <= NAMED_TWICE.keys(), twice
+
+
+@pytest.mark.parametrize("name", sorted(PUBLIC))
+def test_a_public_name_is_documented_with_an_example(name):
+    value = getattr(analytics_kit, name)
+    assert value.__doc__
+    if name not in SUBMODULES:
+        assert "Examples" in value.__doc__
+        assert ">>> " in value.__doc__
+        assert "+SKIP" not in value.__doc__
 
 
 def test_public_names_are_the_contract():
@@ -139,25 +350,6 @@ def test_statistics_are_loaded_by_those_who_ask_for_them():
     assert run.stdout.strip() == "[]"
 
 
-def test_the_tree_of_errors_is_drawn_at_the_top_of_its_file():
-    from analytics_kit import errors
-
-    drawn = {word for word in errors.__doc__.split() if word.endswith("Error") and word != "FileNotFoundError"}
-    classes = {name for name in vars(errors) if name.endswith("Error")}
-    assert drawn == classes
-    for name in drawn - {"AnalyticsKitError"}:
-        assert "default_hint" in vars(getattr(errors, name)), f"{name} has no hint of its own"
-
-
-def test_an_error_survives_the_way_to_another_process():
-    from analytics_kit.errors import BadMemberError, rebuild
-
-    error = rebuild("BadMemberError", "line 3 is bad", "mend it")
-    assert type(error) is BadMemberError
-    assert (error.message, error.hint) == ("line 3 is bad", "mend it")
-    assert rebuild("KeyError", "x").message == "KeyError: x"
-
-
 def test_every_dependency_is_declared():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     known = {"pydantic": "pydantic_settings", "IPython": "ipywidgets", "traitlets": "anywidget"}
@@ -166,10 +358,12 @@ def test_every_dependency_is_declared():
     def declared(lines):
         return {line.split(">")[0].split("<")[0].strip().replace("-", "_") for line in lines}
 
-    def foreign(files):
-        used = {name.split(".")[0] for path in files for name in imported(path)}
+    def foreign(trees):
+        used = {name.split(".")[0] for tree in trees for name in imported(tree)}
         return {known.get(name, name) for name in used if name not in sys.stdlib_module_names} - {"analytics_kit"}
 
     always, extras = declared(project["dependencies"]), project["optional-dependencies"]
-    assert foreign(path for path in FILES if place(path) != "web") <= always | declared(extras["stats"])
-    assert foreign(path for path in FILES if place(path) == "web") <= always | declared(extras["server"])
+    web = [tree for name, tree in MODULES.items() if name.startswith("web.")]
+    others = [tree for name, tree in MODULES.items() if not name.startswith("web.")]
+    assert foreign(others) <= always | declared(extras["stats"])
+    assert foreign(web) <= always | declared(extras["server"])

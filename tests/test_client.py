@@ -12,7 +12,7 @@ import pytest
 
 import analytics_kit as ak
 from analytics_kit.backends.embedded import backend as embedded
-from analytics_kit.client import CODE, JOB_COLUMNS
+from analytics_kit.client import JOB_COLUMNS, WORKER_TASKS
 from analytics_kit.notebook import job_html
 
 LIMIT_S = 60
@@ -36,23 +36,23 @@ def queue(tmp_path_factory):
 def named(tmp_path_factory, redis_url, workers):
     """A client of a Redis that was named, on TCP with a password."""
     home = tmp_path_factory.mktemp("named") / "home"
-    with workers(redis_url, CODE), ak.connect(redis_url, home=home, namespace="studies") as client:
+    with workers(redis_url, WORKER_TASKS), ak.connect(redis_url, home=home, namespace="studies") as client:
         yield client
 
 
 @pytest.fixture
-def here(tmp_path):
+def local(tmp_path):
     """A client whose work is done in this process."""
     with ak.connect("local", home=tmp_path / "home") as client:
         yield client
 
 
-@pytest.fixture(params=["queue", "named", "here"])
+@pytest.fixture(params=["queue", "named", "local"])
 def client(request):
     return request.getfixturevalue(request.param)
 
 
-def test_a_job_gives_what_processing_here_gives(client, study):
+def test_a_job_returns_what_process_returns(client, study):
     job = client.submit(study, refresh=True)
     result, expected = job.result(LIMIT_S), client.process(study)
     assert job.status is ak.JobStatus.COMPLETED
@@ -64,7 +64,7 @@ def test_a_job_gives_what_processing_here_gives(client, study):
     assert result.summary == expected.summary
 
 
-def test_one_of_the_real_studies(client, shared_data):
+def test_a_real_study_is_processed(client, shared_data):
     path = shared_data / "kh2017_fulcrum" / "zips" / "1_participant_session.zip"
     assert len(client.submit(path).result(LIMIT_S).trials) == 19
 
@@ -79,7 +79,7 @@ def test_the_same_content_and_options_join_the_job(client, study, tmp_path):
     job.wait(LIMIT_S)
 
 
-def test_a_result_that_was_removed_is_made_again(client, study):
+def test_a_removed_result_is_made_again(client, study):
     from analytics_kit.study.store.store import Store
 
     job = client.submit(study, idle_gap_s=0.3)
@@ -106,7 +106,7 @@ def test_a_bad_archive_is_a_job_that_fails(client, tmp_path):
     assert (row["error_type"], row["job_id"]) == ("BadArchiveError", job.id)
 
 
-def test_who_joins_is_given_the_job_that_failed(client, tmp_path):
+def test_join_returns_the_job_that_failed(client, tmp_path):
     path = tmp_path / "bad.zip"
     path.write_bytes(b"PK and nothing of a ZIP" * 4)
     failed = client.join(path)
@@ -128,7 +128,7 @@ def test_a_file_that_vanishes_after_submit(client, study, tmp_path):
     assert blocker.exception(LIMIT_S) is None
 
 
-def test_submit_refuses_what_is_not_there(client, tmp_path):
+def test_submit_refuses_a_missing_file(client, tmp_path):
     with pytest.raises(FileNotFoundError):
         client.submit(tmp_path / "nowhere.zip")
 
@@ -144,7 +144,7 @@ def test_an_unwritable_store_fails_the_job(tmp_path, study):
     assert not health["store"]["writable"]
 
 
-def test_waiting_ends_in_time_and_the_job_does_not(client, study, tmp_path):
+def test_a_timeout_ends_the_waiting_and_not_the_job(client, study, tmp_path):
     job = client.submit(ak.sample_study(tmp_path / "more.zip", participants=8, trials=6, seed=9))
     assert not job.wait(0)
     with pytest.raises(TimeoutError, match="it goes on"):
@@ -176,15 +176,15 @@ def test_jobs_is_a_table(client, study):
     assert row["created_at"] <= row["started_at"] <= row["ended_at"]
     assert str(frame["created_at"].dt.tz) == "UTC"
     assert client.get_job(job.id) == job
-    assert job.client == "client"
+    assert job.client_name == "client"
     with pytest.raises(ak.SettingsError, match="Did you mean 'completed'"):
         client.jobs("complete")
     with pytest.raises(ak.JobNotFoundError):
         client.get_job("0" * 16)
 
 
-def test_an_empty_table_has_the_same_columns(here):
-    assert tuple(here.jobs().columns) == JOB_COLUMNS
+def test_an_empty_table_has_the_same_columns(local):
+    assert tuple(local.jobs().columns) == JOB_COLUMNS
 
 
 def test_queue_and_health_name_the_backend(client, request):
@@ -197,7 +197,7 @@ def test_queue_and_health_name_the_backend(client, request):
 def test_a_job_shows_its_state(client, study):
     job = client.submit(study)
     job.wait(LIMIT_S)
-    told = job_html.render_static(job.shown(), job.reason)
+    told = job_html.render_static(job.snapshot(), job.backend_notice)
     assert "✔ completed" in told
     assert "8 trials · 2 participants" in told
     assert job.id not in told
@@ -206,12 +206,12 @@ def test_a_job_shows_its_state(client, study):
         job._ipython_display_()
 
 
-def test_user_text_is_escaped(here, tmp_path):
+def test_user_text_is_escaped(local, tmp_path):
     path = tmp_path / "<script>alert(1)<.zip"
     path.write_bytes(b"nothing")
-    job = here.submit(path)
+    job = local.submit(path)
     job.wait(LIMIT_S)
-    told = job_html.render_static(job.shown())
+    told = job_html.render_static(job.snapshot())
     assert "&lt;script&gt;alert(1)" in told
     assert "<script>" not in told
 
@@ -270,83 +270,9 @@ def test_a_redis_that_goes_away_means_this_process_for_all_threads(redis_server,
     client.close()
 
 
-def test_a_worker_reads_only_where_it_may(monkeypatch, here, study, tmp_path):
-    monkeypatch.setenv("ANALYTICS_KIT_SOURCES", str(tmp_path))
-    error = here.submit(study).exception(LIMIT_S)
-    assert isinstance(error, ak.SourceNotFoundError)
-    assert "ANALYTICS_KIT_SOURCES" in error.hint
-    assert isinstance(here.submit(f"file://{study}").exception(LIMIT_S), ak.SourceNotFoundError)
-    from analytics_kit import worker_tasks as tasks
-
-    with pytest.raises(ak.SourceNotFoundError) as caught:
-        tasks._require_allowed("s3://KEY:SECRET@bucket/study.zip")
-    assert "SECRET" not in str(caught.value)
-    inside = tmp_path / "inside.zip"
-    inside.write_bytes(study.read_bytes())
-    assert here.submit(inside, refresh=True).exception(LIMIT_S) is None
-    upload = here.receive("study.zip", study.stat().st_size)
-    upload.write(0, study.read_bytes())
-    source = upload.finish()
-    monkeypatch.setenv("ANALYTICS_KIT_STORE", str(here.settings.store_url()))
-    job = here.submit(source, refresh=True)
-    assert job.exception(LIMIT_S) is None
-    job.delete()
-    assert not Path(source).exists()
-    with pytest.raises(ak.SourceNotFoundError):  # in a store that only a job names
-        tasks._require_allowed(f"https://elsewhere/uploads/{'0' * 32}/study.zip")
-
-
-def test_warming_leaves_nothing_to_compile(study, tmp_path):
-    """Every kernel that a study needs was compiled by the warm-up, with the types that a study has."""
-    code = f"""
-import sys
-from analytics_kit import worker_tasks as tasks
-tasks.warm()
-from numba.core.dispatcher import Dispatcher
-kernels = [value for name, module in list(sys.modules.items()) if name.startswith("analytics_kit.study")
-           for value in vars(module).values() if isinstance(value, Dispatcher)]
-before = {{id(kernel): len(kernel.signatures) for kernel in kernels}}
-import analytics_kit as ak
-ak.connect("local", home={str(tmp_path)!r}).process({str(study)!r})
-print(len(before), [k.py_func.__name__ for k in kernels if len(k.signatures) != before[id(k)]])
-"""
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    count, late = run.stdout.split(maxsplit=1)
-    assert int(count) > 10
-    assert late.strip() == "[]"
-
-
-def test_warming_runs_no_polars():
-    """polars run in a parent deadlocks the processes that are forked from it."""
-    code = (
-        "import polars; real = polars.LazyFrame.collect; "
-        "polars.LazyFrame.collect = polars.DataFrame.__init__ = polars.Series.__init__ = None; "
-        "from analytics_kit import worker_tasks; worker_tasks.warm(); print('warm')"
-    )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (run.stdout.strip(), run.stderr) == ("warm", "")
-
-
-def test_module_level_verbs_share_one_client(monkeypatch, tmp_path, study):
-    from analytics_kit import api as module
-
-    monkeypatch.setenv("ANALYTICS_KIT_BACKEND", "local")
-    monkeypatch.setenv("ANALYTICS_KIT_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(module, "_default", None)
-    job = ak.submit(study)
-    assert job.wait(LIMIT_S)
-    assert ak.get_job(job.id) == job
-    assert job.client == "ak"
-    assert list(ak.jobs()["job_id"]) == [job.id]
-    assert ak.queue_status()["completed"] == 1
-    assert ak.health()["backend"] == "local"
-    assert len(ak.process(study).trials) == 8
-    module.default_client().close()
-
-
-def test_nothing_of_a_study_is_left_where_it_was_not_asked_for(here, study, tmp_path):
+def test_nothing_of_a_study_is_left_where_it_was_not_asked_for(local, study, tmp_path):
     before = sorted(Path(study).parent.iterdir())
-    here.process(study)
+    local.process(study)
     assert sorted(Path(study).parent.iterdir()) == before
     assert [path.name for path in tmp_path.iterdir()] == ["home"]
     assert [path.name for path in (tmp_path / "home").iterdir()] == ["store"]

@@ -16,7 +16,7 @@ import pytest
 import analytics_kit as ak
 from analytics_kit.backends.http import upload_queue
 from analytics_kit.cli import main
-from analytics_kit.client import CODE
+from analytics_kit.client import WORKER_TASKS
 from analytics_kit.model import JobStatus
 from analytics_kit.notebook.upload_receiver import UploadReceiver
 from tests.api_server import SERVE, TOKENS, ApiServer
@@ -384,7 +384,7 @@ class TestRestart:
             server = ApiServer(tmp_path / "server", WAITING, **known)
             ak.sample_study(tmp_path / "server" / "data" / "s.zip", participants=1, trials=1)
             home = str(tmp_path / "server" / "home")
-            with server, workers(broker.url, CODE, ANALYTICS_KIT_HOME=home):
+            with server, workers(broker.url, WORKER_TASKS, ANALYTICS_KIT_HOME=home):
                 client = ak.connect(server.url, token=TOKENS["ann"], home=tmp_path / "mine")
                 self.restart_during_a_job(client, server)
                 client.close()

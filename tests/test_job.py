@@ -2,8 +2,6 @@
 
 import asyncio
 import itertools
-import logging
-import os
 import signal
 import subprocess
 import sys
@@ -18,60 +16,19 @@ from analytics_kit.errors import BrokerUnavailableError
 from analytics_kit.job import Job
 from analytics_kit.model import Failure, JobRequest, JobStatus, Progress
 from analytics_kit.settings import Settings
-from analytics_kit.study.store.store import Store
 from analytics_kit.watcher import Watcher
-from tests.fake_backend import FakeBackend
-from tests.processes import until
+from tests.processes import later, until
 
 LIMIT_S = 30
 WATCHER = "analytics_kit watcher"
 _ids = itertools.count()
 
 
-@pytest.fixture
-def fake():
-    backend = FakeBackend()
-    yield backend
-    backend.away = None
-    for job_id in list(backend.infos):  # nobody waits for what is gone
-        del backend.infos[job_id]
-
-
-@pytest.fixture
-def watcher(fake):
-    yield (watcher := Watcher(fake))
-    until(lambda: fake.notify() or watcher._thread is None, "the watcher ends when nobody listens")
-
-
-@pytest.fixture
-def job(watcher, fake):
-    return Job(watcher, fake.put())
-
-
-@pytest.fixture
-def table(tmp_path):
-    """table() → what a completed job answers; its result can be opened."""
-
-    def make(folder="a"):
-        Store(str(tmp_path)).commit(
-            folder, {"schema_version": 1, "summary": {"trials": 1}, "provenance": {"n": folder}}
-        )
-        return {"store": str(tmp_path), "prefix": folder, "summary": {}}
-
-    return make
-
-
-def later(act, *arguments, after_s=0.1, **more):
-    timer = threading.Timer(after_s, act, arguments, more)
-    timer.daemon = True
-    timer.start()
-
-
-def test_waiting_hears_of_the_end_and_the_watcher_ends(job, fake, watcher, table):
+def test_wait_returns_at_the_end_and_the_watcher_stops(job, fake, watcher, stored_result):
     assert not job.wait(0)
     assert watcher._thread is None, "no thread is needed to look once"
     assert not job.wait(0.05)
-    later(fake.end, job, result=table())
+    later(fake.end, job, result=stored_result())
     assert job.wait(LIMIT_S)
     assert job.done()
     assert not job.running()
@@ -80,36 +37,18 @@ def test_waiting_hears_of_the_end_and_the_watcher_ends(job, fake, watcher, table
     assert job.result().summary == {"trials": 1}
 
 
-def test_many_waiters_share_one_thread_and_one_question(fake, watcher):
-    jobs = [Job(watcher, fake.put()) for _ in range(50)]
-    ended, threads = [], []
-    for job in jobs:
-        thread = threading.Thread(target=lambda job=job: ended.append(job.wait(LIMIT_S)))
-        thread.start()
-        threads.append(thread)
-    until(lambda: len(watcher._listeners) == 50, "all listen")
-    assert [thread.name for thread in threading.enumerate()].count(WATCHER) == 1
-    before = fake.read_count
-    for job in jobs:
-        fake.end(job)
-    for thread in threads:
-        thread.join(LIMIT_S)
-    assert ended == [True] * 50
-    assert fake.read_count - before < 50
-
-
-def test_what_is_heard_late_takes_nothing_back(job, fake):
+def test_a_late_update_takes_nothing_back(job, fake):
     late = fake.infos[job.id]
     fake.change(job, status=JobStatus.RUNNING, progress=Progress(fraction=0.5))
     assert job.progress.fraction == 0.5
-    assert job.learn(late).progress.fraction == 0.5
+    assert job.update(late).progress.fraction == 0.5
     fake.end(job)
     assert job.done()
-    job.learn(late)
+    job.update(late)
     assert job.done()
 
 
-def test_follow_gives_each_change_once(job, fake, table):
+def test_follow_yields_each_change_once(job, fake, stored_result):
     later(fake.change, job, status=JobStatus.RUNNING, progress=Progress("processing", fraction=0.5), after_s=0.2)
     later(fake.end, job, after_s=0.5)
     seen = [(info.status, info.progress.fraction) for info in job.follow(LIMIT_S)]
@@ -120,9 +59,9 @@ def test_a_failure_is_raised_with_its_hint_and_the_end_of_the_workers_log(job, f
     log = "\n".join(f"line {number}" for number in range(40))
     fake.end(job, JobStatus.FAILED, error=Failure("BadArchiveError", "torn", "mend it", log))
     assert job.wait()
-    for ask in (job.result, lambda: (_ for _ in ()).throw(job.exception())):
+    for call in (job.result, lambda: (_ for _ in ()).throw(job.exception())):
         with pytest.raises(ak.BadArchiveError, match="torn\nHint: mend it") as caught:
-            ask()
+            call()
         (note,) = caught.value.__notes__
         assert note.splitlines()[1:] == [f"  line {number}" for number in range(20, 40)]
     fake.end(other := Job(job.watcher, fake.put()), JobStatus.FAILED, error=Failure("KeyError", "odd"))
@@ -132,32 +71,20 @@ def test_a_failure_is_raised_with_its_hint_and_the_end_of_the_workers_log(job, f
 def test_a_cancelled_job_raises_for_result_and_exception(job):
     assert job.cancel()
     assert job.cancelled()
-    assert job.cancel(), "whoever asks again is told the same"
-    for ask in (job.result, job.exception):
+    assert job.cancel(), "a second cancel returns the same"
+    for call in (job.result, job.exception):
         with pytest.raises(ak.JobCancelledError, match=f"Job {job.id} was cancelled"):
-            ask()
+            call()
 
 
-def test_a_time_out_ends_the_waiting_only(job):
+def test_a_timeout_ends_the_waiting_only(job):
     with pytest.raises(TimeoutError, match=f"Job {job.id} is still queued; it goes on"):
         job.result(0.05)
     assert job.status == "queued"
 
 
 class TestCallbacks:
-    def test_are_called_once_each_in_order_on_the_watchers_thread(self, job, fake):
-        called, told = [], threading.Event()
-        for name in ("a", "b"):
-            job.add_done_callback(lambda job, name=name: called.append((name, job, threading.current_thread().name)))
-        job.add_done_callback(lambda job: told.set())
-        fake.change(job, status=JobStatus.RUNNING)
-        fake.end(job)
-        assert told.wait(LIMIT_S)
-        fake.end(job, size_bytes=1)
-        assert job.wait(LIMIT_S)
-        assert called == [("a", job, WATCHER), ("b", job, WATCHER)]
-
-    def test_of_an_ended_job_are_called_now(self, job, fake, caplog):
+    def test_of_an_ended_job_are_called_at_once(self, job, fake, caplog):
         fake.end(job)
         called = []
         job.add_done_callback(called.append)
@@ -165,40 +92,9 @@ class TestCallbacks:
         job.add_done_callback(lambda job: 1 / 0)
         assert "ZeroDivisionError" in caplog.text
 
-    @pytest.mark.parametrize("raised", [ValueError("odd"), SystemExit(3)])
-    def test_that_raise_are_logged_and_harm_nobody(self, job, fake, caplog, raised):
-        def bad(job):
-            raise raised
-
-        told = threading.Event()
-        with caplog.at_level(logging.ERROR, "analytics_kit.watcher"):
-            job.add_done_callback(bad)
-            job.add_done_callback(lambda job: told.set())
-            fake.end(job)
-            assert told.wait(LIMIT_S)
-        assert f"A callback of job {job.id} raised" in caplog.text
-        assert type(raised).__name__ in caplog.text
-
-    def test_may_wait_for_another_job(self, job, fake):
-        other, waited = Job(job.watcher, fake.put()), threading.Event()
-        job.add_done_callback(lambda job: other.wait() and waited.set())
-        fake.end(job)
-        later(fake.end, other, after_s=0.3)
-        assert waited.wait(LIMIT_S)
-
-    def test_that_wait_do_not_hold_up_who_waits_elsewhere(self, job, fake):
-        release, other = threading.Event(), Job(job.watcher, fake.put())
-        job.add_done_callback(lambda job: release.wait(LIMIT_S))
-        fake.end(job)
-        later(fake.end, other, after_s=0.3)
-        try:
-            assert other.wait(10)
-        finally:
-            release.set()
-
 
 class TestAwait:
-    def test_gives_the_result_while_the_loop_goes_on(self, job, fake, table):
+    def test_returns_the_result_while_the_loop_goes_on(self, job, fake, stored_result):
         async def main():
             ticks = 0
 
@@ -213,7 +109,7 @@ class TestAwait:
             ticking.cancel()
             return result, ticks
 
-        later(fake.end, job, result=table(), after_s=0.3)
+        later(fake.end, job, result=stored_result(), after_s=0.3)
         result, ticks = asyncio.run(main())
         assert result.summary == {"trials": 1}
         assert ticks > 5
@@ -228,14 +124,14 @@ class TestAwait:
         with pytest.raises(ak.NoEventsError):
             asyncio.run(main())  # of a job that has ended, in another loop
 
-    def test_gather(self, watcher, fake, table):
+    def test_gather(self, watcher, fake, stored_result):
         jobs = [Job(watcher, fake.put()) for _ in range(3)]
 
         async def main():
             return await asyncio.gather(*jobs, jobs[0])
 
         for number, job in enumerate(reversed(jobs)):
-            later(fake.end, job, result=table(str(number)), after_s=0.1 * (number + 1))
+            later(fake.end, job, result=stored_result(str(number)), after_s=0.1 * (number + 1))
         assert [result.provenance["n"] for result in asyncio.run(main())] == ["2", "1", "0", "2"]
 
     def test_wait_for_ends_the_waiting_only(self, job, watcher):
@@ -260,68 +156,8 @@ class TestAwait:
         assert not watcher._listeners
 
 
-class TestTogether:
-    def test_as_completed_gives_each_once_as_it_ends(self, watcher, fake):
-        first, second, third = jobs = [Job(watcher, fake.put()) for _ in range(3)]
-        fake.end(second)
-        later(fake.end, third, JobStatus.FAILED, error=Failure("KeyError", "x"))
-        later(fake.end, first, after_s=0.4)
-        assert list(ak.as_completed([*jobs, first, Job(watcher, fake.get(second.id))])) == [second, third, first]
-        assert not watcher._listeners
-
-    def test_as_completed_in_time(self, watcher, fake):
-        ended, going = Job(watcher, fake.put()), Job(watcher, fake.put())
-        fake.end(ended)
-        waiting = ak.as_completed([going, ended], timeout=0)
-        assert next(waiting) == ended
-        with pytest.raises(TimeoutError, match="1 of 2 jobs have not ended; they go on"):
-            next(waiting)
-        assert not watcher._listeners
-
-    def test_nothing(self):
-        assert list(ak.as_completed([])) == []
-        assert ak.gather() == []
-
-    def test_jobs_of_several_clients(self, watcher, fake):
-        elsewhere = FakeBackend()
-        there = Watcher(elsewhere)
-        jobs = [Job(watcher, fake.put()), Job(there, elsewhere.put())]
-        later(elsewhere.end, jobs[1])
-        later(fake.end, jobs[0], after_s=0.4)
-        assert list(ak.as_completed(jobs, LIMIT_S)) == jobs[::-1]
-        until(lambda: elsewhere.notify() or there._thread is None, "the other watcher ends too")
-
-    def test_a_job_that_was_deleted_has_ended(self, watcher, fake):
-        job = Job(watcher, fake.put())
-        later(fake.infos.pop, job.id)
-        assert list(ak.as_completed([job], LIMIT_S)) == [job]
-        with pytest.raises(ak.JobNotFoundError):
-            job.result()
-
-    def test_gather_gives_the_results_in_order(self, watcher, fake, table):
-        jobs = [Job(watcher, fake.put()) for _ in range(3)]
-        for number, job in enumerate(reversed(jobs)):
-            later(fake.end, job, result=table(str(number)), after_s=0.1 * (number + 1))
-        results = ak.gather(*jobs, jobs[0], timeout=LIMIT_S)
-        assert [result.provenance["n"] for result in results] == ["2", "1", "0", "2"]
-
-    def test_gather_raises_the_first_failure_in_order(self, watcher, fake, table):
-        jobs = [Job(watcher, fake.put()) for _ in range(3)]
-        fake.end(jobs[2], JobStatus.FAILED, error=Failure("KeyError", "third"))
-        later(fake.end, jobs[0], result=table())
-        later(fake.end, jobs[1], JobStatus.FAILED, error=Failure("NoEventsError", "second"))
-        with pytest.raises(ak.NoEventsError, match="second"):
-            ak.gather(*jobs)
-
-    def test_gather_in_time(self, job):
-        begun = time.monotonic()
-        with pytest.raises(TimeoutError):
-            ak.gather(job, job, timeout=0.2)
-        assert time.monotonic() - begun < 5
-
-
-class TestABrokerThatIsAway:
-    def test_polling_tells_what_was_known_last(self, job, fake):
+class TestBrokerAway:
+    def test_polling_gives_the_last_known_state(self, job, fake):
         fake.change(job, status=JobStatus.RUNNING, progress=Progress("processing", fraction=0.5))
         assert job.progress.fraction == 0.5
         fake.away = "Redis at redis://h:1/0 can't be used: refused."
@@ -337,7 +173,7 @@ class TestABrokerThatIsAway:
         fake.away = None
         assert job.info().notice == ""
 
-    def test_waiting_goes_on_and_says_so(self, job, fake, table):
+    def test_waiting_goes_on_with_a_notice(self, job, fake, stored_result):
         notices = []
         fake.away = "down"
         for info in job.follow(LIMIT_S):
@@ -345,17 +181,17 @@ class TestABrokerThatIsAway:
             if info.notice:
                 fake.away = None
             elif not info.status.final:
-                fake.end(job, result=table())
+                fake.end(job, result=stored_result())
         assert notices == ["Reconnecting …: down", "", ""]
         assert job.result().summary == {"trials": 1}
 
-    def test_everything_that_waits_goes_on(self, watcher, fake, table):
+    def test_everything_that_waits_goes_on(self, watcher, fake, stored_result):
         jobs = [Job(watcher, fake.put()) for _ in range(3)]
         called = threading.Event()
         jobs[0].add_done_callback(lambda job: called.set())
         fake.away = "down"
         for job in jobs:
-            fake.end(job, result=table())
+            fake.end(job, result=stored_result())
         later(setattr, fake, "away", None, after_s=0.5)
 
         async def main():
@@ -365,52 +201,18 @@ class TestABrokerThatIsAway:
         assert set(ak.as_completed(jobs, LIMIT_S)) == set(jobs)
         assert called.wait(LIMIT_S)
 
-    def test_a_time_out_says_that_it_is_away(self, job, fake):
+    def test_a_timeout_names_the_absence(self, job, fake):
         fake.away = "down"
         with pytest.raises(TimeoutError, match="Reconnecting …: down"):
             job.result(0.05)
 
 
-class TestAJobThatIsGone:
+class TestDeletedJob:
     def test_ends_the_waiting(self, job, fake):
         later(fake.infos.pop, job.id, after_s=0.3)
         with pytest.raises(ak.JobNotFoundError, match=job.id):
             job.wait(LIMIT_S)
         assert job.id in repr(job)
-
-    def test_missed_once_is_not_gone(self, job, fake, watcher):
-        told = threading.Event()
-        job.add_done_callback(lambda job: told.set())
-        info = fake.infos.pop(job.id)
-        before = fake.read_count
-        until(lambda: fake.read_count > before, "it is missed once")
-        fake.infos[job.id] = info
-        assert not told.wait(0.2)
-        fake.end(job)
-        assert told.wait(LIMIT_S)
-        assert job.done()
-
-
-def test_an_error_of_the_backend_ends_the_waiting(job, fake, monkeypatch):
-    def broken(job_ids):
-        raise KeyError("odd")
-
-    later(monkeypatch.setattr, fake, "get_many", broken)
-    with pytest.raises(KeyError):
-        job.wait(LIMIT_S)
-    monkeypatch.undo()
-
-
-def test_a_forked_process_has_a_watcher_of_its_own(job, fake, watcher):
-    called = []
-    job.add_done_callback(called.append)
-    child = os.fork()
-    if child == 0:
-        later(fake.end, job)
-        os._exit(0 if job.wait(LIMIT_S) and not called else 1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    fake.end(job)
-    until(lambda: called, "the callback is called here")
 
 
 class TestInThisProcess:
@@ -419,16 +221,16 @@ class TestInThisProcess:
     @pytest.fixture
     def jobs(self, tmp_path):
         backend = LocalBackend(Settings.of())
-        yield lambda deed, **arguments: self.made(backend, deed, arguments)
+        yield lambda step, **arguments: self.submit(backend, step, arguments)
         backend.close()
 
     @staticmethod
-    def made(backend, deed, arguments):
-        request = JobRequest(f"tests.backends.sample_steps.{deed}", arguments, f"key-{next(_ids)}", "/data/study.zip")
+    def submit(backend, step, arguments):
+        request = JobRequest(f"tests.backends.sample_steps.{step}", arguments, f"key-{next(_ids)}", "/data/study.zip")
         return Job(Watcher(backend), backend.submit(request))
 
     def test_retry_is_a_new_job(self, jobs):
-        job = jobs("fail")
+        job = jobs("refuse")
         assert isinstance(job.exception(LIMIT_S), ak.BadArchiveError)
         again = job.retry()
         assert again != job
@@ -438,14 +240,14 @@ class TestInThisProcess:
         assert "sample_steps.py" in again.exception().__notes__[0]
 
     def test_log_is_text(self, jobs):
-        job = jobs("fail")
+        job = jobs("refuse")
         job.wait(LIMIT_S)
         lines = job.log().splitlines()
         assert lines[0].endswith(" queued")
         assert "BadArchiveError: the ZIP is torn" in lines[-2]
 
     def test_delete_forgets_the_job(self, jobs):
-        job = jobs("fail")
+        job = jobs("refuse")
         job.wait(LIMIT_S)
         job.delete()
         assert job.status == "failed"  # what was known of it
@@ -489,6 +291,24 @@ def test_delete_removes_the_tables(tmp_path):
         assert again.wait(LIMIT_S)
 
 
+def test_delete_removes_an_uploaded_copy_whose_display_text_is_not_its_location(tmp_path):
+    """A store may be named by a URL with a secret in it, which the text for people leaves out."""
+    study = ak.sample_study(tmp_path / "study.zip", participants=1, trials=1)
+    store = f"file://{tmp_path}/store?token=secret"
+    with ak.connect("local", home=tmp_path / "home", store=store) as client:
+        upload = client.receive("study.zip", study.stat().st_size)
+        upload.write(0, study.read_bytes())
+        location = upload.finish()
+        job = client.submit(location)
+        assert "secret" not in job.info().source
+        assert job.info().source != location
+        assert job.exception(60) is None
+        uploads = tmp_path / "store?token=secret" / "uploads"
+        assert [path.name for path in uploads.rglob("*.zip")] == ["study.zip"]
+        job.delete()
+        assert not list(uploads.rglob("*.zip"))
+
+
 CTRL_C = """
 import sys, threading, time
 import analytics_kit as ak
@@ -496,7 +316,8 @@ client = ak.connect("local", home={home!r})
 from analytics_kit.job import Job
 from analytics_kit.model import JobRequest
 backend = client.backend
-job = Job(client._watcher, backend.submit(JobRequest("tests.backends.sample_steps.gated", {{"gate": {gate!r}}}, "key", "study.zip")))
+request = JobRequest("tests.backends.sample_steps.gated", {{"gate": {gate!r}}}, "key", "study.zip")
+job = Job(client._watcher, backend.submit(request))
 while not job.progress.fraction:
     time.sleep(0.01)
 print("waiting", flush=True)

@@ -13,7 +13,7 @@ import pytest
 import analytics_kit as ak
 from analytics_kit.backends.embedded import backend as embedded
 from analytics_kit.backends.record import RecordState
-from analytics_kit.client import CODE
+from analytics_kit.client import WORKER_TASKS
 from tests.processes import until
 
 LIMIT_S = 120
@@ -47,7 +47,7 @@ def _listed(folder):
     return []
 
 
-def test_it_is_split_and_gives_what_one_process_gives(client, study):
+def test_a_large_study_is_split_and_equals_the_result_of_one_process(client, study):
     job = client.submit(study)
     seen = [info.progress for info in job.follow(LIMIT_S)]
     result, expected = job.result(), client.process(study)
@@ -76,7 +76,7 @@ def test_it_is_split_and_gives_what_one_process_gives(client, study):
     assert {path.rpartition("/")[2] for path in left} == {"manifest.json"}
 
 
-def test_deleted_it_leaves_no_file(client, study):
+def test_a_deleted_job_leaves_no_file(client, study):
     job = client.submit(study)
     job.result(LIMIT_S)
     assert files(client, job)
@@ -86,7 +86,7 @@ def test_deleted_it_leaves_no_file(client, study):
         client.get_job(job.id)
 
 
-def test_cancelled_it_leaves_no_file_and_the_next_job_is_done(client, study, tmp_path):
+def test_a_cancelled_job_leaves_no_file_and_the_next_job_completes(client, study, tmp_path):
     job = client.submit(study, refresh=True)
     until(lambda: job.progress.phase == "processing" and job.progress.done, "parts are at it")
     assert job.cancel()
@@ -103,7 +103,7 @@ def test_cancelled_it_leaves_no_file_and_the_next_job_is_done(client, study, tmp
     assert again.status is ak.JobStatus.COMPLETED
 
 
-def test_a_limit_ends_it_with_its_name(client, study):
+def test_a_job_over_a_limit_fails_with_the_error_of_that_limit(client, study):
     with pytest.raises(ak.JobTimeoutError, match=r"time limit of 0\.1 s") as caught:
         client.submit(study, refresh=True, time_limit_s=0.1).result(LIMIT_S)
     assert "time_limit_s" in caught.value.hint
@@ -115,7 +115,7 @@ def test_a_worker_that_does_not_see_the_store_leaves_the_job_to_one_that_does(re
     """As on two hosts that have different folders at the same path."""
     url = redis_url.removesuffix("/0") + "/15"
     small = ak.sample_study(tmp_path / "small.zip", participants=1, trials=1)
-    with ak.connect(url, home=tmp_path / "home") as client, workers(url, CODE):
+    with ak.connect(url, home=tmp_path / "home") as client, workers(url, WORKER_TASKS):
         client.submit(small).result(LIMIT_S)
         mark = tmp_path / "home" / "store" / "store.id"
         theirs = mark.read_text()
@@ -135,20 +135,18 @@ def test_a_worker_that_does_not_see_the_store_leaves_the_job_to_one_that_does(re
 
 def _request_of(client, job, store_id):
     record = client.backend._jobs.get(job.id)
-    request = replace(record, state=RecordState.FAILED).request_again()
+    request = replace(record, state=RecordState.FAILED).retry_request()
     return replace(request, arguments={**request.arguments, "store_id": store_id})
 
 
-def test_a_study_that_changes_while_its_job_waits_is_not_taken_for_the_one_that_was_submitted(
-    redis_url, workers, tmp_path
-):
+def test_a_study_that_changes_while_its_job_waits_fails_the_job(redis_url, workers, tmp_path):
     url = redis_url.removesuffix("/0") + "/8"
     path = tmp_path / "study.zip"
     with ak.connect(url, home=tmp_path / "home") as client:
         ak.sample_study(path, participants=1, trials=1, seed=1)
         job, gone = client.submit(path), client.submit(path, idle_gap_s=0.3)
         ak.sample_study(path, participants=1, trials=1, seed=2)
-        with workers(url, CODE):
+        with workers(url, WORKER_TASKS):
             error = job.exception(LIMIT_S)
             assert isinstance(error, ak.BadArchiveError)
             assert "has changed since it was submitted" in str(error)
@@ -158,14 +156,14 @@ def test_a_study_that_changes_while_its_job_waits_is_not_taken_for_the_one_that_
             waiting = client.submit(path, idle_gap_s=0.4)
             path.rename(tmp_path / "elsewhere.zip")
             if (error := waiting.exception(LIMIT_S)) is not None:  # it may have been read in time
-                assert "was there when it was submitted" in str(error)
+                assert "existed when it was submitted" in str(error)
                 assert "does not see its folder" in error.hint
 
 
-def test_a_job_whose_workers_have_all_gone_says_so(redis_url, workers, study, tmp_path):
+def test_a_job_without_workers_has_a_notice(redis_url, workers, study, tmp_path):
     url = redis_url.removesuffix("/0") + "/7"
     with ak.connect(url, home=tmp_path / "home") as client:
-        with workers(url, CODE):
+        with workers(url, WORKER_TASKS):
             job = client.submit(study)
             until(job.running, "it runs")
         if not job.done():

@@ -73,11 +73,11 @@ def test_an_error_names_the_variable(monkeypatch):
 
 def test_a_file_that_is_not_utf8_is_named(tmp_path):
     (tmp_path / ".env").write_bytes(b"REDIS_HOST=\xff\xfe\n")
-    with pytest.raises(SettingsError, match=r"\.env here is not UTF-8"):
+    with pytest.raises(SettingsError, match=r"\.env in this folder is not UTF-8"):
         Settings.of()
 
 
-def test_secrets_are_never_shown(monkeypatch):
+def test_secrets_are_never_printed(monkeypatch):
     monkeypatch.setenv("REDIS_PASSWORD", "hush-1")
     monkeypatch.setenv("ANALYTICS_KIT_TOKEN", "hush-2")
     settings = Settings.of("redis://user:hush-3@host:1/0")
@@ -95,7 +95,7 @@ def test_an_error_names_the_setting_and_not_its_value(monkeypatch):
 
 @pytest.mark.parametrize("url", ["nonsense", "ftp://x", ":hush@localhost:1", "hush@host:6379"])
 def test_a_url_of_another_kind_is_refused(url):
-    with pytest.raises(SettingsError, match="no broker") as caught:
+    with pytest.raises(SettingsError, match="names no broker or server") as caught:
         Settings.of(url)
     assert "hush" not in str(caught.value)
 
@@ -105,7 +105,7 @@ def test_an_unknown_setting_suggests_the_nearest():
         Settings.of(wrokers=2)
 
 
-def test_words_in_place_of_a_url():
+def test_backend_names_in_place_of_a_url():
     assert Settings.of("local").backend == "local"
     assert Settings.of("embedded").backend == "embedded"
     assert Settings.of("unix:///run/redis.sock").backend == "redis"

@@ -87,6 +87,12 @@ class Backend(Protocol):
     def delete(self, job_id: str) -> None:
         """Delete a job that has ended. Raises JobNotFoundError, SettingsError when it has not ended."""
 
+    def study_location(self, job_id: str) -> str | None:
+        """Return the path or URL from which the job's study is read; None where only a server knows it.
+
+        It may hold secrets and is not for display, unlike `JobInfo.source`. Raises JobNotFoundError.
+        """
+
     def log(self, job_id: str) -> Sequence[str]:
         """Return what happened to the job, a line each, with the end of its workers' output.
 

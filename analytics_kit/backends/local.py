@@ -163,6 +163,11 @@ class LocalBackend:
                 del self._newest[record.result_key]
             self._notify()
 
+    def study_location(self, job_id: str) -> str | None:
+        """Return the path or URL from which the job's study is read. Raises JobNotFoundError."""
+        with self._changed:
+            return self._record(job_id).arguments.get("source")
+
     def log(self, job_id: str) -> Sequence[str]:
         """Return what happened to the job, a line each, with the time in UTC. Raises JobNotFoundError."""
         with self._changed:

@@ -18,6 +18,11 @@ def pool_size(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
     Parameters
     ----------
     cgroup : root of the control groups, whose limits count when they are lower than what the machine has.
+
+    Examples
+    --------
+    >>> pool_size() >= 1
+    True
     """
     return max(1, min(_cpu_count(cgroup), _memory_bytes(cgroup) // WORKER_BYTES))
 

@@ -31,6 +31,12 @@ def open_backend(settings: Settings, code: str) -> Backend:
     ------
     BrokerUnavailableError
         The backend that was named explicitly can't be used, or the named Redis answers and refuses (password, TLS).
+
+    Examples
+    --------
+    >>> backend = open_backend(Settings.of(backend="local"), "analytics_kit.worker_tasks")
+    >>> backend.name, backend.survives_process
+    ('local', False)
     """
     if settings.backend == "local":
         return LocalBackend(settings)

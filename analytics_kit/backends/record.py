@@ -54,7 +54,12 @@ SHARD_PREFIX = "part-"
 
 
 class Attempt(NamedTuple):
-    """One attempt at one step of a job. Only the newest attempt at a step may change the record."""
+    """One attempt at one step of a job. Only the newest attempt at a step may change the record.
+
+    >>> attempt = Attempt("3f2a", "part-4", number=2)
+    >>> attempt.shard, attempt.rq_job_id
+    (4, '3f2a-part-4-2')
+    """
 
     job_id: str
     step: str = BEGIN_STEP
@@ -232,7 +237,12 @@ def split_fields(split: Split) -> dict[str, Any]:
 
 
 def transition(record: Record, to: RecordState, now_s: float, **changes: Any) -> Record:
-    """Return the record after a change of state; raises StaleAttemptError when that is not legal."""
+    """Return the record after a change of state; raises StaleAttemptError when that is not legal.
+
+    >>> record = Record.of(JobRequest("package.process", {}, "key", "study.zip"), "3f2a", now_s=0.0)
+    >>> transition(record, RecordState.RUNNING, now_s=1.5).started_at
+    1.5
+    """
     if record.state not in PREVIOUS_STATES[to]:
         raise StaleAttemptError(record.state)
     if to is RecordState.RUNNING and record.started_at is None:

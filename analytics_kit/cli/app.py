@@ -23,7 +23,7 @@ from analytics_kit.cli.exit_codes import ExitCode
 from analytics_kit.cli.jobs import JsonFlag, OptionPairs, SourceArgument, parse_options
 from analytics_kit.cli.output import HEAD_COLUMNS, err, out, print_frame, print_json, print_result
 from analytics_kit.cli.watch import watch
-from analytics_kit.client import CODE, Client
+from analytics_kit.client import WORKER_TASKS, Client
 from analytics_kit.errors import AnalyticsKitError, JobCancelledError, SettingsError
 from analytics_kit.settings import Settings, without_secrets
 from analytics_kit.study.result.result import require_new_folder
@@ -109,7 +109,7 @@ def start_worker(
             f"{n} worker(s) for {without_secrets(url)}; Ctrl-C ends each one after its present step.",
             markup=False,
         )
-    raise typer.Exit(worker_pool.run_workers(settings, n, CODE))
+    raise typer.Exit(worker_pool.run_workers(settings, n, WORKER_TASKS))
 
 
 @app.command()

@@ -103,13 +103,13 @@ def _submit_many(
                 waiting = wait or job.backend == "local"
                 if not as_json:
                     console = err if waiting else out
-                    console.print(f"{job.id} {study_name(job.known)}", markup=False, highlight=False)
+                    console.print(f"{job.id} {study_name(job.last_known)}", markup=False, highlight=False)
             if waiting:
                 _await_all(jobs, timeout, as_json)
     finally:
         if as_json:
             print_json([job_json(job) for job in jobs])
-    statuses = [job.known.status for job in jobs]
+    statuses = [job.last_known.status for job in jobs]
     any_deleted = waiting and not all(status.final for status in statuses)  # while it was waited for
     if any_refused or any_deleted or JobStatus.FAILED in statuses:
         raise typer.Exit(ExitCode.FAILED)
@@ -124,9 +124,9 @@ def _await_all(jobs: Sequence[Job], timeout: float | None, as_json: bool) -> Non
     try:
         for job in as_completed(jobs, timeout):
             if not as_json:
-                out.print(f"{job.id} {job_text.text(job.shown())}", markup=False, highlight=False)
+                out.print(f"{job.id} {job_text.text(job.snapshot())}", markup=False, highlight=False)
     except TimeoutError:
-        raise TimeoutError(fate_of([job for job in jobs if not job.known.status.final])) from None
+        raise TimeoutError(fate_of([job for job in jobs if not job.last_known.status.final])) from None
 
 
 @app.command()

@@ -25,7 +25,7 @@ err = Console(stderr=True, soft_wrap=True)
 
 def job_json(job: Job) -> dict[str, Any]:
     """Return everything known about a job as a JSON object."""
-    info = job.shown()
+    info = job.snapshot()
     error = info.error
     return {
         "job_id": info.job_id,

@@ -18,13 +18,13 @@ from analytics_kit.progress_bar import ProgressBar
 def watch(job: Job, timeout: float | None) -> None:
     """Show a progress bar and the job's notices until it ends. Raises TimeoutError."""
     shown_notice = ""
-    with interruptible([job]), ProgressBar(study_name(job.known), err) as bar:
+    with interruptible([job]), ProgressBar(study_name(job.last_known), err) as bar:
         for info in job.follow(timeout):
             if info.notice not in ("", shown_notice):
                 shown_notice = info.notice
                 bar.print_above(shown_notice)
             bar.show(info.progress, _phase(info))
-    if not job.known.status.final:
+    if not job.last_known.status.final:
         raise TimeoutError(fate_of([job]))
 
 
@@ -40,7 +40,7 @@ def interruptible(jobs: Sequence[Job]) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        unfinished = [job for job in jobs if not job.known.status.final]
+        unfinished = [job for job in jobs if not job.last_known.status.final]
         err.print(f"Interrupted. {fate_of(unfinished) if unfinished else ''}", markup=False, highlight=False)
         raise typer.Exit(ExitCode.INTERRUPTED) from None
 

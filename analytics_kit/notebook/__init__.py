@@ -1,1 +1,1 @@
-"""What people see of a job: a progress bar, text, HTML. Knows a job by its JobInfo, nothing of queues."""
+"""Panels in Jupyter that stand above jobs: a job, all jobs, a result, each with a record that stays in the file."""

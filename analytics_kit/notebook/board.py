@@ -28,7 +28,7 @@ QUEUE_STATUS_S = 2.0
 class BoardClient(UploadClient, Protocol):
     """What a board needs of a client; `Client` has it."""
 
-    called: str
+    client_name: str
     """The name of the client in the user's code."""
 
     @property
@@ -55,7 +55,7 @@ class Board(CellDisplay):
     >>> job = JobInfo("0f0f", JobStatus.QUEUED, "/data/study.zip", "key", datetime(2026, 1, 1, tzinfo=UTC))
     >>> status = {"backend": "redis", "workers": 2, "workers_busy": 0}
     >>> backend = SimpleNamespace(list=lambda: [job], queue_status=lambda: status, notice="")
-    >>> Board(SimpleNamespace(backend=backend, called="ak"))
+    >>> Board(SimpleNamespace(backend=backend, client_name="ak"))
     Jobs: 1 queued
     study.zip: queued
     """
@@ -117,7 +117,7 @@ class Board(CellDisplay):
         with suppress(AnalyticsKitError):
             backend = self._client.backend
             self._queue_read_at = time.monotonic()
-            return QueueSummary.of(backend.queue_status(), backend.notice, self._client.called)
+            return QueueSummary.of(backend.queue_status(), backend.notice, self._client.client_name)
         return self._queue
 
     def _update(self, infos: dict[str, JobInfo], queue: QueueSummary) -> None:

@@ -23,14 +23,14 @@ class ObservedJob(Protocol):
     """What a panel needs of a job; `Job` has it."""
 
     @property
-    def reason(self) -> str:
+    def backend_notice(self) -> str:
         """Why the job runs on its backend, where that needs explaining."""
 
     @property
-    def client(self) -> str:
+    def client_name(self) -> str:
         """The name, in the user's code, of the client that finds the job."""
 
-    def shown(self) -> JobInfo:
+    def snapshot(self) -> JobInfo:
         """Return the present state of the job; the last known one where it can't be read."""
 
     def on_change(self, act: Callable[[JobInfo], object]) -> Callable[[], None]:
@@ -66,7 +66,7 @@ class JobPanel(CellDisplay):
     >>> from types import SimpleNamespace
     >>> from analytics_kit.model import JobStatus
     >>> info = JobInfo("0f0f", JobStatus.QUEUED, "/data/study.zip", "key", datetime(2026, 1, 1, tzinfo=UTC))
-    >>> JobPanel(SimpleNamespace(shown=lambda: info))
+    >>> JobPanel(SimpleNamespace(snapshot=lambda: info))
     <JobPanel of study.zip: queued>
     """
 
@@ -75,23 +75,23 @@ class JobPanel(CellDisplay):
     def __init__(self, job: ObservedJob) -> None:
         super().__init__()
         self.job = job
-        self._info = job.shown()
+        self._info = job.snapshot()
         self._log: str | None = None
 
     def __repr__(self) -> str:
-        return f"<JobPanel of {job_text.text(self.job.shown())}>"
+        return f"<JobPanel of {job_text.text(self.job.snapshot())}>"
 
     def is_missing(self, cell: Cell) -> bool:
         """Return whether no cell would show the end of the job to a user who waits in this cell."""
         if not self._run_ids or self._is_stale:
             return True
-        return cell.is_live and cell.run_id not in self._run_ids and not self.job.shown().status.final
+        return cell.is_live and cell.run_id not in self._run_ids and not self.job.snapshot().status.final
 
     def _observe(self) -> Callable[[], None]:
         return self.job.on_change(self._on_change)
 
     def _refresh(self) -> None:
-        self._on_change(self.job.shown())
+        self._on_change(self.job.snapshot())
 
     def _await_settled(self) -> None:
         ended = threading.Event()
@@ -102,7 +102,7 @@ class JobPanel(CellDisplay):
 
         stop = self.job.on_change(on_change)
         try:
-            if not self.job.shown().status.final:
+            if not self.job.snapshot().status.final:
                 ended.wait(STATIC_WAIT_S)
         finally:
             stop()
@@ -121,7 +121,7 @@ class JobPanel(CellDisplay):
 
     def _live_content(self) -> dict[str, str]:
         html = job_html.render_live(
-            self._info, datetime.now(UTC), self.job.reason, self._log, self._notes(), self.job.client
+            self._info, datetime.now(UTC), self.job.backend_notice, self._log, self._notes(), self.job.client_name
         )
         return {"html": html, "announcement": f"{job_text.name(self._info)}: {self._info.status}"}
 
@@ -129,7 +129,7 @@ class JobPanel(CellDisplay):
         return job_text.text(self._info)
 
     def _record_html(self) -> str:
-        return job_html.render_static(self._info, self.job.reason)
+        return job_html.render_static(self._info, self.job.backend_notice)
 
     def _handle_action(self, action: str, content: Mapping[str, Any], buffers: Sequence[Any]) -> str:
         if action == "cancel":
@@ -149,7 +149,7 @@ class JobPanel(CellDisplay):
             self.job = job
             self._stop = self._observe()
         self._refresh()
-        return f'This is the new job: job = {job.client}.get_job("{self._info.job_id}")'
+        return f'This is the new job: job = {job.client_name}.get_job("{self._info.job_id}")'
 
 
 @contextmanager

@@ -32,7 +32,7 @@ class IncomingFile(Protocol):
 class SubmittedJob(Protocol):
     """The job that processes an uploaded study."""
 
-    def shown(self) -> JobInfo:
+    def snapshot(self) -> JobInfo:
         """Return the present state of the job."""
 
 
@@ -84,7 +84,7 @@ class UploadReceiver:
 
     def _submit(self, token: str, upload: IncomingFile) -> None:
         source = upload.finish()
-        info = self._client.submit(source).shown()
+        info = self._client.submit(source).snapshot()
         if info.source == without_secrets(source):
             del self._uploads[token]
         else:  # joined the job of an equal study, which reads its own copy

@@ -31,7 +31,7 @@ def serve():
     from analytics_kit.cli import main
     from analytics_kit.job import Job
 
-    analytics_kit.client.CODE = "tests.backends.sample_steps"
+    analytics_kit.client.WORKER_TASKS = "tests.backends.sample_steps"
     Job.delete = lambda job: job.watcher.backend.delete(job.id)  # the result of a sample step is in no store
     add_routes = analytics_kit.web.app.add_upload_routes
 

@@ -25,6 +25,16 @@ def test_get_many_leaves_out_unknown_jobs(backend, make_request):
     assert backend.get_many([]) == {}
 
 
+def test_the_location_of_a_study_is_the_one_that_was_submitted(backend, make_request):
+    location = "https://host/study.zip?token=secret"
+    job_id = backend.submit(make_request("echo", source=location)).job_id
+    assert backend.study_location(job_id) == (None if backend.name == "http" else location)
+    assert location not in observe_end(backend, job_id).source
+    if backend.name != "http":  # where all jobs but those still to be uploaded are the server's
+        with pytest.raises(JobNotFoundError):
+            backend.study_location("nonesuch")
+
+
 class TestCancel:
     def test_cancelled_queued_job_never_runs(self, backend, make_request, gate, tmp_path):
         before = backend.submit(make_request("gated", gate=gate)).job_id

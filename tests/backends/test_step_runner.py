@@ -4,9 +4,9 @@ from analytics_kit.backends.step_runner import LOG_CHARACTERS, failure_of
 from analytics_kit.errors import BadArchiveError
 
 
-def failure_from(act):
+def failure_from(call):
     try:
-        act()
+        call()
     except Exception as error:
         return failure_of(error)
 
@@ -39,12 +39,12 @@ def deep(level=0):
 
 
 def test_traceback_has_causes_without_their_messages():
-    for act in (from_another, while_another):
-        text = failure_from(act).traceback
+    for call in (from_another, while_another):
+        text = failure_from(call).traceback
         assert "typed text" not in text.replace('float("typed text")', "")
         assert "ValueError\n" in text
         assert text.count("Traceback (most recent call last)") == 2
-        assert text.count(act.__name__) == 2
+        assert text.count(call.__name__) == 2
     assert "BadArchiveError: the ZIP is torn\n" in failure_from(from_another).traceback
 
 

@@ -103,13 +103,13 @@ class StoreMachine(RuleBasedStateMachine):
         self.model[job_id] = ModelJob()
         return job_id
 
-    def allowed(self, act, allowed, *refusals):
+    def allowed(self, action, allowed, *refusals):
         """Do it, which has to be refused unless it is allowed; return whether it was done."""
         if allowed:
-            act()
+            action()
             return True
         with pytest.raises(refusals or StaleAttemptError):
-            act()
+            action()
         return False
 
     def any_attempt(self, job_id, data):
@@ -256,10 +256,10 @@ def test_only_one_of_many_that_end_a_job_at_the_same_time_does(store, make_reque
             store.change_state(attempt, RecordState.COMMITTING)
         successes, ready = Counter(), threading.Barrier(5)
 
-        def act(name, do, successes=successes, ready=ready):
+        def call_at_once(name, action, successes=successes, ready=ready):
             ready.wait()
             try:
-                successes[name] += do() is not False
+                successes[name] += action() is not False
             except (StaleAttemptError, JobNotFoundError, SettingsError):
                 successes[name] += 0
 
@@ -270,7 +270,7 @@ def test_only_one_of_many_that_end_a_job_at_the_same_time_does(store, make_reque
             ("completed", lambda attempt=attempt: store.change_state(attempt, RecordState.COMPLETED, result={})),
             ("lost", lambda attempt=attempt: store.retry_or_fail(attempt, FAILURE, 0)),
         ]
-        threads = [threading.Thread(target=act, args=call) for call in calls]
+        threads = [threading.Thread(target=call_at_once, args=call) for call in calls]
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -64,7 +64,7 @@ def run(folder: Path, seconds: float, jobs: int, seed: int) -> Figures:
     studies = _studies(folder)
     expected = _expected(folder, studies)
     os.environ["PYTHONPATH"] = str(Path(__file__).parents[2])
-    before, client_module.CODE = client_module.CODE, "tests.chaos.chaos_steps"
+    before, client_module.WORKER_TASKS = client_module.WORKER_TASKS, "tests.chaos.chaos_steps"
     client = ak.connect("embedded", home=folder / "home", workers=2, retries=100)
     paths = broker_paths(client.settings)
     submitted: dict[ak.Job, Path] = {}
@@ -98,7 +98,7 @@ def run(folder: Path, seconds: float, jobs: int, seed: int) -> Figures:
         _look_at_keys(client, figures)
         _look_at_files(folder / "home" / "store", submitted, figures)
     finally:
-        client_module.CODE = before
+        client_module.WORKER_TASKS = before
         client.close()
         embedded.stop(client.settings)
     figures.jobs = len(submitted)

@@ -20,10 +20,10 @@ def warm():
     tasks.warm()
 
 
-def _slowed(seconds, act):
+def _slowed(seconds, call):
     def run(*arguments, **options):
         time.sleep(seconds)
-        answer = act(*arguments, **options)
+        answer = call(*arguments, **options)
         time.sleep(seconds)
         return answer
 

@@ -29,7 +29,7 @@ COMPLETED = {"status": JobStatus.COMPLETED, "result": {"store": "", "prefix": ""
 class FakeClient:
     """A client with a backend that the test controls."""
 
-    called = "client"
+    client_name = "client"
 
     def __init__(self, home):
         self.backend, self.settings = FakeBackend(), Settings.of(home=home, upload_limit_gb=0.001)
@@ -44,7 +44,7 @@ class FakeClient:
         if self.backend.away:
             raise BrokerUnavailableError(self.backend.away)
         info = self.joined or self.backend.put(source=source)
-        return SimpleNamespace(shown=lambda: info)
+        return SimpleNamespace(snapshot=lambda: info)
 
 
 class FakeWidget:

@@ -59,11 +59,11 @@ class EmbeddedBackend(RedisBackend):
         self._restart_lock = threading.Lock()
         super().__init__(socket_url(ensure_running(settings, code)), settings, code, name="embedded")
 
-    def _call(self, act: Callable[[JobStore], Answer]) -> Answer:
+    def _call(self, action: Callable[[JobStore], Answer]) -> Answer:
         for _ in range(2):
             jobs = self._jobs
             try:
-                return super()._call(act)
+                return super()._call(action)
             except BrokerUnavailableError as error:
                 if not isinstance(error.__cause__, redis.ConnectionError):
                     raise
@@ -71,7 +71,7 @@ class EmbeddedBackend(RedisBackend):
                 if self._jobs is jobs:  # else another thread has restarted the broker
                     self._open(socket_url(ensure_running(self._settings, self._code)))
                     jobs.connection.close()
-        return super()._call(act)
+        return super()._call(action)
 
 
 def ensure_running(settings: Settings, code: str) -> Path:

@@ -186,6 +186,10 @@ class HttpBackend:
         with suppress(JobNotFoundError):  # a first request took effect, but its response was lost
             self._transport.request("DELETE", f"/jobs/{job_id}")
 
+    def study_location(self, job_id: str) -> str | None:
+        """Return the location of a study that is still to be uploaded from here; the server keeps its own secret."""
+        return self._upload_queue.jobs.study_location(job_id) if job_id in self._upload_jobs() else None
+
     def log(self, job_id: str) -> Sequence[str]:
         """Return the lines of the job's log, without the server's folders. Raises JobNotFoundError."""
         if job_id in self._upload_jobs():

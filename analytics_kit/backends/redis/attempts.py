@@ -248,12 +248,12 @@ def newer_version(version: int) -> CannotRunHere:
     )
 
 
-def retry_until_available(act: Callable[[], T], to: RecordState | None = None) -> T:
-    """Call `act`, again and again for about a minute while the broker is away.
+def retry_until_available(action: Callable[[], T], to: RecordState | None = None) -> T:
+    """Call `action`, again and again for about a minute while the broker is away.
 
     Parameters
     ----------
-    to : the state that `act` changes a record to. When a repeated call finds the record in it, an earlier call
+    to : the state that `action` changes a record to. When a repeated call finds the record in it, an earlier call
         made the change and its answer was lost; StaleAttemptError is not raised then.
 
     Raises
@@ -263,13 +263,13 @@ def retry_until_available(act: Callable[[], T], to: RecordState | None = None) -
     """
     calls = 0
 
-    def count_and_act() -> T:
+    def count_and_call() -> T:
         nonlocal calls
         calls += 1
-        return act()
+        return action()
 
     try:
-        return RETRIES.call_with_retry(count_and_act, lambda error: None)
+        return RETRIES.call_with_retry(count_and_call, lambda error: None)
     except TRANSIENT_ERRORS as error:
         raise BrokerUnavailableError(f"Redis was away for too long: {error}") from error
     except StaleAttemptError as refused:

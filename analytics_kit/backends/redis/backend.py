@@ -59,9 +59,9 @@ class RedisBackend:
         self._url, self._address = url, without_secrets(url)
         self._jobs = JobStore(connection, self._namespace)
 
-    def _call(self, act: Callable[[JobStore], T]) -> T:
+    def _call(self, action: Callable[[JobStore], T]) -> T:
         with translate_errors(self._address):
-            return act(self._jobs)
+            return action(self._jobs)
 
     def ping(self) -> None:
         """Raise BrokerUnavailableError unless the server answers within `CONNECT_TIMEOUT_S`."""
@@ -102,6 +102,10 @@ class RedisBackend:
         if remains:  # no worker does it
             self._call(lambda jobs: clean_up(AttemptStore(jobs.connection, self._namespace), job_id, self._code))
         self._call(lambda jobs: jobs.delete(job_id))
+
+    def study_location(self, job_id: str) -> str | None:
+        """Return the path or URL from which the job's study is read. Raises JobNotFoundError."""
+        return self._call(lambda jobs: jobs.get(job_id)).arguments.get("source")
 
     def log(self, job_id: str) -> Sequence[str]:
         """Return what happened to the job, with the end of its worker's output."""

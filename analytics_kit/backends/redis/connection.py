@@ -56,7 +56,11 @@ def connect(url: str, answer_timeout_s: float | None = None) -> redis.Redis:
 
 
 def socket_url(path: object) -> str:
-    """Return the URL of a server on a Unix socket; special characters of the path are quoted."""
+    """Return the URL of a server on a Unix socket; special characters of the path are quoted.
+
+    >>> socket_url("/run/user/1000/a b")
+    'unix:///run/user/1000/a%20b'
+    """
     return f"unix://{quote(str(path))}"
 
 

@@ -26,7 +26,11 @@ CLEANUP_QUEUED_PREFIX = "ak:discard:"
 
 @dataclass(frozen=True, slots=True)
 class JobKeys:
-    """The keys of the jobs in one namespace."""
+    """The keys of the jobs in one namespace.
+
+    >>> JobKeys("ann").pending("3f2a")
+    'ak:ann:job:3f2a:flight'
+    """
 
     namespace: str
 

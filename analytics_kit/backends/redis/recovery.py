@@ -41,7 +41,7 @@ TIME_LIMIT_GRACE_S = 2.0
 SWEEP_EVERY_S = 3600
 
 
-class _Round:
+class RecoveryRound:
     """One look at all jobs: what looked lost in the last round, and what looks lost now."""
 
     def __init__(self, connection: Connection, now_s: float, dead: Collection[str]) -> None:
@@ -116,8 +116,8 @@ def reconcile(
     """
     if not dead and not connection.set(RECOVERY_TURN_KEY, b"", nx=True, px=ROUND_EVERY_MS):
         return
-    look = _Round(connection, clock(connection), dead)
-    for member in connection.zrangebyscore(DELAYED_KEY, "-inf", look.now_s):
+    recovery = RecoveryRound(connection, clock(connection), dead)
+    for member in connection.zrangebyscore(DELAYED_KEY, "-inf", recovery.now_s):
         job, step, number = member.decode().rsplit(":", 2)
         namespace, _, job_id = job.rpartition(":")
         AttemptStore(connection, namespace).queue_due(Attempt(job_id, step, int(number)))
@@ -125,16 +125,16 @@ def reconcile(
         steps_of, limits_of = store.pending_steps(job_ids), store.time_limits(job_ids)
         for job_id, steps, limits in zip(job_ids, steps_of, limits_of, strict=True):
             with _isolated(job_id):
-                look.check_job(store, job_id, steps, limits)
+                recovery.check_job(store, job_id, steps, limits)
     for store, job_ids in _by_namespace(connection, CLEANUP_KEY):
         for job_id, steps in zip(job_ids, store.pending_steps(job_ids), strict=True):
             with _isolated(job_id):
-                if not look.works_on(steps):
+                if not recovery.works_on(steps):
                     queue_cleanup(store, job_id, code)
-    connection.set(SUSPECTS_KEY, json.dumps(look.suspects))
+    connection.set(SUSPECTS_KEY, json.dumps(recovery.suspects))
     if connection.set(SWEPT_KEY, b"", nx=True, ex=SWEEP_EVERY_S):
         queue_sweep(connection, code)
-    took_ms = int(1000 * (clock(connection) - look.now_s))
+    took_ms = int(1000 * (clock(connection) - recovery.now_s))
     if took_ms * 5 > ROUND_EVERY_MS:  # with very many jobs, leave time for other work between two rounds
         connection.set(RECOVERY_TURN_KEY, b"", px=took_ms * 5)
 

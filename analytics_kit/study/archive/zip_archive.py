@@ -6,7 +6,7 @@ import hashlib
 import struct
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from typing import IO
@@ -17,7 +17,13 @@ from analytics_kit.errors import BadArchiveError
 from analytics_kit.options import Options
 from analytics_kit.study.archive.base import CHUNK_BYTES, Archive, Member, MemberUnreadableError, without_gc
 from analytics_kit.study.archive.byte_range import ByteRange, Spool
-from analytics_kit.study.archive.central_directory import ENCRYPTED, decode_name, find_directory, read_directory
+from analytics_kit.study.archive.central_directory import (
+    ENCRYPTED,
+    CentralEntry,
+    decode_name,
+    find_directory,
+    read_directory,
+)
 from analytics_kit.study.archive.decompress import AES, DEFLATED, DamagedError, inflate, is_supported, method_name
 from analytics_kit.study.archive.limits import SPECIAL_FILES, ArchiveLimits
 
@@ -34,6 +40,7 @@ class ZipArchive(Archive):
         self._zips: dict[int, ByteRange] = {0: ByteRange(file, size_bytes)}
         self._spool = Spool()
         self._inflating = threading.RLock()
+        self._fingerprint: str | None = None
 
     def list_members(self) -> None:
         """See Archive. Raises BadArchiveError and UnsafeArchiveError."""
@@ -41,16 +48,16 @@ class ZipArchive(Archive):
             self._list(0, self.name, "", 0, ArchiveLimits(self._options, self.name))
 
     def fingerprint(self) -> str:
-        """See Archive. Nothing is inflated, and only a piece of the ZIP's directory is held at a time."""
-        digest = hashlib.sha256()
+        """See Archive. Nothing is inflated; the directory of a ZIP that was not listed is read piece by piece."""
+        if self._fingerprint is not None:
+            return self._fingerprint
         with _bad_zip(self.name):
             archived = self._zips[0]
             entries = read_directory(archived, find_directory(archived))
-            for entry in islice(entries, self._options.max_members):
-                digest.update(b"%b\0%d\0%d\n" % (entry.name, entry.raw_bytes, entry.crc))
+            fingerprint = _digest(islice(entries, self._options.max_members))
             if next(entries, None) is not None:
                 raise ValueError("it holds too many files")
-        return digest.hexdigest()
+        return fingerprint
 
     def _list(self, number: int, name: str, prefix: str, depth: int, limits: ArchiveLimits) -> None:
         archived = self._zip(number)
@@ -59,6 +66,8 @@ class ZipArchive(Archive):
             entries = list(islice(read_directory(archived, directory), limits.entries_left + 1))
         packed_bytes = self.nested[number - 1].packed_bytes if number else None
         limits.check(name, entries, directory, archived.size, packed_bytes)
+        if number == 0:
+            self._fingerprint = _digest(entries)
         members: list[Member] = []
         nested: list[Member] = []
         for raw_name, flags, method, crc, packed, raw, offset, file_type in entries:
@@ -161,6 +170,14 @@ class ZipArchive(Archive):
         self._spool.close()
         for archived in self._zips.values():
             archived.close()
+
+
+def _digest(entries: Iterable[CentralEntry]) -> str:
+    """Return a hash of names, sizes and CRCs."""
+    digest = hashlib.sha256()
+    for entry in entries:
+        digest.update(b"%b\0%d\0%d\n" % (entry.name, entry.raw_bytes, entry.crc))
+    return digest.hexdigest()
 
 
 def _max_header_bytes(member: Member) -> int:

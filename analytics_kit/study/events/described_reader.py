@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from analytics_kit.event_format import NAMES
+from analytics_kit.event_format import TRIAL_KEYS
 from analytics_kit.model import KINDS, Kind
 from analytics_kit.study.archive.base import Archive, Member, MemberUnreadableError
 from analytics_kit.study.events import quality_flags
@@ -122,7 +122,7 @@ def _good_rows(
     slots = np.array([members[numbers[n]][1].get(trial_label(groups[n], names), -1) for n, names in runs], np.int64)
     files = np.asarray(numbers, np.int64)[rows["file"].to_numpy()] if len(rows) else np.empty(0, np.int64)
     slot = slots[run_of] if len(runs) else np.empty(0, np.int64)
-    chosen = rows.drop(NAMES, strict=False).with_columns(pl.Series("file", files), pl.Series("slot", slot))
+    chosen = rows.drop(TRIAL_KEYS, strict=False).with_columns(pl.Series("file", files), pl.Series("slot", slot))
     chosen = chosen.filter(pl.col("slot") >= 0)
     good = chosen.filter(pl.col("problem").is_null())
     rows_in, rows_kept = (dict(frame.group_by("file").len().iter_rows()) for frame in (chosen, good))

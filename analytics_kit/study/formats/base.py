@@ -9,7 +9,7 @@ from typing import NamedTuple
 import polars as pl
 
 from analytics_kit.errors import AnalyticsKitError, SettingsError
-from analytics_kit.event_format import NAMES
+from analytics_kit.event_format import TRIAL_KEYS
 from analytics_kit.model import KINDS, Kind
 from analytics_kit.study.archive.base import MemberUnreadableError
 from analytics_kit.study.schema.issues import Issues
@@ -198,7 +198,7 @@ class LogFormat(ABC):
 
 
 _HINT = "Report it to the authors of the format, or describe the log by an EventFormat."
-_ALL_COLUMNS: dict[str, type[pl.DataType]] = {"file": pl.Int64, **ROW_SCHEMA, **dict.fromkeys(NAMES, pl.String)}
+_ALL_COLUMNS: dict[str, type[pl.DataType]] = {"file": pl.Int64, **ROW_SCHEMA, **dict.fromkeys(TRIAL_KEYS, pl.String)}
 
 
 def empty_rows() -> pl.DataFrame:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import polars as pl
 
-from analytics_kit.event_format import NAMES, EventFormat, Role
+from analytics_kit.event_format import TRIAL_KEYS, EventFormat, Role
 from analytics_kit.model import Kind
 from analytics_kit.study.archive.base import MemberUnreadableError
 from analytics_kit.study.csv.cells import (
@@ -73,10 +73,10 @@ class DescribedFormat(LogFormat):
         """See LogFormat."""
         if not self._fits(path):
             raise MemberUnreadableError("unknown_file", f"its path is not that of a log of the format {self.name}")
-        if any(name in self.described.columns for name in NAMES):
+        if any(name in self.described.columns for name in TRIAL_KEYS):
             return None
         in_path = self._names_in_path(path)
-        return tuple(in_path.get(name) for name in NAMES)
+        return tuple(in_path.get(name) for name in TRIAL_KEYS)
 
     def read(self, path: str, raw: bytes, issues: Issues, names_only: bool = False) -> pl.DataFrame:
         """See LogFormat."""
@@ -118,7 +118,7 @@ class DescribedFormat(LogFormat):
     ) -> list[pl.DataFrame]:
         """Return the rows of files with the same header: read as one, or halved until irregular ones are alone."""
         delimiter, columns = self._split_header(header)
-        roles = [role for role in self.described.columns if role in NAMES or not names_only]
+        roles = [role for role in self.described.columns if role in TRIAL_KEYS or not names_only]
         positions: dict[str, int] = {r: i for r in roles if (i := self._position(r, columns)) is not None}
         in_path = {n: self._names_in_path(files[n][0]) for n in numbers}
         lacks_break = [body[-1:] not in b"\n" for body in bodies]
@@ -138,17 +138,17 @@ class DescribedFormat(LogFormat):
             return [frame for part in halves for frame in self._read_joined(header, *part, files, names_only)]
         else:
             cells = parse_irregular_cells(text, *shape).with_columns(
-                _name_of_row(name) for name in NAMES if name in positions
+                _name_of_row(name) for name in TRIAL_KEYS if name in positions
             )
             counts = [len(cells)]
         file_index = np.repeat(np.arange(len(numbers)), counts)
-        cells = cells.with_columns(pl.col(name).str.strip_chars() for name in NAMES if name in positions)
+        cells = cells.with_columns(pl.col(name).str.strip_chars() for name in TRIAL_KEYS if name in positions)
         for name in self._groups - positions.keys():
             values = pl.Series(name, [in_path[n].get(name) for n in numbers], pl.String)
             cells = cells.with_columns(values.gather(file_index))
         cells = cells.with_columns(pl.Series("file", np.array(numbers, np.int64)[file_index]))
         if names_only:
-            return [cells.select("file", *(name for name in NAMES if name in cells.columns))]
+            return [cells.select("file", *(name for name in TRIAL_KEYS if name in cells.columns))]
         return [self._event_rows(cells)]
 
     def _fits(self, path: str) -> bool:

@@ -85,11 +85,12 @@ def load_format(name: str, options: Options) -> LogFormat:
     """Return the format of this name, other than the platform's own. Raises SettingsError if it can't be loaded."""
     if isinstance(options.format, EventFormat):
         return DescribedFormat(options.format)
-    return DescribedFormat(BUILT_IN[name]) if name in BUILT_IN else _installed(name)
+    return DescribedFormat(BUILT_IN[name]) if name in BUILT_IN else _load_installed(name)
 
 
 @cache
-def _installed(name: str) -> LogFormat:
+def _load_installed(name: str) -> LogFormat:
+    """Return the format that an entry point of this name offers."""
     for point in entry_points(group=PLUG_INS, name=name):
         try:
             loaded = point.load()
@@ -119,32 +120,32 @@ def choose_format(archive: Archive, options: Options) -> FormatChoice:
     if options.format != "auto":
         return FormatChoice(options.format, "named by format=")
     sampled = _sample([member for member in archive.members if ignored_role(member.name) is None])
-    taken = {NATIVE: sum(fulcrum.takes(member.name) for member in sampled)}
-    broken = ""
-    if taken[NATIVE] < len(sampled):
+    matches = {NATIVE: sum(fulcrum.takes(member.name) for member in sampled)}
+    faults = ""
+    if matches[NATIVE] < len(sampled):
         starts = {member.name: read_start(archive, member) for member in sampled}
         for name in format_names():
             if name in ("auto", NATIVE):
                 continue
             try:
                 log = load_format(name, options)
-                taken[name] = sum(log.takes(path, start) for path, start in starts.items())
+                matches[name] = sum(log.takes(path, start) for path, start in starts.items())
             except SettingsError as error:
-                broken += f"; {error.message}"
+                faults += f"; {error.message}"
             except Exception as error:  # the fault of another package must not keep a study from being read
-                broken += f"; The format {name!r} can't recognise its files: {type(error).__name__}."
-    first, *others = sorted(taken, key=lambda name: -taken[name])
-    if others and taken[others[0]] * CLEAR_FACTOR > taken[first]:
-        candidates = [name for name in (first, *others) if taken[name] * CLEAR_FACTOR > taken[first]]
+                faults += f"; The format {name!r} can't recognise its files: {type(error).__name__}."
+    first, *others = sorted(matches, key=lambda name: -matches[name])
+    if others and matches[others[0]] * CLEAR_FACTOR > matches[first]:
+        candidates = [name for name in (first, *others) if matches[name] * CLEAR_FACTOR > matches[first]]
         raise SettingsError(
             f"{archive.name} could be of the format {' or '.join(candidates)}: of {len(sampled)} files looked at, "
-            f"{', '.join(f'{taken[name]} look like {name}' for name in candidates)}.",
+            f"{', '.join(f'{matches[name]} look like {name}' for name in candidates)}.",
             hint=f'Name the right one, as in format="{first}".',
         )
-    if not taken[first]:
-        return FormatChoice(NATIVE, f"no file was recognised by its name or header{broken}")
-    how = "names" if first == NATIVE else "names and headers"
-    return FormatChoice(first, f"by {how} of files: {taken[first]} of the {len(sampled)} looked at{broken}")
+    if not matches[first]:
+        return FormatChoice(NATIVE, f"no file was recognised by its name or header{faults}")
+    evidence = "names" if first == NATIVE else "names and headers"
+    return FormatChoice(first, f"by {evidence} of files: {matches[first]} of the {len(sampled)} looked at{faults}")
 
 
 def _sample(members: list[Member]) -> list[Member]:

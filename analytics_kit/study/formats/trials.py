@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import polars as pl
 
-from analytics_kit.event_format import NAMES
+from analytics_kit.event_format import TRIAL_KEYS
 from analytics_kit.study.archive.base import Archive, Member, MemberUnreadableError
 from analytics_kit.study.csv.records import decode_text
 from analytics_kit.study.formats.base import LogFormat, TrialNames
@@ -39,11 +39,11 @@ def _display_name(group: str, names: TrialNames) -> str:
 
 def find_runs(rows: pl.DataFrame) -> tuple[list[tuple[int, TrialNames]], Ints]:
     """Return file and names of each run of rows that have the same, and the index of the run of each row."""
-    named = [name for name in NAMES if name in rows.columns]
+    named = [name for name in TRIAL_KEYS if name in rows.columns]
     same = pl.all_horizontal(pl.col(name).eq_missing(pl.col(name).shift()) for name in ("file", *named))
     first = rows.select(~same).to_series()  # the first row always begins a run, as nothing is before it
     runs = rows.filter(first)
-    names = [runs[name] if name in named else [None] * len(runs) for name in NAMES]
+    names = [runs[name] if name in named else [None] * len(runs) for name in TRIAL_KEYS]
     heads = [(n, tuple(name or None for name in row)) for n, *row in zip(runs["file"], *names, strict=True)]
     return heads, (first.cast(pl.Int64).cum_sum() - 1).to_numpy()
 

@@ -5,7 +5,7 @@ What they exchange lies in the store (`exchange`), in a folder of each attempt's
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from analytics_kit.errors import BadArchiveError, StoreError
@@ -28,10 +28,13 @@ from analytics_kit.study.store import paths
 from analytics_kit.study.store.store import Store
 
 
-def begin(context: StepContext, store: Store, shard_task: str, merge_task: str) -> Committed | Split:
-    """Plan the study, and process it here if it is small; else return the shards for steps of the given names.
+def begin(
+    context: StepContext, store: Store, shard_task: str, merge_task: str, open_study: Callable[[], Archive]
+) -> Committed | Split:
+    """Plan the study that `open_study` opens; process it here if it is small, else return shards for other steps.
 
-    What an earlier attempt has committed is used again.
+    `shard_task` and `merge_task` are the dotted names of what those steps call. What an earlier attempt has committed
+    is used again.
     """
     prefix = attempt_folder(context)
     committed = latest_committed(store, job_folder(context), context.step, before=context.attempt)
@@ -39,7 +42,7 @@ def begin(context: StepContext, store: Store, shard_task: str, merge_task: str) 
         options = Options.of(**context.arguments["options"])
         with (
             removed_unless_committed(store, prefix),
-            run.planned(context.arguments["source"], options, store, context.report) as (archive, plan, issues),
+            run.planned(open_study, options, store, context.report) as (archive, plan, issues),
         ):
             if context.can_split and len(plan.shards) > 1:
                 with without_gc():

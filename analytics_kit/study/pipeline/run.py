@@ -7,7 +7,7 @@ import platform
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from importlib.metadata import version
 from typing import Any
@@ -48,7 +48,11 @@ def run(
     with (
         removed_unless_committed(store, prefix),
         planned(
-            source, options, store, report, shard_bytes or (SHARD_BYTES if threads == 1 else THREAD_SHARD_BYTES)
+            lambda: open_archive(source, options) if isinstance(source, str) else nullcontext(source),
+            options,
+            store,
+            report,
+            shard_bytes or (SHARD_BYTES if threads == 1 else THREAD_SHARD_BYTES),
         ) as study,
     ):
         archive, plan, issues = study
@@ -61,12 +65,16 @@ def run(
 
 @contextmanager
 def planned(
-    source: str | Archive, options: Options, store: Store, report: Report, shard_bytes: int | None = None
+    open_study: Callable[[], AbstractContextManager[Archive]],
+    options: Options,
+    store: Store,
+    report: Report,
+    shard_bytes: int | None = None,
 ) -> Iterator[tuple[Archive, Plan, Issues]]:
     """Open the study and plan it; yields the archive, the plan and the issues of planning."""
     report(Progress("planning"))
     store.check()  # now rather than when most of the work is done
-    with open_archive(source, options) if isinstance(source, str) else nullcontext(source) as archive:
+    with open_study() as archive:
         issues = Issues(options.on_error)
         with without_gc():
             plan = make_plan(archive, options, issues, shard_bytes or SHARD_BYTES)

@@ -131,7 +131,7 @@ def add_job_routes(blueprint: APIBlueprint, service: Service) -> None:
             if existing is not None:
                 raise Conflict("A job for another study or other options has this id.")
         job_request = replace(job_request, **{name: getattr(body, name) for name in SUBMIT_SETTINGS})
-        return accepted_response(client.begin(job_request).known, "jobs", body.study_id)
+        return accepted_response(client.begin(job_request).last_known, "jobs", body.study_id)
 
     def _source_of_content(content: str, result_key: str) -> str:
         """Return the source of an upload, or of a job that has processed the same content."""
@@ -139,8 +139,9 @@ def add_job_routes(blueprint: APIBlueprint, service: Service) -> None:
             return service.studies.find_content(content)
         except SourceNotFoundError:
             for info in service.client.backend.list():
-                if info.result_key == result_key and info.status in _REUSABLE:
-                    return info.source
+                usable = info.result_key == result_key and info.status in _REUSABLE
+                if usable and (location := service.client.backend.study_location(info.job_id)):
+                    return location
             raise
 
     @blueprint.get(
@@ -161,7 +162,7 @@ def add_job_routes(blueprint: APIBlueprint, service: Service) -> None:
         Its result and an uploaded copy of its study are deleted with it.
         """
         job = service.client.get_job(path.job_id)
-        if not job.known.status.final:
+        if not job.last_known.status.final:
             return _cancel(job)
         job.delete()
         response = Response(status=204)
@@ -180,7 +181,7 @@ def add_job_routes(blueprint: APIBlueprint, service: Service) -> None:
         """Start a new job in place of one that failed or was cancelled."""
         job = service.client.get_job(path.job_id)
         try:
-            info = job.retry().known
+            info = job.retry().last_known
         except SettingsError as error:
             raise ConflictError(
                 error.message, hint="Only a job that failed or was cancelled can be retried."
@@ -191,7 +192,7 @@ def add_job_routes(blueprint: APIBlueprint, service: Service) -> None:
     def job_log(path: JobPath) -> Response:
         """Read the events of a job and the last output of a failed task, without folder names."""
         job = service.client.get_job(path.job_id)
-        lines = [redact_locations(line, job.known.source) for line in service.client.backend.log(job.id)]
+        lines = [redact_locations(line, job.last_known.source) for line in service.client.backend.log(job.id)]
         return json_response(LogAnswer(lines=lines))
 
 

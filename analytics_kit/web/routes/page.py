@@ -99,7 +99,7 @@ def _perform(service: Service, action: str, form: Mapping[str, str]) -> str:
     """Perform the action of a button, and return the name of the note to show."""
     if action == "start":
         job = service.client.join(service.studies.find(form.get("study", "")))
-        return "known" if job.known.status.final else "started"
+        return "known" if job.last_known.status.final else "started"
     job = service.client.get_job(form.get("job", ""))
     if action == "cancel":
         if not job.cancel():
@@ -112,7 +112,7 @@ def _perform(service: Service, action: str, form: Mapping[str, str]) -> str:
             raise ConflictError(error.message) from None
         return "retried"
     if action == "delete":
-        if not job.known.status.final:
+        if not job.last_known.status.final:
             raise ConflictError("Only a job that has ended can be deleted.", hint="Cancel it first.")
         job.delete()
         return "deleted"

@@ -128,7 +128,7 @@ def add_study_routes(blueprint: APIBlueprint, service: Service) -> None:
         return _study_response(service.client.join(source), path.study_id, query)
 
     def _study_response(job: Job, study_id: str, query: ZipDataQuery | UploadQuery) -> Response:
-        info = job.known if query.is_async else service.wait_for(job)
+        info = job.last_known if query.is_async else service.wait_for(job)
         if query.is_async or not info.status.final:
             return accepted_response(info, "../jobs", study_id)
         return _result_response(job, info, query.participant_id, study_id)

@@ -12,7 +12,7 @@ from tests.backends.redis.step_cases import BEGIN, FAILURE, SPLIT, shard
 class TestAttempts:
     def test_replaced_attempt_is_refused_every_change(self, store, jobs, running):
         store.return_to_queue(BEGIN, "its worker ended")
-        for act in (
+        for call in (
             lambda: store.change_state(BEGIN, RecordState.COMMITTING),
             lambda: store.publish_progress(BEGIN, Progress(done=5)),
             lambda: store.change_state(BEGIN, RecordState.FAILED),
@@ -20,7 +20,7 @@ class TestAttempts:
             lambda: store.claim(BEGIN, "w9"),
         ):
             with pytest.raises(StaleAttemptError):
-                act()
+                call()
         new = BEGIN._replace(number=2)
         store.claim(new, "w2")
         store.publish_progress(new, Progress(done=6))
@@ -156,13 +156,13 @@ class TestShards:
         assert "job-1-part-1-1" not in waiting_ids(connection)
         assert store.pending_steps(["job-1"]) == [{shard(0): "w1"}]
         assert not store.is_wanted(shard(0))
-        for act in (
+        for call in (
             lambda: store.finish_shard(shard(0)),
             lambda: store.publish_progress(shard(0), Progress()),
             lambda: store.claim(shard(1), "w2"),
         ):
             with pytest.raises(StaleAttemptError):
-                act()
+                call()
         assert store.release(shard(0)), "the last worker sees to the clean-up"
         store.mark_cleaned_up("job-1")
         assert not jobs.needs_cleanup("job-1")

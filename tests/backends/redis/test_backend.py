@@ -68,8 +68,8 @@ def test_queue_is_read_once_for_all_jobs_and_only_if_one_is_queued(store, make_r
     ids = [backend.submit(make_request("echo")).job_id for _ in range(20)]
     assert not reads
     expected = {job_id: position for position, job_id in enumerate(ids, 1)}
-    for act in (lambda: backend.get_many(ids), lambda: {info.job_id: info for info in backend.list()}):
-        assert {job_id: info.queue_position for job_id, info in act().items()} == expected
+    for call in (lambda: backend.get_many(ids), lambda: {info.job_id: info for info in backend.list()}):
+        assert {job_id: info.queue_position for job_id, info in call().items()} == expected
         assert len(reads) == 1
         reads.clear()
     for job_id in ids:

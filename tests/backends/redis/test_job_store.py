@@ -128,6 +128,6 @@ class TestDelete:
         assert not connection.exists(ACTIVE_KEY, CLEANUP_KEY, DELAYED_KEY)
 
     def test_delete_and_cancel_of_an_unknown_job_raise(self, jobs):
-        for act in (jobs.delete, jobs.cancel):
+        for call in (jobs.delete, jobs.cancel):
             with pytest.raises(JobNotFoundError):
-                act("nonesuch")
+                call("nonesuch")

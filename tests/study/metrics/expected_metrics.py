@@ -1,4 +1,4 @@
-"""One trial with all of its metrics worked out by hand, and what comes out of nothing, of one event and of two."""
+"""A trial with all of its metrics computed by hand, and the metrics of no event, one event and two events."""
 
 import itertools
 import math
@@ -27,7 +27,7 @@ TURNS = [math.acos(48 / 60), math.acos(15 / 17), math.acos(-15 / 17)]
 
 
 def sample_entropy(t, x, tolerance=None):
-    """Sample entropy of a trial by its definition, one window after the other."""
+    """Return the sample entropy of a trial by its definition, window by window."""
     d = np.diff(np.interp(np.linspace(t[0], t[-1], 101), t, x))
     r = 0.2 * statistics.stdev(d) if tolerance is None else tolerance
     alike = {

@@ -1,11 +1,11 @@
-"""mousetrap's measures of one path once more, slowly and apart from the package, to hold the fast ones against."""
+"""A slow reference implementation of mousetrap's measures of one path, independent of the package."""
 
 import itertools
 import math
 
 
 def resampled(t, x, y, step, hold):
-    """Samples every `step` ms, at rest in gaps longer than `hold` ms until half of that before their end."""
+    """Sample every `step` ms; in gaps longer than `hold` ms the pointer rests until `hold` / 2 before the end."""
     rows = list(zip(t, x, y, strict=True))
     if rows[0][0] > 0:
         rows.insert(0, (0.0, rows[0][1], rows[0][2]))
@@ -23,8 +23,8 @@ def resampled(t, x, y, step, hold):
     for now in times:
         at = max(k for k, node in enumerate(nodes) if node[0] <= now)
         (t0, x0, y0), (t1, x1, y1) = nodes[at], nodes[min(at + 1, len(nodes) - 1)]
-        share = (now - t0) / (t1 - t0) if now > t0 else 0.0
-        samples.append((now, x0 + share * (x1 - x0), y0 + share * (y1 - y0)))
+        fraction = (now - t0) / (t1 - t0) if now > t0 else 0.0
+        samples.append((now, x0 + fraction * (x1 - x0), y0 + fraction * (y1 - y0)))
     return samples
 
 
@@ -42,7 +42,7 @@ def first(pick, values, times):
 
 
 def measures(t, x, y, hover, step=None, hold=math.inf):
-    """The 30 measures by name, or None for fewer than three samples. Times in ms; of equal times the last counts."""
+    """Return the 30 measures by name, None below three samples. Times in ms; of equal times the last counts."""
     last = {now: (now, px, py) for now, px, py in zip(t, x, y, strict=True)}
     samples = [last[now] for now in sorted(last)]
     if len(samples) < 3:

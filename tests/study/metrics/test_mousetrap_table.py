@@ -1,4 +1,4 @@
-"""Do mousetrap's measures come out as mousetrap gives them, on its data, on any path, and by hand?"""
+"""mousetrap's measures against its own numbers, against a reference loop on any path, and by hand."""
 
 import math
 
@@ -13,7 +13,7 @@ from analytics_kit.errors import SettingsError
 from analytics_kit.study.metrics.mousetrap import MEASURES
 from analytics_kit.study.metrics.mousetrap_table import COUNT_MEASURES
 from tests.study.metrics.mousetrap_reference import measures
-from tests.study.metrics.test_kernels import corner, diagonal
+from tests.study.metrics.trial_metrics import corner_path, diagonal_path
 
 TRIAL = ["participant", "session", "task", "factor", "trial", "trial_order"]
 CONSTANT = [
@@ -29,7 +29,7 @@ def movement(kh2017):
 
 
 def beside(measured, shared_data, name):
-    """Ours and mousetrap's, joined by trial."""
+    """Return our measures and mousetrap's, joined by trial."""
     folder = shared_data / "kh2017_fulcrum"
     index = pd.read_csv(folder / "index.csv")
     index["trial"] = index.member.str.extract(r"trial_(\d+)/", expand=False).astype("Int64")
@@ -47,7 +47,7 @@ def beside(measured, shared_data, name):
         ("truth_measures_resampled10_constint100.csv", {"resample_s": 0.01, "hold_gap_s": 0.1}),
     ],
 )
-def test_all_measures_of_all_trials_are_mousetraps(movement, shared_data, name, options):
+def test_measures_of_all_trials_equal_mousetrap(movement, shared_data, name, options):
     joined = beside(ak.mousetrap_measures(movement, **options), shared_data, name)
     for measure in MEASURES:
         theirs = joined[f"{measure}_theirs"].to_numpy(float)
@@ -62,18 +62,18 @@ def path(*rows):
 
 
 def one(*rows, **options):
-    """The measures of one path as a dict."""
+    """Return the measures of one path as a dict."""
     (values,) = ak.mousetrap_measures(path(*rows), **options).to_dict("records")
     return values
 
 
 def test_the_corner_and_the_diagonal():
-    t, x, y = corner()
+    t, x, y = corner_path()
     values = one(*((i / 100, 0, -400) for i in range(21)), *zip(t + 0.21, x, y, strict=True))
     assert values["MAD"] == pytest.approx(565.6854, abs=5e-5)
     assert values["AD"] == pytest.approx(279.0064, abs=5e-5)  # with the 21 samples at rest
     assert (values["AUC"], values["total_dist"]) == (320_000, 1600)
-    values = one(*zip(*diagonal(), strict=True))
+    values = one(*zip(*diagonal_path(), strict=True))
     assert [values[name] for name in ("MAD", "AUC", "AD")] == pytest.approx([0, 0, 0], abs=1e-9)
     assert values["total_dist"] == pytest.approx(1131.371, abs=5e-4)
     assert values["vel_max"] == pytest.approx(math.sqrt(2) / 10)
@@ -85,7 +85,7 @@ paths = st.lists(st.tuples(st.integers(0, 40), pixels, pixels), min_size=1, max_
 
 @settings(max_examples=400, derandomize=True, deadline=None, database=None)
 @given(st.integers(0, 30), paths, st.sampled_from([None, (10, 100), (10, None), (7, 50), (100, 40)]))
-def test_any_path_as_a_slow_loop_would_have_it(start, rows, sampling):
+def test_measures_of_any_path_equal_the_reference_loop(start, rows, sampling):
     t = [10.0 * int(v) for v in start + np.cumsum([gap for gap, *_ in rows])]
     x, y = [row[1] for row in rows], [row[2] for row in rows]
     step, hold = sampling or (None, None)
@@ -158,7 +158,7 @@ def test_times_are_whole_milliseconds_where_they_were():
     assert (values["MAD_time"], values["RT"]) == (2870.0, 8030.0)
 
 
-def test_trials_apart_and_together(movement):
+def test_trials_together_equal_trials_one_by_one(movement):
     """Any order of rows, and any choice of trials, gives the same rows."""
     some = movement[movement.participant.isin(["1", "7", "60"])].reset_index(drop=True)
     together = ak.mousetrap_measures(some)
@@ -214,12 +214,12 @@ def test_shift_and_scale():
         ({"resample_s": 1e-9}, "more than 20,000,000 samples"),
     ],
 )  # fmt: skip
-def test_thresholds_that_make_no_sense(options, message):
+def test_invalid_thresholds_are_refused(options, message):
     with pytest.raises(SettingsError, match=message):
         ak.mousetrap_measures(path((0, 1, 1), (0.1, 2, 2), (0.2, 3, 3)), **options)
 
 
-def test_tables_that_are_no_movement():
+def test_tables_without_movement_are_refused():
     with pytest.raises(SettingsError, match="no column 'x_px'"):
         ak.mousetrap_measures(pd.DataFrame({"t_s": [0.0], "key": ["a"]}))
     with pytest.raises(SettingsError, match="lack a time or a position"):

@@ -1,4 +1,4 @@
-"""Do mousetrap's numbers come out on KH2017, Balabit's counts on its logs, and the same without the compiler?"""
+"""Metrics against mousetrap's numbers on KH2017, Balabit's counts on its logs, and interpreted kernels."""
 
 import json
 import os
@@ -16,12 +16,12 @@ from analytics_kit.study.metrics.evaluate import evaluate
 from analytics_kit.study.metrics.primitives import merge_equal_times
 from analytics_kit.study.sample.study import sample_study
 from tests.study.make_study import Studies, balance
-from tests.study.metrics.trial_metrics import settled
+from tests.study.metrics.trial_metrics import with_sample_entropy
 
 
 @pytest.fixture(scope="module")
 def compared(kh2017, shared_data):
-    """Our trials beside mousetrap's measures, joined by member."""
+    """Return our trials with mousetrap's measures, joined by member."""
     folder = shared_data / "kh2017_fulcrum"
     index, truth = pd.read_csv(folder / "index.csv"), pd.read_csv(folder / "truth_measures_native_rows.csv")
     members = kh2017.members[["member", "trial_row"]].copy()
@@ -31,7 +31,7 @@ def compared(kh2017, shared_data):
     return joined.merge(truth, on="mt_id")
 
 
-def test_size_of_the_study(kh2017):
+def test_kh2017_has_the_documented_size(kh2017):
     assert kh2017.summary["participants"] == kh2017.summary["sessions"] == 60
     assert kh2017.summary["trials"] == 1140
     assert kh2017.summary["events"] == {"mouse_movement": 57_227}
@@ -76,20 +76,20 @@ def test_all_rows_of_all_trials_were_joined(compared, shared_data):
         ("acceleration_max_time_s", "acc_max_time", 1000),
     ],
 )
-def test_mousetrap_measure(compared, ours, theirs, unit):
+def test_metric_equals_mousetrap_measure(compared, ours, theirs, unit):
     assert compared[theirs].notna().all()
     assert compared[theirs].abs().max() > 0
     np.testing.assert_allclose(compared[ours] * unit, compared[theirs], rtol=1e-9, atol=1e-9)
 
 
-def test_average_deviation_is_mousetraps_of_the_resampled_path(compared, shared_data):
+def test_average_deviation_equals_mousetrap_on_the_resampled_path(compared, shared_data):
     truth = pd.read_csv(shared_data / "kh2017_fulcrum" / "truth_measures_resampled10_constint100.csv")
     joined = compared.merge(truth, on="mt_id", suffixes=("", "_resampled"))
     np.testing.assert_allclose(joined.average_deviation_px, joined.AD_resampled, rtol=1e-9, atol=1e-9)
 
 
-def test_what_the_study_tells_besides(kh2017):
-    """What must hold of every trial, whatever it is."""
+def test_metrics_of_real_trials_are_in_range(kh2017):
+    """Properties that hold for every trial."""
     trials = kh2017.trials
     sectors = trials[[f"direction_sector_{k}" for k in range(8)]]
     np.testing.assert_allclose(sectors.sum(axis=1), 1)
@@ -101,7 +101,7 @@ def test_what_the_study_tells_besides(kh2017):
 
 
 def balabit(path):
-    """A session of Balabit's as tables of our own: movement, wheel, and buttons with the states that it logs."""
+    """Return a session of Balabit as tables: movement, wheel, and buttons with the logged states."""
     rows = pd.read_csv(path)
     rows["t"] = rows["client timestamp"]
     scrolled = rows.button == "Scroll"
@@ -122,11 +122,11 @@ def balabit(path):
 
 
 @pytest.mark.parametrize("session", ["2144641057", "5265929106", "9838420452"])
-def test_balabit(shared_data, session):
+def test_counts_of_balabit_sessions(shared_data, session):
     folder = shared_data / "balabit_sample"
     rows, groups = balabit(folder / f"user12_session_{session}.csv")
     known = pd.read_csv(folder / "training_session_stats.csv").set_index("session").loc[int(session)]
-    values = settled(evaluate(groups, 1, Options()))
+    values = with_sample_entropy(evaluate(groups, 1, Options()))
     values = {name: float(column[0]) for name, column in values.items()}
     assert len(rows) == known.rows
     assert values["scroll_event_count"] == known.scroll
@@ -159,7 +159,7 @@ print(json.dumps({name: trials[name].astype("float64").fillna(-1e9).tolist() for
 """
 
 
-def test_the_same_numbers_without_the_compiler(tmp_path):
+def test_interpreted_kernels_give_the_same_numbers(tmp_path):
     source = str(sample_study(tmp_path / "study.zip", 2, 2, trial_s=8))
     plain = subprocess.run(
         [sys.executable, "-W", "error::RuntimeWarning", "-c", PROCESS, source, str(tmp_path / "plain")],

@@ -144,7 +144,7 @@ def test_progress_of_the_shards_sums_to_the_total(studies, odd):
     source = studies.zip(damaged, "damaged.zip")
     queue = Queue(studies, source, shard_bytes=500)
     split = queue.begin()
-    assert (split.shard_task, split.merge_task, split.unit) == (tasks.PART, tasks.MERGE, "bytes")
+    assert (split.shard_task, split.merge_task, split.unit) == (tasks.SHARD_TASK, tasks.MERGE_TASK, "bytes")
     for number in range(split.shards):
         queue.part(number)
     queue.part(0, 2)  # done by the first attempt, and told as much

@@ -1,4 +1,4 @@
-"""Is a result what its documentation says: names, types, filters, and only what was asked for is read?"""
+"""Results: names, types, filters, saving, and reading no more than needed."""
 
 import re
 
@@ -49,7 +49,7 @@ def test_types_of_trials(result):
         assert kinds[metric.name] == ("Int64" if metric.is_count else "float64"), metric.name
 
 
-def test_types_do_not_depend_on_what_is_there(process, result):
+def test_types_are_the_same_for_a_study_without_names(process, result):
     lone = process({"Keyboard Inputs.csv": KEYS})
     assert lone.trials.dtypes.equals(result.trials.dtypes)
     assert lone.trials[TRIAL].isna().all(axis=None)
@@ -73,7 +73,7 @@ def test_members_point_to_their_trial(result):
         assert row.member.startswith(folder(trial.participant, trial.task, trial.factor, trial.trial) + "/")
 
 
-def test_only_the_metrics_asked_for(process):
+def test_only_requested_metrics_are_columns(process):
     result = process(study(), metrics=["path_length_px", "click_count"])
     assert result.trials.columns.tolist() == [*TRIAL, "path_length_px", "click_count"]
     assert result.participants.columns.tolist() == ["participant", "trial_count", "path_length_px", "click_count"]
@@ -103,7 +103,7 @@ def test_aggregates(result):
     assert result.factors.factor.tolist() == ["Easy"]
 
 
-def test_aggregates_keep_groups_without_a_name(process):
+def test_aggregates_keep_unnamed_groups(process):
     result = process({
         f"{folder(1)}/Mouse Movement.csv": mouse((0.1, 1, 1)),
         "UnknownSession_participant_session/Search_Easy_trial_1/Mouse Movement.csv": mouse((0.1, 1, 1), (0.2, 5, 5)),
@@ -130,7 +130,7 @@ def test_columns_of_events(result):
     assert result.events("mouse_clicks").action.tolist() == ["press", "release"] * 8
 
 
-def test_events_without_any(result):
+def test_events_of_an_absent_kind_are_empty_with_types(result):
     for kind in ("mouse_scrolls", "mouse_unknown"):
         events = result.events(kind)
         assert len(events) == 0
@@ -172,7 +172,7 @@ def test_filters(result, choice, rows):
     assert events.equals(everything.reset_index(drop=True))
 
 
-def test_columns_by_choice(result):
+def test_columns_can_be_chosen(result):
     assert result.events("mouse_movement", columns=["x_px", "trial"]).columns.tolist() == ["x_px", "trial"]
     both = result.events("mouse_movement", participant=2, columns=["y_px", "t_s"])
     assert both.equals(result.events("mouse_movement", participant=2)[["y_px", "t_s"]])
@@ -197,14 +197,14 @@ def test_unknown_names_suggest_the_nearest(result, arguments, message):
 
 
 @pytest.mark.parametrize("trial", ["first", 1.5, [1, None]])
-def test_trials_are_whole_numbers(result, trial):
+def test_trial_must_be_a_whole_number(result, trial):
     with pytest.raises(SettingsError, match="trial"):
         result.events("mouse_movement", trial=trial)
 
 
 @pytest.fixture
 def reads(monkeypatch):
-    """What was read: (row groups, columns) of each file."""
+    """Record what is read: (row groups, columns) of each file."""
     seen = []
     read = pq.ParquetFile.read_row_groups
 
@@ -216,7 +216,7 @@ def reads(monkeypatch):
     return seen
 
 
-def test_only_the_row_groups_and_columns_asked_for_are_read(process, reads, monkeypatch):
+def test_only_needed_row_groups_and_columns_are_read(process, reads, monkeypatch):
     monkeypatch.setattr(tables, "ROW_GROUP_ROWS", 12)
     result = process(study())
     whole = result.events("mouse_movement")
@@ -231,7 +231,7 @@ def test_only_the_row_groups_and_columns_asked_for_are_read(process, reads, monk
     )
 
 
-def test_only_the_parts_asked_for_are_opened(process, monkeypatch):
+def test_only_needed_event_files_are_opened(process, monkeypatch):
     result = process(study(), shard_bytes=1)
     result.trials  # noqa: B018  read once
     opened = []
@@ -249,7 +249,7 @@ def stored_types(studies):
     return {field.name: str(field.type) for field in pq.read_schema(path)}
 
 
-def test_whole_centiseconds_are_stored_as_integers_and_come_back_exactly(studies):
+def test_whole_centiseconds_are_stored_as_integers_and_read_exactly(studies):
     texts = [f"{i // 100}.{i % 100:02}" for i in range(20_000)] + ["123456.78", "20000000.00"]
     result = studies.process({f"{folder()}/Mouse Movement.csv": mouse(*((t, 1, -7) for t in texts))})
     assert stored_types(studies) == {"trial_index": "int32", "t_cs": "int32", "x_px": "int32", "y_px": "int32"}
@@ -261,7 +261,7 @@ def test_whole_centiseconds_are_stored_as_integers_and_come_back_exactly(studies
 @pytest.mark.parametrize(
     "numbers", [["0.105"], ["0.1", "0.30000000000000004"], ["1e-300"], ["1e12"], ["1e300"], ["0.1", "21474836.48"]]
 )
-def test_other_numbers_are_stored_as_they_are(studies, numbers):
+def test_other_numbers_are_stored_as_floats(studies, numbers):
     result = studies.process({f"{folder()}/Mouse Movement.csv": mouse(*((n, n, n) for n in numbers))})
     assert stored_types(studies)["t_s"] == stored_types(studies)["x_px"] == "double"
     events = result.events("mouse_movement")
@@ -283,10 +283,10 @@ def test_odd_clicks_have_no_action(process):
     assert result.events("mouse_clicks").action.isna().all()
 
 
-# --- kept, expired, shown ---------------------------------------------------------------------------------------
+# --- saved, expired, displayed -----------------------------------------------------------------------------------
 
 
-def test_saved_and_loaded(result, tmp_path):
+def test_loaded_result_equals_the_saved_one(result, tmp_path):
     path = result.save(tmp_path / "kept")
     assert path == tmp_path / "kept"
     again = load(str(path))
@@ -298,7 +298,7 @@ def test_saved_and_loaded(result, tmp_path):
     assert load(again.save(tmp_path / "again")).trials.equals(result.trials)
 
 
-def test_saving_writes_over_nothing(result, tmp_path):
+def test_save_refuses_to_overwrite(result, tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.txt").write_text("years of work")
     (tmp_path / "file").write_text("x")
@@ -310,7 +310,7 @@ def test_saving_writes_over_nothing(result, tmp_path):
     assert len(load(result.save(tmp_path / "empty")).trials) == 8
 
 
-def test_saving_where_nothing_can_be_written(result, tmp_path):
+def test_save_to_an_unwritable_folder_is_refused(result, tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(SettingsError, match="is missing"):
         result.save(tmp_path / "file" / "kept")
@@ -318,12 +318,12 @@ def test_saving_where_nothing_can_be_written(result, tmp_path):
         result.save("/proc/kept")
 
 
-def test_loading_what_is_no_result(tmp_path):
+def test_load_of_a_folder_without_result_is_refused(tmp_path):
     with pytest.raises(SettingsError, match="There is no saved result at"):
         load(tmp_path)
 
 
-def test_opening_what_is_not_there(tmp_path):
+def test_open_of_a_missing_result_is_expired(tmp_path):
     with pytest.raises(ResultExpiredError, match="There is no result at r"):
         StudyResult.open(Store(str(tmp_path)), "r")
 
@@ -338,7 +338,7 @@ def test_newer_results_are_refused(result, tmp_path):
 
 
 @pytest.mark.parametrize("what", ["trials", "events", "save"])
-def test_tables_that_are_gone(result, studies, what):
+def test_missing_files_of_a_result_are_expired(result, studies, what):
     if what == "events":
         result.trials  # noqa: B018  was read before
     for path in studies.stored:
@@ -350,28 +350,28 @@ def test_tables_that_are_gone(result, studies, what):
 
 
 def test_html_shows_counts_and_rows(result):
-    shown = result._repr_html_()
-    assert re.search("48 mouse movement|mouse movement 48", re.sub(r"<[^>]*>", "", shown))
-    assert "No issues" in shown
-    assert shown.count("<tr") == 1 + 5
-    assert "<td>Search</td>" in shown
+    html = result._repr_html_()
+    assert re.search("48 mouse movement|mouse movement 48", re.sub(r"<[^>]*>", "", html))
+    assert "No issues" in html
+    assert html.count("<tr") == 1 + 5
+    assert "<td>Search</td>" in html
 
 
-def test_html_tells_of_losses(process):
+def test_html_shows_losses(process):
     result = process({f"{folder()}/Mouse Movement.csv": mouse((0.1, 1, 1), ("x", 1, 1))})
     assert "1 issues, 1 of 2 rows dropped" in result._repr_html_()
 
 
 def test_html_escapes_names(process):
     name = "<script>alert(1)</script>"
-    shown = process({
+    html = process({
         f"{name.replace('/', '_')}_participant_session/<b>T&_<i>F_trial_1/Mouse Movement.csv": mouse((0.1, 1, 1))
     })._repr_html_()  # fmt: skip
-    assert "<script" not in shown
-    assert "<b>T" not in shown
-    assert "&lt;script&gt;" in shown
-    assert "<b>T&amp;" not in shown
-    assert "&lt;b&gt;T&amp;" in shown
+    assert "<script" not in html
+    assert "<b>T" not in html
+    assert "&lt;script&gt;" in html
+    assert "<b>T&amp;" not in html
+    assert "&lt;b&gt;T&amp;" in html
 
 
 def test_metric_names_are_those_of_the_catalogue():

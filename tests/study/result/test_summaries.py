@@ -25,14 +25,14 @@ def by_its_formula(values):
 @pytest.mark.parametrize(
     "values", [[1, 2, 4, 8], [0, 0, 0, 1], [-3, 5, 5, 5, 7, 90], [1.5, 2.5] * 20, list(range(100)), [0, 0, 1, 1, 1]]
 )
-def test_bimodality_is_that_of_its_formula(values):
+def test_bimodality_equals_its_formula(values):
     assert bimodality_coefficient(pd.Series(values)) == pytest.approx(by_its_formula(values), rel=1e-9)
     assert bimodality_coefficient(pd.Series([*values, pd.NA], dtype="Float64")) == pytest.approx(
         by_its_formula(values), rel=1e-9
     )
 
 
-def test_two_modes_have_more_than_an_even_spread_and_that_more_than_one_mode():
+def test_bimodality_is_larger_for_two_modes_than_uniform_than_one_mode():
     two, even, single = [0.0, 1.0] * 500, range(1000), [0, *[5] * 998, 10]
     found = [bimodality_coefficient(pd.Series(values)) for values in (two, even, single)]
     assert found[0] > 0.99
@@ -78,7 +78,7 @@ def test_digraphs_by_hand(process):
     assert str(table["count"].dtype) == "Int64"
 
 
-def test_digraphs_of_trials_with_the_same_names_are_kept_apart(process):
+def test_digraphs_of_trials_with_equal_names_stay_separate(process):
     twin = folder(1).replace("_trial_1", "_trial_01")
     members = {f"{at}/Keyboard Inputs.csv": typed((0.1, "a"), (0.3, "b")) for at in (folder(1), twin)}
     assert process(members, keys="full").digraphs["count"].tolist() == [1, 1]
@@ -92,7 +92,7 @@ def test_digraphs_need_the_keys(process):
 
 
 @pytest.mark.parametrize("text", [KEYS, typed((0.1, "a"))])
-def test_no_digraphs(process, text):
+def test_digraphs_without_pairs_are_empty(process, text):
     members = {f"{folder(1)}/Keyboard Inputs.csv": text, f"{folder(1)}/Mouse Movement.csv": mouse((0.1, 1, 1))}
     assert process(members, keys="full").digraphs.empty
     without = process({f"{folder(1)}/Mouse Movement.csv": mouse((0.1, 1, 1))}, keys="full").digraphs
@@ -100,7 +100,7 @@ def test_no_digraphs(process, text):
     assert {"key", "next_key", "count", "latency_mean_s"} <= set(without.columns)
 
 
-def test_the_catalogue_as_a_table():
+def test_metrics_table_has_the_whole_catalogue():
     table = ak.metrics()
     assert table.metric.tolist() == list(METRIC_NAMES)
     assert table.columns.tolist() == [
@@ -116,7 +116,7 @@ def test_the_catalogue_as_a_table():
     assert ak.metrics() is not ak.metrics()
 
 
-def test_what_the_native_log_cannot_give_is_na_and_only_that(studies):
+def test_exactly_the_unavailable_metrics_are_na_on_a_native_log(studies):
     """On a study with all kinds of events."""
     result = studies.process(sample_study(studies.root / "s.zip", 2, 1, trial_s=20), keys="full")
     missing = {name for name in METRIC_NAMES if result.trials[name].isna().all()}

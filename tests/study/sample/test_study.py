@@ -1,4 +1,4 @@
-"""Does the sample study come out as a real download would, and always the same?"""
+"""The simulated study has the layout and quirks of a real download, and is reproducible."""
 
 import csv
 import io
@@ -78,7 +78,7 @@ def test_every_trial_has_every_kind(study):
     assert all(tuple(kinds) == KINDS for kinds in study.values())
 
 
-def test_headers(path):
+def test_every_file_has_its_header(path):
     with zipfile.ZipFile(path) as archive:
         for name in archive.namelist():
             header = archive.read(name).split(b"\n")[0]
@@ -93,7 +93,7 @@ def test_archive_is_sound(path):
         }
 
 
-def test_same_arguments_same_bytes(tmp_path):
+def test_same_arguments_give_the_same_bytes(tmp_path):
     first = sample_study(tmp_path / "a.zip", 2, 2, seed=7)
     again = sample_study(tmp_path / "b.zip", 2, 2, seed=7)
     other = sample_study(tmp_path / "c.zip", 2, 2, seed=8)
@@ -174,7 +174,7 @@ def test_clicks_are_a_press_and_a_release(study):
     assert 0 < drags < 0.05 * presses
 
 
-def test_clicks_are_where_the_pointer_is(study):
+def test_clicks_are_at_the_position_of_the_pointer(study):
     for kinds in study.values():
         movement = kinds["Mouse Movement"]
         for click in kinds["Mouse Clicks"][1::2]:
@@ -189,7 +189,7 @@ def test_the_newest_trial_is_number_1(long_study):
             assert [key[3] for key in order if key[1:3] == condition] == [2, 1]
 
 
-def test_one_session_crosses_midnight(long_study):
+def test_twelfth_session_crosses_midnight(long_study):
     hours = defaultdict(set)
     for (participant, *_), kinds in long_study.items():
         hours[participant] |= {clock_s(row) // 3600 for row in kinds["Mouse Movement"]}
@@ -197,13 +197,13 @@ def test_one_session_crosses_midnight(long_study):
     assert crossing == {12}
 
 
-def test_conditions_take_turns(study):
+def test_order_of_conditions_is_balanced(study):
     first = [by_clock({key: kinds for key, kinds in study.items() if key[0] == p})[0][1:3] for p in range(1, 5)]
     assert len(set(first)) == 4
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_clutter_makes_paths_longer_slower_and_less_direct(tmp_path, seed):
+def test_cluttered_paths_are_longer_slower_and_less_direct(tmp_path, seed):
     seen = defaultdict(list)
     for (participant, _, factor, _), kinds in members(sample_study(tmp_path / "s.zip", seed=seed)).items():
         points, lengths_px = xy(kinds["Mouse Movement"]), steps_px(kinds["Mouse Movement"])
@@ -215,7 +215,7 @@ def test_clutter_makes_paths_longer_slower_and_less_direct(tmp_path, seed):
     assert (more.mean(0) / more.std(0, ddof=1) > 0.8).all()
 
 
-def test_practice_makes_faster(tmp_path):
+def test_times_fall_with_practice(tmp_path):
     durations_s = defaultdict(list)
     for (_, _, _, trial), kinds in members(sample_study(tmp_path / "s.zip", 6, 10)).items():
         durations_s[trial].append(float(kinds["Mouse Clicks"][-1]["running_time"]))
@@ -239,7 +239,7 @@ def test_keys_are_corrected_quoted_and_paused(tmp_path):
     assert np.median(pauses_s) < 0.3
 
 
-def test_the_form_is_typed_and_the_search_scrolled(study):
+def test_form_has_typing_and_search_has_scrolling(study):
     count = {
         (task, kind): sum(len(kinds[kind]) for key, kinds in study.items() if key[1] == task)
         for task in ("Search", "Fill_Form")
@@ -251,13 +251,13 @@ def test_the_form_is_typed_and_the_search_scrolled(study):
 
 
 @pytest.mark.parametrize("trial_s", [0.01, 1, 900])
-def test_smallest_study(tmp_path, trial_s):
+def test_smallest_study_can_be_written(tmp_path, trial_s):
     study = members(sample_study(tmp_path / "s.zip", 1, 1, trial_s=trial_s))
     assert len(study) == 4
     assert all(kinds["Mouse Movement"] and kinds["Mouse Clicks"] for kinds in study.values())
 
 
-def test_path_comes_back_and_an_older_file_goes(tmp_path):
+def test_path_is_returned_and_an_older_file_replaced(tmp_path):
     target = tmp_path / "study.zip"
     target.write_text("older")
     assert sample_study(str(target), 1, 1) == target
@@ -273,7 +273,7 @@ def test_path_comes_back_and_an_older_file_goes(tmp_path):
         {"trial_s": 1e6}, {"trial_s": "20"},
     ],
 )  # fmt: skip
-def test_wrong_numbers_are_refused(tmp_path, wrong):
+def test_invalid_numbers_are_refused(tmp_path, wrong):
     with pytest.raises(SettingsError, match=next(iter(wrong))) as caught:
         sample_study(tmp_path / "s.zip", **wrong)
     assert caught.value.hint
@@ -290,7 +290,7 @@ def test_folder_as_target_is_refused(tmp_path):
         sample_study(tmp_path)
 
 
-def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch):
+def test_failure_leaves_no_file(tmp_path, monkeypatch):
     (tmp_path / "s.zip").write_text("older")
 
     def full(*args, **kwargs):
@@ -302,7 +302,7 @@ def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch):
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("s.zip", "older")]
 
 
-def test_written_rows_are_those_of_the_plain_rule():
+def test_logged_rows_equal_the_plain_rule():
     rng = np.random.default_rng(1)
     for size in (0, 1, 2, 400):
         x, y = rng.integers(-6, 7, (2, size)).cumsum(1)

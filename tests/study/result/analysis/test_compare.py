@@ -1,4 +1,4 @@
-"""Does a comparison take participants as the unit, the test that fits the design, and say what it left out?"""
+"""Comparisons use participants as the unit and the test that fits the design, and report what was left out."""
 
 import numpy as np
 import pandas as pd
@@ -33,7 +33,7 @@ def between(sizes=(5, 7), levels=("easy", "hard"), each=2):
 
 
 def one(table):
-    """The only row."""
+    """Return the only row."""
     assert len(table) == 1
     return table.iloc[0]
 
@@ -62,7 +62,7 @@ def test_within_participants_by_hand():
     assert "paired" in found.why
 
 
-def test_trials_are_no_participants():
+def test_repeated_trials_do_not_change_the_comparison():
     """More trials of the same means change nothing."""
     few = within(each=1)
     many = pd.concat([few, few, few])
@@ -71,12 +71,12 @@ def test_trials_are_no_participants():
     )
 
 
-def test_counts_are_averaged_too():
+def test_counts_are_averaged_per_participant():
     found = one(compare(trial_table(list("1122"), list("abab"), click_count=[1, 4, 2, 9]), "click_count", "factor"))
     assert (found.mean_a, found.mean_b) == (1.5, 6.5)
 
 
-def test_different_people_are_compared_by_welch():
+def test_one_level_each_is_compared_by_welch_t():
     trials = between()
     found = one(compare(trials, "completion_time_s", "factor"))
     means = trials.groupby(["factor", "participant"]).completion_time_s.mean()
@@ -86,7 +86,7 @@ def test_different_people_are_compared_by_welch():
     assert (found.p, found.df) == pytest.approx((same.pvalue, same.df))
 
 
-def test_three_levels_within():
+def test_three_levels_within_give_anova_and_paired_tests():
     trials = within(levels="abc")
     found = compare(trials, "completion_time_s", "factor")
     assert found.test.tolist() == ["repeated-measures ANOVA, Greenhouse-Geisser", *["paired t"] * 3]
@@ -104,14 +104,14 @@ def test_three_levels_within():
     assert found.correction.tolist() == ["none", *["holm over 3 tests"] * 3]
 
 
-def test_three_levels_between():
+def test_three_levels_between_give_welch_anova_and_welch_tests():
     found = compare(between((4, 5, 6), "abc"), "completion_time_s", "factor")
     assert found.test.tolist() == ["Welch ANOVA", *["Welch t"] * 3]
     assert found.n.tolist() == [15, 9, 10, 11]
     assert found.left_out.tolist() == [0] * 4
 
 
-def test_incomplete_participants_are_left_out_of_pairs():
+def test_incomplete_participants_are_left_out_of_paired_tests():
     trials = within()
     gone = (trials.participant == "2") & (trials.factor == "easy")
     found = one(compare(trials[~gone], "completion_time_s", "factor"))
@@ -120,7 +120,7 @@ def test_incomplete_participants_are_left_out_of_pairs():
     assert "Of 6 participants 5 have all levels of factor and 1 have one: the 5 are paired" in found.why
 
 
-def test_a_value_that_is_missing_leaves_its_participant_out():
+def test_participant_with_a_missing_value_is_left_out():
     trials = within()
     trials.loc[(trials.participant == "2") & (trials.factor == "easy"), "completion_time_s"] = np.nan
     found = compare(trials, ["completion_time_s", "path_length_px"], "factor")
@@ -128,21 +128,21 @@ def test_a_value_that_is_missing_leaves_its_participant_out():
     assert found.left_out.tolist() == [1, 0]
 
 
-def test_mostly_different_people():
-    """Who has both levels would count twice."""
+def test_participants_with_both_levels_are_left_out_if_most_have_one():
+    """A participant with both levels would count twice."""
     trials = pd.concat([between(), trial_table(["x", "x"], ["easy", "hard"], completion_time_s=[1.0, 99.0])])
     found = one(compare(trials, "completion_time_s", "factor"))
     assert (found.design, found.n, found.left_out) == ("between", 12, 1)
     assert "the 12 are compared between participants" in found.why
 
 
-def test_as_many_pairs_as_singles_are_paired():
+def test_design_is_within_if_as_many_have_all_levels_as_one():
     trials = trial_table(list("112234"), list("ababab"), completion_time_s=[1, 2, 3, 5, 7, 8])
     found = one(compare(trials, "completion_time_s", "factor"))
     assert (found.design, found.n, found.left_out) == ("within", 2, 2)
 
 
-def test_neither_design():
+def test_neither_design_gives_no_test():
     trials = trial_table(list("112233"), list("abbcac"), completion_time_s=range(6))
     found = one(compare(trials, "completion_time_s", "factor"))
     assert pd.isna(found[["design", "test", "level_a"]]).all()
@@ -151,7 +151,7 @@ def test_neither_design():
     assert "use a mixed model" in found.why
 
 
-def test_trials_without_a_name_are_said_to_be_left_out():
+def test_trials_without_participant_or_factor_are_reported_as_left_out():
     trials = within()
     trials.loc[:1, "participant"] = pd.NA
     trials.loc[2, "factor"] = pd.NA
@@ -179,7 +179,7 @@ def test_several_metrics_are_corrected_together():
     assert set(fdr.correction) == {"fdr_bh over 3 tests"}
 
 
-def test_a_test_that_can_not_be_done_does_not_count():
+def test_impossible_test_does_not_count_for_the_correction():
     trials = within(idle_time_s=1.0)
     found = compare(trials, ["completion_time_s", "idle_time_s", "path_length_px"], "factor")
     assert found.p.isna().tolist() == found.p_corrected.isna().tolist() == [False, True, False]
@@ -194,7 +194,7 @@ def test_pairs_are_corrected_over_all_metrics():
     assert found.correction.tolist() == ["holm over 2 tests", *["holm over 6 tests"] * 3] * 2
 
 
-def test_a_metric_that_only_one_level_has():
+def test_metric_with_values_at_one_level_gives_no_test():
     trials = within(words_per_minute_net=40.0)
     trials.loc[trials.factor == "hard", "words_per_minute_net"] = np.nan
     found = one(compare(trials, "words_per_minute_net", "factor"))
@@ -204,21 +204,21 @@ def test_a_metric_that_only_one_level_has():
     assert one(compare(trials, "words_per_minute_net", "factor")).why.endswith("Levels that have values: none.")
 
 
-def test_nobody_has_a_value_everywhere():
+def test_no_participant_with_all_values_gives_no_test():
     trials = within(people=2, each=1, idle_time_s=[1.0, np.nan, np.nan, 2.0])
     found = one(compare(trials, "idle_time_s", "factor"))
     assert (found.n, found.left_out) == (0, 2)
     assert "No participant has" in found.why
 
 
-def test_a_single_participant():
+def test_single_participant_gives_a_difference_but_no_test():
     found = one(compare(within(people=1), "completion_time_s", "factor"))
     assert (found.n, np.isnan(found.p)) == (1, True)
     assert not np.isnan(found.difference)
     assert "needs 2 participants" in found.why
 
 
-def test_levels_that_were_joined_keep_their_order():
+def test_joined_levels_keep_their_order():
     trials = between((3, 3, 3), "abc")
     size = {"a": "small", "b": "medium", "c": "large"}
     trials["size"] = pd.Categorical(trials.factor.map(size), ["small", "medium", "large", "huge"])
@@ -229,7 +229,7 @@ def test_levels_that_were_joined_keep_their_order():
 
 
 @pytest.mark.parametrize(
-    ("metric", "by", "correction", "said"),
+    ("metric", "by", "correction", "message"),
     [
         ("completion_time", "factor", "holm", "Did you mean 'completion_time_s'"),
         ("click_count", "factor", "holm", "click_count was not computed"),
@@ -241,14 +241,14 @@ def test_levels_that_were_joined_keep_their_order():
         ("completion_time_s", "age", "holm", "age has 21 levels"),
     ],
 )
-def test_what_can_not_be_asked(metric, by, correction, said):
+def test_invalid_arguments_are_refused(metric, by, correction, message):
     trials = within(people=21)
     trials["age"] = trials.participant.astype(int)
-    with pytest.raises(SettingsError, match=said):
+    with pytest.raises(SettingsError, match=message):
         compare(trials, metric, by, correction)
 
 
-def test_nobody_is_known():
+def test_participants_without_names_are_refused():
     trials = within()
     trials["participant"] = pd.Series(pd.NA, trials.index, dtype="str")
     with pytest.raises(SettingsError, match="participants with names; there is none"):

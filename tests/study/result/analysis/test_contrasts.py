@@ -1,4 +1,4 @@
-"""Are the tests of means those of scipy and pingouin, and what is said where there can be none?"""
+"""Tests of means against scipy and pingouin, and the reasons given where a test is impossible."""
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ RANDOM = np.random.default_rng(5)
 A, B = RANDOM.normal(10, 2, 12), RANDOM.normal(11, 5, 12)
 OTHER = RANDOM.normal(12, 6, 7)
 WIDE = RANDOM.normal([5, 6, 8, 6], [1, 2, 4, 1], (9, 4)) + RANDOM.normal(0, 3, (9, 1))
-# pingouin still uses words that pandas is about to give up
+# pingouin uses names that pandas deprecates
 pytestmark = pytest.mark.filterwarnings("ignore::pandas.errors.Pandas4Warning")
 
 
@@ -27,14 +27,14 @@ def test_paired_by_hand():
     assert found["effect_size"] == pytest.approx(2 / 2.5**0.5 * 0.8)
 
 
-def test_paired_is_that_of_scipy_and_pingouin():
+def test_paired_t_equals_scipy_and_pingouin():
     found, same = paired_t(A, B), stats.ttest_rel(A, B)
     assert (found["statistic"], found["p"], found["df"]) == pytest.approx((same.statistic, same.pvalue, same.df))
     assert (found["ci_low"], found["ci_high"]) == pytest.approx(tuple(same.confidence_interval()))
     assert found["effect_size"] == pytest.approx(pingouin.compute_effsize(A, B, paired=True, eftype="hedges"))
 
 
-def test_welch_is_that_of_scipy_and_pingouin():
+def test_welch_t_equals_scipy_and_pingouin():
     found, same = welch_t(A, OTHER), stats.ttest_ind(A, OTHER, equal_var=False)
     assert (found["statistic"], found["p"], found["df"]) == pytest.approx((same.statistic, same.pvalue, same.df))
     assert (found["ci_low"], found["ci_high"]) == pytest.approx(tuple(same.confidence_interval()))
@@ -42,7 +42,7 @@ def test_welch_is_that_of_scipy_and_pingouin():
     assert (found["n_a"], found["n_b"]) == (12, 7)
 
 
-def test_repeated_anova_is_that_of_pingouin():
+def test_repeated_anova_equals_pingouin():
     long = pd.DataFrame(WIDE).melt(ignore_index=False, var_name="level").reset_index(names="who")
     same = pingouin.rm_anova(long, dv="value", within="level", subject="who", correction=True, effsize="np2").iloc[0]
     found = repeated_anova(WIDE)
@@ -52,18 +52,18 @@ def test_repeated_anova_is_that_of_pingouin():
     assert found["effect_size"] == pytest.approx(same["np2"])
 
 
-def test_two_levels_are_always_spherical_and_their_anova_is_the_paired_test():
+def test_two_levels_are_spherical_and_their_anova_equals_the_paired_test():
     found, pair = repeated_anova(WIDE[:, :2]), paired_t(WIDE[:, 0], WIDE[:, 1])
     assert sphericity(WIDE[:, :2]) == pytest.approx(1)
     assert (found["statistic"], found["p"]) == pytest.approx((pair["statistic"] ** 2, pair["p"]))
 
 
-def test_the_least_sphericity():
+def test_sphericity_reaches_its_lower_bound():
     """Only one of three differences varies: the bound 1 / (k - 1)."""
     assert sphericity(np.array([[1.0, 0, -1], [2, 0, -2], [5, 0, -5]])) == pytest.approx(0.5)
 
 
-def test_welch_anova_is_that_of_pingouin_and_scipy():
+def test_welch_anova_equals_pingouin_and_scipy():
     groups = [A, B, OTHER]
     long = pd.DataFrame({"value": np.concatenate(groups), "group": np.repeat(["a", "b", "c"], [12, 12, 7])})
     same = pingouin.welch_anova(long, dv="value", between="group").iloc[0]
@@ -76,7 +76,7 @@ def test_welch_anova_is_that_of_pingouin_and_scipy():
 
 @pytest.mark.parametrize("shift", [0.0, 1e6])
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
-def test_units_and_origin_change_no_test(shift, scale):
+def test_tests_are_invariant_to_unit_and_origin(shift, scale):
     moved = [values * scale + shift * scale for values in (A, B, OTHER)]
     for test, count in ((paired_t, 2), (welch_t, 2)):
         found, same = test(*moved[:count]), test(A, B)
@@ -90,7 +90,7 @@ SAME, FEW = np.full(4, 3.0), np.array([1.0])
 
 
 @pytest.mark.parametrize(
-    ("found", "said"),
+    ("found", "reason"),
     [
         (paired_t(FEW, FEW), "needs 2"),
         (paired_t(A, A - 0.1), "same for all"),
@@ -103,16 +103,16 @@ SAME, FEW = np.full(4, 3.0), np.array([1.0])
         (welch_anova([A, B, SAME]), "are equal"),
     ],
 )
-def test_where_there_can_be_no_test(found, said):
-    assert said in found["why"]
+def test_impossible_tests_give_the_reason(found, reason):
+    assert reason in found["why"]
     assert not {"p", "statistic", "ci_low", "effect_size"} & found.keys()
 
 
-def test_rounding_is_no_spread_whatever_the_unit():
+def test_rounding_errors_are_no_variance():
     assert "same for all" in paired_t(A * 1e9, (A - 0.1) * 1e9)["why"]
     assert "p" in paired_t(A * 1e-12, B * 1e-12)
 
 
-def test_one_level_that_does_not_vary_is_enough_for_welch():
+def test_welch_t_needs_variance_at_one_level_only():
     found, same = welch_t(A, np.full(4, 3.0)), stats.ttest_1samp(A, 3.0)
     assert (found["statistic"], found["p"]) == pytest.approx((same.statistic, same.pvalue))

@@ -1,4 +1,4 @@
-"""Are the numbers of a paper right: over trials or participants, by any groups, with what is missing counted?"""
+"""Descriptions over trials or participants, by any groups, with missing values counted."""
 
 import statistics
 
@@ -21,7 +21,7 @@ def trials():
     )
 
 
-def test_by_hand(trials):
+def test_description_over_trials_by_hand(trials):
     found = describe(trials, "factor", None, "trial")
     assert found.columns.tolist() == ["factor", *NAMES]
     assert found[["factor", "metric", "unit"]].to_numpy().tolist() == [
@@ -36,8 +36,8 @@ def test_by_hand(trials):
     assert found.dtypes.astype(str)[NAMES].tolist() == ["str", "str", "Int64", "Int64", *["float64"] * 3]
 
 
-def test_over_participants(trials):
-    """Participant 1 has 2, participant 2 has 8; whose only trial has no value is missing."""
+def test_description_over_participants_by_hand(trials):
+    """Participant 1 has 2, participant 2 has 8; a participant whose only trial has no value is missing."""
     found = describe(trials, "factor", "completion_time_s", "participant")
     assert found[["n", "mean", "median"]].to_numpy().tolist() == [[2, 5, 5], [2, 7, 7]]
     assert found["sd"][0] == pytest.approx(statistics.stdev([2, 8]))
@@ -45,14 +45,14 @@ def test_over_participants(trials):
     assert describe(trials, "factor", "completion_time_s", "participant").n_missing.tolist() == [1, 0]
 
 
-def test_participants_are_what_compare_tests():
+def test_means_over_participants_equal_those_of_compare():
     trials = trial_table(list("1112223333"), list("aabaabaabb"), completion_time_s=np.arange(10.0) ** 2)
     found = describe(trials, "factor", "completion_time_s", "participant")
     tested = compare(trials, "completion_time_s", "factor").iloc[0]
     assert found["mean"].tolist() == [tested.mean_a, tested.mean_b]
 
 
-def test_all_together_and_several_groups(trials):
+def test_no_group_and_several_groups(trials):
     found = describe(trials, None, "click_count", "trial")
     assert found.columns.tolist() == NAMES
     assert found[["n", "mean"]].to_numpy().tolist() == [[6, 20 / 6]]
@@ -63,7 +63,7 @@ def test_all_together_and_several_groups(trials):
     assert twice.equals(describe(trials, "factor", "click_count", "trial"))
 
 
-def test_groups_without_a_name_are_kept(trials):
+def test_unnamed_groups_are_kept(trials):
     trials.loc[0, "factor"] = pd.NA
     found = describe(trials, "factor", "click_count", "trial")
     assert found.n.tolist() == [1, 3, 2]
@@ -72,7 +72,7 @@ def test_groups_without_a_name_are_kept(trials):
     assert describe(trials, None, "click_count", "participant").n.tolist() == [3]
 
 
-def test_one_trial_has_no_sd_and_none_has_nothing(trials):
+def test_one_trial_has_no_sd_and_no_trials_give_no_rows(trials):
     found = describe(trials.iloc[:1], "factor", "click_count", "trial").iloc[0]
     assert (found["n"], found["mean"]) == (1, 1)
     assert np.isnan(found["sd"])
@@ -83,7 +83,7 @@ def test_one_trial_has_no_sd_and_none_has_nothing(trials):
 
 
 @pytest.mark.parametrize(
-    ("by", "metrics", "over", "said"),
+    ("by", "metrics", "over", "message"),
     [
         ("factors", None, "trial", "Did you mean 'factor'"),
         ("trial", None, "trial", "can't be grouped by 'trial'"),
@@ -93,6 +93,6 @@ def test_one_trial_has_no_sd_and_none_has_nothing(trials):
         ("factor", None, "participants", "Did you mean 'participant'"),
     ],
 )
-def test_what_can_not_be_asked(trials, by, metrics, over, said):
-    with pytest.raises(SettingsError, match=said):
+def test_invalid_arguments_are_refused(trials, by, metrics, over, message):
+    with pytest.raises(SettingsError, match=message):
         describe(trials, by, metrics, over)

@@ -1,4 +1,4 @@
-"""Does a table join by participant, whatever the type of its ids, and is nothing lost in silence?"""
+"""Tables are joined by participant, whatever the type of the ids, and nothing is lost silently."""
 
 import warnings
 
@@ -13,7 +13,7 @@ from tests.study.make_study import folder, mouse
 
 @pytest.fixture
 def result(process):
-    """Three participants with two trials each, and a trial of nobody."""
+    """Three participants with two trials each, and a trial without a participant."""
     members = {
         f"{folder(p, factor=f)}/Mouse Movement.csv": mouse((0.1, p, 0), (p, p, 50)) for p in (1, 2, 10) for f in "AB"
     }
@@ -26,7 +26,7 @@ def ages(ids, **columns):
 
 
 @pytest.mark.parametrize("ids", [[10, 1, 2], ["10", "1", "2"], [10.0, 1.0, 2.0], [" 10", "1 ", "2"]])
-def test_ids_of_any_type(result, ids):
+def test_ids_of_any_type_match(result, ids):
     joined = result.join(ages(ids))
     assert joined.trials.age.tolist()[:6] == [31, 31, 32, 32, 30, 30]
     assert pd.isna(joined.trials.age[6])
@@ -34,7 +34,7 @@ def test_ids_of_any_type(result, ids):
     assert joined.participants.age.tolist()[:3] == [31, 32, 30]
 
 
-def test_the_result_itself_stays_as_it_was(result):
+def test_join_leaves_the_result_unchanged(result):
     columns = result.trials.columns.tolist()
     joined = result.join(ages([1, 2, 10]))
     assert result.trials.columns.tolist() == columns
@@ -44,22 +44,24 @@ def test_the_result_itself_stays_as_it_was(result):
     assert joined.events("mouse_movement").equals(result.events("mouse_movement"))
 
 
-def test_what_did_not_match_is_said(result):
+def test_unmatched_rows_and_participants_give_a_warning(result):
     table = pd.concat([ages([1, 3, 10]), pd.DataFrame({"participant": [None], "age": [7]})])
-    said = "not in the table, so NA: participant 2; in the table without trials, so left out: 3; .*without an id.*: 1"
-    with pytest.warns(UserWarning, match=said) as warned:
+    message = (
+        "not in the table, so NA: participant 2; in the table without trials, so left out: 3; .*without an id.*1"
+    )
+    with pytest.warns(UserWarning, match=message) as warned:
         joined = result.join(table)
     assert warned[0].filename == __file__
     assert joined.trials.age.isna().tolist() == [False, False, True, True, False, False, True]
     assert joined.participants.participant.tolist()[:3] == ["1", "2", "10"]
 
 
-def test_a_warning_does_not_name_everybody(result):
+def test_warning_lists_a_limited_number_of_participants(result):
     with pytest.warns(UserWarning, match=r"left out: 100, .*, 109 and 5 more\."):
         result.join(ages([1, 2, 10, *range(100, 115)]))
 
 
-def test_tables_one_after_the_other(result):
+def test_tables_can_be_joined_one_after_another(result):
     joined = result.join(ages([1, 2, 10])).join(pd.DataFrame({"ID": [2, 1, 10], "group": list("xyx")}), on="ID")
     assert joined.trials[["age", "group"]].iloc[0].tolist() == [30, "y"]
     assert joined.participants.columns.tolist()[-2:] == ["age", "group"]
@@ -67,7 +69,7 @@ def test_tables_one_after_the_other(result):
         joined.join(ages([1, 2, 10], group="z"))
 
 
-def test_types(result):
+def test_joined_columns_get_nullable_types(result):
     table = ages(
         [1, 2], old=[True, False], score=[0.5, 1.5], group=pd.Categorical(["b", "a"], ["b", "a", "c"]),
         band=pd.cut([1, 9], [0, 5, 10]), note=["x", None],
@@ -110,7 +112,7 @@ def test_joined_columns_can_be_compared_described_and_drawn(result):
 
 
 @pytest.mark.parametrize(
-    ("table", "on", "said"),
+    ("table", "on", "message"),
     [
         (ages([1, 1, 2]), "participant", "more than one row for participant 1"),
         (ages([1, "1", 2]), "participant", "more than one row for participant 1"),
@@ -122,18 +124,18 @@ def test_joined_columns_can_be_compared_described_and_drawn(result):
         (ages([1, 2])[["participant"]], "participant", "no column to join"),
     ],
 )
-def test_what_can_not_be_joined(result, table, on, said):
-    with pytest.raises(SettingsError, match=said):
+def test_invalid_tables_are_refused(result, table, on, message):
+    with pytest.raises(SettingsError, match=message):
         result.join(table, on)
 
 
-def test_a_metric_that_was_not_computed_keeps_its_name(process):
+def test_name_of_an_uncomputed_metric_is_reserved(process):
     few = process({f"{folder()}/Mouse Movement.csv": mouse((0.1, 1, 1))}, metrics=["path_length_px"])
     with pytest.raises(SettingsError, match="'completion_time_s' is already used"):
         few.join(pd.DataFrame({"participant": [1], "completion_time_s": [2.0]}))
 
 
-def test_columns_may_be_numbers_and_all_may_match_silently(result):
+def test_numeric_column_names_and_full_match_give_no_warning(result):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         joined = result.join(pd.DataFrame({"participant": [1, 2, 10], 7: np.arange(3.0)}))

@@ -1,4 +1,4 @@
-"""Is the power law of practice found, session by session and for all, as a least-squares line of logarithms?"""
+"""The power law of practice is fitted by session and for all sessions, as a least-squares line of logarithms."""
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,7 @@ def session(who, times, order=None):
     return trial_table([who] * len(times), "a", completion_time_s=times, trial_order=order)
 
 
-def test_an_exact_law():
+def test_exact_power_law_is_recovered():
     """T = 20 n^-0.5, in any order of rows."""
     order = np.array([4, 1, 9])
     found = learning_curve(session("1", [10.0, 20, 20 / 3], order))
@@ -31,7 +31,7 @@ def test_an_exact_law():
     assert str(found.n.dtype) == "Int64"
 
 
-def test_a_session_is_the_line_that_scipy_fits():
+def test_fit_of_a_session_equals_scipy():
     times = 20 * np.arange(1, 13) ** -0.3 * RANDOM.lognormal(0, 0.2, 12)
     found = learning_curve(session("1", times)).iloc[0]
     line = stats.linregress(np.log(np.arange(1, 13)), np.log(times))
@@ -41,8 +41,8 @@ def test_a_session_is_the_line_that_scipy_fits():
     )
 
 
-def test_all_sessions_share_b_and_have_a_level_each():
-    """The same as a regression with a constant for every session; sessions may differ in length."""
+def test_fit_of_all_sessions_shares_b_but_not_the_level():
+    """This equals a regression with a constant for every session; sessions may differ in length."""
     trials = pd.concat(
         [session(who, level * np.arange(1, n + 1) ** -0.2 * RANDOM.lognormal(0, 0.1, n))
          for who, level, n in (("1", 10, 5), ("2", 80, 9), ("3", 30, 2))],
@@ -65,7 +65,7 @@ def test_all_sessions_share_b_and_have_a_level_each():
     assert pooled.a_s == pytest.approx(np.exp(mean))
 
 
-def test_a_longer_unit_changes_only_the_level():
+def test_unit_of_time_changes_only_the_level():
     trials = pd.concat([session(who, RANDOM.uniform(5, 20, 6)) for who in "12"], ignore_index=True)
     found = learning_curve(trials)
     longer = learning_curve(trials.assign(completion_time_s=trials.completion_time_s * 60))
@@ -73,7 +73,7 @@ def test_a_longer_unit_changes_only_the_level():
     assert longer[NUMBERS[1:]].to_numpy() == pytest.approx(found[NUMBERS[1:]].to_numpy())
 
 
-def test_trials_without_time_or_place_are_left_out():
+def test_trials_without_time_or_order_are_left_out():
     trials = session("1", [9.0, 5, 0, np.nan, 3, 4], [1, 2, 3, 4, pd.NA, 6])
     found = learning_curve(trials).iloc[0]
     kept = learning_curve(session("1", [9.0, 5, 4], [1, 2, 6])).iloc[0]
@@ -81,13 +81,13 @@ def test_trials_without_time_or_place_are_left_out():
     assert found["n"] == 3
 
 
-def test_the_same_time_again_and_again_is_no_learning():
+def test_constant_times_give_b_zero():
     found = learning_curve(session("1", [5.0] * 6)).iloc[0]
     assert (found.a_s, found.b) == pytest.approx((5, 0))
     assert found[["b_ci_low", "b_ci_high", "r_squared"]].isna().all()
 
 
-def test_too_little():
+def test_fewer_than_three_trials_give_nan():
     assert learning_curve(session("1", [3.0, 2])).n.tolist() == [2, 2]
     nothing = learning_curve(session("1", []))
     assert nothing.n.tolist() == [0]
@@ -95,20 +95,20 @@ def test_too_little():
         assert found[NUMBERS].isna().all(axis=None)
 
 
-def test_a_session_without_a_name_is_one():
+def test_unnamed_session_has_a_row():
     trials = pd.concat([session("1", [9.0, 5, 4]), session(pd.NA, [8.0, 5, 3])], ignore_index=True)
     found = learning_curve(trials)
     assert found.participant.isna().tolist() == [False, True, True]
     assert found.n.tolist() == [3, 3, 6]
 
 
-def test_without_times():
+def test_missing_completion_time_is_refused():
     with pytest.raises(SettingsError, match="completion_time_s was not computed"):
         learning_curve(trial_table(["1"], "a", click_count=[1]))
 
 
-def test_tasks_and_factors_are_chosen(process):
-    """Of a result: trial k of each task takes 10 / k s, and began at its hour."""
+def test_tasks_and_factors_restrict_the_trials(process):
+    """Trial k of each task takes 10 / k s and begins at its own hour."""
     result = process({
         f"{folder(1, task, 'Easy', k)}/Mouse Movement.csv": mouse((10 / k, 1, 1), clock=f"{9 + 2 * k + late}:00:00")
         for task, late in (("Search", 0), ("Fill", 1)) for k in (1, 2, 4)
@@ -116,6 +116,6 @@ def test_tasks_and_factors_are_chosen(process):
     assert result.trials.trial_order.tolist() == [2, 4, 6, 1, 3, 5]
     assert result.learning_curve().n.tolist() == [6, 6]
     found = result.learning_curve(task="Search", factor=["Easy"])
-    times, places = np.log([10, 5, 2.5]), np.log([1, 3, 5])
-    assert found.b[0] == pytest.approx(-stats.linregress(places, times).slope)
+    times, orders = np.log([10, 5, 2.5]), np.log([1, 3, 5])
+    assert found.b[0] == pytest.approx(-stats.linregress(orders, times).slope)
     assert result.learning_curve(task="Nothing").n.tolist() == [0]

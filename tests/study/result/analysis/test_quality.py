@@ -1,4 +1,4 @@
-"""Does the table of quality tell each participant's rows, losses, artefacts, gaps, thinning and missing files?"""
+"""The table of quality: rows, losses, artefacts, gaps, thinning and missing files of each participant."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from analytics_kit import EventFormat
 from tests.study.make_study import folder, mouse, typed
 
 KINDS = ["mouse_movement", "mouse_clicks", "mouse_scrolls", "keyboard"]
-STEPS = ["step_median_s", "step_95_s", "gap_longest_s", "gap_share", "step_median_px", "short_step_share"]
+STEP_COLUMNS = ["step_median_s", "step_95_s", "gap_longest_s", "gap_share", "step_median_px", "short_step_share"]
 
 
 def study():
@@ -46,7 +46,7 @@ def test_steps_by_hand(quality):
     assert found.gap_share == 0.4
     assert found.step_median_px == 5
     assert found.short_step_share == 0.6
-    assert quality.loc["2", STEPS].isna().all()
+    assert quality.loc["2", STEP_COLUMNS].isna().all()
 
 
 def test_missing_files(quality):
@@ -55,14 +55,14 @@ def test_missing_files(quality):
     assert quality.loc["2", missing].tolist() == [1, 1, 1, 0]
 
 
-def test_an_empty_file_is_not_missing(process):
+def test_empty_file_is_not_missing(process):
     found = process({f"{folder()}/Mouse Movement.csv": mouse((0, 0, 0)), f"{folder()}/Keyboard Inputs.csv": typed()})
     table = found.quality().iloc[0]
     assert (table.keyboard_rows, table.keyboard_missing_share) == (0, 0)
     assert np.isnan(table.step_median_s)
 
 
-def test_files_that_are_there_twice(process):
+def test_duplicate_files_count_once(process):
     """Of two with the same name the later counts; two files of a kind are no more than one."""
     first, second = folder(1), folder(1, trial=2)
     found = process([
@@ -78,7 +78,7 @@ def test_files_that_are_there_twice(process):
     assert (table.mouse_movement_missing_share, table.keyboard_missing_share) == (0, 0.5)
 
 
-def test_the_option_says_what_a_gap_is(process):
+def test_gap_share_follows_the_option(process):
     assert process(study(), idle_gap_s=0.25).quality().gap_share[0] == 0.2
 
 
@@ -89,8 +89,8 @@ def test_types(quality):
     assert set(kinds.drop(counts)) == {"float64"}
 
 
-def test_the_cut_into_parts_changes_nothing(studies):
-    """Participants' trials lie in several parts, and parts hold several participants."""
+def test_quality_is_independent_of_the_cut_into_shards(studies):
+    """Trials of a participant lie in several shards, and shards hold several participants."""
     members = {
         f"{folder(p, trial=k)}/Mouse Movement.csv": mouse(*((i * k / 10, p * i * i, k * i) for i in range(9)))
         for p in range(1, 6) for k in range(1, 4)
@@ -102,7 +102,7 @@ def test_the_cut_into_parts_changes_nothing(studies):
     assert alone.iloc[0].equals(whole.iloc[3].rename(0))
 
 
-def test_participants_without_a_name_have_a_row(process):
+def test_unnamed_participants_have_a_row(process):
     nobody = "UnknownSession_participant_session/Search_A_trial_1/Mouse Movement.csv"
     found = process({f"{folder(1)}/Mouse Movement.csv": mouse((0, 0, 0)), nobody: mouse((0, 0, 0), (1, 0, 11))})
     table = found.quality()
@@ -111,32 +111,32 @@ def test_participants_without_a_name_have_a_row(process):
     assert table.short_step_share.tolist()[1] == 0
 
 
-def test_no_more_is_read_at_once_than_a_part(process, studies, monkeypatch):
-    """A participant is summed up before the next part is read, once its last trial was in the one before."""
+def test_events_are_read_one_shard_at_a_time(process, studies, monkeypatch):
+    """A participant is summarised before the next shard is read, if its last trial was in the previous one."""
     from analytics_kit.study.result.files import ResultFiles
 
     members = {f"{folder(p)}/Mouse Movement.csv": mouse((0, 0, 0), (1, p, 0)) for p in range(1, 5)}
     result = studies.process(members, shard_bytes=1)
-    happened = []
-    parts = ResultFiles.events_by_shard
+    log = []
+    events_by_shard = ResultFiles.events_by_shard
 
     def watched(self, kind, columns):
-        for part in parts(self, kind, columns):
-            happened.append("read")
-            yield part
+        for events in events_by_shard(self, kind, columns):
+            log.append("read")
+            yield events
 
     import analytics_kit.study.result.analysis.quality as module
 
     describe_steps = module._describe_steps
     monkeypatch.setattr(ResultFiles, "events_by_shard", watched)
     monkeypatch.setattr(
-        module, "_describe_steps", lambda *given: happened.append("summed up") or describe_steps(*given)
+        module, "_describe_steps", lambda *arguments: log.append("summarise") or describe_steps(*arguments)
     )
     result.quality()
-    assert happened[-8:] == ["read", "summed up"] * 4
+    assert log[-8:] == ["read", "summarise"] * 4
 
 
-def test_a_log_that_holds_several_kinds_and_trials(process):
+def test_log_with_several_kinds_and_trials_in_one_file(process):
     described = EventFormat(
         columns={"t": "t", "x": "x", "y": "y", "kind": "k", "participant": "who", "trial": "n"},
         kinds={"m": "mouse_movement", "c": "mouse_clicks"},
@@ -150,7 +150,7 @@ def test_a_log_that_holds_several_kinds_and_trials(process):
     assert quality.keyboard_missing_share.tolist() == [1, 1]
 
 
-def test_missing_kinds_are_unknown_without_their_counts(process):
+def test_missing_share_is_nan_without_the_count_metric(process):
     quality = process(study(), metrics=["movement_count"]).quality()
     assert quality.mouse_movement_missing_share.tolist() == [0, 1]
     assert quality.keyboard_missing_share.isna().all()

@@ -1,4 +1,4 @@
-"""Is whoever lacks the libraries of statistics told what to install, and can they do all the rest?"""
+"""Without the statistics libraries an error says what to install, and everything else works."""
 
 import subprocess
 import sys
@@ -16,14 +16,14 @@ class Table(StudyResult):
 
 result = Table(None, {})
 print(len(result.describe()), len(result.join(pd.DataFrame({"participant": [1], "age": [1]}))._joined))
-for ask in (lambda: result.compare("completion_time_s"), result.learning_curve):
+for call in (lambda: result.compare("completion_time_s"), result.learning_curve):
     try:
-        ask()
+        call()
     except SettingsError as error:
         print(str(error).splitlines()[1])
 """
 
 
-def test_without_the_extra():
+def test_without_the_extra_statistics_raise_and_the_rest_works():
     run = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True)
     assert run.stdout.splitlines() == ["1 1", *["Hint: pip install 'analytics_kit[stats]'"] * 2]
