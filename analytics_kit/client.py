@@ -24,7 +24,7 @@ from analytics_kit.futures import as_completed, gather
 from analytics_kit.job import Job
 from analytics_kit.model import SCHEMA_VERSION, JobInfo, JobRequest, JobStatus
 from analytics_kit.options import Options
-from analytics_kit.progress_bar import Bar
+from analytics_kit.progress_bar import ProgressBar
 from analytics_kit.server_request import request_for_server
 from analytics_kit.settings import Settings, without_secrets
 from analytics_kit.study.archive.source import fingerprint, locate, open_archive
@@ -259,7 +259,7 @@ class Client:
         store = Store.of(self.settings)
         with open_archive(path, checked) as archive:
             prefix = paths.job_folder(self.result_key(archive.fingerprint(), checked), secrets.token_hex(8))
-            with Bar(archive.name) if progress else nullcontext() as bar:
+            with ProgressBar(archive.name) if progress else nullcontext() as bar:
                 report = bar.show if bar else lambda progress: None
                 pipeline.run(archive, checked, store, prefix, report=report, threads=pool_size())
         return StudyResult.open(store, prefix)

@@ -112,7 +112,7 @@ class Job:
         Ctrl-C ends the waiting, not the job. In a notebook the cell shows the job meanwhile, unless its end is
         displayed already.
         """
-        with notebook_hook.shown_while_waiting(self):
+        with notebook_hook.show_while_waiting(self):
             return self._wait(timeout)
 
     def follow(self, timeout: float | None = None) -> Iterator[JobInfo]:
@@ -157,7 +157,7 @@ class Job:
         ResultExpiredError
             The job is known, its tables are gone.
         """
-        with notebook_hook.shown_while_waiting(self):
+        with notebook_hook.show_while_waiting(self):
             return self.fetch(timeout)
 
     def fetch(self, timeout: float | None = None) -> StudyResult:
