@@ -36,8 +36,8 @@ _CLOCK = re.compile(r"(\d{1,2}):(\d{2}):(\d{2}(?:\.\d+)?)")
 class ShardResult:
     """What the merge needs of a shard.
 
-    `values` has an array per metric and `clocks` the wall clock of the first event in seconds since midnight (NaN where
-    unknown), each with one value per trial.
+    `values` has an array per metric, `clocks` the wall clock of the first event in seconds since midnight (NaN where
+    unknown); each array has one value per trial.
     """
 
     first_trial: int
