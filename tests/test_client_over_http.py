@@ -328,14 +328,8 @@ class TestJobs:
         theirs = bob.submit(path)
         assert theirs.result(LIMIT_S).trials.equals(result.trials)
         assert theirs != job
-<<<<<<< HEAD
         count = server.log_text().count("/uploads/")
         assert count == uploads + 1, "nobody learns that another namespace has the content"
-=======
-        assert server.log_text().count("/uploads/") == uploads + 1, (
-            "nobody learns that another namespace has the content"
-        )
->>>>>>> web
 
     def test_delete_removes_result_and_uploaded_copy_on_the_server(self, client, study, server):
         job = client.submit(study())
