@@ -38,11 +38,11 @@ from analytics_kit.model import JobInfo, JobStatus, Progress
 from analytics_kit.notebook.panel import JobPanel
 
 class Busy:
-    reason, client = "", "ak"
+    backend_notice, client_name = "", "ak"
     done = 0
     def __init__(self):
         self.acts = []
-    def shown(self):
+    def snapshot(self):
         progress = Progress("processing", fraction=self.done / 10**6, rows=self.done)
         return JobInfo("id", JobStatus.RUNNING, "study.zip", "key", datetime(2026, 1, 1, tzinfo=UTC), progress)
     def on_change(self, act):
@@ -72,7 +72,7 @@ from analytics_kit.model import JobInfo, JobStatus, Progress
 from analytics_kit.notebook.board import Board
 
 class Busy:
-    notice, called = "", "ak"
+    notice, client_name = "", "ak"
     def __init__(self):
         self.backend = self
         self.done = 0
@@ -217,7 +217,7 @@ def changes(book: Notebook, path: Path) -> Iterator[Row]:
 
 
 def _says(message: Message, words: str) -> bool:
-    return words in str(state(message).get("shown"))
+    return words in str(state(message).get("content"))
 
 
 def fifty(book: Notebook) -> Iterator[Row]:
@@ -262,8 +262,9 @@ def thousand(book: Notebook, path: Path) -> Iterator[Row]:
         ratio < 2,
     )
     book.run("client.board()", "board")
-    drawn = next(each for each in reversed(book.heard) if each["msg_type"] == "comm_open" and "shown" in state(each))
-    size = len(state(drawn)["shown"]["html"].encode())
+    opened = (each for each in reversed(book.heard) if each["msg_type"] == "comm_open")
+    drawn = next(each for each in opened if "content" in state(each))
+    size = len(state(drawn)["content"]["html"].encode())
     yield f"HTML of a board of {JOBS:,} jobs", f"{size:,} bytes", "< 30,000", size < 30_000
     ended = []
     for _ in ROUND:
@@ -271,7 +272,7 @@ def thousand(book: Notebook, path: Path) -> Iterator[Row]:
         start = len(book.heard)
         job_id = printed(book, f"job = client.submit({str(path)!r}, refresh=True); print(job.id)", str)
         row = re.compile(rf'<tr data-key="{job_id}"(?:(?!</tr>).)*✔ completed')
-        while not (told := [each for each in book.heard[start:] if row.search(str(state(each).get("shown")))]):
+        while not (told := [each for each in book.heard[start:] if row.search(str(state(each).get("content")))]):
             book.next()
         ended.append(sent_at(told[0]) - printed(book, "print(job.info().ended_at.timestamp())", float))
     yield (
