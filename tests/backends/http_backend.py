@@ -35,15 +35,15 @@ def serve():
     Job.delete = lambda job: job.watcher.backend.delete(job.id)  # the result of a sample step is in no store
     add_routes = analytics_kit.web.app.add_upload_routes
 
-    def add_all(book, service):
-        add_routes(book, service)
-        _add_sample_steps(book, service)
+    def add_all(blueprint, service):
+        add_routes(blueprint, service)
+        _add_sample_steps(blueprint, service)
 
     analytics_kit.web.app.add_upload_routes = add_all
     main()
 
 
-def _add_sample_steps(book, service):
+def _add_sample_steps(blueprint, service):
     from flask import request
 
     from analytics_kit.model import JobRequest
@@ -51,7 +51,7 @@ def _add_sample_steps(book, service):
     from analytics_kit.web.routes.job_schemas import JobAnswer
     from analytics_kit.web.routes.jobs import job_fields
 
-    @book.post("/sample-steps", doc_ui=False)
+    @blueprint.post("/sample-steps", doc_ui=False)
     def submit_sample_step():
         info = service.client.backend.submit(JobRequest(**request.json | {"tags": tuple(request.json["tags"])}))
         return json_response(JobAnswer(**job_fields(info)))

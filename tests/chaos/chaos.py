@@ -80,7 +80,7 @@ def run(folder: Path, seconds: float, jobs: int, seed: int) -> Figures:
 
     Some kills come at any moment, most of them while a step runs.
     """
-    chance, figures = random.Random(seed), Figures(seed)
+    chance, kill_chance, figures = random.Random(seed), random.Random(seed + 1), Figures(seed)
     studies = _studies(folder)
     expected = _expected(folder, studies)
     os.environ["PYTHONPATH"] = str(Path(__file__).parents[2])
@@ -90,7 +90,7 @@ def run(folder: Path, seconds: float, jobs: int, seed: int) -> Figures:
     submitted: dict[ak.Job, Path] = {}
     cancelled: dict[str, bool] = {}
     started, pids = time.monotonic(), set[int]()
-    kill_at, is_for_a_step = chance.uniform(1, 2), True
+    kill_at, is_for_a_step = kill_chance.uniform(1, 2), True
     try:
         while (now := time.monotonic() - started) < seconds or (
             now < seconds + EXTENSION_S and not _is_enough(figures, submitted)
@@ -104,10 +104,10 @@ def run(folder: Path, seconds: float, jobs: int, seed: int) -> Figures:
                     with suppress(ak.BrokerUnavailableError):
                         cancelled[job.id] = job.cancel()
             if now > kill_at and (not is_for_a_step or now > kill_at + STEP_WAIT_S or _runs_step(client, submitted)):
-                kill_at, is_for_a_step = now + chance.uniform(0.5, 3.0), chance.random() < 0.7
-                kind = chance.choice(KINDS_OF_KILL)
+                kill_at, is_for_a_step = now + kill_chance.uniform(0.5, 3.0), kill_chance.random() < 0.7
+                kind = kill_chance.choice(KINDS_OF_KILL)
                 pids |= _broker_pids(paths)
-                figures.kills[kind] += _kill(kind, paths, chance)
+                figures.kills[kind] += _kill(kind, paths, kill_chance)
             time.sleep(0.05)
         pids |= _broker_pids(paths)
         ends = time.monotonic() + END_LIMIT_S

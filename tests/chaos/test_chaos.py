@@ -10,7 +10,7 @@ SECONDS = 30
 @pytest.mark.timeout(SECONDS + EXTENSION_S + END_LIMIT_S + 60)
 def test_jobs_survive_kills_at_random(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", "")
-    figures = run(tmp_path, seconds=SECONDS, jobs=10, seed=20261125)
+    figures = run(tmp_path, seconds=SECONDS, jobs=10, seed=20261128)
     print(figures)
     assert figures.is_clean, figures
     assert figures.completed + figures.cancelled == figures.jobs >= 10
