@@ -24,7 +24,7 @@ from analytics_kit.backends.embedded.paths import BrokerPaths, acquire_lock, loc
 from analytics_kit.backends.redis.connection import connect, socket_url
 from analytics_kit.backends.redis.keys import ACTIVE_KEY, CLEANUP_KEY, SUBMISSIONS_KEY
 from analytics_kit.backends.redis.pool_state import publish_pool_state
-from analytics_kit.backends.redis.recovery import rebuild_queue, reconcile, return_all_to_queue
+from analytics_kit.backends.redis.recovery import rebuild_queue, return_all_to_queue, run_recovery
 from analytics_kit.backends.worker.pool import Pool
 
 SUPERVISION_INTERVAL_S = 0.25
@@ -162,7 +162,7 @@ def run_until_idle(
     while not stop_requested.wait(SUPERVISION_INTERVAL_S):
         with contextlib.suppress(redis.ResponseError):  # out of memory or read-only: this may pass
             pool.maintain()
-            reconcile(connection, pool.code)
+            run_recovery(connection, pool.code)
         count = connection.get(SUBMISSIONS_KEY)
         if connection.scard(ACTIVE_KEY) or connection.scard(CLEANUP_KEY) or count != submitted:
             submitted, busy_at = count, time.monotonic()

@@ -16,7 +16,7 @@ from analytics_kit.backends.redis.cleanup import clean_up
 from analytics_kit.backends.redis.connection import CONNECT_TIMEOUT_S, connect, translate_errors
 from analytics_kit.backends.redis.job_store import JobStore
 from analytics_kit.backends.redis.pool_state import read_pool_state
-from analytics_kit.backends.redis.recovery import reconcile
+from analytics_kit.backends.redis.recovery import run_recovery
 from analytics_kit.errors import BrokerUnavailableError
 from analytics_kit.model import JobInfo, JobRequest, JobStatus, Progress
 from analytics_kit.settings import Settings, without_secrets
@@ -50,7 +50,7 @@ class RedisBackend:
         self.name = name
         self.notice = ""
         self._code = code
-        self._reconciled_at = 0.0
+        self._recovered_at = 0.0
         self._namespace = settings.namespace
         self._open(url)
 
@@ -97,7 +97,7 @@ class RedisBackend:
         """Delete a job that has ended, once no worker works on it any more."""
         ends = time.monotonic() + RELEASE_LIMIT_S
         while (remains := self._call(lambda jobs: jobs.needs_cleanup(job_id))) and time.monotonic() < ends:
-            self._call(lambda jobs: reconcile(jobs.connection, self._code))
+            self._call(lambda jobs: run_recovery(jobs.connection, self._code))
             time.sleep(0.05)
         if remains:  # no worker does it
             self._call(lambda jobs: clean_up(AttemptStore(jobs.connection, self._namespace), job_id, self._code))
@@ -164,9 +164,9 @@ class RedisBackend:
     def _observed(self, jobs: JobStore, records: Sequence[Record]) -> dict[str, JobInfo]:
         """Return the jobs, with notices on those that wait or may be stuck, and take part in recovery."""
         active = [record for record in records if not record.state.status.final]
-        if active and time.monotonic() - self._reconciled_at > CHANGES_POLL_S:
-            self._reconciled_at = time.monotonic()
-            reconcile(jobs.connection, self._code)
+        if active and time.monotonic() - self._recovered_at > CHANGES_POLL_S:
+            self._recovered_at = time.monotonic()
+            run_recovery(jobs.connection, self._code)
         infos = self._infos(jobs, records)
         if not active:
             return infos

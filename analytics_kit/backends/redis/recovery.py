@@ -101,13 +101,13 @@ class RecoveryRound:
         return worker in self.live and self.live[worker].rq_job_id != attempt.rq_job_id
 
 
-def reconcile(
+def run_recovery(
     connection: Connection,
     code: str,
     dead: Collection[str] = (),
     clock: Callable[[Connection], float] = server_time_s,
 ) -> None:
-    """Retry lost steps, queue delayed ones that are due, fail jobs that can't go on, and queue clean-ups.
+    """Run one round: retry lost steps, queue delayed ones that are due, fail jobs that can't go on, queue clean-ups.
 
     Parameters
     ----------
@@ -144,7 +144,7 @@ def reconcile(
 def recover_worker(connection: Connection, worker: str, code: str) -> None:
     """Remove a dead worker from rq and retry the step that it had."""
     rq_queue.remove_worker(connection, worker)
-    reconcile(connection, code, dead=[worker])
+    run_recovery(connection, code, dead=[worker])
 
 
 def return_all_to_queue(connection: Connection, reason: str) -> None:

@@ -31,7 +31,7 @@ from analytics_kit.backends.redis import rq_queue
 from analytics_kit.backends.redis.attempts import AttemptStore, retry_until_available
 from analytics_kit.backends.redis.cleanup import queue_cleanup
 from analytics_kit.backends.redis.connection import connect, socket_url, translate_errors
-from analytics_kit.backends.redis.recovery import reconcile
+from analytics_kit.backends.redis.recovery import run_recovery
 from analytics_kit.backends.worker.limits import LimitMonitor, cause_of_death, read_tail
 from analytics_kit.backends.worker.task_process import TaskProcess
 from analytics_kit.errors import BrokerUnavailableError
@@ -86,7 +86,7 @@ class StepWorker(Worker):
         """End the idle task process and recover lost steps; rq calls this while the queue is empty."""
         self._end_idle_process()
         super().clean_registries()  # type: ignore[no-untyped-call]  # rq's
-        reconcile(self.connection, self._code)
+        run_recovery(self.connection, self._code)
 
     def fork_work_horse(self, job: Job, queue: Queue) -> None:
         """Give the job to the task process if there is one, else to a new one."""
@@ -111,7 +111,7 @@ class StepWorker(Worker):
                 if time.monotonic() - heartbeat_at > HEARTBEAT_INTERVAL_S:
                     self.maintain_heartbeats(job, execution)
                     heartbeat_at = time.monotonic()
-                    reconcile(self.connection, self._code)
+                    run_recovery(self.connection, self._code)
         self._horse_pid = 0
         if status or not self._process.is_reusable:
             self._end_idle_process()

@@ -10,8 +10,8 @@ from analytics_kit.backends.redis.attempts import AttemptStore
 from analytics_kit.backends.redis.backend import RedisBackend
 from analytics_kit.backends.redis.connection import connect
 from analytics_kit.backends.redis.keys import ACTIVE_KEY, DELAYED_KEY, RECOVERY_TURN_KEY
-from analytics_kit.backends.redis.recovery import reconcile
-from analytics_kit.backends.redis.rq_queue import QUEUE_KEY, publish_heartbeat
+from analytics_kit.backends.redis.recovery import run_recovery
+from analytics_kit.backends.redis.rq_queue import QUEUE_KEY, publish_heartbeat, waiting_ids
 from analytics_kit.backends.step_runner import run_step
 from analytics_kit.errors import BrokerUnavailableError, WorkerLostError
 from analytics_kit.model import JobStatus
@@ -30,13 +30,13 @@ def _running(running, connection):
 
 
 @pytest.fixture
-def reconcile_after(jobs, connection):
-    """reconcile_after(seconds) → one round of recovery, as if so many seconds had passed."""
+def recover_after(jobs, connection):
+    """recover_after(seconds) → one round of recovery, as if so many seconds had passed."""
 
     def round_of_recovery(after_s=0.0):
         now_s = jobs.now_s() + after_s
         connection.delete(RECOVERY_TURN_KEY)
-        reconcile(connection, "tests.backends.sample_steps", clock=lambda connection: now_s)
+        run_recovery(connection, "tests.backends.sample_steps", clock=lambda connection: now_s)
 
     return round_of_recovery
 
@@ -47,47 +47,52 @@ def heartbeat(connection, rq_job_id):
     publish_heartbeat(connection, "rq:worker:w1", "busy", rq_job_id)
 
 
-def test_worker_without_heartbeat_for_a_while_is_dead(store, reconcile_after):
-    reconcile_after()
+def test_worker_without_heartbeat_for_a_while_is_dead(store, recover_after):
+    recover_after()
     assert store.pending_steps(["job-1"]) == [{BEGIN: "w1"}], "when a machine wakes up, all workers look dead"
-    reconcile_after(3.5)
+    recover_after(3.5)
     assert store.pending_steps(["job-1"]) == [{NEXT: "later"}]
 
 
-def test_worker_with_a_new_heartbeat_was_not_dead(store, connection, reconcile_after):
-    reconcile_after()
+def test_worker_with_a_new_heartbeat_was_not_dead(store, connection, recover_after):
+    recover_after()
     heartbeat(connection, BEGIN.rq_job_id)
-    reconcile_after(3.5)
+    recover_after(3.5)
     connection.delete("rq:worker:w1")
-    reconcile_after(4.5)
+    recover_after(4.5)
     assert store.pending_steps(["job-1"]) == [{BEGIN: "w1"}]
 
 
-def test_live_worker_that_does_not_run_the_step_loses_it(store, connection, reconcile_after):
+def test_live_worker_that_does_not_run_the_step_loses_it(store, connection, recover_after):
     heartbeat(connection, "")
-    reconcile_after()
+    recover_after()
     assert store.pending_steps(["job-1"]) == [{BEGIN: "w1"}], "its next heartbeat may name the step"
-    reconcile_after(5.5)
+    recover_after(5.5)
     assert store.pending_steps(["job-1"]) == [{NEXT: "later"}]
 
 
-def test_delayed_step_of_a_job_without_record_is_removed(store, jobs, connection, reconcile_after):
+def test_delayed_step_of_a_job_without_record_is_removed(store, jobs, connection, recover_after):
     store.retry_or_fail(BEGIN, FAILURE)
     connection.delete(jobs.keys.record("job-1"))
-    reconcile_after(5)
+    recover_after(5)
     assert not connection.exists(DELAYED_KEY, ACTIVE_KEY, jobs.keys.pending("job-1"))
 
 
 def test_unreadable_record_is_kept_and_does_not_stop_the_recovery_of_others(
-    jobs, connection, reconcile_after, make_request, caplog
+    jobs, connection, recover_after, make_request, caplog
 ):
     connection.hset(jobs.keys.record("job-1"), "state", "dreaming")
+    connection.delete(jobs.keys.pending("job-1"))  # so that recovery tries to fail it
     jobs.submit(Record.of(make_request("echo", key="other"), "job-2", jobs.now_s()), False)
+    connection.delete(QUEUE_KEY)
     with caplog.at_level(logging.WARNING):
         assert [record.job_id for record in jobs.records()] == ["job-2"]
-        reconcile_after(60)
+        recover_after()
+        recover_after(6)
     assert "job-1 can't be read" in caplog.text
+    assert "Recovery of job job-1 failed" in caplog.text
     assert connection.exists(jobs.keys.record("job-1"))
+    assert "job-2-begin-2" in waiting_ids(connection), "the other job is recovered"
 
 
 def test_broker_that_is_away_for_too_long_fails_no_job(jobs, connection):
