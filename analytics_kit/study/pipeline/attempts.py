@@ -1,7 +1,7 @@
 """Give every attempt at a step of a job a folder of its own, and find the one whose result counts.
 
-Nobody else writes to an attempt's folder. The attempt removes the folder when it fails, but not once it has committed a
-manifest there: later steps may use it. So an attempt that was given up for lost and lives on does no harm.
+Nobody else writes to an attempt's folder. The attempt removes the folder when it fails, but not once it has committed
+a manifest there: later steps may use it. So an attempt that was given up for lost and lives on does no harm.
 """
 
 from __future__ import annotations

@@ -197,7 +197,8 @@ def _require_events(
         names = ", ".join(member.name for member in archive.members[:3])
         first_issue = next((f" {member}: {message}." for member, _, message in layout.issues), "")
         raise NoEventsError(
-            f"{archive.name} holds {len(archive.members)} files, none of them a log of events: {names} …{first_issue}",
+            f"{archive.name} holds {len(archive.members)} files, none of them a log of events: "
+            f"{names} …{first_issue}",
             hint=f"Known formats: {', '.join(format_names()[1:])}. Describe another with format=EventFormat(…).",
         )
     if not to_read:

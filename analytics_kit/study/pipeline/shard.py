@@ -36,8 +36,8 @@ _CLOCK = re.compile(r"(\d{1,2}):(\d{2}):(\d{2}(?:\.\d+)?)")
 class ShardResult:
     """What the merge needs of a shard.
 
-    `values` has an array per metric and `clocks` the wall clock of the first event, in seconds since midnight (NaN where
-    unknown), each with one value per trial.
+    `values` has an array per metric, `clocks` the wall clock of the first event in seconds since midnight (NaN where
+    unknown); each array has one value per trial.
     """
 
     first_trial: int
@@ -88,8 +88,8 @@ def run_shard(
 
 
 def _read_native(
-    archive: Archive, shard: Shard, options: Options, issues: Issues, advance: ProgressCallback, members: list[MemberRow],
-    first_events: Floats,
+    archive: Archive, shard: Shard, options: Options, issues: Issues, advance: ProgressCallback,
+    members: list[MemberRow], first_events: Floats,
 ) -> Iterator[EventTable]:  # fmt: skip
     """Yield the table of each kind from members that hold one kind of one trial each."""
     for kind in KINDS:
@@ -107,8 +107,8 @@ def _read_native(
 
 
 def _read_described(
-    archive: Archive, shard: Shard, options: Options, issues: Issues, advance: ProgressCallback, members: list[MemberRow],
-    first_events: Floats,
+    archive: Archive, shard: Shard, options: Options, issues: Issues, advance: ProgressCallback,
+    members: list[MemberRow], first_events: Floats,
 ) -> Iterator[EventTable]:  # fmt: skip
     """Yield the table of each kind from members of a described format."""
     slots: defaultdict[int, dict[str, int]] = defaultdict(dict)
@@ -153,7 +153,7 @@ def _report_odd_clicks(group: Grouped, issues: Issues) -> None:
 
 
 def _first_events(table: EventTable, first: Floats) -> None:
-    """Update, per trial, running time and wall clock of the earliest first row so far; `first` has shape (trials, 2)."""
+    """Update, per trial, running time and wall clock of the earliest first row; `first` has shape (trials, 2)."""
     row = 0
     for member in table.members:
         if member.rows_kept:

@@ -77,7 +77,8 @@ def write_events(file: IO[bytes], group: Grouped, first_trial: int) -> None:
     whole_numbers = [name for name, column in columns.items() if column.type == pa.int32()]
     schema = pa.schema([pa.field(name, column.type, column.null_count > 0) for name, column in columns.items()])
     pq.write_table(
-        pa.table(columns, schema), file, row_group_size=ROW_GROUP_ROWS, compression="lz4", write_statistics=[TRIAL_INDEX],
+        pa.table(columns, schema), file, row_group_size=ROW_GROUP_ROWS, compression="lz4",
+        write_statistics=[TRIAL_INDEX],
         use_dictionary=[name for name, column in columns.items() if pa.types.is_dictionary(column.type)],
         column_encoding=dict.fromkeys(whole_numbers, "DELTA_BINARY_PACKED"),
     )  # fmt: skip

@@ -45,7 +45,7 @@ def _trial_range(parquet: pq.ParquetFile, group: int) -> tuple[int, int]:
 
 
 def _logical(table: pa.Table, name: str) -> pa.ChunkedArray | pa.Array:
-    """Return a column in its public type: seconds and pixels as float64, words as strings, NA where it is not stored."""
+    """Return a column in its public type: seconds and pixels as float64, words as strings; NA if not stored."""
     if name == "t_s" and "t_cs" in table.column_names:
         return pa.array(table["t_cs"].to_numpy() / 100.0)
     if name in table.column_names:

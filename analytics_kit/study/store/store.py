@@ -224,7 +224,7 @@ class Store:
             )
 
     def files(self, prefix: str, recursive: bool = True) -> list[StoredFile]:
-        """Return the files in the folder `prefix` and, with `recursive`, below it; files that vanish meanwhile are left out."""
+        """Return the files in `prefix` and, with `recursive`, below it, without those that vanish meanwhile."""
         with store_errors(self._location(prefix)):
             if self._local:
                 return list(self._walk(prefix, recursive))

@@ -192,7 +192,8 @@ def test_discard_keeps_the_result_of_a_completed_job(studies, odd):
 
 def test_discard_imports_no_heavy_library():
     code = (
-        "import sys, analytics_kit.worker_tasks as t; t.discard({'store': '/nowhere/x', 'result_key': 'k'}, 'j', None); "
+        "import sys, analytics_kit.worker_tasks as t; "
+        "t.discard({'store': '/nowhere/x', 'result_key': 'k'}, 'j', None); "
         "print(sorted({'polars', 'numba', 'numpy', 'pandas', 'pyarrow'} & sys.modules.keys()))"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
