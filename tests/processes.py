@@ -55,7 +55,7 @@ def command_line(process):
 
 
 def later(act, *arguments, after_s=0.1, **more):
-    """Call it on another thread in a moment."""
+    """Call `act` on another thread after a moment."""
     timer = threading.Timer(after_s, act, arguments, more)
     timer.daemon = True
     timer.start()
