@@ -295,8 +295,8 @@ def _tree(cls: type[AnalyticsKitError]) -> Iterable[type[AnalyticsKitError]]:
 
 
 def rebuild(type_name: str, message: str, hint: str | None = None) -> AnalyticsKitError:
-    """Return the error of this type, message and hint; a type from outside the tree gives a JobFailedError."""
-    known = {cls.__name__: cls for cls in _tree(AnalyticsKitError)}
+    """Return the error of this type, message and hint; a type that is not of this file gives a JobFailedError."""
+    known = {cls.__name__: cls for cls in _tree(AnalyticsKitError) if cls.__module__ == __name__}
     if type_name in known:
         return known[type_name](message, hint=hint)
     return JobFailedError(f"{type_name}: {message}", hint=hint)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib.metadata import entry_points
+from inspect import cleandoc
+from textwrap import indent
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
@@ -117,10 +119,17 @@ class Options(BaseModel):
         return self.model_dump(mode="json")
 
 
+def _indented(description: str | None) -> str:
+    return indent(description or "", "    ")
+
+
 Options.__doc__ = "\n\n".join(
     [
-        f"{Options.__doc__}\n\nParameters\n----------",
-        *(f"{name}={field.default!r}\n    {field.description}" for name, field in Options.model_fields.items()),
+        f"{cleandoc(Options.__doc__ or '')}\n\nParameters\n----------",
+        *(
+            f"{name}={field.default!r}\n{_indented(field.description)}"
+            for name, field in Options.model_fields.items()
+        ),
         "Examples\n--------",
         ">>> import analytics_kit as ak\n>>> options = ak.Options(idle_gap_s=0.2, participants=1)",
         ">>> options.participants, options.keys\n(('1',), 'class')",

@@ -64,7 +64,8 @@ FLOORS: dict[str, list[str]] = {
     ],
     "study.sample": ["behaviour", "study"],
     "backends": [
-        "machine progress record base dotted_names",
+        "dotted_names machine",
+        "progress record base",
         "redis step_runner",
         "local worker",
         "embedded http",

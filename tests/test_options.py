@@ -1,5 +1,7 @@
 """Options of `submit` and `process`: wrong ones fail at once, by name, with the nearest right one."""
 
+from textwrap import indent
+
 import pytest
 
 import analytics_kit as ak
@@ -93,5 +95,5 @@ def test_thresholds_reach_the_metrics_and_the_provenance(client, study):
 
 def test_help_lists_every_option_with_its_meaning():
     for name, field in Options.model_fields.items():
-        assert f"{name}={field.default!r}\n    {field.description}" in Options.__doc__
+        assert f"{name}={field.default!r}\n{indent(field.description, '    ')}\n" in Options.__doc__
         assert field.description

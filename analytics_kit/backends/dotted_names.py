@@ -1,4 +1,4 @@
-"""Resolve the dotted names of functions that queues and records hold, also those that older versions wrote."""
+"""Resolve the dotted names of functions that queues and records hold."""
 
 from __future__ import annotations
 
@@ -6,29 +6,42 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
-RENAMED = {
-    "analytics_kit.backends.perform.perform": "analytics_kit.backends.worker.entry.perform",
-    "analytics_kit.backends.perform.discard": "analytics_kit.backends.worker.entry.discard",
-    "analytics_kit.backends.perform.sweep": "analytics_kit.backends.worker.entry.sweep",
-    "analytics_kit.tasks.process_study": "analytics_kit.worker_tasks.process_study",
-    "analytics_kit.tasks.process_part": "analytics_kit.worker_tasks.process_shard",
-    "analytics_kit.tasks.merge_parts": "analytics_kit.worker_tasks.merge_shards",
-    "analytics_kit.tasks.warm": "analytics_kit.worker_tasks.warm",
-    "analytics_kit.tasks.discard": "analytics_kit.worker_tasks.discard",
-    "analytics_kit.tasks.tidy": "analytics_kit.worker_tasks.tidy",
+FUNCTIONS_ON_THE_WIRE = {
+    "analytics_kit.backends.worker.entry.perform": "analytics_kit.backends.perform.perform",
+    "analytics_kit.backends.worker.entry.discard": "analytics_kit.backends.perform.discard",
+    "analytics_kit.backends.worker.entry.sweep": "analytics_kit.backends.perform.sweep",
+    "analytics_kit.worker_tasks": "analytics_kit.tasks",
+    "analytics_kit.worker_tasks.process_study": "analytics_kit.tasks.process_study",
+    "analytics_kit.worker_tasks.process_shard": "analytics_kit.tasks.process_part",
+    "analytics_kit.worker_tasks.merge_shards": "analytics_kit.tasks.merge_parts",
+    "analytics_kit.worker_tasks.warm": "analytics_kit.tasks.warm",
+    "analytics_kit.worker_tasks.discard": "analytics_kit.tasks.discard",
+    "analytics_kit.worker_tasks.tidy": "analytics_kit.tasks.tidy",
 }
-"""Names that older versions wrote into queues and records, and the functions that do that work now."""
+"""Names on the wire: what queues and records call these functions, and the module of the tasks.
+
+The first workers and clients were written when the functions had those names. Writing them still lets workers of both
+versions run jobs of both, also those of an embedded broker that runs on while the package is upgraded.
+"""
+_PRESENT_NAMES = {wire: present for present, wire in FUNCTIONS_ON_THE_WIRE.items()}
 
 
-def current_name(dotted: str) -> str:
-    """Return the present name of a function that an older version may have named.
+def wire_name(dotted: str) -> str:
+    """Return the name that queues and records hold for a function, or for the module of the tasks.
 
-    >>> current_name("analytics_kit.tasks.process_part")
-    'analytics_kit.worker_tasks.process_shard'
-    >>> current_name("json.dumps")
-    'json.dumps'
+    >>> wire_name("analytics_kit.worker_tasks.process_shard"), wire_name("json.dumps")
+    ('analytics_kit.tasks.process_part', 'json.dumps')
     """
-    return RENAMED.get(dotted, dotted)
+    return FUNCTIONS_ON_THE_WIRE.get(dotted, dotted)
+
+
+def present_name(dotted: str) -> str:
+    """Return the present name of what queues and records call `dotted`.
+
+    >>> present_name("analytics_kit.tasks.process_part"), present_name("json.dumps")
+    ('analytics_kit.worker_tasks.process_shard', 'json.dumps')
+    """
+    return _PRESENT_NAMES.get(dotted, dotted)
 
 
 def resolve(dotted: str) -> Callable[..., Any]:
@@ -37,7 +50,7 @@ def resolve(dotted: str) -> Callable[..., Any]:
     >>> resolve("math.sqrt")(9.0)
     3.0
     """
-    module, _, name = current_name(dotted).rpartition(".")
+    module, _, name = present_name(dotted).rpartition(".")
     function = getattr(importlib.import_module(module), name)
     if not callable(function):
         raise TypeError(f"{dotted} is a {type(function).__name__}, expected a function.")

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, NamedTuple, Self
 
+from analytics_kit.backends.dotted_names import wire_name
 from analytics_kit.errors import JobCancelledError, JobFailedError, SettingsError
 from analytics_kit.model import RESULT_TTL_S, SCHEMA_VERSION, Failure, JobInfo, JobRequest, JobStatus, Progress, Split
 
@@ -165,7 +166,7 @@ class Record:
 
     def to_fields(self) -> dict[str, str]:
         """Return the fields of a Redis hash, without those that are None."""
-        return encode_fields({name: getattr(self, name) for name in self.__slots__})
+        return encode_fields({name: getattr(self, name) for name in self.__slots__} | {"task": wire_name(self.task)})
 
     @classmethod
     def from_fields(cls, fields: Mapping[bytes, bytes]) -> Self:
@@ -229,8 +230,8 @@ def split_fields(split: Split) -> dict[str, Any]:
     return {
         "parts": split.shards,
         "total": split.total,
-        "part": split.shard_task,
-        "merge": split.merge_task,
+        "part": wire_name(split.shard_task),
+        "merge": wire_name(split.merge_task),
         "unit": split.unit,
         "share": split.shards_fraction,
     }

@@ -12,11 +12,23 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import redis
 from pandas.testing import assert_frame_equal
+from rq.job import Job
+from rq.serializers import JSONSerializer
 
 import analytics_kit as ak
-from analytics_kit.backends.dotted_names import RENAMED, current_name, resolve
+from analytics_kit.backends.dotted_names import FUNCTIONS_ON_THE_WIRE, present_name, resolve, wire_name
+from analytics_kit.backends.record import split_fields
+from analytics_kit.backends.redis.attempts import AttemptStore
+from analytics_kit.backends.redis.backend import RedisBackend
+from analytics_kit.backends.redis.cleanup import queue_cleanup
 from analytics_kit.backends.redis.connection import connect
+from analytics_kit.backends.redis.rq_queue import waiting_ids
+from analytics_kit.client import PROCESS_STUDY, WORKER_TASKS
+from analytics_kit.model import JobRequest, Split
+from analytics_kit.settings import Settings
+from analytics_kit.worker_tasks import MERGE_TASK, SHARD_TASK
 from tests.processes import until
 
 FIXTURE = Path(__file__).with_name("older_version")
@@ -86,8 +98,33 @@ def write_key(connection, name, of_type, value, root, shift_s):
 
 
 def test_every_older_name_has_a_function_today():
-    assert all(callable(resolve(name)) for name in RENAMED)
-    assert all(current_name(name) == name for name in RENAMED.values())
+    functions = [name for name in FUNCTIONS_ON_THE_WIRE.values() if name != "analytics_kit.tasks"]
+    assert all(callable(resolve(name)) for name in functions)
+    assert all(wire_name(present_name(name)) == name for name in FUNCTIONS_ON_THE_WIRE.values())
+
+
+def test_present_jobs_are_written_with_the_older_names(redis_server):
+    """So that workers of the older version can run them, such as those of an embedded broker during an upgrade."""
+    with redis_server() as server:
+        backend = RedisBackend(server.url, Settings.of(namespace="ann"), WORKER_TASKS)
+        request = JobRequest(PROCESS_STUDY, {"source": "s.zip"}, "key", "s.zip")
+        job_id = backend.submit(request).job_id
+        with redis.Redis.from_url(server.url) as connection:
+            assert json.loads(connection.hget(f"ak:ann:job:{job_id}", "task")) == "analytics_kit.tasks.process_study"
+            queued = Job.fetch(f"{job_id}-begin-1", connection, JSONSerializer)
+            assert queued.func_name == "analytics_kit.backends.perform.perform"
+            split = split_fields(Split(3, 300, SHARD_TASK, MERGE_TASK))
+            assert (split["part"], split["merge"]) == (
+                "analytics_kit.tasks.process_part", "analytics_kit.tasks.merge_parts",
+            )  # fmt: skip
+            assert backend.cancel(job_id)
+            queue_cleanup(AttemptStore(connection, "ann"), job_id, WORKER_TASKS)
+            cleanup = Job.fetch(waiting_ids(connection)[0], connection, JSONSerializer)
+            assert (cleanup.func_name, cleanup.args[-1]) == (
+                "analytics_kit.backends.perform.discard",
+                "analytics_kit.tasks",
+            )
+        backend.close()
 
 
 def test_jobs_are_listed_with_their_status(client, content):

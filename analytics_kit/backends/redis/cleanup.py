@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from analytics_kit.backends.dotted_names import resolve
+from analytics_kit.backends.dotted_names import resolve, wire_name
 from analytics_kit.backends.redis.attempts import AttemptStore
 from analytics_kit.backends.redis.connection import Connection
 from analytics_kit.backends.redis.rq_queue import put_function
@@ -20,12 +20,12 @@ def queue_cleanup(store: AttemptStore, job_id: str, code: str) -> None:
     """Let one worker remove what a job left; `code` names the module whose `discard` does it."""
     jobs = store.jobs
     if jobs.connection.set(jobs.keys.cleanup_queued(job_id), b"", nx=True, ex=CLEANUP_RETRY_S):
-        put_function(jobs.connection, CLEANUP_FUNCTION, jobs.keys.namespace, job_id, code)
+        put_function(jobs.connection, CLEANUP_FUNCTION, jobs.keys.namespace, job_id, wire_name(code))
 
 
 def queue_sweep(connection: Connection, code: str) -> None:
     """Let a worker remove what has expired in the store; `code` names the module whose `tidy` does it."""
-    put_function(connection, SWEEP_FUNCTION, code)
+    put_function(connection, SWEEP_FUNCTION, wire_name(code))
 
 
 def clean_up(store: AttemptStore, job_id: str, code: str) -> None:

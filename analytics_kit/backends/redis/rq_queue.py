@@ -15,7 +15,7 @@ from rq.exceptions import NoSuchJobError
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from analytics_kit.backends.dotted_names import current_name
+from analytics_kit.backends.dotted_names import present_name, wire_name
 from analytics_kit.backends.record import BEGIN_STEP, Attempt
 from analytics_kit.backends.redis.connection import Connection
 
@@ -52,7 +52,7 @@ class StepQueue:
         """Queue attempts, through the pipeline `pipe`."""
         for attempt in attempts:
             self._queue.enqueue_call(
-                STEP_FUNCTION,
+                wire_name(STEP_FUNCTION),
                 args=(self._namespace, *attempt),
                 job_id=attempt.rq_job_id,
                 timeout=-1,
@@ -81,7 +81,7 @@ class StepQueue:
 def put_function(connection: Connection, function: str, *arguments: str) -> None:
     """Queue a call of a housekeeping function, ahead of all steps."""
     open_queue(connection).enqueue_call(
-        function, args=arguments, timeout=-1, result_ttl=0, failure_ttl=1, at_front=True
+        wire_name(function), args=arguments, timeout=-1, result_ttl=0, failure_ttl=1, at_front=True
     )
 
 
@@ -92,7 +92,7 @@ def waiting_ids(connection: Connection) -> list[str]:
 
 def attempt_of(job: Job) -> tuple[str, Attempt] | None:
     """Return namespace and attempt of an rq job; None when it is a housekeeping function."""
-    if current_name(str(job.func_name)) != STEP_FUNCTION:
+    if present_name(str(job.func_name)) != STEP_FUNCTION:
         return None
     namespace, job_id, step, number = job.args
     return namespace, Attempt(job_id, step, int(number))

@@ -66,7 +66,9 @@ def test_closing_the_pipe_ends_guard_and_server(start, paths):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_guard_ignores_signals_but_the_server_does_not(start, paths, number):
+    before = signal.signal(number, signal.SIG_DFL)  # under nohup the server would inherit that SIGHUP is ignored
     guard, pipe = start()
+    signal.signal(number, before)
     pid_file = paths.data_folder / "pid"
     pid = int(until(lambda: pid_file.exists() and pid_file.read_text(), "the server runs"))
     guard.send_signal(number)
