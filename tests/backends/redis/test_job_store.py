@@ -5,6 +5,7 @@ import zlib
 
 import pytest
 
+from analytics_kit.backends.dotted_names import wire_name
 from analytics_kit.backends.record import RECORD_TTL_S, Attempt, ChangeRefusedError, Record, RecordState
 from analytics_kit.backends.redis.cleanup import queue_sweep
 from analytics_kit.backends.redis.keys import ACTIVE_KEY, CLEANUP_KEY, DELAYED_KEY
@@ -63,7 +64,7 @@ class TestRecords:
 
     def test_rq_message_and_record_are_json(self, jobs, connection, split_job):
         [rq_job] = connection.scan_iter("rq:job:*begin*")
-        assert json.loads(zlib.decompress(connection.hget(rq_job, "data")))[0] == STEP_FUNCTION
+        assert json.loads(zlib.decompress(connection.hget(rq_job, "data")))[0] == wire_name(STEP_FUNCTION)
         for name, value in connection.hgetall(jobs.keys.record("job-1")).items():
             assert name in (b"state", b"result_key") or json.loads(value) is not None
 
