@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 import polars as pl
 
-from analytics_kit.study.csv.records import split_rows
+from analytics_kit.study.csv.rows import split_rows
 
 NUMBER_PATTERN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 DECIMAL_COMMA_PATTERN = re.compile(r"[+-]?\d*,\d+")

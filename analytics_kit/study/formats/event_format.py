@@ -20,7 +20,7 @@ from analytics_kit.study.csv.cells import (
     parse_irregular_cells,
     parse_regular_cells,
 )
-from analytics_kit.study.csv.records import DELIMITERS, MAX_HEADER_CHARACTERS, decode_text
+from analytics_kit.study.csv.rows import DELIMITERS, MAX_HEADER_CHARACTERS, decode_text
 from analytics_kit.study.formats.base import ROW_SCHEMA, LogFormat, LogTable, TrialNames, cast_rows, empty_rows
 from analytics_kit.study.schema.issues import Issues
 from analytics_kit.study.schema.keys import normalise_key

@@ -12,7 +12,7 @@ import polars as pl
 
 from analytics_kit.event_format import TRIAL_KEYS
 from analytics_kit.study.archive.base import Archive, Member, MemberUnreadableError
-from analytics_kit.study.csv.records import decode_text
+from analytics_kit.study.csv.rows import decode_text
 from analytics_kit.study.formats.base import LogFormat, TrialNames
 from analytics_kit.study.formats.layout import LOG_ROLE, MemberAssignment, StudyLayout, Trial, ignored_role
 from analytics_kit.study.schema.compiling import Ints

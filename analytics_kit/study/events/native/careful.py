@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from analytics_kit.errors import nearest
 from analytics_kit.model import Kind
 from analytics_kit.study.csv.cells import DECIMAL_COMMA_PATTERN, NUMBER_PATTERN
-from analytics_kit.study.csv.records import (
+from analytics_kit.study.csv.rows import (
     DELIMITERS,
     MAX_HEADER_CHARACTERS,
     decode_text,

@@ -15,7 +15,7 @@ import polars as pl
 
 from analytics_kit.model import Kind
 from analytics_kit.study.archive.base import CHUNK_BYTES, Archive, Member, MemberUnreadableError
-from analytics_kit.study.csv.records import decode_utf8_or_latin1, find_row_boundary
+from analytics_kit.study.csv.rows import decode_utf8_or_latin1, find_row_boundary
 from analytics_kit.study.events.native.buffers import RowBuffers
 from analytics_kit.study.events.native.bulk import count_lines, is_regular, match_header, parse_rows
 from analytics_kit.study.events.native.careful import ParsedRows, native_header, read_member, read_rows
