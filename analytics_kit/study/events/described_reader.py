@@ -15,7 +15,7 @@ from analytics_kit.event_format import TRIAL_KEYS
 from analytics_kit.model import KINDS, Kind
 from analytics_kit.study.archive.base import Archive, Member, MemberUnreadableError
 from analytics_kit.study.events import quality_flags
-from analytics_kit.study.events.table import EventTable, MemberRows, classify_keys
+from analytics_kit.study.events.table import EventTable, ReadMember, classify_keys
 from analytics_kit.study.formats.base import UNITS_PER_SECOND, LogFormat, empty_rows
 from analytics_kit.study.formats.event_format import ROW_ISSUES
 from analytics_kit.study.formats.trials import batch_by_size, find_runs, trial_label
@@ -186,7 +186,7 @@ def _split_releases(rows: pl.DataFrame, members: ShardMembers, issues: Issues) -
     return pl.concat([press, release]).sort("slot", "file", "t", "index", maintain_order=True)
 
 
-def _member_rows(rows: pl.DataFrame, members: ShardMembers, holds: Sequence[bool]) -> list[MemberRows]:
+def _member_rows(rows: pl.DataFrame, members: ShardMembers, holds: Sequence[bool]) -> list[ReadMember]:
     """Return the rows of each file that can hold the kind, in their order."""
     runs = rows.group_by("slot", "file", maintain_order=True).agg(pl.len())
     counts = {(slot, number): count for slot, number, count in runs.iter_rows()}
@@ -196,6 +196,6 @@ def _member_rows(rows: pl.DataFrame, members: ShardMembers, holds: Sequence[bool
     for slot, number in pairs:
         count = counts.get((slot, number), 0)
         row_lines = lines[row : row + count]
-        member_rows.append(MemberRows(members[number][0].name, slot, count, count, lines=[(0, row_lines, count)]))
+        member_rows.append(ReadMember(members[number][0].name, slot, count, count, lines=[(0, row_lines, count)]))
         row += count
     return member_rows

@@ -14,7 +14,7 @@ from analytics_kit.options import Options
 from analytics_kit.study.archive.base import without_gc
 from analytics_kit.study.events import quality_flags
 from analytics_kit.study.events.reading import compile_decoders
-from analytics_kit.study.events.table import EventTable, Grouped, MemberRows
+from analytics_kit.study.events.table import EventTable, Grouped, ReadMember
 from analytics_kit.study.metrics.entropy import sample_entropies
 from analytics_kit.study.metrics.evaluate import evaluate
 from analytics_kit.study.schema.columns import SCREEN_LIMIT_PX
@@ -38,7 +38,7 @@ def _warm() -> None:
         keyboard = kind == "keyboard"
         position = np.empty(0) if keyboard else t.copy()
         codes = np.zeros(len(t) if keyboard else 0, np.int8)
-        rows = MemberRows("warm", 0, len(t), len(t))
+        rows = ReadMember("warm", 0, len(t), len(t))
         table = EventTable(kind, [rows], t.copy(), position, position.copy(), codes, None)
         table.key_number = codes.astype(np.int64)
         offsets = np.array([0, len(t)])
