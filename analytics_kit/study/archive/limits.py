@@ -22,7 +22,7 @@ SPECIAL_FILES = {
 
 
 class ArchiveLimits:
-    """Hold all ZIPs of a study together against the limits that `options` set."""
+    """Check the ZIPs of a study, all together, against the limits in `options`."""
 
     def __init__(self, options: Options, name: str) -> None:
         self._options, self._name = options, name

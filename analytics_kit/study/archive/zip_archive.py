@@ -32,7 +32,7 @@ _LOCAL_HEADER = struct.Struct("<4s2xHH16xHH")
 
 
 class ZipArchive(Archive):
-    """A ZIP file and the ZIPs inside it, each inflated when it is first needed."""
+    """A study that is a ZIP, with the ZIPs inside it, each inflated when it is first needed."""
 
     def __init__(self, file: IO[bytes], source: str, size_bytes: int, options: Options | None = None) -> None:
         super().__init__(source, size_bytes)

@@ -16,7 +16,7 @@ from analytics_kit.study.schema.keys import KEY_CLASS_CODES, classify_key
 
 @dataclass(slots=True)
 class ReadMember:
-    """The rows of a member in a table, and the lines they come from.
+    """A member that was read: its rows in a table, and the lines they come from.
 
     Attributes
     ----------

@@ -149,9 +149,17 @@ def _number_trials(found: Sequence[tuple[str, TrialNames]], issues: list[tuple[s
                 f"{len(texts)} trials have no unique numbers; they are numbered in the order of the file",
             ))  # fmt: skip
     return [
-        Trial(_display_name(group, names), person or session, session or person, None, task, factor, numbers[i])
+        Trial(
+            _display_name(group, names),
+            participant or session,
+            session or participant,
+            None,
+            task,
+            factor,
+            numbers[i],
+        )
         for i, (group, names) in enumerate(found)
-        for person, session, task, factor, _ in [names]
+        for participant, session, task, factor, _ in [names]
     ]
 
 

@@ -1,6 +1,6 @@
 """Read the rows of one member one by one, whatever its delimiter, encoding, quoting and damage.
 
-`fast` and `bulk` read only what looks as the logger writes it. All else comes here, so this module defines a row: a
+`fast` and `bulk` read only text as the logger writes it; all other text is read here. So this module defines a row: a
 line with text on it, or several if a quoted cell holds line breaks. It is kept if it has as many cells as the header
 and its numbers are finite decimal numbers.
 """

@@ -1,7 +1,7 @@
 """Decode lines as the logger writes them: a clock and a time, then x and y in plain digits, or a key.
 
-This is no CSV parser: it knows only these two shapes of line and stops at the first byte that does not fit. The text
-is then parsed by polars (`bulk`) or row by row (`careful`), with the same outcome.
+This is no CSV parser: it accepts lines of these two shapes only, and stops at the first byte that does not fit. The
+text is then parsed by polars (`bulk`) or row by row (`careful`), with the same result.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Read all events of one kind in a shard, from files of the logger.
 
-Opening a CSV parser per file costs a hundred times more than the file's bytes, so members that look as the logger
+Opening a CSV parser per file costs a hundred times more than the file's bytes, so members written as the logger
 writes them are joined and read at once, by `fast` or, if that stops, by `bulk`. A batch that both refuse is halved
 until the irregular lines are alone, and those are read by `careful`.
 """
@@ -33,7 +33,7 @@ REPORT_BYTES = 256 << 10
 MAX_RESERVED_BYTES = 512 << 20
 """At most this much is reserved for the size that a directory claims, which may be false."""
 NATIVE_LINE_BYTES = len("10:00:00,0.00,a\n")
-"""No line of the logger is shorter."""
+"""The length of the shortest line that the logger writes."""
 MAX_CAREFUL_BYTES = 2048
 """A piece of text this small is not halved again but read row by row."""
 
