@@ -48,7 +48,7 @@ def _warm() -> None:
         groups[kind] = Grouped(table, 1)
         groups[kind].sort_by_time()
         write_events(io.BytesIO(), groups[kind], 0)  # pyarrow looks for pandas when it is first given an array
-    steps = evaluate(groups, 1, Options()).x_differences
-    assert steps is not None  # noqa: S101  all metrics are asked for
-    sample_entropies(steps)
+    x_differences = evaluate(groups, 1, Options()).x_differences
+    assert x_differences is not None  # noqa: S101  all metrics are requested
+    sample_entropies(x_differences)
     pack(t, 100.0)

@@ -67,9 +67,9 @@ def write_events(file: IO[bytes], group: Grouped, first_trial: int) -> None:
     if len(table.action):
         columns["action"] = _coded(table.action, _ACTIONS)
     elif table.kind == "mouse_clicks":
-        turn = (np.arange(len(table.t)) - np.repeat(group.starts, counts)) % 2
+        alternating = (np.arange(len(table.t)) - np.repeat(group.starts, counts)) % 2
         odd = np.repeat(counts % 2 == 1, counts)
-        columns["action"] = _coded(np.where(odd, -1, turn).astype(np.int8), _ACTIONS)
+        columns["action"] = _coded(np.where(odd, -1, alternating).astype(np.int8), _ACTIONS)
     if table.kind == "keyboard":
         if table.key is not None:
             columns["key"] = pc.dictionary_encode(table.key.to_arrow().cast(pa.string()))
@@ -77,7 +77,8 @@ def write_events(file: IO[bytes], group: Grouped, first_trial: int) -> None:
     whole_numbers = [name for name, column in columns.items() if column.type == pa.int32()]
     schema = pa.schema([pa.field(name, column.type, column.null_count > 0) for name, column in columns.items()])
     pq.write_table(
-        pa.table(columns, schema), file, row_group_size=ROW_GROUP_ROWS, compression="lz4", write_statistics=[TRIAL_INDEX],
+        pa.table(columns, schema), file, row_group_size=ROW_GROUP_ROWS, compression="lz4",
+        write_statistics=[TRIAL_INDEX],
         use_dictionary=[name for name, column in columns.items() if pa.types.is_dictionary(column.type)],
         column_encoding=dict.fromkeys(whole_numbers, "DELTA_BINARY_PACKED"),
     )  # fmt: skip

@@ -2,7 +2,7 @@
 
 ::
 
-    store.id                                      what tells this store from others
+    store.id                                      the id of this store
     .swept                                        when it was last swept (its modification time)
     results/<result key>/<job id>/                all that one job, or one call of `process`, writes
         <step>-<attempt>/                         all that one attempt at a step writes
