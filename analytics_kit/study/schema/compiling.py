@@ -28,8 +28,8 @@ def kernel(function: Function) -> Function:
     """Compile a function, cached on disk, that releases the GIL and keeps the meaning of NaN and infinity.
 
     Sums may be reassociated, and not always alike: the last bit of a result can depend on whether the kernels that
-    this one calls were compiled in the same process or loaded from the cache. When results are compared bit by bit,
-    both have to be compiled alike.
+    this one calls were compiled in the same process or loaded from the cache. Results that are compared bit by bit
+    must come from kernels that were compiled alike.
     """
     compile_: Any = numba.njit(**_COMPILE_OPTIONS, fastmath={"reassoc", "contract", "nsz"})
     compiled: Function = compile_(function)

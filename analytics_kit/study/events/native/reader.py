@@ -1,8 +1,8 @@
 """Read all events of one kind in a shard, from files of the logger.
 
-Opening a CSV parser per file costs a hundred times more than the file's bytes, so members written as the logger
-writes them are joined and read at once, by `fast` or, if that stops, by `bulk`. A batch that both refuse is halved
-until the irregular lines are alone, and those are read by `careful`.
+Opening a CSV parser per file costs a hundred times more than the file's bytes. So members in the logger's own form
+are joined and read at once, by `fast` or, if that stops, by `bulk`. A batch that both refuse is halved until the
+irregular lines are alone, and those are read by `careful`.
 """
 
 from __future__ import annotations
