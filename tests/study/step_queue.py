@@ -1,4 +1,4 @@
-"""A job done step by step as a queue would do it, in an order and with accidents of a test's own choosing."""
+"""A job done step by step as a queue would do it, in an order and with failures that a test chooses."""
 
 from dataclasses import dataclass, field
 
@@ -42,7 +42,7 @@ class Step:
 
 
 class Queue:
-    """Does the steps of one job, in an order and with accidents of its own choosing."""
+    """Does the steps of one job, in the order and with the failures that a test chooses."""
 
     def __init__(self, studies, source, shard_bytes=2_000, **options):
         self.root = studies.root / "fanned"
@@ -61,7 +61,7 @@ class Queue:
             patch.setattr(pipeline, "SHARD_BYTES", self.shard_bytes)
             return tasks.process_study(self.step(**more))
 
-    def part(self, number, attempt=1, **more):
+    def process_shard(self, number, attempt=1, **more):
         step = self.step(f"part-{number}", attempt, shard=number, **more)
         assert tasks.process_shard(step) == {}
         self.winners[number] = attempt
@@ -73,7 +73,7 @@ class Queue:
     def run(self, order=None):
         split = self.begin()
         for number in order or range(split.shards):
-            self.part(number)
+            self.process_shard(number)
         return self.merge()
 
     def result(self, answer):

@@ -26,7 +26,7 @@ def test_every_metric_is_tested():
 
 @each_metric
 @pytest.mark.parametrize("case", ["empty files", "one event", "two events", "by hand"])
-def test_metric(name, case):
+def test_metric_has_the_expected_value(name, case):
     column = ["empty files", "one event", "two events", "by hand"].index(case)
     check(measure_trial(**[EMPTY, ONE, TWO, FULL][column])[name], EXPECTED[name][column])
 
@@ -42,12 +42,12 @@ def test_catalogue_states_what_few_rows_give(name):
 
 
 @each_metric
-def test_metric_is_na_without_files(name):
+def test_metric_is_na_without_any_file(name):
     check(measure_trial()[name], NA)
 
 
 @each_metric
-def test_na_without_the_files_it_needs(name):
+def test_metric_is_na_without_the_files_that_it_needs_and_no_others(name):
     """A metric is NA when one of the kinds that the catalogue names is missing, and does not need the others."""
     for part, kind in KIND.items():
         value = measure_trial(**{k: v for k, v in FULL.items() if k != part})[name]

@@ -41,7 +41,7 @@ def test_kh2017_has_the_documented_size(kh2017):
     assert set(kh2017.trials.factor) == {"Atypical", "Typical"}
 
 
-def test_rows_with_equal_times(kh2017):
+def test_kh2017_has_seven_rows_with_equal_times(kh2017):
     events = kh2017.events("mouse_movement", columns=["session", "factor", "trial", "t_s"])
     assert (events.groupby(["session", "factor", "trial"]).t_s.diff() == 0).sum() == 7
 
