@@ -133,7 +133,7 @@ def test_metric_depends_on_its_thresholds_and_no_others(name):
             theirs = measure_trials(trials, **{option: max(other, 0.001)})[name]
             if not np.array_equal(plain, theirs, equal_nan=True):
                 matter.add(option)
-    if name != "auto_repeat_share":  # for which keys have to be known: test_presses.py
+    if name != "auto_repeat_share":  # for which keys have to be known: test_key_timing.py
         assert matter == set(METRICS_BY_NAME[name].thresholds)
 
 
