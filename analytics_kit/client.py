@@ -19,12 +19,13 @@ from analytics_kit import notebook_hook
 from analytics_kit.backends.base import Backend, RemoteBackend
 from analytics_kit.backends.machine import pool_size
 from analytics_kit.backends.open import open_backend
+from analytics_kit.deprecation import renamed_attribute
 from analytics_kit.errors import BrokerUnavailableError, SettingsError, StoreError, nearest
 from analytics_kit.futures import as_completed, gather
 from analytics_kit.job import Job
 from analytics_kit.model import SCHEMA_VERSION, JobInfo, JobRequest, JobStatus
 from analytics_kit.options import Options
-from analytics_kit.progress_bar import Bar
+from analytics_kit.progress_bar import ProgressBar
 from analytics_kit.server_request import request_for_server
 from analytics_kit.settings import Settings, without_secrets
 from analytics_kit.study.archive.source import fingerprint, locate, open_archive
@@ -259,7 +260,7 @@ class Client:
         store = Store.of(self.settings)
         with open_archive(path, checked) as archive:
             prefix = paths.job_folder(self.result_key(archive.fingerprint(), checked), secrets.token_hex(8))
-            with Bar(archive.name) if progress else nullcontext() as bar:
+            with ProgressBar(archive.name) if progress else nullcontext() as bar:
                 report = bar.show if bar else lambda progress: None
                 pipeline.run(archive, checked, store, prefix, report=report, threads=pool_size())
         return StudyResult.open(store, prefix)
@@ -393,6 +394,11 @@ class Client:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name):
+            return renamed_attribute(self, name, {"called": "client_name"})
 
     def _send(self, request: JobRequest) -> tuple[Watcher, JobInfo]:
         """Submit to the backend; under `auto`, choose the backend anew once when the one in use is gone."""

@@ -1,4 +1,4 @@
-"""A job, a size, a time in words: what text and HTML both say."""
+"""Describe jobs, queues, sizes and times as text, for panels, the command line and the web page."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SIGNS = {
 
 
 def text(info: JobInfo) -> str:
-    """One line: source, state, and what matters in that state. Nothing in it depends on when it is asked for."""
+    """Return one line: study, status, and what matters in that status. It does not depend on the present time."""
     line = f"{name(info)}: {info.status}"
     if not info.status.final and phase(info):
         line += f", {phase(info)}"
@@ -32,51 +32,75 @@ def text(info: JobInfo) -> str:
 
 
 def name(info: JobInfo) -> str:
-    """The source without its folder."""
+    """Return the name of the study without its folder."""
     return PurePath(info.source).name or info.source
 
 
 def phase(info: JobInfo) -> str:
-    """What is being done; of a queued job what its workers do before they take it. Empty where the state says it."""
+    """Return the phase of the work or, of a queued job, of its workers; empty if it repeats the status."""
     return "" if info.progress.phase in list(JobStatus) else info.progress.phase
 
 
 def percent(info: JobInfo) -> str:
-    """How far the job is."""
+    """Return the progress, as in `42%`."""
     return f"{floor_percent(info.progress)}%"
 
 
 def floor_percent(progress: Progress) -> int:
-    """Whole percents; 100 only when all is done."""
+    """Return the fraction in whole percent, rounded down, so that only finished work gives 100.
+
+    Examples
+    --------
+    >>> [floor_percent(Progress(fraction=fraction)) for fraction in (0.257, 0.9999, 1.0)]
+    [25, 99, 100]
+    """
     return int(100 * progress.fraction + 1e-9)
 
 
 def outcome(info: JobInfo) -> str:
-    """What came out of a completed job; empty where that is not known."""
+    """Return the counts of a completed job's result; empty where they are unknown."""
     summary = (info.result or {}).get("summary") or {}
     if not summary:
         return ""
-    parts = (("trials", "trial"), ("rows_kept", "event"), ("issues", "issue"))
-    return ", ".join(count(summary[key], word) for key, word in parts)
+    nouns = (("trials", "trial"), ("rows_kept", "event"), ("issues", "issue"))
+    return ", ".join(count(summary[key], noun) for key, noun in nouns)
 
 
 def position(info: JobInfo) -> str:
-    """Its place in the queue; empty where that is not known."""
+    """Return the job's position in the queue; empty where it is unknown."""
     return "" if info.queue_position is None else f"number {info.queue_position:,} in the queue"
 
 
-def count(number: int, word: str) -> str:
-    """ "1 trial", "96 trials"."""
-    return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    Examples
+    --------
+    >>> count(1, "trial"), count(1200, "trial")
+    ('1 trial', '1,200 trials')
+    """
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def size(n_bytes: float) -> str:
-    """Bytes as people read them."""
+    """Return a number of bytes in decimal units.
+
+    Examples
+    --------
+    >>> size(2_500_000)
+    '2.5 MB'
+    """
     return decimal(int(n_bytes))
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people read them: "0.4 s", "7 s", "3 min 20 s", "2 h 5 min"."""
+    """Return a duration in at most two units.
+
+    Examples
+    --------
+    >>> [duration(seconds) for seconds in (0.44, 7, 200, 7500)]
+    ['0.4 s', '7 s', '3 min 20 s', '2 h 5 min']
+    """
     if 0 < seconds < 0.95:
         return f"{max(seconds, 0.1):.1f} s"
     whole = max(0, round(seconds))
@@ -88,9 +112,15 @@ def duration(seconds: float) -> str:
 
 
 def ago(seconds: float) -> str:
-    """How long ago, coarsely: "just now", "5 min ago", "3 h ago", "2 days ago"."""
-    for unit_s, word in ((86_400, "day"), (3600, "h"), (60, "min")):
+    """Return the age of something in its largest unit.
+
+    Examples
+    --------
+    >>> [ago(seconds) for seconds in (5, 300, 200_000)]
+    ['just now', '5 min ago', '2 days ago']
+    """
+    for unit_s, unit in ((86_400, "day"), (3600, "h"), (60, "min")):
         if seconds >= unit_s:
             number = int(seconds // unit_s)
-            return f"{number} {word}{'s' if word == 'day' and number > 1 else ''} ago"
+            return f"{number} {unit}{'s' if unit == 'day' and number > 1 else ''} ago"
     return "just now"

@@ -9,8 +9,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from analytics_kit.notebook.board import Board, Jobs
-    from analytics_kit.notebook.panel import JobPanel, Shown
+    from analytics_kit.notebook.board import Board, BoardClient
+    from analytics_kit.notebook.panel import JobPanel, ObservedJob
 
 
 def has_kernel() -> bool:
@@ -20,21 +20,21 @@ def has_kernel() -> bool:
     return getattr(shell, "kernel", None) is not None
 
 
-def new_panel(job: Shown) -> JobPanel:
+def new_panel(job: ObservedJob) -> JobPanel:
     """Return a panel of the caller's own."""
     from analytics_kit.notebook.panel import JobPanel
 
     return JobPanel(job)
 
 
-def new_board(client: Jobs) -> Board:
+def new_board(client: BoardClient) -> Board:
     """Return a board of the client's jobs."""
     from analytics_kit.notebook.board import Board
 
     return Board(client)
 
 
-def panel_of(job: Shown) -> JobPanel:
+def panel_of(job: ObservedJob) -> JobPanel:
     """Return the one panel that all cells displaying or awaiting this job share.
 
     It is kept as an attribute of the job and so lives as long; a table of panels by job would keep both for ever,
@@ -46,7 +46,7 @@ def panel_of(job: Shown) -> JobPanel:
     return panel
 
 
-def display(job: Shown) -> None:
+def display(job: ObservedJob) -> None:
     """Display the job in the running cell. Outside of one raise NotImplementedError: IPython then prints the repr."""
     if not has_kernel():
         raise NotImplementedError
@@ -54,12 +54,12 @@ def display(job: Shown) -> None:
 
 
 @contextmanager
-def shown_while_waiting(job: Shown) -> Iterator[None]:
+def show_while_waiting(job: ObservedJob) -> Iterator[None]:
     """Display the job in the cell that waits inside; outside of a kernel import nothing and only wait."""
     if not has_kernel():
         yield
         return
-    from analytics_kit.notebook.panel import shown_while_waiting
+    from analytics_kit.notebook.panel import show_while_waiting
 
-    with shown_while_waiting(partial(panel_of, job)):
+    with show_while_waiting(partial(panel_of, job)):
         yield

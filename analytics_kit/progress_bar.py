@@ -1,4 +1,4 @@
-"""Progress as a bar in a terminal or a notebook cell."""
+"""Show progress as a bar in a terminal or a notebook cell."""
 
 from __future__ import annotations
 
@@ -6,16 +6,27 @@ from types import TracebackType
 
 from rich.console import Console
 from rich.filesize import decimal
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
 
-from analytics_kit import model
+from analytics_kit.model import Progress
 
 
-class Bar:
-    """Shows `model.Progress` for as long as the `with` block lasts."""
+class ProgressBar:
+    """A bar that is drawn while its `with` block runs, on standard error unless a console is given.
+
+    Examples
+    --------
+    >>> import io
+    >>> console = Console(file=io.StringIO(), width=120)
+    >>> with ProgressBar("study.zip", console) as bar:
+    ...     bar.show(Progress("processing", 50, 100, fraction=0.5, rows=1500))
+    >>> "50 bytes/100 bytes, 1,500 rows" in console.file.getvalue()
+    True
+    """
 
     def __init__(self, name: str, console: Console | None = None) -> None:
-        self._bars = Progress(
+        self._bars = RichProgress(
             TextColumn("{task.fields[name]}", markup=False),
             TextColumn("{task.description}"),
             BarColumn(),
@@ -24,28 +35,28 @@ class Bar:
             TimeRemainingColumn(),
             console=console or Console(stderr=True),
         )
-        self._task = self._bars.add_task("queued", total=1.0, name=name, amount="")
+        self._bar_id = self._bars.add_task("queued", total=1.0, name=name, amount="")
 
-    def show(self, progress: model.Progress, words: str | None = None) -> None:
-        """Draw how far the work is; `words` stand for its phase."""
+    def show(self, progress: Progress, phase: str | None = None) -> None:
+        """Draw the progress; `phase` replaces its phase."""
         done, total = progress.fraction * (progress.total or 0), progress.total
         amounts = [f"{decimal(int(done))}/{decimal(total)}"] if total else []
         if progress.rows:
             amounts.append(f"{progress.rows:,} rows")
         self._bars.update(
-            self._task, description=words or progress.phase, completed=progress.fraction, amount=", ".join(amounts)
+            self._bar_id, description=phase or progress.phase, completed=progress.fraction, amount=", ".join(amounts)
         )
 
-    def say(self, words: str) -> None:
+    def print_above(self, text: str) -> None:
         """Print a line above the bar."""
-        self._bars.console.print(words, markup=False, highlight=False)
+        self._bars.console.print(text, markup=False, highlight=False)
 
-    def __enter__(self) -> Bar:
+    def __enter__(self) -> ProgressBar:
         self._bars.start()
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, error_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._bars.refresh()  # in a notebook, stop() leaves what was drawn last
+        self._bars.refresh()  # in a notebook, stop() leaves the last drawing, which may be outdated
         self._bars.stop()

@@ -1,4 +1,7 @@
-"""How do tables of a result leave as JSON, CSV or Parquet, a part at a time?"""
+"""Export the tables of a result as JSON rows, CSV or Parquet, one chunk at a time.
+
+The command line and the web server both write tables through this module.
+"""
 
 from __future__ import annotations
 
@@ -16,71 +19,97 @@ from analytics_kit.errors import SettingsError
 from analytics_kit.model import KINDS
 from analytics_kit.study.result.result import StudyResult
 
+FrameName = Literal["trials", "participants", "tasks", "factors", "issues", "members", "surveys"]
+"""Tables that a StudyResult has as an attribute of the same name."""
 TableName = Literal[
-    "trials", "participants", "tasks", "factors", "issues", "members", "surveys",
-    "mouse_movement", "mouse_clicks", "mouse_scrolls", "keyboard", "mouse_unknown",
+    FrameName, "mouse_movement", "mouse_clicks", "mouse_scrolls", "keyboard", "mouse_unknown"
 ]  # fmt: skip
-BY_PARTICIPANT = ("trials", "participants", "surveys", *KINDS)
-"""Tables that say which participant a row is of."""
-ROWS = 10_000
-"""So many rows of a table that is in memory are written at once."""
-BLOCK_BYTES = 1 << 16
-_RUNS = r"^(?:\s*[=+\-@＝＋－＠]|[\t\r\n])"  # noqa: RUF001  the wide signs run too
+"""All tables of a result: those above, and the events of each kind."""
+FileFormat = Literal["csv", "parquet"]
+PARTICIPANT_TABLES = ("trials", "participants", "surveys", *KINDS)
+"""Tables with a participant column."""
+CHUNK_ROWS = 10_000
+"""Rows per chunk of a table that is in memory already."""
+EXPORT_BLOCK_BYTES = 1 << 16
+_FORMULA = r"^(?:\s*[=+\-@＝＋－＠]|[\t\r\n])"  # noqa: RUF001  spreadsheets take full-width signs for formulas, too
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
-    """A table to be read in parts, each of whole rows and of the same columns; there is at least one part."""
+class ChunkedTable:
+    """A table to be read once, in chunks of whole rows with the same columns. An empty table has one empty chunk."""
 
-    total: int
-    parts: Iterator[pd.DataFrame]
+    row_count: int
+    chunks: Iterator[pd.DataFrame]
 
 
-def table_of(result: StudyResult, name: str, participant: str | None = None) -> Table:
-    """A table, or its rows of one participant.
+def read_table(result: StudyResult, name: str, participant: str | None = None) -> ChunkedTable:
+    """Return a table of a result, or its rows of one participant.
 
-    Of events no more than one participant is in memory. Raises SettingsError for a table that does not say whose
-    its rows are.
+    Events are read one participant at a time where the result stores them in that order.
+
+    Parameters
+    ----------
+    result : StudyResult
+    name : str
+        One of `TableName`.
+    participant : str, optional
+        Keep only this participant's rows; an unknown participant gives an empty table.
+
+    Raises
+    ------
+    SettingsError
+        `participant` is given for a table without a participant column.
     """
-    if participant is not None and name not in BY_PARTICIPANT:
+    if participant is not None and name not in PARTICIPANT_TABLES:
         raise SettingsError(
-            f"Rows of {name} are not of one participant.", hint=f"Those of {', '.join(BY_PARTICIPANT)} are."
+            f"{name} has no participant column, so its rows can't be chosen by participant.",
+            hint=f"These tables have one: {', '.join(PARTICIPANT_TABLES)}.",
         )
     if name not in KINDS:
         frame: pd.DataFrame = getattr(result, name)
         if participant is not None:
             frame = frame[(frame["participant"] == participant).fillna(False).astype(bool)]
-        starts = range(0, max(1, len(frame)), ROWS)
-        return Table(len(frame), (frame.iloc[start : start + ROWS] for start in starts))
+        starts = range(0, max(1, len(frame)), CHUNK_ROWS)
+        return ChunkedTable(len(frame), (frame.iloc[start : start + CHUNK_ROWS] for start in starts))
     if participant is not None:
         frame = result.events(name, participant=participant)
-        return Table(len(frame), iter([frame]))
-    total = int(result.summary["events"].get(name, 0))
-    people = result.trials["participant"]
-    together = int(people.ne(people.shift()).sum()) == people.nunique() and not people.isna().any()
-    if not together or not total:
-        return Table(total, iter([result.events(name)]))
-    return Table(total, (result.events(name, participant=one) for one in people.unique()))
+        return ChunkedTable(len(frame), iter([frame]))
+    row_count = int(result.summary["events"].get(name, 0))
+    participants = result.trials["participant"]
+    runs = int(participants.ne(participants.shift()).sum())
+    is_grouped = runs == participants.nunique() and not participants.isna().any()
+    if not is_grouped or not row_count:
+        return ChunkedTable(row_count, iter([result.events(name)]))
+    return ChunkedTable(row_count, (result.events(name, participant=each) for each in participants.unique()))
 
 
-def rows_of(table: Table, offset: int, limit: int) -> tuple[list[str], list[list[Any]]]:
-    """Columns, and at most `limit` rows from row `offset` on, as JSON can say them: NA and infinity are None."""
+def read_page(table: ChunkedTable, offset: int, limit: int) -> tuple[list[str], list[list[Any]]]:
+    """Return the columns and at most `limit` rows from row `offset` on, as `json_rows` gives them.
+
+    Chunks after the last row wanted are not read.
+    """
     columns: list[str] = []
     rows: list[list[Any]] = []
-    passed = 0
-    for part in table.parts:
-        columns = list(part.columns)
-        begin = max(0, offset - passed)
-        rows += plain(part.iloc[begin : begin + limit - len(rows)])
-        passed += len(part)
+    rows_read = 0
+    for chunk in table.chunks:
+        columns = list(chunk.columns)
+        start = max(0, offset - rows_read)
+        rows += json_rows(chunk.iloc[start : start + limit - len(rows)])
+        rows_read += len(chunk)
         if len(rows) >= limit:
             break
     return columns, rows
 
 
-def plain(frame: pd.DataFrame) -> list[list[Any]]:
-    """The rows as Python's own numbers, texts and None."""
+def json_rows(frame: pd.DataFrame) -> list[list[Any]]:
+    """Return the rows as Python numbers, strings and None; NA, NaN and infinities, which JSON lacks, become None.
+
+    Examples
+    --------
+    >>> json_rows(pd.DataFrame({"trial": [1, 2], "path_length_px": [12.5, float("nan")]}))
+    [[1, 12.5], [2, None]]
+    """
     columns = []
     for name in frame.columns:
         column = frame[name]
@@ -93,39 +122,57 @@ def plain(frame: pd.DataFrame) -> list[list[Any]]:
     return [list(row) for row in zip(*columns, strict=True)]
 
 
-def csv_of(parts: Iterable[pd.DataFrame]) -> Iterator[bytes]:
-    """CSV in UTF-8, with a header. A text that a spreadsheet would run begins with an apostrophe."""
+def csv_chunks(chunks: Iterable[pd.DataFrame], *, escape_formulas: bool = True) -> Iterator[bytes]:
+    """Write CSV in UTF-8 with one header line.
+
+    Parameters
+    ----------
+    chunks : iterable of DataFrame
+        Consecutive rows of one table.
+    escape_formulas : bool
+        Prefix an apostrophe to each text that a spreadsheet would run as a formula. Column names are not escaped.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"participant": ["=1+1"], "trials": [-2]})
+    >>> b"".join(csv_chunks([frame])).split()
+    [b'participant,trials', b"'=1+1,-2"]
+    """
     header = True
-    for part in parts:
-        yield _harmless(part).to_csv(index=False, header=header).encode()
+    for chunk in chunks:
+        frame = _escape_formulas(chunk) if escape_formulas else chunk
+        yield frame.to_csv(index=False, header=header).encode()
         header = False
 
 
-def _harmless(frame: pd.DataFrame) -> pd.DataFrame:
-    changed = {}
+def _escape_formulas(frame: pd.DataFrame) -> pd.DataFrame:
+    escaped = {}
     for name in frame.columns:
         column = frame[name]
         if pd.api.types.is_numeric_dtype(column.dtype):
             continue
         texts = column.astype("str")
-        runs = (texts.str.contains(_RUNS) & ~texts.str.fullmatch(_NUMBER)).fillna(False).astype(bool)
-        if runs.any():
-            changed[name] = column.where(~runs, "'" + texts)
-    return frame.assign(**changed)
+        is_formula = (texts.str.contains(_FORMULA) & ~texts.str.fullmatch(_NUMBER)).fillna(False).astype(bool)
+        if is_formula.any():
+            escaped[name] = column.where(~is_formula, "'" + texts)
+    return frame.assign(**escaped)
 
 
-def parquet_of(parts: Iterable[pd.DataFrame]) -> Iterator[bytes]:
-    """A Parquet file. It is written to the disk first: what it holds is told at its end."""
+def parquet_chunks(chunks: Iterable[pd.DataFrame]) -> Iterator[bytes]:
+    """Write one Parquet file with a row group per chunk of `chunks`, in the types of the first.
+
+    The file is complete on disk before its first bytes are yielded, so a read error can still be reported.
+    """
     with tempfile.TemporaryFile() as file:
         writer: pq.ParquetWriter | None = None
-        for part in parts:
+        for chunk in chunks:
             schema = None if writer is None else writer.schema
-            piece = pa.Table.from_pandas(part, schema=schema, preserve_index=False)
+            table = pa.Table.from_pandas(chunk, schema=schema, preserve_index=False)
             if writer is None:
-                writer = pq.ParquetWriter(file, piece.schema)
-            writer.write_table(piece)
+                writer = pq.ParquetWriter(file, table.schema)
+            writer.write_table(table)
         if writer is not None:
             writer.close()
         file.seek(0)
-        while block := file.read(BLOCK_BYTES):
+        while block := file.read(EXPORT_BLOCK_BYTES):
             yield block

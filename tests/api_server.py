@@ -1,4 +1,4 @@
-"""A server of the HTTP API as a process of its own, that tests start, kill and start again at the same address."""
+"""The HTTP server as a process that tests start, kill and start again at the same address."""
 
 import os
 import re
@@ -15,9 +15,9 @@ SERVE = "from analytics_kit.cli import main; main()"
 
 
 class ApiServer:
-    """One server; it is gone at the end of the `with` block in any case. Files of the server are in `folder`.
+    """One server, which ends with the `with` block. Its home, its studies and its log are in `folder`.
 
-    `program` is what Python runs; `environment` holds the settings. Home and studies are folders of `folder`.
+    `program` is what Python runs; `environment` holds the settings.
     """
 
     def __init__(self, folder, program=SERVE, **environment):
@@ -27,39 +27,39 @@ class ApiServer:
             self.port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         lines = "\n".join(f"{name}: {token}" for name, token in TOKENS.items())
-        known = {"ANALYTICS_KIT_BACKEND": "local", "ANALYTICS_KIT_HOME": str(folder / "home")}
-        self._environment = os.environ | known | {"ANALYTICS_KIT_TOKEN": lines} | environment
+        local = {"ANALYTICS_KIT_BACKEND": "local", "ANALYTICS_KIT_HOME": str(folder / "home")}
+        self._environment = os.environ | local | {"ANALYTICS_KIT_TOKEN": lines} | environment
 
     def start(self):
         """Start it and wait until it answers."""
         command = [sys.executable, "-W", "error", "-c", self._program, "serve", "--data", str(self.folder / "data")]
         with (self.folder / "log").open("a") as log:
-            said_before = log.tell()
+            log_start = log.tell()
             self.process = subprocess.Popen(
                 [*command, "--port", str(self.port)],
                 env=self._environment, stdout=log, stderr=log, cwd=self.folder,
             )  # fmt: skip
         try:
-            until(lambda: self._serves(said_before), "it serves")
+            until(lambda: self._serves(log_start), "it serves")
         except BaseException:
             end(self.process)
             raise
         return self
 
-    def said(self):
+    def log_text(self):
         return (self.folder / "log").read_text()
 
     def kill(self):
-        """End it without a warning, and the process that serves for it."""
+        """Kill it and its serving process."""
         (serving,) = psutil.Process(self.process.pid).children()
         for process in (self.process, serving):
             process.kill()
             process.wait()
-        until(self._is_free, "its address is free")
+        until(self._is_free, "its port is free")
 
-    def _serves(self, said_before):
-        assert self.process.poll() is None, self.said()
-        return re.search(r"Serving http", self.said()[said_before:])
+    def _serves(self, log_start):
+        assert self.process.poll() is None, self.log_text()
+        return re.search(r"Serving http", self.log_text()[log_start:])
 
     def _is_free(self):
         try:

@@ -1,4 +1,4 @@
-"""Fixtures of all tests: real logs, brokers and workers, jobs of a fake backend; in CI a skipped test fails."""
+"""Fixtures of all tests: real logs, Redis servers and workers; checks that nothing is skipped or left over."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ from analytics_kit.study.store.store import Store
 from analytics_kit.watcher import Watcher
 from tests.fake_backend import FakeBackend
 from tests.processes import command_line, end, until
-from tests.servers import Server
+from tests.servers import RedisServer
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -31,7 +31,7 @@ def _tests_can_be_imported():
 
 @pytest.fixture(scope="session")
 def shared_data():
-    """The real logs, read in place; they are no part of the project."""
+    """The folder of the real logs, which are not part of the project."""
     if not SHARED_DATA.is_dir():
         pytest.skip("../shared/data is absent")
     return SHARED_DATA
@@ -46,7 +46,7 @@ def pytest_collect_file(file_path, parent):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
-    """A skip says that a part is missing; where CI is set that is a failure."""
+    """Turn a skip into a failure in CI, because it means that something is not installed."""
     report = yield
     if report.skipped and os.environ.get("CI") and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
@@ -55,38 +55,40 @@ def pytest_runtest_makereport(item, call):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _nothing_is_left_running(tmp_path_factory):
-    """Whatever was started for a folder of the tests has to have ended by itself."""
+def _no_process_is_left_over(tmp_path_factory):
+    """Fail if a process that was started for a folder of the tests is still running at the end."""
     yield
     base = f"{tmp_path_factory.getbasetemp()}/"
-    left = [process for process in psutil.process_iter() if base in " ".join(command_line(process))]
-    lines = [command_line(process) for process in left]
-    for process in left:
+    leftovers = [process for process in psutil.process_iter() if base in " ".join(command_line(process))]
+    lines = [command_line(process) for process in leftovers]
+    for process in leftovers:
         process.kill()
     assert not lines
 
 
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory):
-    """redis_server(**how) → context with a redis-server of Debian's; see servers.Server."""
-    return lambda **how: Server(tmp_path_factory.mktemp("redis"), **how)
+    """redis_server(**options) → a context with a redis-server; see servers.RedisServer."""
+    return lambda **options: RedisServer(tmp_path_factory.mktemp("redis"), **options)
 
 
 @pytest.fixture(scope="session")
 def redis_url(redis_server):
-    """The URL of a server that all tests share."""
+    """The URL of a Redis server that all tests share."""
     with redis_server() as server:
         yield server.url
 
 
 @pytest.fixture(scope="session")
 def workers():
-    """workers(url, code=…, n=1, **environment) → context with a pool of workers running."""
+    """workers(url, code=…, n=1, **environment) → a context with a running `analytics-kit worker`."""
 
     @contextmanager
     def run(url, code="tests.backends.sample_steps", n=1, **environment):
-        program = "from analytics_kit.backends.worker.pool import run_workers; "
-        program += "from analytics_kit.settings import Settings; "
+        program = (
+            "from analytics_kit.backends.worker.pool import run_workers; "
+            "from analytics_kit.settings import Settings; "
+        )
         process = subprocess.Popen(
             [sys.executable, "-c", f"{program}raise SystemExit(run_workers(Settings.of(), {n}, {code!r}))"],
             env=os.environ | {"REDIS_URL": url} | environment,

@@ -1,4 +1,4 @@
-"""A Jupyter kernel that a test starts, and all the messages that a front end would get from it."""
+"""A Jupyter kernel that a test starts, and all messages that it sends to its front end."""
 
 import ast
 import os
@@ -11,26 +11,26 @@ from jupyter_client import KernelManager
 from tests.processes import until
 
 ROOT = Path(__file__).parents[1]
-VIEW = "application/vnd.jupyter.widget-view+json"
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
 class Kernel:
-    """A kernel with this environment, in a folder of its own; its messages are in `heard`, oldest first."""
+    """A kernel with this environment, in a folder of its own; `messages` are all it has sent, oldest first."""
 
     def __init__(self, folder, **environment):
-        kept = {
+        inherited = {
             name: value for name, value in os.environ.items() if not name.startswith(("ANALYTICS_KIT_", "REDIS_"))
         }
-        kept |= {
+        inherited |= {
             "PYTHONPATH": str(ROOT),
             "IPYTHONDIR": str(folder / "ipython"),
             "ANALYTICS_KIT_HOME": str(folder / "home"),
         }
-        kept.pop("SERVER_SOFTWARE", None)
-        self.heard = []
+        inherited.pop("SERVER_SOFTWARE", None)
+        self.messages = []
         self._manager = KernelManager(connection_file=str(folder / "kernel.json"))
         self._manager.kernel_spec.argv[0] = sys.executable
-        self._manager.start_kernel(env=kept | environment, cwd=str(folder))
+        self._manager.start_kernel(env=inherited | environment, cwd=str(folder))
         self.client = self._manager.blocking_client()
         self.client.start_channels(stdin=False, hb=False, control=False)
         self.client.wait_for_ready(timeout=60)
@@ -44,7 +44,7 @@ class Kernel:
         self._manager.cleanup_resources()
 
     def run(self, code, cell="", stdin=True, silent=False, raises=False, **metadata):
-        """Run a cell, and give what was heard of it, up to its end."""
+        """Run a cell to its end and return its messages."""
         content = {
             "code": code, "silent": silent, "store_history": not silent, "user_expressions": {},
             "allow_stdin": stdin, "stop_on_error": True,
@@ -52,45 +52,45 @@ class Kernel:
         request = self.send("execute_request", content, metadata | ({"cellId": cell} if cell else {}))
         reply = self._reply(request)
         assert (reply["content"]["status"] == "error") is raises, "\n".join(reply["content"].get("traceback", []))
-        return self._of(request)
+        return self._messages_of(request)
 
-    def do(self, code):
-        """Run code that is no cell."""
+    def run_silently(self, code):
+        """Run code that belongs to no cell."""
         self.run(code, silent=True)
 
-    def value(self, expression):
-        """What an expression is worth in the kernel."""
+    def evaluate(self, expression):
+        """Return the value of an expression in the kernel."""
         content = {
-            "code": "", "silent": True, "store_history": False, "user_expressions": {"it": expression},
+            "code": "", "silent": True, "store_history": False, "user_expressions": {"value": expression},
             "allow_stdin": False, "stop_on_error": True,
         }  # fmt: skip
-        found = self._reply(self.send("execute_request", content, {}))["content"]["user_expressions"]["it"]
-        assert found["status"] == "ok", found
-        return ast.literal_eval(found["data"]["text/plain"])
+        value = self._reply(self.send("execute_request", content, {}))["content"]["user_expressions"]["value"]
+        assert value["status"] == "ok", value
+        return ast.literal_eval(value["data"]["text/plain"])
 
-    def press(self, model, **content):
-        """Tell a widget what its page tells; wait until it has been heard, and give what came meanwhile."""
+    def send_to_widget(self, model_id, **content):
+        """Send a widget what its page would send; wait until it is handled and return the messages meanwhile."""
         data = {"method": "custom", "content": content}
-        request = self.send("comm_msg", {"comm_id": model, "data": data}, {})
-        return self._of(request)
+        request = self.send("comm_msg", {"comm_id": model_id, "data": data}, {})
+        return self._messages_of(request)
 
-    def send(self, kind, content, metadata):
-        """Send a message on the shell channel; gives its id."""
-        message = self.client.session.msg(kind, content, metadata=metadata)
+    def send(self, message_type, content, metadata):
+        """Send a message on the shell channel and return its id."""
+        message = self.client.session.msg(message_type, content, metadata=metadata)
         self.client.shell_channel.send(message)
         return message["header"]["msg_id"]
 
-    def listen(self):
-        """Take in what has come; gives all that was heard so far."""
+    def receive(self):
+        """Receive the messages that have arrived, and return all messages so far."""
         while True:
             try:
-                self.heard.append(self.client.get_iopub_msg(timeout=0))
+                self.messages.append(self.client.get_iopub_msg(timeout=0))
             except queue.Empty:
-                return self.heard
+                return self.messages
 
     def until(self, condition, what):
-        """Wait until a condition of the messages that were heard holds."""
-        return until(lambda: condition(self.listen()), what)
+        """Wait until a condition of the messages holds."""
+        return until(lambda: condition(self.receive()), what)
 
     def _reply(self, request):
         while True:
@@ -98,53 +98,54 @@ class Kernel:
             if reply["parent_header"].get("msg_id") == request:
                 return reply
 
-    def _of(self, request):
-        def ended(heard):
+    def _messages_of(self, request):
+        def has_ended(messages):
             return any(
                 message["msg_type"] == "status"
                 and message["content"]["execution_state"] == "idle"
                 and message["parent_header"].get("msg_id") == request
-                for message in reversed(heard)
+                for message in reversed(messages)
             )
 
-        self.until(ended, "the kernel is idle again")
-        return [message for message in self.heard if message["parent_header"].get("msg_id") == request]
+        self.until(has_ended, "the kernel is idle again")
+        return [message for message in self.messages if message["parent_header"].get("msg_id") == request]
 
 
-def shows(messages):
-    """What was displayed, in order: "view" or "record", whether as an update, and the display id."""
+def displays(messages):
+    """Return each display: "view" or "record", whether it is an update, and its display id."""
     return [
-        ("view" if VIEW in message["content"]["data"] else "record", message["msg_type"] == "update_display_data",
-         message["content"]["transient"].get("display_id"))
+        ("view" if WIDGET_VIEW in message["content"]["data"] else "record",
+         message["msg_type"] == "update_display_data", message["content"]["transient"].get("display_id"))
         for message in messages
         if message["msg_type"] in ("display_data", "update_display_data")
     ]  # fmt: skip
 
 
-def records(messages):
-    """The text of each record that was displayed or updated, in order."""
+def record_texts(messages):
+    """Return the text of each static record that was displayed or updated."""
     return [
         message["content"]["data"]["text/plain"]
         for message in messages
-        if message["msg_type"] in ("display_data", "update_display_data") and VIEW not in message["content"]["data"]
+        if message["msg_type"] in ("display_data", "update_display_data")
+        and WIDGET_VIEW not in message["content"]["data"]
     ]
 
 
-def model_of(messages):
-    """The id of the widget that was displayed first."""
+def first_model_id(messages):
+    """Return the id of the first widget that was displayed."""
     return next(
-        message["content"]["data"][VIEW]["model_id"]
+        message["content"]["data"][WIDGET_VIEW]["model_id"]
         for message in messages
-        if message["msg_type"] == "display_data" and VIEW in message["content"]["data"]
+        if message["msg_type"] == "display_data" and WIDGET_VIEW in message["content"]["data"]
     )
 
 
-def drawn(messages, model):
-    """The HTML that the widget was told to draw after it was made, in order."""
+def drawn_html(messages, model_id):
+    """Return the HTML of each update of a widget after its creation."""
     return [
-        message["content"]["data"]["state"]["shown"]["html"]
+        message["content"]["data"]["state"]["content"]["html"]
         for message in messages
         if message["msg_type"] == "comm_msg"
-        and message["content"]["comm_id"] == model
-        and "shown" in message["content"]["data"].get("state", {})
+        and message["content"]["comm_id"] == model_id
+        and "content" in message["content"]["data"].get("state", {})
     ]

@@ -1,4 +1,4 @@
-"""Processes that tests start, wait for and end."""
+"""Start, await and end the processes of tests."""
 
 import subprocess
 import threading
@@ -11,7 +11,8 @@ import redis
 LIMIT_S = 30
 
 
-def answers(client):
+def responds(client):
+    """Return whether a Redis server responds."""
     try:
         return client.ping()
     except redis.ConnectionError:
@@ -19,7 +20,7 @@ def answers(client):
 
 
 def end(process):
-    """End a process that we started."""
+    """End a process that a test started."""
     process.terminate()
     try:
         process.wait(20)
@@ -29,16 +30,16 @@ def end(process):
 
 
 def until(condition, what, limit_s=LIMIT_S):
-    """Wait for a condition."""
-    ends = time.monotonic() + limit_s
-    while not (found := condition()):
-        assert time.monotonic() < ends, f"waited {limit_s} s in vain until {what}"
+    """Wait until the condition is true, and return its value."""
+    deadline = time.monotonic() + limit_s
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"waited {limit_s} s in vain for: {what}"
         time.sleep(0.01)
-    return found
+    return value
 
 
 def alive(pid):
-    """Whether a process is there and not merely waiting to be buried."""
+    """Return whether a process runs; a zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
@@ -46,7 +47,7 @@ def alive(pid):
 
 
 def command_line(process):
-    """The words that a process was started with; none for one that has just ended."""
+    """Return the arguments of a process; empty for one that has just ended."""
     try:
         return process.cmdline()
     except psutil.Error:

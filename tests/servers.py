@@ -1,4 +1,4 @@
-"""A redis-server of Debian's, as tests need it: on loopback or a Unix socket, with a password or TLS, restarted."""
+"""A redis-server for tests: on loopback or a Unix socket, with a password or TLS, and restartable."""
 
 import secrets
 import shutil
@@ -8,11 +8,11 @@ from pathlib import Path
 
 import redis
 
-from tests.processes import answers, end, until
+from tests.processes import end, responds, until
 
 
-class Server:
-    """One server; `url` reaches it."""
+class RedisServer:
+    """A redis-server on a free port or a Unix socket; `url` has its password."""
 
     def __init__(self, folder: Path, *, durable=False, tls=False, unix=False, user="", db=0) -> None:
         self.folder, self.process = folder, None
@@ -22,32 +22,32 @@ class Server:
             [f"user {user} on >{password} ~* &* +@all", "user default off"] if user else [f"requirepass {password}"]
         )
         lines += ["appendonly yes"] if durable else []
-        who, ask = f"{user}:{password}", f"?db={db}" if unix else ""
+        user_info, query = f"{user}:{password}", f"?db={db}" if unix else ""
         if unix:
             lines += ["port 0", f"unixsocket {folder}/s", "unixsocketperm 700"]
-            self.url = f"unix://{who}@{folder}/s{ask}"
+            self.url = f"unix://{user_info}@{folder}/s{query}"
         elif tls:
             certificate = _certificate(folder)
             lines += ["port 0", f"tls-port {port}", f"tls-cert-file {certificate}", f"tls-key-file {folder}/key.pem"]
             lines += ["tls-auth-clients no", f"tls-ca-cert-file {certificate}"]
-            self.url = f"rediss://{who}@localhost:{port}/{db}?ssl_ca_certs={certificate}"
+            self.url = f"rediss://{user_info}@localhost:{port}/{db}?ssl_ca_certs={certificate}"
         else:
             lines += [f"port {port}"]
-            self.url = f"redis://{who}@127.0.0.1:{port}/{db}"
+            self.url = f"redis://{user_info}@127.0.0.1:{port}/{db}"
         self._config = "\n".join(lines).encode()
 
     def start(self) -> None:
-        """Start it and wait until it answers."""
+        """Start it and wait until it responds."""
         program = shutil.which("redis-server")
         assert program, "redis-server is missing; `make test` installs it"
         self.process = subprocess.Popen([program, "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
         self.process.stdin.write(self._config)
         self.process.stdin.close()
         with redis.Redis.from_url(self.url) as client:
-            until(lambda: answers(client), "redis-server answers")
+            until(lambda: responds(client), "redis-server responds")
 
     def kill(self) -> None:
-        """End it without a warning."""
+        """Kill it with SIGKILL."""
         self.process.kill()
         self.process.wait()
 

@@ -13,7 +13,7 @@ import pytest
 import analytics_kit as ak
 from analytics_kit.backends.embedded import backend as embedded
 from analytics_kit.client import JOB_COLUMNS, WORKER_TASKS
-from analytics_kit.notebook import job_html as card
+from analytics_kit.notebook import job_html
 
 LIMIT_S = 60
 
@@ -197,7 +197,7 @@ def test_queue_and_health_name_the_backend(client, request):
 def test_a_job_shows_its_state(client, study):
     job = client.submit(study)
     job.wait(LIMIT_S)
-    told = card.record(job.snapshot(), job.backend_notice)
+    told = job_html.render_static(job.snapshot(), job.backend_notice)
     assert "✔ completed" in told
     assert "8 trials · 2 participants" in told
     assert job.id not in told
@@ -211,7 +211,7 @@ def test_user_text_is_escaped(local, tmp_path):
     path.write_bytes(b"nothing")
     job = local.submit(path)
     job.wait(LIMIT_S)
-    told = card.record(job.snapshot())
+    told = job_html.render_static(job.snapshot())
     assert "&lt;script&gt;alert(1)" in told
     assert "<script>" not in told
 

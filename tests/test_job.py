@@ -230,7 +230,7 @@ class TestInThisProcess:
         return Job(Watcher(backend), backend.submit(request))
 
     def test_retry_is_a_new_job(self, jobs):
-        job = jobs("refuse")
+        job = jobs("fail")
         assert isinstance(job.exception(LIMIT_S), ak.BadArchiveError)
         again = job.retry()
         assert again != job
@@ -240,14 +240,14 @@ class TestInThisProcess:
         assert "sample_steps.py" in again.exception().__notes__[0]
 
     def test_log_is_text(self, jobs):
-        job = jobs("refuse")
+        job = jobs("fail")
         job.wait(LIMIT_S)
         lines = job.log().splitlines()
         assert lines[0].endswith(" queued")
         assert "BadArchiveError: the ZIP is torn" in lines[-2]
 
     def test_delete_forgets_the_job(self, jobs):
-        job = jobs("refuse")
+        job = jobs("fail")
         job.wait(LIMIT_S)
         job.delete()
         assert job.status == "failed"  # what was known of it

@@ -1,4 +1,4 @@
-"""The bar says how far the work is, and ends with what was shown last."""
+"""The bar shows progress and ends with its last state."""
 
 import io
 
@@ -6,13 +6,13 @@ import pytest
 from rich.console import Console
 
 from analytics_kit.model import Progress
-from analytics_kit.progress_bar import Bar
+from analytics_kit.progress_bar import ProgressBar
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_what_was_shown_last_is_what_is_left(terminal):
+def test_bar_leaves_its_last_state(terminal):
     console = Console(file=io.StringIO(), force_terminal=terminal, width=120)
-    with Bar("<b>study.zip[red]", console) as bar:
+    with ProgressBar("<b>study.zip[red]", console) as bar:
         bar.show(Progress("processing", 50, 100, fraction=0.5))
         bar.show(Progress("merging", 100, 100, fraction=1.0), "completed")
     last = [line for line in console.file.getvalue().split("\n") if "study" in line][-1]
@@ -21,25 +21,25 @@ def test_what_was_shown_last_is_what_is_left(terminal):
 
 
 @pytest.mark.parametrize(
-    ("rows", "said"), [(1234567, "50 bytes/100 bytes, 1,234,567 rows"), (None, "50 bytes/100 bytes")]
+    ("rows", "expected"), [(1234567, "50 bytes/100 bytes, 1,234,567 rows"), (None, "50 bytes/100 bytes")]
 )
-def test_rows_are_told_once_they_are_counted(rows, said):
+def test_rows_are_shown_once_they_are_counted(rows, expected):
     console = Console(file=io.StringIO(), width=120)
-    with Bar("study.zip", console) as bar:
+    with ProgressBar("study.zip", console) as bar:
         bar.show(Progress("processing", 50, 100, fraction=0.5, rows=rows))
-    assert said in console.file.getvalue()
+    assert expected in console.file.getvalue()
     assert ("rows" in console.file.getvalue()) is (rows is not None)
 
 
-def test_a_notebook_gets_the_last_state_too(monkeypatch):
-    bar, drawn = Bar("study.zip", Console(file=io.StringIO(), force_jupyter=True)), []
+def test_bar_in_a_notebook_draws_its_last_state(monkeypatch):
+    bar, drawn = ProgressBar("study.zip", Console(file=io.StringIO(), force_jupyter=True)), []
     monkeypatch.setattr("rich.live.Live.refresh", lambda live: drawn.append(bar._bars.tasks[0].description))
     with bar:
         bar.show(Progress("merging", 100, 100, fraction=1.0), "completed")
     assert drawn[-1] == "completed"
 
 
-def test_an_error_inside_leaves_the_bar_and_is_raised():
+def test_error_in_the_block_is_raised():
     console = Console(file=io.StringIO(), force_terminal=True)
-    with pytest.raises(KeyError), Bar("study.zip", console):
+    with pytest.raises(KeyError), ProgressBar("study.zip", console):
         raise KeyError

@@ -1,4 +1,4 @@
-"""The command line: `analytics-kit`. What it does with jobs is in `cli_jobs`."""
+"""The command line `analytics-kit`: its commands, except those for jobs, and how it reports errors."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from rich.filesize import decimal
 from analytics_kit import __version__
 from analytics_kit.backends.embedded import backend as embedded
 from analytics_kit.backends.worker import pool as worker_pool
-from analytics_kit.cli import jobs as cli_jobs
+from analytics_kit.cli import jobs
 from analytics_kit.cli.doctor import examine
-from analytics_kit.cli.jobs import EXIT_FAILED, AsJson, Set, Source, chosen
-from analytics_kit.cli.output import HEAD, err, out, print_frame, print_json, print_result
+from analytics_kit.cli.exit_codes import ExitCode
+from analytics_kit.cli.jobs import JsonFlag, OptionPairs, SourceArgument, parse_options
+from analytics_kit.cli.output import HEAD_COLUMNS, err, out, print_frame, print_json, print_result
 from analytics_kit.cli.watch import watch
 from analytics_kit.client import WORKER_TASKS, Client
 from analytics_kit.errors import AnalyticsKitError, JobCancelledError, SettingsError
@@ -28,15 +29,14 @@ from analytics_kit.settings import Settings, without_secrets
 from analytics_kit.study.result.result import require_new_folder
 from analytics_kit.study.sample.study import sample_study
 
-EXIT_USAGE, EXIT_TIMEOUT, EXIT_CANCELLED = 2, 3, cli_jobs.EXIT_CANCELLED
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
     help="User-study interaction logs: submit a ZIP, get tables of trials and metrics.",
 )  # fmt: skip
 
 
-def _show_version(asked: bool) -> None:
-    if asked:
+def _print_version(is_given: bool) -> None:
+    if is_given:
         out.print(__version__)
         raise typer.Exit
 
@@ -44,25 +44,25 @@ def _show_version(asked: bool) -> None:
 @app.callback()
 def _main(
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
 ) -> None:
-    """Both options are dealt with elsewhere: `--version` at once, `--debug` in `main`."""
+    """Declare the options of all commands; a callback handles `--version`, `main` handles `--debug`."""
 
 
 @app.command()
-def demo(folder: Annotated[Path | None, typer.Option(help="Keep the sample study here.")] = None) -> None:
-    """Make a sample study, process it on the queue, and show its first trials."""
+def demo(folder: Annotated[Path | None, typer.Option(help="Keep the sample study in this folder.")] = None) -> None:
+    """Make a sample study, process it on the queue, and print its first trials."""
     with tempfile.TemporaryDirectory() as scratch, Client() as client:
-        # Of its own seed: what the notebook and the README submit is not joined to what is removed here.
+        # A seed of its own: no job of the notebook's or README's study may depend on a file that is removed here.
         path = sample_study((folder or Path(scratch)) / "sample_study.zip", seed=1)
         out.print(f"A sample study of 8 participants: {path.name}, {decimal(path.stat().st_size)}")
         job = client.submit(path, refresh=True, tags=["demo"])
         out.print(f"Submitted as job {job.id} on the {job.backend} backend")
         watch(job, None)
         out.print(f"Job {job.id} is {job.status}")
-        print_frame(job.result().trials[list(HEAD)].head())
+        print_frame(job.result().trials[list(HEAD_COLUMNS)].head())
 
 
 @app.command()
@@ -73,40 +73,40 @@ def sample(
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,
     trial_s: Annotated[float, typer.Option(help="Mean duration of a trial in seconds.")] = 20.0,
 ) -> None:
-    """Write a realistic study ZIP to try things on."""
+    """Write a realistic study ZIP to experiment with."""
     written = sample_study(path, participants, trials, seed, trial_s=trial_s)
     out.print(f"{written}: {decimal(written.stat().st_size)}", markup=False)
 
 
 @app.command()
 def process(
-    source: Source,
-    save: Annotated[Path | None, typer.Option(help="Keep the result in this new folder.")] = None,
-    options: Set = None,
-    as_json: AsJson = False,
+    source: SourceArgument,
+    save: Annotated[Path | None, typer.Option(help="Save the result in this new folder.")] = None,
+    options: OptionPairs = None,
+    as_json: JsonFlag = False,
 ) -> None:
-    """Process a study here and now, without a queue."""
+    """Process a study in this process, without a queue."""
     if save is not None:
         require_new_folder(save)
     with Client() as client:
-        result = client.process(source, progress=not as_json, **chosen(options))
+        result = client.process(source, progress=not as_json, **parse_options(options))
     if save is not None:
         result.save(save)
     print_result(result, as_json)
 
 
-app.add_typer(cli_jobs.app)
+app.add_typer(jobs.app)
 
 
 @app.command("worker")
 def start_worker(
-    n: Annotated[int, typer.Option("-n", min=1, help="How many worker processes.")] = 1,
+    n: Annotated[int, typer.Option("-n", min=1, help="Number of worker processes.")] = 1,
 ) -> None:
-    """Run workers for the configured Redis, on this or any host that sees the store."""
+    """Run workers for the configured Redis, on any host that can reach it and the store."""
     settings = Settings.of()
     if url := settings.broker_url():
         err.print(
-            f"{n} worker(s) for {without_secrets(url)}; Ctrl-C ends them when each has finished the part it is at.",
+            f"{n} worker(s) for {without_secrets(url)}; Ctrl-C ends each one after its present step.",
             markup=False,
         )
     raise typer.Exit(worker_pool.run_workers(settings, n, WORKER_TASKS))
@@ -115,30 +115,32 @@ def start_worker(
 @app.command()
 def serve(
     data: Annotated[str | None, typer.Option(help="Folder or URL of studies: <id>.zip, <id>_study_id/.")] = None,
-    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8765,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for any free one.")] = 8765,
     token_file: Annotated[Path | None, typer.Option(help="Lines TOKEN or NAMESPACE: TOKEN.")] = None,
-    no_token: Annotated[bool, typer.Option("--no-token", help="Ask for none; this machine only.")] = False,
+    no_token: Annotated[
+        bool, typer.Option("--no-token", help="Require no token; only for addresses of this machine.")
+    ] = False,
 ) -> None:
-    """Serve the HTTP API, until Ctrl-C or SIGTERM."""
+    """Serve the HTTP API until Ctrl-C or SIGTERM."""
     try:
-        from analytics_kit.web import server as server  # needs more than the rest
+        from analytics_kit.web import server as server  # needs the extra "server"
     except ImportError as error:
         raise SettingsError(f"{error.name} is missing.", hint="pip install 'analytics_kit[server]'") from error
-    settings, made = server.configured(data, token_file, no_token, host)
-    server.serve(settings, host, port, show_token=made)
+    settings, is_generated = server.load_settings(data, token_file, no_token, host)
+    server.serve(settings, host, port, show_token=is_generated)
 
 
 @app.command()
 def down() -> None:
-    """End the embedded broker and its workers; jobs and results are kept."""
-    ended = embedded.stop(Settings.of())
-    out.print("The embedded broker is down." if ended else "No embedded broker was running.")
+    """Stop the embedded broker and its workers; jobs and results are kept."""
+    was_running = embedded.stop(Settings.of())
+    out.print("The embedded broker is down." if was_running else "No embedded broker was running.")
 
 
 @app.command()
-def doctor(as_json: AsJson = False) -> None:
-    """Check broker, workers, store and versions, and say what to do."""
+def doctor(as_json: JsonFlag = False) -> None:
+    """Check broker, workers, store and versions, and advise what to do."""
     findings = examine()
     if as_json:
         print_json([finding.to_json() for finding in findings])
@@ -148,35 +150,35 @@ def doctor(as_json: AsJson = False) -> None:
             if not finding.ok:
                 out.print(f"     → {finding.advice}", markup=False)
     if not all(finding.ok for finding in findings):
-        raise typer.Exit(EXIT_FAILED)
+        raise typer.Exit(ExitCode.FAILED)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line: errors go to standard error without a traceback, unless `--debug` is given."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in words
+    """Run the command line; errors go to standard error, without a traceback unless `--debug` is given."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a name that the terminal can't show is no reason to end
+            stream.reconfigure(errors="replace")  # a name that the terminal can't encode must not end the command
     warnings.showwarning = lambda message, *_, **__: err.print(f"Warning: {message}", markup=False, highlight=False)
     try:
-        app([word for word in words if word != "--debug"])
+        app([argument for argument in given if argument != "--debug"])
     except TimeoutError as error:
-        _leave(str(error), EXIT_TIMEOUT, debug)
+        _exit_with(str(error), ExitCode.TIMEOUT, debug)
     except JobCancelledError as error:
-        _leave(str(error), EXIT_CANCELLED, debug)
+        _exit_with(str(error), ExitCode.CANCELLED, debug)
     except SettingsError as error:
-        _leave(str(error), EXIT_USAGE, debug)
+        _exit_with(str(error), ExitCode.USAGE, debug)
     except AnalyticsKitError as error:
-        _leave(f"{type(error).__name__}: {error}", EXIT_FAILED, debug)
+        _exit_with(f"{type(error).__name__}: {error}", ExitCode.FAILED, debug)
     except BrokenPipeError:
-        os._exit(EXIT_FAILED)  # whoever read has gone; closing standard output would complain
-    except OSError as error:  # a file that can't be written where it was asked for
-        _leave(str(error), EXIT_FAILED, debug)
+        os._exit(ExitCode.FAILED)  # the reader is gone; flushing standard output on the way out would fail, too
+    except OSError as error:  # such as a file that can't be written
+        _exit_with(str(error), ExitCode.FAILED, debug)
 
 
-def _leave(message: str, code: int, debug: bool) -> None:
+def _exit_with(message: str, code: ExitCode, debug: bool) -> None:
     if debug:
         err.print_exception()
     err.print(message, markup=False, highlight=False)
-    raise SystemExit(code)
+    raise SystemExit(int(code))

@@ -1,4 +1,4 @@
-"""Does everything that a job needs work here, and if not, what is to be done?"""
+"""Check whether everything that a job needs works on this machine, and advise what to do if not."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ PACKAGES = (
     "ipywidgets",
     "jupyterlab",
 )
-ENOUGH_BYTES = 1 << 30
+MIN_FREE_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was looked at, what was found, whether it is as it should be, and what to do if not."""
+    """The result of one check: its subject, what was found, whether that is all right, and otherwise what to do."""
 
     what: str
     found: str
@@ -39,33 +39,33 @@ class Finding:
     advice: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """As a JSON object."""
+        """Return the finding as a JSON object."""
         return asdict(self)
 
 
 def examine() -> list[Finding]:
-    """All findings; the first that fails explains those after it."""
+    """Run all checks; the first one that fails often explains those after it."""
     try:
         settings = Settings.of()
     except AnalyticsKitError as error:
         return [Finding("settings", error.message, False, error.hint)]
-    findings = [_versions(), *_store(settings)]
+    findings = [_check_versions(), *_check_store(settings)]
     with Client() as client:
-        findings += _broker(client)
+        findings += _check_broker(client)
     return findings
 
 
-def _versions() -> Finding:
-    found = {"python": platform.python_version()}
+def _check_versions() -> Finding:
+    versions = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
-            found[package] = version(package)
+            versions[package] = version(package)
         except PackageNotFoundError:
-            found[package] = "not installed"
-    return Finding("versions", ", ".join(f"{name} {number}" for name, number in found.items()))
+            versions[package] = "not installed"
+    return Finding("versions", ", ".join(f"{name} {number}" for name, number in versions.items()))
 
 
-def _store(settings: Settings) -> Iterator[Finding]:
+def _check_store(settings: Settings) -> Iterator[Finding]:
     try:
         store = Store.of(settings)
         store.check()
@@ -73,15 +73,16 @@ def _store(settings: Settings) -> Iterator[Finding]:
     except AnalyticsKitError as error:
         yield Finding("store", error.message, False, error.hint)
     if settings.store is None:
-        free = shutil.disk_usage(settings.home.expanduser()).free if settings.home.expanduser().exists() else None
-        if free is not None:
+        home = settings.home.expanduser()
+        if home.exists():
+            free = shutil.disk_usage(home).free
             yield Finding(
-                "free space", f"{free / 1e9:.1f} GB at {settings.store_url()}", free > ENOUGH_BYTES,
-                "Free some space, or set ANALYTICS_KIT_STORE to a larger place.",
+                "free space", f"{free / 1e9:.1f} GB at {settings.store_url()}", free > MIN_FREE_BYTES,
+                "Free some space, or set ANALYTICS_KIT_STORE to a larger disk.",
             )  # fmt: skip
 
 
-def _broker(client: Client) -> Iterator[Finding]:
+def _check_broker(client: Client) -> Iterator[Finding]:
     try:
         health, queue = client.health(), client.queue_status()
     except AnalyticsKitError as error:
@@ -95,11 +96,11 @@ def _broker(client: Client) -> Iterator[Finding]:
         yield Finding("jobs", counts)
         return
     if broker is None:
-        named = client.settings.backend == "local"
+        is_chosen = client.settings.backend == "local"
         yield Finding(
-            "broker", f"none: work is done in the process ({health['reason'] or 'as asked for'})", named,
-            "Start the Redis that is named, or unset REDIS_URL and REDIS_HOST for the embedded one."
-            if client.settings.broker_url() else "See above for what the embedded broker needs.",
+            "broker", f"none: jobs run in the calling process ({health['reason'] or 'as configured'})", is_chosen,
+            "Start the configured Redis, or unset REDIS_URL and REDIS_HOST to use the embedded one."
+            if client.settings.broker_url() else "The message above says what the embedded broker needs.",
         )  # fmt: skip
         return
     yield Finding("broker", f"{health['backend']} at {broker['address']}, version {broker['version']}")

@@ -1,4 +1,4 @@
-"""How results, jobs and tables are printed in a terminal."""
+"""Print results, jobs and tables in a terminal, or as JSON for scripts."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ import pandas as pd
 from pandas.api.types import is_numeric_dtype
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Table as RichTable
 
 from analytics_kit.job import Job
 from analytics_kit.study.result.result import StudyResult
 
-HEAD = ("participant", "task", "factor", "trial", "movement_count", "path_length_px")
-WIDE = 200
-ISSUES_SHOWN = 5
-out = Console(soft_wrap=True, width=WIDE)  # a line that is too long is wrapped by the terminal, and never cut
+HEAD_COLUMNS = ("participant", "task", "factor", "trial", "movement_count", "path_length_px")
+"""The columns of trials that are printed."""
+MAX_WIDTH = 200
+ISSUES_PRINTED = 5
+out = Console(soft_wrap=True, width=MAX_WIDTH)  # the terminal wraps long lines; they are never cut
 err = Console(stderr=True, soft_wrap=True)
 
 
 def job_json(job: Job) -> dict[str, Any]:
-    """All that is known of a job, as a JSON object."""
+    """Return everything known about a job as a JSON object."""
     info = job.snapshot()
     error = info.error
     return {
@@ -50,63 +51,63 @@ def job_json(job: Job) -> dict[str, Any]:
 
 
 def job_pairs(job: Job) -> dict[str, str]:
-    """The same for people: names and words, without what there is nothing to say of."""
-    found = job_json(job)
-    error, summary = found.pop("error"), found["summary"]
-    found |= {
-        "fraction": f"{found['fraction']:.0%}",
-        **{name: "" if found[name] is None else f"{found[name]:,}" for name in ("rows", "files", "size_bytes")},
-        "tags": ", ".join(found["tags"]),
-        "summary": ", ".join(f"{name} {_short(value)}" for name, value in (summary or {}).items()),
+    """Return the same as names and texts for a terminal, without empty values."""
+    pairs = job_json(job)
+    error, summary = pairs.pop("error"), pairs["summary"]
+    pairs |= {
+        "fraction": f"{pairs['fraction']:.0%}",
+        **{name: "" if pairs[name] is None else f"{pairs[name]:,}" for name in ("rows", "files", "size_bytes")},
+        "tags": ", ".join(pairs["tags"]),
+        "summary": ", ".join(f"{name} {_summary_text(value)}" for name, value in (summary or {}).items()),
     }
     if error is not None:
-        found |= {"error": f"{error['type']}: {error['message']}", "hint": error["hint"]}
-    return {name: str(value) for name, value in found.items() if value not in (None, "")}
+        pairs |= {"error": f"{error['type']}: {error['message']}", "hint": error["hint"]}
+    return {name: str(value) for name, value in pairs.items() if value not in (None, "")}
 
 
-def _short(value: Any) -> str:
+def _summary_text(value: Any) -> str:
     if isinstance(value, Mapping):
-        return f"({', '.join(f'{name} {_short(one)}' for name, one in value.items())})"
+        return f"({', '.join(f'{name} {_summary_text(one)}' for name, one in value.items())})"
     if isinstance(value, list):
-        return ", ".join(map(_short, value))
+        return ", ".join(map(_summary_text, value))
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def print_result(result: StudyResult, as_json: bool) -> None:
-    """A result in short, or its summary as JSON."""
+    """Print counts, first issues and first trials of a result, or its summary as JSON."""
     if as_json:
         print_json(result.summary)
         return
     out.print(repr(result), markup=False)
-    for issue in result.issues.head(ISSUES_SHOWN).to_dict("records"):
-        where = issue["member"] if pd.isna(issue["line"]) else f"{issue['member']}, line {issue['line']}"
-        out.print(f"  {where}: {issue['message']} ({issue['kind']})", markup=False, highlight=False)
-    columns = [name for name in HEAD if name in result.trials.columns]
+    for issue in result.issues.head(ISSUES_PRINTED).to_dict("records"):
+        location = issue["member"] if pd.isna(issue["line"]) else f"{issue['member']}, line {issue['line']}"
+        out.print(f"  {location}: {issue['message']} ({issue['kind']})", markup=False, highlight=False)
+    columns = [name for name in HEAD_COLUMNS if name in result.trials.columns]
     print_frame(result.trials[columns].head())
 
 
 def print_frame(frame: pd.DataFrame) -> None:
-    """A table, each row on a line of its own."""
-    table = Table(box=None, header_style="bold", pad_edge=False)
+    """Print a table, a line per row."""
+    table = RichTable(box=None, header_style="bold", pad_edge=False)
     for name in frame.columns:
         table.add_column(name, no_wrap=True, justify="right" if is_numeric_dtype(frame[name]) else "left")
     for row in frame.itertuples(index=False):
-        table.add_row(*(_cell(value) for value in row))
+        table.add_row(*(_cell_text(value) for value in row))
     out.print(table)
 
 
-def _cell(value: Any) -> str:
+def _cell_text(value: Any) -> str:
     if pd.isna(value):
         return ""
     return f"{value:.1f}" if isinstance(value, float) else escape(str(value))
 
 
 def print_pairs(pairs: Mapping[str, str]) -> None:
-    """A line for each pair."""
+    """Print names and texts, a line per pair."""
     for name, value in pairs.items():
         out.print(f"{name:14} {value}", markup=False)
 
 
 def print_json(value: Any) -> None:
-    """A value as JSON."""
+    """Print a value as JSON."""
     print(json.dumps(value, ensure_ascii=False, indent=1))

@@ -1,4 +1,4 @@
-"""How does the command line wait for jobs: what does it show meanwhile, and say when it is interrupted?"""
+"""Wait for jobs on the command line, with a progress bar and a note on what goes on after an interruption."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from pathlib import Path
 
 import typer
 
+from analytics_kit.cli.exit_codes import ExitCode
 from analytics_kit.cli.output import err
 from analytics_kit.job import Job
 from analytics_kit.model import JobInfo
-from analytics_kit.progress_bar import Bar
-
-EXIT_INTERRUPTED = 130
+from analytics_kit.progress_bar import ProgressBar
 
 
 def watch(job: Job, timeout: float | None) -> None:
-    """Show a live bar, and what has to be said of the job, until it ends. Raises TimeoutError."""
-    said = ""
-    with interruptible([job]), Bar(name_of(job.last_known), err) as bar:
+    """Show a progress bar and the job's notices until it ends. Raises TimeoutError."""
+    shown_notice = ""
+    with interruptible([job]), ProgressBar(study_name(job.last_known), err) as bar:
         for info in job.follow(timeout):
-            if info.notice not in ("", said):
-                bar.say(said := info.notice)
-            bar.show(info.progress, _doing(info))
+            if info.notice not in ("", shown_notice):
+                shown_notice = info.notice
+                bar.print_above(shown_notice)
+            bar.show(info.progress, _phase(info))
     if not job.last_known.status.final:
-        raise TimeoutError(left_behind([job]))
+        raise TimeoutError(fate_of([job]))
 
 
-def _doing(info: JobInfo) -> str:
+def _phase(info: JobInfo) -> str:
     if info.queue_position is not None:
         return f"{info.progress.phase}, number {info.queue_position} in line"
     return str(info.status) if info.status.final else info.progress.phase
@@ -36,17 +36,17 @@ def _doing(info: JobInfo) -> str:
 
 @contextmanager
 def interruptible(jobs: Sequence[Job]) -> Iterator[None]:
-    """Ctrl-C ends the waiting, not the jobs, and says so."""
+    """On Ctrl-C, stop waiting but not the jobs, and print what becomes of them."""
     try:
         yield
     except KeyboardInterrupt:
-        waiting = [job for job in jobs if not job.last_known.status.final]
-        err.print(f"Interrupted. {left_behind(waiting) if waiting else ''}", markup=False, highlight=False)
-        raise typer.Exit(EXIT_INTERRUPTED) from None
+        unfinished = [job for job in jobs if not job.last_known.status.final]
+        err.print(f"Interrupted. {fate_of(unfinished) if unfinished else ''}", markup=False, highlight=False)
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
 
 
-def left_behind(jobs: Sequence[Job]) -> str:
-    """What becomes of jobs that nobody waits for any more."""
+def fate_of(jobs: Sequence[Job]) -> str:
+    """Return what becomes of jobs that are no longer waited for."""
     local = any(job.backend == "local" for job in jobs)
     if len(jobs) == 1:
         job = jobs[0]
@@ -58,6 +58,6 @@ def left_behind(jobs: Sequence[Job]) -> str:
     return f"{len(jobs)} jobs go on; `analytics-kit jobs` shows them."
 
 
-def name_of(info: JobInfo) -> str:
-    """What people call the study."""
+def study_name(info: JobInfo) -> str:
+    """Return the name of the study without its folder."""
     return Path(info.source).name

@@ -1,4 +1,4 @@
-"""All jobs in a notebook: see, find, open, cancel and retry them."""
+"""All jobs of a client in a notebook: list, find, open, cancel and retry them, and upload studies."""
 
 from __future__ import annotations
 
@@ -10,152 +10,169 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from analytics_kit import job_text as words
+from analytics_kit import job_text
 from analytics_kit.backends.base import Backend
 from analytics_kit.errors import AnalyticsKitError
+from analytics_kit.job_listing import TOO_LATE_TO_CANCEL, paginate
 from analytics_kit.model import JobInfo, JobStatus
-from analytics_kit.notebook import board_html as listing
-from analytics_kit.notebook import job_html as card
-from analytics_kit.notebook import upload_receiver as intake
-from analytics_kit.notebook.board_html import Choice, Place
-from analytics_kit.notebook.cell_display import Display
+from analytics_kit.notebook import board_html
+from analytics_kit.notebook.board_html import BoardView, QueueSummary
+from analytics_kit.notebook.cell_display import CellDisplay
 from analytics_kit.notebook.panel import STATIC_WAIT_S
-from analytics_kit.notebook.upload_receiver import Desk, Intake
+from analytics_kit.notebook.upload_receiver import UPLOAD_ACTIONS, UploadClient, UploadReceiver
 
-PLACE_S = 2.0
-"""Workers are counted this often at most."""
+QUEUE_STATUS_S = 2.0
+"""Workers are counted at most this often."""
 
 
-class Jobs(Desk, Protocol):
-    """All jobs as a board knows them."""
+class BoardClient(UploadClient, Protocol):
+    """What a board needs of a client; `Client` has it."""
 
     client_name: str
-    """What the user's code calls it."""
+    """The name of the client in the user's code."""
 
     @property
     def backend(self) -> Backend:
-        """Where they are."""
+        """The backend of the jobs."""
 
     def listen_all(self, hear: Callable[[list[JobInfo] | Exception], None]) -> Callable[[], None]:
-        """Call `hear` with all jobs whenever one may have changed; gives what stops that."""
+        """Call `hear` with all jobs whenever one may have changed; return a function that stops it."""
 
 
-class Board(Display):
-    """Shows all jobs of a client in each cell that displays it. `close()` frees its widget and ends uploads."""
+class Board(CellDisplay):
+    """All jobs of a client, live in each cell that displays the board.
+
+    `Client.board()` and `ak.board()` make one. `close()` frees its widget and removes unfinished uploads.
+
+    See Also
+    --------
+    Client.board, Job.panel
+
+    Examples
+    --------
+    >>> from datetime import UTC, datetime
+    >>> from types import SimpleNamespace
+    >>> job = JobInfo("0f0f", JobStatus.QUEUED, "/data/study.zip", "key", datetime(2026, 1, 1, tzinfo=UTC))
+    >>> status = {"backend": "redis", "workers": 2, "workers_busy": 0}
+    >>> backend = SimpleNamespace(list=lambda: [job], queue_status=lambda: status, notice="")
+    >>> Board(SimpleNamespace(backend=backend, client_name="ak"))
+    Jobs: 1 queued
+    study.zip: queued
+    """
 
     kind = "board"
 
-    def __init__(self, jobs: Jobs) -> None:
+    def __init__(self, jobs: BoardClient) -> None:
         super().__init__()
-        self._jobs = jobs
+        self._client = jobs
         self._infos: dict[str, JobInfo] = {}
-        self._place = Place()
-        self._placed_at = 0.0
-        self._choice = Choice()
-        self._said = ""
-        self._intake = Intake(jobs, self._open_job)
+        self._queue = QueueSummary()
+        self._queue_read_at = 0.0
+        self._view = BoardView()
+        self._announcement = ""
+        self._uploads = UploadReceiver(jobs, self._open_job)
 
     def __repr__(self) -> str:
         self._refresh()
-        return self._text()
+        return self._record_text()
 
     def close(self) -> None:
-        """Free the widget, stop listening, leave nothing of uploads that have not ended. Jobs go on."""
+        """Free the widget, stop observing and remove unfinished uploads. Jobs go on."""
         super().close()
-        self._intake.close()
+        self._uploads.close()
 
-    def _listen(self) -> Callable[[], None]:
-        return self._jobs.listen_all(self._heard)
+    def _observe(self) -> Callable[[], None]:
+        return self._client.listen_all(self._on_jobs)
 
     def _refresh(self) -> None:
         try:
-            self._heard(self._jobs.backend.list())
+            self._on_jobs(self._client.backend.list())
         except AnalyticsKitError as error:
-            self._heard(error)
+            self._on_jobs(error)
 
     def _await_settled(self) -> None:
         settled = threading.Event()
 
-        def hear(told: list[JobInfo] | Exception) -> None:
-            if isinstance(told, Exception) or all(info.status.final for info in told):
+        def on_jobs(jobs: list[JobInfo] | Exception) -> None:
+            if isinstance(jobs, Exception) or all(info.status.final for info in jobs):
                 settled.set()
 
-        stop = self._jobs.listen_all(hear)
+        stop = self._client.listen_all(on_jobs)
         try:
             settled.wait(STATIC_WAIT_S)
         finally:
             stop()
 
-    def _heard(self, told: list[JobInfo] | Exception) -> None:
-        """Take in all jobs; on the watcher's thread, or on whichever asked."""
-        if isinstance(told, Exception):
-            trouble = getattr(told, "message", str(told))
-            self._take(self._infos, replace(self._place, trouble=f"Reconnecting …: {trouble}"))
+    def _on_jobs(self, jobs: list[JobInfo] | Exception) -> None:
+        """Take over all jobs, or the error of listing them; the watcher's thread and others call it."""
+        if isinstance(jobs, Exception):
+            message = getattr(jobs, "message", str(jobs))
+            self._update(self._infos, replace(self._queue, error=f"Reconnecting …: {message}"))
         else:
-            self._take({info.job_id: info for info in told}, self._counted())
+            self._update({info.job_id: info for info in jobs}, self._read_queue())
 
-    def _counted(self) -> Place:
-        if time.monotonic() - self._placed_at < PLACE_S and not self._place.trouble:
-            return self._place
+    def _read_queue(self) -> QueueSummary:
+        if time.monotonic() - self._queue_read_at < QUEUE_STATUS_S and not self._queue.error:
+            return self._queue
         with suppress(AnalyticsKitError):
-            backend = self._jobs.backend
-            self._placed_at = time.monotonic()
-            return Place.of(backend.queue_status(), backend.notice, self._jobs.client_name)
-        return self._place
+            backend = self._client.backend
+            self._queue_read_at = time.monotonic()
+            return QueueSummary.of(backend.queue_status(), backend.notice, self._client.client_name)
+        return self._queue
 
-    def _take(self, infos: dict[str, JobInfo], place: Place) -> None:
+    def _update(self, infos: dict[str, JobInfo], queue: QueueSummary) -> None:
         with self._lock:
-            before, before_place = self._infos, self._place
-            if infos == before and place == before_place:
+            before, queue_before = self._infos, self._queue
+            if infos == before and queue == queue_before:
                 return
-            self._infos, self._place = infos, place
+            self._infos, self._queue = infos, queue
             moved = [info for job_id, info in infos.items() if _status(before.get(job_id)) != info.status]
             if moved and before:
                 last = max(moved, key=lambda info: info.ended_at or info.started_at or info.created_at)
-                self._said = f"{words.name(last)}: {last.status}"
-            if any(info.job_id == self._choice.open for info in moved):
-                self._choice = replace(self._choice, log=None)
-        self._changed(bool(moved) or place.trouble != before_place.trouble)
+                self._announcement = f"{job_text.name(last)}: {last.status}"
+            if any(info.job_id == self._view.open_job_id for info in moved):
+                self._view = replace(self._view, log=None)
+        self._changed(bool(moved) or queue.error != queue_before.error)
 
-    def _shows(self) -> dict[str, str]:
+    def _live_content(self) -> dict[str, str]:
         infos = list(self._infos.values())
-        html = listing.live(infos, self._choice, self._place, datetime.now(UTC), self._notes())
-        return {"html": html, "said": self._said}
+        html = board_html.render_live(infos, self._view, self._queue, datetime.now(UTC), self._notes())
+        return {"html": html, "announcement": self._announcement}
 
-    def _text(self) -> str:
-        return listing.text(list(self._infos.values()), self._choice)
+    def _record_text(self) -> str:
+        return board_html.render_text(list(self._infos.values()), self._view)
 
-    def _html(self) -> str:
-        return listing.record(list(self._infos.values()), self._choice, self._place)
+    def _record_html(self) -> str:
+        return board_html.render_static(list(self._infos.values()), self._view)
 
-    def _do(self, what: str, content: Mapping[str, Any], buffers: Sequence[Any]) -> str:
-        backend, job_id, choice = self._jobs.backend, str(content.get("job") or ""), self._choice
-        if what in intake.DOS:
-            told = self._intake.take(what, content, buffers)
-            if told is not None and self._live is not None:
-                self._live.send(told)
-        elif what == "find":
-            self._choice = replace(choice, find=str(content["value"]), page=0)
-        elif what == "status" and content["value"] in ("", *JobStatus):
-            self._choice = replace(choice, status=str(content["value"]), page=0)
-        elif what in ("newer", "older"):
-            last = (len(listing.chosen(self._infos.values(), choice)) - 1) // listing.PAGE_ROWS
-            page = choice.page + (1 if what == "older" else -1)
-            self._choice = replace(choice, page=min(max(page, 0), max(last, 0)))
-        elif what == "open":
-            self._choice = replace(choice, open="" if choice.open == job_id else job_id, log=None)
-        elif what == "log":
-            self._choice = replace(choice, log="\n".join(backend.log(job_id)) if choice.log is None else None)
-        elif what == "cancel":
-            return "" if backend.cancel(job_id) else card.TOO_LATE
-        elif what == "retry":
-            self._choice = replace(choice, open=backend.retry(job_id).job_id, log=None, page=0)
+    def _handle_action(self, action: str, content: Mapping[str, Any], buffers: Sequence[Any]) -> str:
+        backend, job_id, view = self._client.backend, str(content.get("job") or ""), self._view
+        if action in UPLOAD_ACTIONS:
+            reply = self._uploads.handle(action, content, buffers)
+            if reply is not None and self._widget is not None:
+                self._widget.send(reply)
+        elif action == "find":
+            self._view = replace(view, find=str(content["value"]), page=1)
+        elif action == "status" and content["value"] in ("", *JobStatus):
+            self._view = replace(view, status=str(content["value"]), page=1)
+        elif action in ("newer", "older"):
+            selected = board_html.select_jobs(self._infos.values(), view)
+            page = paginate(selected, view.page + (1 if action == "older" else -1))
+            self._view = replace(view, page=page.number)
+        elif action == "open":
+            self._view = replace(view, open_job_id="" if view.open_job_id == job_id else job_id, log=None)
+        elif action == "log":
+            self._view = replace(view, log="\n".join(backend.log(job_id)) if view.log is None else None)
+        elif action == "cancel":
+            return "" if backend.cancel(job_id) else TOO_LATE_TO_CANCEL
+        elif action == "retry":
+            self._view = replace(view, open_job_id=backend.retry(job_id).job_id, log=None, page=1)
         else:
             return self._note
         return ""
 
     def _open_job(self, job_id: str) -> None:
-        self._choice = Choice(open=job_id)
+        self._view = BoardView(open_job_id=job_id)
 
 
 def _status(info: JobInfo | None) -> JobStatus | None:

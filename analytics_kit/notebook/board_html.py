@@ -1,4 +1,4 @@
-"""All jobs as HTML: counts, workers, a filter, a page of the table, and the one that is open."""
+"""Render all jobs as HTML: counts, workers, a filter, one page of the table, and the job that is open."""
 
 from __future__ import annotations
 
@@ -8,188 +8,189 @@ from datetime import datetime
 from html import escape
 from typing import Any
 
-from analytics_kit import job_text as words
+from analytics_kit import job_text
+from analytics_kit.job_listing import JOBS_PER_PAGE, JobPage, paginate, queue_text
 from analytics_kit.model import JobInfo, JobStatus
-from analytics_kit.notebook import job_html as card
+from analytics_kit.notebook import job_html
 
-PAGE_ROWS = 20
-LEFT = "text-align:left"
-"""Notebooks set what is in tables to the right."""
-HIDDEN = "position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)"
+ALIGN_LEFT = "text-align:left"
+"""Notebooks align table cells to the right."""
+VISUALLY_HIDDEN = "position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)"
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """What of all jobs is looked at."""
+class BoardView:
+    """Filter, page and open job of a board."""
 
     find: str = ""
-    """Only jobs in whose name, path, tags, id or error this stands."""
+    """Keep jobs whose name, path, tags, id or error contain this text, in either case."""
     status: str = ""
-    """Only jobs in this state; empty for all."""
-    page: int = 0
-    open: str = ""
-    """The job that is shown whole."""
+    """Keep jobs of this status; empty for all."""
+    page: int = 1
+    open_job_id: str = ""
+    """The job whose card is open."""
     log: str | None = None
-    """Its log, where that is shown."""
+    """The log of the open job, None while it is closed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where the jobs are worked on."""
+class QueueSummary:
+    """Where the jobs run, and how many workers there are."""
 
     backend: str = ""
     reason: str = ""
+    """Why this backend was chosen, where that needs explaining."""
     workers: int = 0
     busy: int = 0
     client: str = "ak"
-    """What the user's code calls who has them."""
-    trouble: str = ""
-    """Why nothing can be told now."""
+    """The name of the client in the user's code."""
+    error: str = ""
+    """Why the jobs can't be listed now."""
 
     @classmethod
-    def of(cls, status: Mapping[str, Any], reason: str, client: str = "ak") -> Place:
-        """The place that `queue_status` tells of."""
+    def of(cls, status: Mapping[str, Any], reason: str, client: str = "ak") -> QueueSummary:
+        """Return the summary of what `queue_status` returned."""
         return cls(status["backend"], reason, status["workers"], status["workers_busy"], client)
 
     @property
-    def words(self) -> str:
-        """One line."""
-        if not self.backend:
-            return ""
-        where = {"local": "in this process", "http": "on the server"}.get(self.backend, f"{self.backend} queue")
-        return f"{where}, {words.count(self.workers, 'worker')}, {self.busy:,} busy"
+    def text(self) -> str:
+        """The summary in one line."""
+        return queue_text(self.backend, self.workers, self.busy) if self.backend else ""
 
 
-def chosen(infos: Iterable[JobInfo], choice: Choice) -> list[JobInfo]:
-    """The jobs that the filter lets through, newest first."""
-    find = choice.find.casefold()
-    found = [
+def select_jobs(infos: Iterable[JobInfo], view: BoardView) -> list[JobInfo]:
+    """Return the jobs that the filter keeps, newest first."""
+    find = view.find.casefold()
+    selected = [
         info
         for info in infos
-        if (not choice.status or info.status == choice.status) and (not find or find in _searched(info))
+        if (not view.status or info.status == view.status) and (not find or find in _searched_text(info))
     ]
-    return sorted(found, key=lambda info: (info.created_at, info.job_id), reverse=True)
+    return sorted(selected, key=lambda info: (info.created_at, info.job_id), reverse=True)
 
 
-def counts(infos: Iterable[JobInfo]) -> dict[JobStatus, int]:
-    """How many jobs are in each state."""
-    states = [info.status for info in infos]
-    return {status: states.count(status) for status in JobStatus}
+def count_by_status(infos: Iterable[JobInfo]) -> dict[JobStatus, int]:
+    """Return the number of jobs of each status."""
+    statuses = [info.status for info in infos]
+    return {status: statuses.count(status) for status in JobStatus}
 
 
-def live(infos: Sequence[JobInfo], choice: Choice, place: Place, now: datetime, note: str = "") -> str:
-    """The board for who looks at it now."""
-    found = chosen(infos, choice)
-    page = min(choice.page, max(0, (len(found) - 1) // PAGE_ROWS))
-    rows = found[page * PAGE_ROWS : (page + 1) * PAGE_ROWS]
-    parts = [_line(infos, place), _controls(choice)]
-    parts += [f'<div class="ak-note">{escape(text)}</div>' for text in (place.trouble, note) if text]
-    drawn = "".join(_row(info, choice, now, place) for info in rows)
-    parts += [_table(drawn, f'<span style="{HIDDEN}">Buttons</span>') if rows else _nothing(infos)]
-    parts += [_pager(page, len(found))] if len(found) > PAGE_ROWS else []
+def render_live(infos: Sequence[JobInfo], view: BoardView, queue: QueueSummary, now: datetime, note: str = "") -> str:
+    """Return the board with filter, buttons and times relative to `now`."""
+    page = paginate(select_jobs(infos, view), view.page)
+    parts = [_head(infos, queue), _controls(view)]
+    parts += [f'<div class="ak-note">{escape(text)}</div>' for text in (queue.error, note) if text]
+    rows = "".join(_live_row(info, view, now, queue) for info in page.jobs)
+    parts += [_table(rows, f'<span style="{VISUALLY_HIDDEN}">Buttons</span>') if rows else _no_jobs(infos)]
+    parts += [_pager(page)] if page.page_count > 1 else []
     return f'<div class="ak-card ak-list">{"".join(parts)}</div>'
 
 
-def record(infos: Sequence[JobInfo], choice: Choice, place: Place) -> str:
-    """The board for a file: no id, no time."""
-    found = chosen(infos, choice)
-    rows = "".join(f"<tr>{_state(info)}{_told(info)}</tr>" for info in found[:PAGE_ROWS])
-    more = len(found) - PAGE_ROWS
+def render_static(infos: Sequence[JobInfo], view: BoardView) -> str:
+    """Return the board for the static record, without ids and times."""
+    selected = select_jobs(infos, view)
+    rows = "".join(f"<tr>{_status_cell(info)}{_study_cell(info)}</tr>" for info in selected[:JOBS_PER_PAGE])
+    more = len(selected) - JOBS_PER_PAGE
     rest = f'<div class="ak-facts">and {more:,} more</div>' if more > 0 else ""
-    return f'<div class="ak-card">{_line(found)}{_table(rows) if rows else _nothing(infos)}{rest}</div>'
+    return f'<div class="ak-card">{_head(selected)}{_table(rows) if rows else _no_jobs(infos)}{rest}</div>'
 
 
-def text(infos: Sequence[JobInfo], choice: Choice) -> str:
-    """The same as text, a line each."""
-    found = chosen(infos, choice)
-    more = [f"and {len(found) - PAGE_ROWS:,} more"] if len(found) > PAGE_ROWS else []
-    return "\n".join([_counted(found), *(words.text(info) for info in found[:PAGE_ROWS]), *more])
+def render_text(infos: Sequence[JobInfo], view: BoardView) -> str:
+    """Return the static record as text, a line per job."""
+    selected = select_jobs(infos, view)
+    more = [f"and {len(selected) - JOBS_PER_PAGE:,} more"] if len(selected) > JOBS_PER_PAGE else []
+    lines = [job_text.text(info) for info in selected[:JOBS_PER_PAGE]]
+    return "\n".join([_counts_text(selected), *lines, *more])
 
 
-def _searched(info: JobInfo) -> str:
+def _searched_text(info: JobInfo) -> str:
     error = "" if info.error is None else f"{info.error.type} {info.error.message}"
     return " ".join((info.source, info.job_id, *info.tags, error)).casefold()
 
 
-def _counted(infos: Iterable[JobInfo]) -> str:
-    told = [f"{number:,} {status}" for status, number in counts(infos).items() if number]
-    return f"Jobs: {', '.join(told)}" if told else "Jobs: none"
+def _counts_text(infos: Iterable[JobInfo]) -> str:
+    counts = [f"{number:,} {status}" for status, number in count_by_status(infos).items() if number]
+    return f"Jobs: {', '.join(counts)}" if counts else "Jobs: none"
 
 
-def _line(infos: Iterable[JobInfo], place: Place | None = None) -> str:
+def _head(infos: Iterable[JobInfo], queue: QueueSummary | None = None) -> str:
     chips = [
-        f'<span class="ak-count" style="{card.CHIP};background:{card.COLOURS[status]}">'
-        f"{words.SIGNS[status]} {number:,} {status}</span>"
-        for status, number in counts(infos).items()
+        f'<span class="ak-count" style="{job_html.CHIP_STYLE};background:{job_html.STATUS_COLOURS[status]}">'
+        f"{job_text.SIGNS[status]} {number:,} {status}</span>"
+        for status, number in count_by_status(infos).items()
         if number
     ]
-    where = f'<span class="ak-place" title="{escape(place.reason)}">{escape(place.words)}</span>' if place else ""
-    return f'<div class="ak-head"><b>Jobs</b> {" ".join(chips)} {where}</div>'
+    backend = f'<span class="ak-backend" title="{escape(queue.reason)}">{escape(queue.text)}</span>' if queue else ""
+    return f'<div class="ak-head"><b>Jobs</b> {" ".join(chips)} {backend}</div>'
 
 
-def _controls(choice: Choice) -> str:
+def _controls(view: BoardView) -> str:
     options = "".join(
-        f'<option value="{value}"{" selected" if value == choice.status else ""}>{value or "all"}</option>'
+        f'<option value="{value}"{" selected" if value == view.status else ""}>{value or "all"}</option>'
         for value in ("", *JobStatus)
     )
     return (
         '<div class="ak-controls">'
-        f'<label>Find <input type="search" data-ask="find" data-key="find" value="{escape(choice.find)}"></label> '
-        f'<label>State <select data-ask="status" data-key="status">{options}</select></label> '
+        f'<label>Find <input type="search" data-field="find" data-key="find" value="{escape(view.find)}"></label> '
+        f'<label>Status <select data-field="status" data-key="status">{options}</select></label> '
         '<label class="ak-drop ak-button" data-key="file">Upload a ZIP, or drop it here'
-        f'<input type="file" accept=".zip,.csv" multiple style="{HIDDEN}"></label></div>'
+        f'<input type="file" accept=".zip,.csv" multiple style="{VISUALLY_HIDDEN}"></label></div>'
     )
 
 
-def _table(rows: str, *more: str) -> str:
-    """The rows below their heads; `more` heads than the two that each has."""
-    head = "".join(f'<th scope="col" style="{LEFT}">{word}</th>' for word in ("State", "Study", *more))
+def _table(rows: str, *more_headings: str) -> str:
+    """Return the rows below the two headings that they always have and those given."""
+    headings = ("Status", "Study", *more_headings)
+    head = "".join(f'<th scope="col" style="{ALIGN_LEFT}">{heading}</th>' for heading in headings)
     return f'<table class="ak-jobs"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
 
 
-def _nothing(infos: Sequence[JobInfo]) -> str:
-    return f'<div class="ak-facts">{"No job is like that." if infos else "No jobs yet."}</div>'
+def _no_jobs(infos: Sequence[JobInfo]) -> str:
+    return f'<div class="ak-facts">{"No job matches." if infos else "No jobs yet."}</div>'
 
 
-def _state(info: JobInfo) -> str:
-    return f'<td style="{LEFT}">{card.chip(info.status)}</td>'
+def _status_cell(info: JobInfo) -> str:
+    return f'<td style="{ALIGN_LEFT}">{job_html.chip(info.status)}</td>'
 
 
-def _told(info: JobInfo, now: datetime | None = None) -> str:
-    """What the study is and how it fares."""
+def _study_cell(info: JobInfo, now: datetime | None = None) -> str:
+    """Return the study's name and size, and progress or outcome of the job; `now` adds path and age."""
     folder = "" if now is None else f' title="{escape(info.source)}"'
-    name = f'<b class="ak-name"{folder}>{escape(words.name(info))}</b>'
-    facts = [] if info.size_bytes is None else [words.size(info.size_bytes)]
+    name = f'<b class="ak-name"{folder}>{escape(job_text.name(info))}</b>'
+    facts = [] if info.size_bytes is None else [job_text.size(info.size_bytes)]
     if now is not None:
-        facts.append(words.ago((now - info.created_at).total_seconds()))
+        facts.append(job_text.ago((now - info.created_at).total_seconds()))
     if info.status is JobStatus.RUNNING:
-        fares = card.bar(info, f'<span style="{HIDDEN}">{escape(words.name(info))}</span>')
+        detail = job_html.bar(info, f'<span style="{VISUALLY_HIDDEN}">{escape(job_text.name(info))}</span>')
     elif info.status is JobStatus.QUEUED:
-        fares = escape(info.notice or words.position(info))
+        detail = escape(info.notice or job_text.position(info))
     else:
-        fares = escape(words.outcome(info) or ("" if info.error is None else info.error.message))
+        detail = escape(job_text.outcome(info) or ("" if info.error is None else info.error.message))
     size = f'<span class="ak-size">{" · ".join(facts)}</span>'
-    return f'<td class="ak-what" style="{LEFT}">{name} {size}<div class="ak-facts">{fares}</div></td>'
+    return f'<td class="ak-study" style="{ALIGN_LEFT}">{name} {size}<div class="ak-facts">{detail}</div></td>'
 
 
-def _row(info: JobInfo, choice: Choice, now: datetime, place: Place) -> str:
-    is_open = info.job_id == choice.open
-    dos = [do for do in card.BUTTONS[info.status] if do != "log"]
-    buttons = [card.button(do, info, do.capitalize()) for do in dos]
-    buttons.append(card.button("open", info, "Close" if is_open else "Open", aria_expanded=str(is_open).lower()))
+def _live_row(info: JobInfo, view: BoardView, now: datetime, queue: QueueSummary) -> str:
+    is_open = info.job_id == view.open_job_id
+    actions = [action for action in job_html.ACTIONS[info.status] if action != "log"]
+    buttons = [job_html.button(action, info, action.capitalize()) for action in actions]
+    label = "Close" if is_open else "Open"
+    buttons.append(job_html.button("open", info, label, aria_expanded=str(is_open).lower()))
     row = (
-        f'<tr data-key="{escape(info.job_id)}" data-job="{escape(info.job_id)}">{_state(info)}{_told(info, now)}'
-        f'<td class="ak-buttons">{" ".join(buttons)}</td></tr>'
+        f'<tr data-key="{escape(info.job_id)}" data-job="{escape(info.job_id)}">'
+        f'{_status_cell(info)}{_study_cell(info, now)}<td class="ak-buttons">{" ".join(buttons)}</td></tr>'
     )
     if not is_open:
         return row
-    whole = card.live(info, now, place.reason, choice.log, called=place.client)
-    return f'{row}<tr data-key="open {escape(info.job_id)}"><td colspan="3">{whole}</td></tr>'
+    card = job_html.render_live(info, now, queue.reason, view.log, client=queue.client)
+    return f'{row}<tr data-key="open {escape(info.job_id)}"><td colspan="3">{card}</td></tr>'
 
 
-def _pager(page: int, of: int) -> str:
-    first, last = page * PAGE_ROWS + 1, min(of, (page + 1) * PAGE_ROWS)
+def _pager(page: JobPage) -> str:
+    first = (page.number - 1) * JOBS_PER_PAGE + 1
     off = ' aria-disabled="true"'
-    newer = f'<button type="button" class="ak-button" data-do="newer"{"" if page else off}>Newer</button>'
-    older = f'<button type="button" class="ak-button" data-do="older"{"" if last < of else off}>Older</button>'
-    return f'<div class="ak-pager">{newer} <span>{first:,} to {last:,} of {of:,}</span> {older}</div>'
+    newer_off, older_off = "" if page.number > 1 else off, "" if page.number < page.page_count else off
+    newer = f'<button type="button" class="ak-button" data-action="newer"{newer_off}>Newer</button>'
+    older = f'<button type="button" class="ak-button" data-action="older"{older_off}>Older</button>'
+    rows = f"{first:,} to {first + len(page.jobs) - 1:,} of {page.job_count:,}"
+    return f'<div class="ak-pager">{newer} <span>{rows}</span> {older}</div>'

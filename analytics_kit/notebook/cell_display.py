@@ -1,8 +1,8 @@
-"""How does something live come into a cell, and leave a record in the file?
+"""Display something live in a cell and leave a static record of it in the file.
 
-Two outputs follow each other: a widget, and a record in plain HTML that is brought up to date as things go on. The
-record's style sheet hides it while the box before it is drawn and connected, and hides a box that is dead. So the
-saved file, a report and a reopened notebook show the last known state, and never a broken widget.
+Two outputs follow each other: a widget, and a static record in plain HTML that is updated as things go on. The
+record's style sheet hides the record while the box of the widget before it is drawn and connected, and hides a dead
+box. So the saved file, a report and a reopened notebook show the last known state and never a broken widget.
 """
 
 from __future__ import annotations
@@ -14,175 +14,178 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from analytics_kit.errors import AnalyticsKitError
-from analytics_kit.notebook import front_end as cell
-from analytics_kit.notebook.rate_limit import Outlet, pace
+from analytics_kit.notebook import front_end
+from analytics_kit.notebook.front_end import Cell
+from analytics_kit.notebook.rate_limit import Channel, rate_limiter
 
-VIEW = "application/vnd.jupyter.widget-view+json"
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 _OUTPUT, _BOX = ".jp-OutputArea-child", ":is(.lm-Panel,.jupyter-widgets)"
-_DRAWN = f"{_OUTPUT}:has(.ak-live:not(.jupyter-widgets-disconnected))+{_OUTPUT}:has(.ak-record)"
-_NEVER_DRAWN = f"{_OUTPUT}:has(>{_BOX}):not(:has(>{_BOX}>:not(script))):has(+{_OUTPUT} .ak-record)"
-_KERNEL_GONE = f"{_OUTPUT}:has(.ak-live.jupyter-widgets-disconnected):has(+{_OUTPUT} .ak-record)"
-STYLE = f"<style>{_DRAWN},{_NEVER_DRAWN},{_KERNEL_GONE}{{display:none}}</style>"
-"""Hides the record while the box is drawn, else the box."""
+_RECORD_OF_LIVE_BOX = f"{_OUTPUT}:has(.ak-live:not(.jupyter-widgets-disconnected))+{_OUTPUT}:has(.ak-record)"
+_UNDRAWN_BOX = f"{_OUTPUT}:has(>{_BOX}):not(:has(>{_BOX}>:not(script))):has(+{_OUTPUT} .ak-record)"
+_BOX_WITHOUT_KERNEL = f"{_OUTPUT}:has(.ak-live.jupyter-widgets-disconnected):has(+{_OUTPUT} .ak-record)"
+RECORD_STYLE = f"<style>{_RECORD_OF_LIVE_BOX},{_UNDRAWN_BOX},{_BOX_WITHOUT_KERNEL}{{display:none}}</style>"
+"""Hides the record while the box is drawn and connected, otherwise the box. Saved notebooks hold these selectors, so
+the class names ak-live and ak-record stay as they are."""
 
 
-class Display(ABC):
-    """Shown in each cell that displays it. `close()` frees its widget; displaying it again makes a new one."""
+class CellDisplay(ABC):
+    """Something live in each cell that displays it. `close()` frees its widget; displaying it makes a new one."""
 
     kind: str
     renewed_by = "the cell is run again or something waits for the job"
-    """What brings the record up to date when its page is another one."""
+    """What updates the static record after the page was reloaded."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self._live: Any = None
+        self._widget: Any = None
         self._stop: Callable[[], None] = lambda: None
         self._page: str | None = None
-        self._stale = False
+        self._is_stale = False
         self._note = ""
-        self._cells: set[str] = set()
-        self._runs: set[str] = set()
-        self._record_id = uuid.uuid4().hex
-        self._recorded: dict[str, str] = {}
-        self._box = Outlet(self._draw)
-        self._file = Outlet(self._keep, every_s=1.0)
+        self._cell_ids: set[str] = set()
+        self._run_ids: set[str] = set()
+        self._display_id = uuid.uuid4().hex
+        self._record: dict[str, str] = {}
+        self._live_channel = Channel(self._send_live)
+        self._record_channel = Channel(self._send_record, interval_s=1.0)
 
     @abstractmethod
-    def _listen(self) -> Callable[[], None]:
-        """Begin to hear of changes; gives what stops that."""
+    def _observe(self) -> Callable[[], None]:
+        """Start observing changes; return a function that stops it."""
 
     @abstractmethod
     def _refresh(self) -> None:
-        """Take in how things are now."""
+        """Read the present state."""
 
     @abstractmethod
     def _await_settled(self) -> None:
-        """Without a front end: wait, with a limit, until there is something to be kept."""
+        """Without a front end: wait, with a limit, for a state worth keeping."""
 
     @abstractmethod
-    def _shows(self) -> dict[str, str]:
-        """`html` to draw now, and `said`, which is read aloud when it changes."""
+    def _live_content(self) -> dict[str, str]:
+        """Return `html` to draw, and `announcement`, which is read aloud when it changes."""
 
     @abstractmethod
-    def _text(self) -> str:
-        """The record as text."""
+    def _record_text(self) -> str:
+        """Return the static record as text."""
 
     @abstractmethod
-    def _html(self) -> str:
-        """The record as HTML."""
+    def _record_html(self) -> str:
+        """Return the static record as HTML."""
 
     @abstractmethod
-    def _do(self, what: str, content: Mapping[str, Any], buffers: Sequence[Any]) -> str:
-        """Do what was pressed or chosen, on whichever thread the kernel hears with; a line to be shown, or empty."""
+    def _handle_action(self, action: str, content: Mapping[str, Any], buffers: Sequence[Any]) -> str:
+        """Do what was clicked or chosen and return a note to show, or "". Any thread of the kernel may call it."""
 
     def _ipython_display_(self) -> None:
-        here = cell.running()
-        if here is None:
-            raise NotImplementedError  # IPython then shows the text
-        if not here.live:
+        cell = front_end.running_cell()
+        if cell is None:
+            raise NotImplementedError  # makes IPython print the repr
+        if not cell.is_live:
             self._await_settled()
-        self.show(here)
+        self.show(cell)
 
-    def show(self, here: cell.Cell) -> None:
-        """Show it in the cell that is running: live, or as the one record that a report holds."""
+    def show(self, cell: Cell) -> None:
+        """Display it in the running cell: live, or as the only static record of a report."""
         self._refresh()
-        is_new = here.live and self._open()
-        if here.live:
-            _publish({VIEW: {"version_major": 2, "version_minor": 0, "model_id": self._live.model_id}})
+        is_new = cell.is_live and self._open()
+        if cell.is_live:
+            _publish({WIDGET_VIEW: {"version_major": 2, "version_minor": 0, "model_id": self._widget.model_id}})
         with self._lock:
-            self._stale = False
-            self._cells.add(here.name)
-            self._runs.add(here.run)
-            self._recorded = self._record()
-            _publish(self._recorded, {"display_id": self._record_id})
-            if is_new and self._live is not None:
-                self._stop()  # a retry may have been quicker
-                self._stop = self._listen()  # only now: the first that is heard must not delay what is shown
-        cell.note(here, self)
+            self._is_stale = False
+            self._cell_ids.add(cell.cell_id)
+            self._run_ids.add(cell.run_id)
+            self._record = self._render_record()
+            _publish(self._record, {"display_id": self._display_id})
+            if is_new and self._widget is not None:
+                self._stop()  # a retry may have come first
+                self._stop = self._observe()  # only now, so that the first change does not delay the display
+        front_end.hide_on_rerun(cell, self)
 
     def settle(self) -> None:
-        """Bring the record up to date now. A report keeps only what comes while a cell runs."""
+        """Update the static record now. A report keeps only what is sent while a cell runs."""
         self._refresh()
-        self._keep()
+        self._send_record()
 
-    def hide(self, cell_name: str) -> None:
-        """The cell shows it no more; where it was the last one, close."""
-        self._cells.discard(cell_name)
-        if not self._cells:
+    def hide(self, cell_id: str) -> None:
+        """Remove it from the cell, and close it when no cell is left."""
+        self._cell_ids.discard(cell_id)
+        if not self._cell_ids:
             self.close()
 
     def close(self) -> None:
-        """Free the widget and stop listening. The record stays, and jobs go on."""
+        """Free the widget and stop observing. The static record stays, and jobs go on."""
         with self._lock:
             self._stop()
             self._stop = lambda: None
-            self._runs.clear()
-            self._cells.clear()
-            for outlet in (self._box, self._file):
-                pace.forget(outlet)
-            live, self._live = self._live, None
-        if live is not None:
-            live.close()
+            self._run_ids.clear()
+            self._cell_ids.clear()
+            for channel in (self._live_channel, self._record_channel):
+                rate_limiter.discard(channel)
+            widget, self._widget = self._widget, None
+        if widget is not None:
+            widget.close()
 
     def _open(self) -> bool:
-        """Have a widget; whether it had to be made."""
+        """Create the widget unless there is one; return whether it was created."""
         with self._lock:
-            if self._live is not None:
+            if self._widget is not None:
                 return False
-            from analytics_kit.notebook.html_widget import Live  # ipywidgets: only who looks pays for loading it
+            from analytics_kit.notebook.html_widget import HtmlWidget  # loads ipywidgets, only when displayed
 
             self._page = None
-            self._live = Live(self.kind, self._hear, **self._shows())
+            self._widget = HtmlWidget(self.kind, self._on_message, **self._live_content())
             return True
 
     def _changed(self, urgent: bool) -> None:
-        """Have it drawn and kept soon, a change of state before others."""
-        if self._live is not None:
-            pace.ask(self._box, urgent)
-            pace.ask(self._file, urgent)
+        """Send box and record soon; a change of status goes before other updates."""
+        if self._widget is not None:
+            rate_limiter.request(self._live_channel, urgent)
+            rate_limiter.request(self._record_channel, urgent)
 
-    def _draw(self) -> None:
+    def _send_live(self) -> None:
         with self._lock:
-            if self._live is not None:
-                self._live.shown = self._shows()
+            if self._widget is not None:
+                self._widget.content = self._live_content()
 
-    def _record(self) -> dict[str, str]:
-        return {"text/plain": self._text(), "text/html": f'<div class="ak-record">{self._html()}</div>{STYLE}'}
+    def _render_record(self) -> dict[str, str]:
+        html = f'<div class="ak-record">{self._record_html()}</div>{RECORD_STYLE}'
+        return {"text/plain": self._record_text(), "text/html": html}
 
-    def _keep(self) -> None:
+    def _send_record(self) -> None:
         with self._lock:
-            record = self._record()
-            if self._runs and record != self._recorded:
-                self._recorded = record
-                _publish(record, {"display_id": self._record_id}, update=True)
+            record = self._render_record()
+            if self._run_ids and record != self._record:
+                self._record = record
+                _publish(record, {"display_id": self._display_id}, update=True)
 
     def _notes(self) -> str:
         stale = (
-            "This page was opened after the cell had run. What you see is live; the file keeps what was known "
-            f"before, until {self.renewed_by}."
+            "This page was opened after the cell had run. The view is live, but the saved notebook keeps the earlier "
+            f"record until {self.renewed_by}."
         )
-        return " ".join(note for note in (self._note, stale if self._stale else "") if note)
+        return " ".join(note for note in (self._note, stale if self._is_stale else "") if note)
 
-    def _hear(self, content: Mapping[str, Any], buffers: Sequence[Any]) -> None:
-        what = str(content.get("do"))
-        if what == "draw":
-            self._drawn(str(content.get("page")))
+    def _on_message(self, content: Mapping[str, Any], buffers: Sequence[Any]) -> None:
+        action = str(content.get("action"))
+        if action == "open_page":
+            self._on_page_opened(str(content.get("page")))
             return
         try:
-            note = self._do(what, content, buffers)
+            note = self._handle_action(action, content, buffers)
         except AnalyticsKitError as error:
-            note = f"{what.capitalize()} did not work: {error}"
+            note = f"{action.capitalize()} did not work: {error}"
         with self._lock:
             self._note = note
         self._changed(urgent=True)
 
-    def _drawn(self, page: str) -> None:
-        """A page has the widget. If it is not the first, it does not know the record: its id is not in the file."""
+    def _on_page_opened(self, page: str) -> None:
+        """Note that a page has the widget. A later page can't update the record: display ids are not in the file."""
         with self._lock:
-            stale = self._page not in (None, page)
+            is_stale = self._page not in (None, page)
             self._page = page
-        if stale:
-            self._stale = True
+        if is_stale:
+            self._is_stale = True
             self._changed(urgent=True)
 
 

@@ -1,4 +1,4 @@
-"""Which cell is running, who draws it, and what did an earlier run of it show?"""
+"""The cell that is running, whether a front end draws it live, and the displays of its earlier runs."""
 
 from __future__ import annotations
 
@@ -13,74 +13,74 @@ from analytics_kit.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A run of a cell."""
+    """One run of a cell."""
 
-    name: str
-    """The same for each run of one cell; empty where the front end tells none."""
-    run: str
-    """Another one for each run."""
-    live: bool
-    """Whether a front end draws what comes later; else one settled record has to do."""
+    cell_id: str
+    """The same for each run of a cell; empty where the front end sends none."""
+    run_id: str
+    """Different for each run."""
+    is_live: bool
+    """Whether a front end draws later changes; otherwise the cell gets one settled static record."""
 
 
-def running() -> Cell | None:
-    """The cell that the calling thread runs; None in a terminal, a script, a callback or another thread."""
-    parent = _parent()
+def running_cell() -> Cell | None:
+    """Return the cell that the calling thread runs; None in a terminal, script, callback or other thread."""
+    parent = _parent_message()
     header = parent.get("header") or {}
     if header.get("msg_type") != "execute_request" or threading.current_thread() is not threading.main_thread():
         return None
-    name = str((parent.get("metadata") or {}).get("cellId") or "")
-    return Cell(name, str(header.get("msg_id")), _is_live(parent))
+    cell_id = str((parent.get("metadata") or {}).get("cellId") or "")
+    return Cell(cell_id, str(header.get("msg_id")), _is_live(parent))
 
 
 def _is_live(parent: dict[str, Any]) -> bool:
-    asked = Settings.of().static
-    if asked is not None:
-        return not asked
+    static = Settings.of().static
+    if static is not None:
+        return not static
     if os.environ.get("SERVER_SOFTWARE", "").startswith("voila/"):
-        return True  # Voila runs cells as nbclient does, and yet draws what comes later
+        return True  # Voila runs cells as nbclient does, but draws later changes
     return bool((parent.get("content") or {}).get("allow_stdin"))
 
 
 def _shell() -> Any:
-    """IPython's shell, if there is one; whoever has not loaded IPython is in none."""
+    """Return IPython's shell, or None; a program that has not loaded IPython has none."""
     module = sys.modules.get("IPython")
     return module.get_ipython() if module is not None else None
 
 
-def _parent() -> dict[str, Any]:
+def _parent_message() -> dict[str, Any]:
     kernel = getattr(_shell(), "kernel", None)
     return (kernel.get_parent() if kernel is not None else None) or {}
 
 
 class Hideable(Protocol):
-    """What can be taken from a cell."""
+    """A display that can be removed from a cell."""
 
-    def hide(self, cell: str) -> None:
-        """The cell shows it no more."""
-
-
-_shown: dict[str, list[tuple[str, Hideable]]] = {}
-"""By name of the cell: in which run, and what."""
+    def hide(self, cell_id: str) -> None:
+        """Remove it from the cell."""
 
 
-def note(cell: Cell, what: Hideable) -> None:
-    """Have it hidden when the cell is run again or deleted."""
-    if cell.name:
-        _shown.setdefault(cell.name, []).append((cell.run, what))
+_displays: dict[str, list[tuple[str, Hideable]]] = {}
+"""By cell id: the run that displayed something, and the display."""
+
+
+def hide_on_rerun(cell: Cell, display: Hideable) -> None:
+    """Hide the display when the cell is run again or deleted."""
+    if cell.cell_id:
+        _displays.setdefault(cell.cell_id, []).append((cell.run_id, display))
         _shell().events.register("pre_run_cell", _hide_earlier)
 
 
 def _hide_earlier(info: Any) -> None:
-    """Called by IPython before a cell runs."""
-    parent = _parent()
-    run = (parent.get("header") or {}).get("msg_id")
-    gone = (parent.get("metadata") or {}).get("deletedCells") or []
-    for name in {str(info.cell_id), *map(str, gone)}:
-        for shown_by, what in _shown.pop(name, []):
-            if shown_by == run:
-                _shown.setdefault(name, []).append((shown_by, what))
+    """Hide what earlier runs displayed; IPython calls this before a cell runs."""
+    parent = _parent_message()
+    run_id = (parent.get("header") or {}).get("msg_id")
+    deleted = (parent.get("metadata") or {}).get("deletedCells") or []
+    for cell_id in {str(info.cell_id), *map(str, deleted)}:
+        for displayed_by, display in _displays.pop(cell_id, []):
+            if displayed_by == run_id:
+                _displays.setdefault(cell_id, []).append((displayed_by, display))
             else:
-                what.hide(name)
-    if not _shown:
+                display.hide(cell_id)
+    if not _displays:
         _shell().events.unregister("pre_run_cell", _hide_earlier)

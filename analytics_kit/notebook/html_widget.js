@@ -1,13 +1,13 @@
-// Draws the HTML that the kernel sends, keeps what has not changed (focus, open details, selected text), and tells
-// the kernel what was pressed, chosen or typed. Files are sent in pieces, each when an earlier one has arrived.
-const page = (globalThis.analyticsKitPage ??= Math.random().toString(36).slice(2));
+// Draw the HTML that the kernel sends, keep unchanged elements (focus, open details, selected text), and report clicks,
+// choices and typing to the kernel. Files are uploaded in pieces; each is sent when an earlier one has arrived.
+const pageId = (globalThis.analyticsKitPage ??= Math.random().toString(36).slice(2));
 const PIECE_BYTES = 1 << 20;
-const AHEAD = 3;
+const MAX_PIECES_IN_TRANSIT = 3;
 
-const key = (node) => node.dataset?.key ?? node.dataset?.do;
-const alike = (a, b) => a.nodeName === b.nodeName && key(a) === key(b);
+const keyOf = (node) => node.dataset?.key ?? node.dataset?.action;
+const isSameElement = (a, b) => a.nodeName === b.nodeName && keyOf(a) === keyOf(b);
 
-function follow(old, next) {
+function patch(old, next) {
   if (old.nodeType !== Node.ELEMENT_NODE) {
     if (old.nodeValue !== next.nodeValue) old.nodeValue = next.nodeValue;
     return;
@@ -19,37 +19,40 @@ function follow(old, next) {
     old.setAttribute(name, value);
     if (name === "value" && old.nodeName === "INPUT" && old !== document.activeElement) old.value = value;
   }
-  if (!isFigure(next)) followChildren(old, next);
-  if (old.nodeName === "SELECT" && old.value !== next.value) old.value = next.value; // once touched it heeds no option
+  if (!isFigure(next)) patchChildren(old, next);
+  // once a user has chosen, a select ignores the attributes of its options
+  if (old.nodeName === "SELECT" && old.value !== next.value) old.value = next.value;
 }
 
-function followChildren(old, next) {
-  const known = new Map([...old.children].filter(key).map((node) => [key(node) + node.nodeName, node]));
-  let at = old.firstChild;
+function patchChildren(old, next) {
+  const keyed = new Map([...old.children].filter(keyOf).map((node) => [keyOf(node) + node.nodeName, node]));
+  let cursor = old.firstChild;
   for (const wanted of [...next.childNodes]) {
-    const found = key(wanted) ? known.get(key(wanted) + wanted.nodeName) : at && alike(at, wanted) ? at : undefined;
-    if (!found) old.insertBefore(wanted, at);
+    const match = keyOf(wanted)
+      ? keyed.get(keyOf(wanted) + wanted.nodeName)
+      : cursor && isSameElement(cursor, wanted) ? cursor : undefined;
+    if (!match) old.insertBefore(wanted, cursor);
     else {
-      if (found === at) at = at.nextSibling;
-      else old.insertBefore(found, at);
-      follow(found, wanted);
+      if (match === cursor) cursor = cursor.nextSibling;
+      else old.insertBefore(match, cursor);
+      patch(match, wanted);
     }
   }
-  while (at) {
-    const rest = at.nextSibling;
-    at.remove();
-    at = rest;
+  while (cursor) {
+    const following = cursor.nextSibling;
+    cursor.remove();
+    cursor = following;
   }
 }
 
-function duration(seconds) {
+function formatDuration(seconds) {
   const whole = Math.max(0, Math.round(seconds));
   if (whole < 60) return `${whole} s`;
   if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
   return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
 }
 
-function send(model, file, area, tell) {
+function uploadFile(model, file, area, announce) {
   const token = Math.random().toString(36).slice(2);
   const label = Object.assign(document.createElement("label"), { className: "ak-progress" });
   const name = Object.assign(document.createElement("span"), { textContent: `Uploading ${file.name}` });
@@ -60,151 +63,153 @@ function send(model, file, area, tell) {
   stop.setAttribute("aria-label", `Stop uploading ${file.name}`);
   label.append(name, progress, percent);
   area.append(label, stop);
-  let [sent, arrived, sending] = [0, 0, false];
+  let [sent, received, isSending] = [0, 0, false];
 
-  return new Promise((settle) => {
-    const end = (words) => {
-      model.off("msg:custom", hear);
+  return new Promise((resolve) => {
+    const finish = (note) => {
+      model.off("msg:custom", onReply);
       stop.remove();
-      if (words) {
-        label.replaceChildren(words);
+      if (note) {
+        label.replaceChildren(note);
         label.className = "ak-note";
-        tell(words);
+        announce(note);
       } else label.remove();
-      settle();
+      resolve();
     };
-    const more = async () => {
-      if (sending) return; // pieces go in order
-      sending = true;
-      while (sent < file.size && sent - arrived < AHEAD * PIECE_BYTES) {
+    const sendPieces = async () => {
+      if (isSending) return; // pieces go in order
+      isSending = true;
+      while (sent < file.size && sent - received < MAX_PIECES_IN_TRANSIT * PIECE_BYTES) {
         const piece = await file.slice(sent, sent + PIECE_BYTES).arrayBuffer();
-        model.send({ do: "piece", token, at: sent }, undefined, [new DataView(piece)]);
+        model.send({ action: "piece", token, offset: sent }, undefined, [new DataView(piece)]);
         sent += piece.byteLength;
       }
-      sending = false;
+      isSending = false;
     };
-    const hear = (told) => {
-      if (told?.token !== token) return;
-      if (told.error) return end(`${file.name} was not uploaded. ${told.error}`);
-      progress.value = arrived = told.arrived;
-      percent.textContent = `${Math.floor((100 * arrived) / Math.max(file.size, 1))}%`;
-      if (told.done) end("");
-      else more().catch((error) => {
-        model.send({ do: "abandon", token });
-        end(`${file.name} can't be read: ${error.message}`);
+    const onReply = (reply) => {
+      if (reply?.token !== token) return;
+      if (reply.error) return finish(`${file.name} was not uploaded. ${reply.error}`);
+      progress.value = received = reply.received;
+      percent.textContent = `${Math.floor((100 * received) / Math.max(file.size, 1))}%`;
+      if (reply.done) finish("");
+      else sendPieces().catch((error) => {
+        model.send({ action: "abandon", token });
+        finish(`${file.name} can't be read: ${error.message}`);
       });
     };
-    model.on("msg:custom", hear);
+    model.on("msg:custom", onReply);
     stop.addEventListener("click", () => {
-      model.send({ do: "abandon", token });
-      end(`The upload of ${file.name} was stopped.`);
+      model.send({ action: "abandon", token });
+      finish(`The upload of ${file.name} was stopped.`);
     });
-    model.send({ do: "upload", token, name: file.name, size: file.size });
+    model.send({ action: "upload", token, name: file.name, size: file.size });
   });
 }
 
-function draw(model, el) {
-  const make = (kind) => Object.assign(document.createElement("div"), { className: kind });
-  const [body, say, area] = [make("ak-body"), make("ak-say"), make("ak-uploads")];
-  say.setAttribute("role", "status");
-  say.setAttribute("aria-live", "polite");
+function mount(model, el) {
+  const div = (className) => Object.assign(document.createElement("div"), { className });
+  const [body, announcer, uploadArea] = [div("ak-body"), div("ak-announcement"), div("ak-uploads")];
+  announcer.setAttribute("role", "status");
+  announcer.setAttribute("aria-live", "polite");
   body.tabIndex = -1;
-  el.append(area, body, say);
+  el.append(uploadArea, body, announcer);
   let drawnAt = performance.now();
   let uploads = Promise.resolve();
 
-  const show = () => {
-    const { html, said } = model.get("shown");
+  const draw = () => {
+    const { html, announcement } = model.get("content");
     const focused = body.contains(document.activeElement) ? document.activeElement : null;
     const template = document.createElement("template");
     template.innerHTML = html;
-    followChildren(body, template.content);
+    patchChildren(body, template.content);
     drawnAt = performance.now();
-    tick();
+    updateElapsed();
     if (focused && !body.contains(document.activeElement)) (body.querySelector("button") ?? body).focus();
-    if (say.textContent !== said) say.textContent = said;
+    if (announcer.textContent !== announcement) announcer.textContent = announcement;
     drawFigures(model, body);
-    tellTheme();
+    sendTheme();
   };
-  let toldTheme = "light";
-  const tellTheme = () => {
-    if (toldTheme === pageTheme() || !body.querySelector("[data-figure]")) return;
-    toldTheme = pageTheme();
-    model.send({ do: "theme", value: toldTheme });
+  let sentTheme = "light";
+  const sendTheme = () => {
+    if (sentTheme === pageTheme() || !body.querySelector("[data-figure]")) return;
+    sentTheme = pageTheme();
+    model.send({ action: "theme", value: sentTheme });
   };
-  const tick = () => {
-    for (const span of body.querySelectorAll("[data-s]"))
-      span.textContent = duration(Number(span.dataset.s) + (performance.now() - drawnAt) / 1000);
+  const updateElapsed = () => {
+    for (const span of body.querySelectorAll("[data-seconds]"))
+      span.textContent = formatDuration(Number(span.dataset.seconds) + (performance.now() - drawnAt) / 1000);
   };
-  const press = ({ target }) => {
-    const pressed = target.closest("button[data-do]");
-    if (!pressed || pressed.ariaDisabled === "true") return; // unlike a disabled one it keeps the focus
-    pressed.setAttribute("aria-busy", "true");
-    model.send({ do: pressed.dataset.do, job: pressed.dataset.job });
+  const onClick = ({ target }) => {
+    const button = target.closest("button[data-action]");
+    if (!button || button.ariaDisabled === "true") return; // aria-disabled, unlike disabled, keeps the focus
+    button.setAttribute("aria-busy", "true");
+    model.send({ action: button.dataset.action, job: button.dataset.job });
   };
-  // Before JupyterLab, which takes letters and arrows on a button for commands of the notebook.
-  const keep = (event) => {
+  // Captured before JupyterLab, which takes letters and arrows on a button for commands of the notebook.
+  const onKeyDown = (event) => {
     const plain = !(event.altKey || event.ctrlKey || event.metaKey || (event.shiftKey && event.key === "Enter"));
     if (!plain || !body.contains(event.target) || !/^(.|Arrow.*|Enter)$/u.test(event.key)) return;
     event.stopPropagation();
-    const does = { ArrowLeft: "previous", ArrowRight: "next" }[event.key];
-    const button = does && body.querySelector(`button[data-do="${does}"]`);
+    const action = { ArrowLeft: "previous", ArrowRight: "next" }[event.key];
+    const button = action && body.querySelector(`button[data-action="${action}"]`);
     if (!button || event.target.matches("select,input")) return;
     event.preventDefault();
     if (!(event.repeat && button.hasAttribute("aria-busy"))) button.click();
   };
-  const typing = {};
-  const choose = ({ target }) => {
-    const ask = target.dataset.ask;
-    if (!ask) return;
-    clearTimeout(typing[ask]);
-    typing[ask] = setTimeout(() => model.send({ do: ask, value: target.value }), target.type === "search" ? 200 : 0);
+  const timers = {};
+  const onInput = ({ target }) => {
+    const field = target.dataset.field;
+    if (!field) return;
+    clearTimeout(timers[field]);
+    const delay = target.type === "search" ? 200 : 0;
+    timers[field] = setTimeout(() => model.send({ action: field, value: target.value }), delay);
   };
-  const take = (files) => {
-    for (const file of files) uploads = uploads.then(() => send(model, file, area, (words) => (say.textContent = words)));
+  const announce = (text) => (announcer.textContent = text);
+  const enqueueUploads = (files) => {
+    for (const file of files) uploads = uploads.then(() => uploadFile(model, file, uploadArea, announce));
   };
-  const pick = ({ target }) => {
+  const onFilesChosen = ({ target }) => {
     if (target.type !== "file") return;
-    take([...target.files]);
+    enqueueUploads([...target.files]);
     target.value = "";
   };
-  const over = (event) => {
-    const place = event.target.closest(".ak-drop");
-    if (!place) return;
+  const onDrag = (event) => {
+    const dropArea = event.target.closest(".ak-drop");
+    if (!dropArea) return;
     event.preventDefault();
     event.stopPropagation();
-    place.classList.toggle("ak-over", event.type === "dragover");
-    if (event.type === "drop") take([...event.dataTransfer.files]);
+    dropArea.classList.toggle("ak-dragover", event.type === "dragover");
+    if (event.type === "drop") enqueueUploads([...event.dataTransfer.files]);
   };
 
-  show();
-  model.on("change:shown", show);
-  // anywidget takes away the listener with which ipywidgets marks a view whose kernel is gone.
-  const gone = () => el.classList.add("jupyter-widgets-disconnected");
-  model.on("comm_live_update", gone);
-  body.addEventListener("click", press);
-  body.addEventListener("input", choose);
-  body.addEventListener("change", pick);
-  for (const kind of ["dragover", "dragleave", "drop"]) body.addEventListener(kind, over);
-  addEventListener("keydown", keep, true);
-  const ticking = setInterval(tick, 1000);
-  const themes = new MutationObserver(tellTheme);
-  themes.observe(document.body, { attributeFilter: ["data-jp-theme-light"] });
+  draw();
+  model.on("change:content", draw);
+  // anywidget removes the listener with which ipywidgets marks a view whose kernel is gone.
+  const onDisconnected = () => el.classList.add("jupyter-widgets-disconnected");
+  model.on("comm_live_update", onDisconnected);
+  body.addEventListener("click", onClick);
+  body.addEventListener("input", onInput);
+  body.addEventListener("change", onFilesChosen);
+  for (const type of ["dragover", "dragleave", "drop"]) body.addEventListener(type, onDrag);
+  addEventListener("keydown", onKeyDown, true);
+  const clock = setInterval(updateElapsed, 1000);
+  const themeObserver = new MutationObserver(sendTheme);
+  themeObserver.observe(document.body, { attributeFilter: ["data-jp-theme-light"] });
   return () => {
-    clearInterval(ticking);
-    removeEventListener("keydown", keep, true);
-    themes.disconnect();
-    forgetFigures(body);
-    model.off("change:shown", show);
-    model.off("comm_live_update", gone);
+    clearInterval(clock);
+    removeEventListener("keydown", onKeyDown, true);
+    themeObserver.disconnect();
+    purgeFigures(body);
+    model.off("change:content", draw);
+    model.off("comm_live_update", onDisconnected);
   };
 }
 
 export default {
   initialize({ model }) {
-    model.send({ do: "draw", page });
+    model.send({ action: "open_page", page: pageId });
   },
   render({ model, el }) {
-    return draw(model, el);
+    return mount(model, el);
   },
 };

@@ -1,4 +1,4 @@
-"""A widget that draws the HTML it is given and tells which button was pressed."""
+"""A widget that draws the HTML it is given and reports clicks and input to the kernel."""
 
 from __future__ import annotations
 
@@ -9,28 +9,30 @@ from typing import Any
 import anywidget
 import traitlets
 
-HERE = Path(__file__).parent
+FOLDER = Path(__file__).parent
 
 
-class Live(anywidget.AnyWidget):
-    """The live half of a panel. `close` frees all that it has in the front end and here."""
+class HtmlWidget(anywidget.AnyWidget):
+    """The live part of a panel. `close` frees what it holds in the front end and in the kernel."""
 
-    _esm = "\n".join((HERE / name).read_text("utf-8") for name in ("figures.js", "html_widget.js"))
-    # of a path, anywidget would keep each widget for ever
-    _css = (HERE / "html_widget.css").read_text("utf-8")
-    shown = traitlets.Dict().tag(sync=True)
-    """`html` to draw, and `said`: words that are read aloud when they change."""
+    _esm = "\n".join((FOLDER / name).read_text("utf-8") for name in ("figures.js", "html_widget.js"))
+    # given a path, anywidget would keep every widget alive
+    _css = (FOLDER / "html_widget.css").read_text("utf-8")
+    content = traitlets.Dict().tag(sync=True)
+    """`html` to draw, and `announcement`: text that a screen reader reads aloud when it changes."""
 
-    def __init__(self, kind: str, hear: Callable[[Mapping[str, Any], Sequence[Any]], None], **shown: str) -> None:
-        super().__init__(shown=shown)
+    def __init__(
+        self, kind: str, on_message: Callable[[Mapping[str, Any], Sequence[Any]], None], **content: str
+    ) -> None:
+        super().__init__(content=content)
         self.add_class("ak-live").add_class(f"ak-{kind}")
-        self.on_msg(lambda _, content, buffers: hear(content, buffers))
+        self.on_msg(lambda _, message, buffers: on_message(message, buffers))
         if self.comm is not None:
-            # ipykernel 7.4 takes what comes for the answer to what was sent last, and keeps it for the main thread.
-            # A press is no answer: a front end that opens a subshell for it is heard while a cell runs.
+            # ipykernel 7.4 takes what arrives for the reply to what was sent last and queues it for the main thread.
+            # A click is no reply: a front end that opens a subshell for it gets through while a cell runs.
             self.comm._reply_subshell_for = None
 
     def close(self) -> None:
-        """Close it with its layout, which widgets leave open."""
+        """Close the widget and its layout, which ipywidgets leaves open."""
         self.layout.close()
         super().close()

@@ -1,4 +1,4 @@
-"""When may a panel send what it shows? Not too often, all together not too much, changes of state first."""
+"""Limit how often panels send updates, singly and together; changes of status go first."""
 
 from __future__ import annotations
 
@@ -9,94 +9,94 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-ALL_PER_S = 50
-"""Messages a second of all panels of this process together; a server drops what goes far beyond."""
+TOTAL_PER_S = 50
+"""Messages a second of all panels of this process together; a Jupyter server drops messages far above that."""
 logger = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
-class Outlet:
-    """One thing that is sent again and again, such as what a panel shows now."""
+class Channel:
+    """One kind of update that is sent repeatedly, such as the live content of one panel."""
 
     send: Callable[[], object]
-    every_s: float = 0.3
-    """Progress is sent this often at most; a change of state waits only for `per_s`."""
-    per_s: int = 4
-    """More is never sent in any one second."""
+    interval_s: float = 0.3
+    """Least time between two updates of progress; a change of status waits only for `limit_per_s`."""
+    limit_per_s: int = 4
+    """Most updates in any one second."""
     sent_at: deque[float] = field(default_factory=deque, repr=False)
-    urgent: bool = False
+    is_urgent: bool = False
 
     def due_at(self) -> float:
-        """When it may be sent next. Progress leaves room in each second for a change of state."""
-        room = self.per_s if self.urgent else max(1, self.per_s - 1)
-        due = self.sent_at[-room] + 1.0 if len(self.sent_at) >= room else 0.0
-        return due if self.urgent or not self.sent_at else max(due, self.sent_at[-1] + self.every_s)
+        """Return when the next update may be sent. Progress leaves room in each second for a change of status."""
+        limit = self.limit_per_s if self.is_urgent else max(1, self.limit_per_s - 1)
+        due = self.sent_at[-limit] + 1.0 if len(self.sent_at) >= limit else 0.0
+        return due if self.is_urgent or not self.sent_at else max(due, self.sent_at[-1] + self.interval_s)
 
 
-class Pace:
-    """Sends what asks to be sent when it may be, on a daemon thread that is there only while something waits."""
+class RateLimiter:
+    """Sends requested updates when they are due, on a daemon thread that lives only while updates are waiting."""
 
-    def __init__(self, all_per_s: int = ALL_PER_S, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, total_per_s: int = TOTAL_PER_S, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._changed = threading.Condition()
-        self._waiting: dict[Outlet, None] = {}
-        self._all = deque[float](maxlen=all_per_s)
-        self._running = False
+        self._waiting: dict[Channel, None] = {}
+        self._sent_at = deque[float](maxlen=total_per_s)
+        self._is_running = False
 
-    def ask(self, outlet: Outlet, urgent: bool = False) -> None:
-        """Have it sent soon; what is shown then counts, however often it was asked for."""
+    def request(self, channel: Channel, urgent: bool = False) -> None:
+        """Send an update of the channel soon; repeated requests give one update with the latest content."""
         with self._changed:
-            self._waiting[outlet] = None
-            outlet.urgent = outlet.urgent or urgent
-            if not self._running:
-                self._running = True
+            self._waiting[channel] = None
+            channel.is_urgent = channel.is_urgent or urgent
+            if not self._is_running:
+                self._is_running = True
                 threading.Thread(target=self._run, daemon=True, name="analytics_kit panels").start()
             self._changed.notify()
 
-    def forget(self, outlet: Outlet) -> None:
-        """Send it no more."""
+    def discard(self, channel: Channel) -> None:
+        """Drop a waiting update of the channel."""
         with self._changed:
-            self._waiting.pop(outlet, None)
+            self._waiting.pop(channel, None)
 
     def _run(self) -> None:
-        while (outlet := self._next()) is not None:
+        while (channel := self._next_due()) is not None:
             try:
-                outlet.send()
-            except BaseException:  # also SystemExit: others wait for this thread
-                logger.exception("What a panel shows could not be sent.")
+                channel.send()
+            except BaseException:  # also SystemExit: other channels depend on this thread
+                logger.exception("An update of a panel could not be sent.")
 
-    def _next(self) -> Outlet | None:
-        """Wait until something may be sent, and take it; None when nothing waits."""
+    def _next_due(self) -> Channel | None:
+        """Wait until an update is due and take it; return None when nothing waits."""
         with self._changed:
             while self._waiting:
                 now = self._clock()
-                outlet, due = self.choose(self._waiting, now)
-                if len(self._all) == self._all.maxlen:
-                    due = max(due, self._all[0] + 1.0)
+                channel, due = self.pick_next(self._waiting, now)
+                if len(self._sent_at) == self._sent_at.maxlen:
+                    due = max(due, self._sent_at[0] + 1.0)
                 if due <= now:
-                    return self._take(outlet, now)
+                    return self._mark_sent(channel, now)
                 self._changed.wait(due - now)
-            self._running = False
+            self._is_running = False
             return None
 
     @staticmethod
-    def choose(waiting: dict[Outlet, None], now: float) -> tuple[Outlet, float]:
-        """What is to be sent next, and when: of what is due first the urgent, then what was sent longest ago."""
-        dues = [(outlet, outlet.due_at()) for outlet in waiting]
-        ready = [(outlet, due) for outlet, due in dues if due <= now]
-        if not ready:
-            return min(dues, key=lambda each: each[1])
-        return min(ready, key=lambda each: (not each[0].urgent, each[0].sent_at[-1] if each[0].sent_at else 0.0))
+    def pick_next(waiting: dict[Channel, None], now: float) -> tuple[Channel, float]:
+        """Return the next channel and when it is due: of those due first the urgent, then the longest unsent."""
+        channels = [(channel, channel.due_at()) for channel in waiting]
+        due_now = [(channel, due) for channel, due in channels if due <= now]
+        if not due_now:
+            return min(channels, key=lambda each: each[1])
+        return min(due_now, key=lambda each: (not each[0].is_urgent, each[0].sent_at[-1] if each[0].sent_at else 0.0))
 
-    def _take(self, outlet: Outlet, now: float) -> Outlet:
-        del self._waiting[outlet]
-        outlet.urgent = False
-        outlet.sent_at.append(now)
-        if len(outlet.sent_at) > outlet.per_s:
-            outlet.sent_at.popleft()
-        self._all.append(now)
-        return outlet
+    def _mark_sent(self, channel: Channel, now: float) -> Channel:
+        del self._waiting[channel]
+        channel.is_urgent = False
+        channel.sent_at.append(now)
+        if len(channel.sent_at) > channel.limit_per_s:
+            channel.sent_at.popleft()
+        self._sent_at.append(now)
+        return channel
 
 
-pace = Pace()
-"""Of all panels of this process."""
+rate_limiter = RateLimiter()
+"""Shared by all panels of this process."""

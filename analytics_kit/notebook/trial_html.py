@@ -1,4 +1,4 @@
-"""A trial of a result as HTML: what else could be chosen, its figures, its metrics, and the code that gives them."""
+"""Render a trial of a result as HTML: the lists to choose it by, its figures, its metrics, and the code for them."""
 
 from __future__ import annotations
 
@@ -6,76 +6,82 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from analytics_kit.job_text import count
-from analytics_kit.notebook.explorer_model import NAMES, Drawing, Explorer, Option
+from analytics_kit.notebook.explorer_model import NAME_COLUMNS, Explorer, NameOption, RenderedFigure
 
-STEPS = {"previous": "← Previous", "next": "Next →"}
+STEP_BUTTONS = {"previous": "← Previous", "next": "Next →"}
 
 
-def live(
-    explorer: Explorer, names: Mapping[str, Sequence[Option]], drawings: Mapping[str, Drawing], note: str = ""
+def render_live(
+    explorer: Explorer,
+    names: Mapping[str, Sequence[NameOption]],
+    figures: Mapping[str, RenderedFigure],
+    note: str = "",
 ) -> str:
-    """For who looks now. `names` are all names of each column, `drawings` the trial's figures."""
+    """Return the panel; `names` are all names of each column, `figures` the trial's figures by name."""
     parts = [_controls(explorer, names), f'<div class="ak-head"><b>{escape(title(explorer))}</b></div>']
     parts += [f'<div class="ak-note">{escape(note)}</div>'] if note else []
-    drawn = "".join(_figure(name, drawing, explorer.name) for name, drawing in drawings.items())
-    if drawn:
-        parts.append(f'<div class="ak-figures">{drawn}{_scrolled(explorer)}</div>{_code(explorer)}')
+    grid = "".join(_figure(name, figure, explorer.name) for name, figure in figures.items())
+    if grid:
+        parts.append(f'<div class="ak-figures">{grid}{_scrolled_table(explorer)}</div>{_code(explorer)}')
     return f'<div class="ak-card ak-wide">{"".join(parts)}</div>'
 
 
-def record(explorer: Explorer) -> str:
-    """For a file: the trial's names and metrics, and the code that draws it."""
-    measures = explorer.metrics()
+def render_static(explorer: Explorer) -> str:
+    """Return the static record: the trial's names and metrics, and the code that draws it."""
+    metrics = explorer.metrics()
     parts = [f"<div><b>{escape(title(explorer))}</b></div>"]
-    if measures:
-        parts.append(f"<details><summary>{count(len(measures), 'metric')}</summary>{_table(explorer)}</details>")
+    if metrics:
+        parts.append(f"<details><summary>{count(len(metrics), 'metric')}</summary>{_table(explorer)}</details>")
         parts.append(_code(explorer))
     return f'<div class="ak-card">{"".join(parts)}</div>'
 
 
 def title(explorer: Explorer) -> str:
-    """Which trial is looked at: `participant 1, Search, Baseline, trial 2: 3 of 20 trials`."""
-    place, of = explorer.place
-    if not of:
+    """Return the trial and its position: `participant 1, Search, Baseline, trial 2: 3 of 20 trials`."""
+    position, total = explorer.position
+    if not total:
         return "There are no trials in this result."
-    return f"{explorer.name}{': ' if explorer.name else ''}{place:,} of {count(of, 'trial')}"
+    return f"{explorer.name}{': ' if explorer.name else ''}{position:,} of {count(total, 'trial')}"
 
 
-def _controls(explorer: Explorer, names: Mapping[str, Sequence[Option]]) -> str:
+def _controls(explorer: Explorer, names: Mapping[str, Sequence[NameOption]]) -> str:
     offered = explorer.choices()
-    chosen = "".join(_select(explorer, name, names[name], offered[name]) for name in NAMES if len(names[name]) > 1)
-    place, of = explorer.place
-    ends = {"previous": place <= 1, "next": place >= of}
+    selects = "".join(
+        _select(explorer, column, names[column], offered[column]) for column in NAME_COLUMNS if len(names[column]) > 1
+    )
+    position, total = explorer.position
+    is_at_end = {"previous": position <= 1, "next": position >= total}
     off = ' aria-disabled="true"'
-    steps = " ".join(
-        f'<button type="button" class="ak-button" data-do="{do}"{off if ends[do] else ""}>{word}</button>'
-        for do, word in STEPS.items()
+    buttons = " ".join(
+        f'<button type="button" class="ak-button" data-action="{action}"{off if is_at_end[action] else ""}>'
+        f"{label}</button>"
+        for action, label in STEP_BUTTONS.items()
     )
-    return f'<div class="ak-controls">{chosen}<span class="ak-steps">{steps}</span></div>'
+    return f'<div class="ak-controls">{selects}<span class="ak-navigation">{buttons}</span></div>'
 
 
-def _select(explorer: Explorer, column: str, names: Sequence[Option], offered: Sequence[Option]) -> str:
-    """A choice of names; the value of an option is its place among all names of the column."""
-    there = {option.words for option in offered}
-    chosen = explorer.chosen(column)
+def _select(explorer: Explorer, column: str, names: Sequence[NameOption], offered: Sequence[NameOption]) -> str:
+    """Return the list of a column's names; the value of an option is its index among all names of the column."""
+    labels = {option.label for option in offered}
+    selected = explorer.selected_label(column)
     options = "".join(
-        f'<option value="{place}"{" selected" if option.words == chosen else ""}>{escape(option.words)}</option>'
-        for place, option in enumerate(names)
-        if option.words in there
+        f'<option value="{index}"{" selected" if option.label == selected else ""}>{escape(option.label)}</option>'
+        for index, option in enumerate(names)
+        if option.label in labels
     )
-    every = f'<option value=""{"" if chosen else " selected"}>all</option>'
-    select = f'<select data-ask="{column}" data-key="{column}">{every}{options}</select>'
+    all_option = f'<option value=""{"" if selected else " selected"}>all</option>'
+    select = f'<select data-field="{column}" data-key="{column}">{all_option}{options}</select>'
     return f"<label>{column.capitalize()} {select}</label>"
 
 
-def _figure(name: str, drawing: Drawing, said: str) -> str:
-    notes = f'<span class="ak-facts">{drawing.notes}</span>' if drawing.notes else ""
-    label = escape(f"{drawing.title}: {said}")
-    place = f'<div role="group" aria-label="{label}" data-key="{name}" data-figure="{escape(drawing.json)}"></div>'
-    return f'<figure data-key="{name}"><figcaption><b>{drawing.title}</b> {notes}</figcaption>{place}</figure>'
+def _figure(name: str, figure: RenderedFigure, trial_name: str) -> str:
+    notes = f'<span class="ak-facts">{figure.notes}</span>' if figure.notes else ""
+    label = escape(f"{figure.title}: {trial_name}")
+    area = f'<div role="group" aria-label="{label}" data-key="{name}" data-figure="{escape(figure.json)}"></div>'
+    return f'<figure data-key="{name}"><figcaption><b>{figure.title}</b> {notes}</figcaption>{area}</figure>'
 
 
-def _scrolled(explorer: Explorer) -> str:
+def _scrolled_table(explorer: Explorer) -> str:
     return (
         f'<div class="ak-metrics" data-key="metrics" tabindex="0" role="region" aria-label="Metrics of the trial">'
         f"{_table(explorer)}</div>"
@@ -84,14 +90,14 @@ def _scrolled(explorer: Explorer) -> str:
 
 def _table(explorer: Explorer) -> str:
     rows = "".join(
-        f'<tr><th scope="row">{escape(measure.name)}</th><td>{escape(measure.value)}</td>'
-        f"<td>{escape(measure.unit)}</td></tr>"
-        for measure in explorer.metrics()
+        f'<tr><th scope="row">{escape(metric.name)}</th><td>{escape(metric.value)}</td>'
+        f"<td>{escape(metric.unit)}</td></tr>"
+        for metric in explorer.metrics()
     )
     return f"<table><tbody>{rows}</tbody></table>"
 
 
 def _code(explorer: Explorer) -> str:
-    """The line that draws the first figure; the others take the same arguments."""
-    names = "".join(f", {name}={value!r}" for name, value in explorer.known.items())
+    """Return the line of code that draws the first figure; the other figures take the same arguments."""
+    names = "".join(f", {name}={value!r}" for name, value in explorer.known_names.items())
     return f'<div class="ak-load"><code>{escape(f"ak.plot.trajectory(result{names})")}</code></div>'

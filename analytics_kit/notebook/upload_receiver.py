@@ -1,4 +1,4 @@
-"""How does a study that somebody uploads come in, piece by piece, and become a job?"""
+"""Receive the studies that a page uploads, piece by piece, and submit each one as a job."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from analytics_kit.errors import AnalyticsKitError
 from analytics_kit.model import JobInfo
 from analytics_kit.settings import without_secrets
 
-DOS = ("upload", "piece", "abandon")
-"""What a page says of an upload: that it begins, its next piece, that it ends early."""
+UPLOAD_ACTIONS = ("upload", "piece", "abandon")
+"""Messages of a page about an upload: it begins, its next piece, it ends early."""
 
 
-class Receiver(Protocol):
-    """A file that comes in pieces."""
+class IncomingFile(Protocol):
+    """A file that arrives in pieces."""
 
     written_bytes: int
     size_bytes: int
@@ -23,73 +23,73 @@ class Receiver(Protocol):
         """Add the piece that begins at byte `at`."""
 
     def finish(self) -> str:
-        """Make it readable; what to submit. It can still be abandoned."""
+        """Make the file readable and return what to submit. It can still be abandoned."""
 
     def abandon(self) -> None:
-        """Leave nothing of it."""
+        """Remove the file."""
 
 
-class Submitted(Protocol):
-    """A job that does an uploaded study."""
+class SubmittedJob(Protocol):
+    """The job that processes an uploaded study."""
 
     def snapshot(self) -> JobInfo:
-        """The job now."""
+        """Return the present state of the job."""
 
 
-class Desk(Protocol):
-    """Where uploaded studies are handed in."""
+class UploadClient(Protocol):
+    """A client that stores uploaded studies and submits them."""
 
-    def receive(self, name: str, size_bytes: int) -> Receiver:
-        """A place for a study that is uploaded."""
+    def receive(self, name: str, size_bytes: int) -> IncomingFile:
+        """Return a file to write the pieces of an upload to."""
 
-    def submit(self, source: str) -> Submitted:
-        """A job for it."""
+    def submit(self, source: str) -> SubmittedJob:
+        """Submit the study at `source`."""
 
 
-class Intake:
-    """All uploads of one page. `submitted` is called with the id of the job that does an upload."""
+class UploadReceiver:
+    """All uploads of one page. `on_submitted` is called with the id of the job that processes an upload."""
 
-    def __init__(self, desk: Desk, submitted: Callable[[str], None]) -> None:
-        self._desk = desk
-        self._submitted = submitted
-        self._uploads: dict[str, Receiver] = {}
+    def __init__(self, client: UploadClient, on_submitted: Callable[[str], None]) -> None:
+        self._client = client
+        self._on_submitted = on_submitted
+        self._uploads: dict[str, IncomingFile] = {}
 
-    def take(self, do: str, content: Mapping[str, Any], buffers: Sequence[Any]) -> dict[str, Any] | None:
-        """Take in what the page says of an upload; what to tell it of what has arrived, None for nothing."""
+    def handle(self, action: str, content: Mapping[str, Any], buffers: Sequence[Any]) -> dict[str, Any] | None:
+        """Handle one of UPLOAD_ACTIONS and return the reply to the page: bytes received, end or error; or None."""
         token = str(content["token"])
-        if do == "abandon":
+        if action == "abandon":
             self._abandon(token)
             return None
         try:
-            if do == "upload":
-                self._uploads[token] = self._desk.receive(str(content["name"]), int(content["size"]))
+            if action == "upload":
+                self._uploads[token] = self._client.receive(str(content["name"]), int(content["size"]))
             upload = self._uploads.get(token)
-            if upload is None:  # it failed, or was stopped, while pieces were on their way
+            if upload is None:  # it failed or was stopped while pieces were under way
                 return None
-            if do == "piece":
-                upload.write(int(content["at"]), buffers[0])
-            told: dict[str, Any] = {"token": token, "arrived": upload.written_bytes}
+            if action == "piece":
+                upload.write(int(content["offset"]), buffers[0])
+            reply: dict[str, Any] = {"token": token, "received": upload.written_bytes}
             if upload.written_bytes == upload.size_bytes:
                 self._submit(token, upload)
-                told["done"] = True
+                reply["done"] = True
         except AnalyticsKitError as error:
             self._abandon(token)
-            told = {"token": token, "error": str(error)}
-        return told
+            reply = {"token": token, "error": str(error)}
+        return reply
 
     def close(self) -> None:
-        """Leave nothing of uploads that have not ended."""
+        """Remove the files of unfinished uploads."""
         for token in list(self._uploads):
             self._abandon(token)
 
-    def _submit(self, token: str, upload: Receiver) -> None:
+    def _submit(self, token: str, upload: IncomingFile) -> None:
         source = upload.finish()
-        info = self._desk.submit(source).snapshot()
+        info = self._client.submit(source).snapshot()
         if info.source == without_secrets(source):
             del self._uploads[token]
-        else:  # the job of an equal study does it, from its own copy
+        else:  # joined the job of an equal study, which reads its own copy
             self._abandon(token)
-        self._submitted(info.job_id)
+        self._on_submitted(info.job_id)
 
     def _abandon(self, token: str) -> None:
         upload = self._uploads.pop(token, None)

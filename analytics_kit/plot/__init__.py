@@ -1,7 +1,7 @@
-"""What does a study look like: figures from a result, or from a DataFrame of events or trials; nothing about Jupyter.
+"""Figures of a result, or of a DataFrame of events or trials; independent of Jupyter.
 
-Each figure is a plotly `go.Figure`. Axes and hover texts carry units, y grows downwards as on the screen, and the
-same data gives the same figure, byte by byte.
+Each function returns a plotly `go.Figure`. Axes and hover texts carry units, y grows downwards as on the screen, and
+the same data gives the same figure, byte for byte.
 """
 
 from analytics_kit.plot.comparison import learning_curve, task_comparison

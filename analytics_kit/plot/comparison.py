@@ -1,4 +1,4 @@
-"""How do trials differ: a metric by task and factor, and along the session."""
+"""Figures that compare trials: a metric by task and factor, and along the session."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ import numpy.typing as npt
 import pandas as pd
 import plotly.graph_objects as go
 
-from analytics_kit.plot import labels as words
-from analytics_kit.plot import style, thinning
-from analytics_kit.plot.selection import Choice, Source, require_metric, trials_of
+from analytics_kit import job_text
+from analytics_kit.plot import labels, style, thinning
+from analytics_kit.plot.arrays import FloatArray, IntArray
+from analytics_kit.plot.labels import MetricLabel
+from analytics_kit.plot.selection import FigureSource, TrialFilter, require_metric, select_trials
 
 GROUP_WIDTH = 0.8
-"""Of the distance between two places on the axis, taken by the points of one."""
-MOST_LABELS = 40
-MOST_SYMBOLS_PX = 400
-"""Room for the medians beside one another."""
+"""Width of the points of one group, as a fraction of the distance between two groups on the axis."""
+MAX_TICK_LABELS = 40
+MEDIANS_WIDTH_PX = 400
+"""Room for all medians beside one another."""
 MANY_POINTS = 500
-"""More are drawn smaller."""
-MOST_LINES = 200
-LONGEST_METRIC = 60
+"""More points are drawn smaller."""
+MAX_SESSION_LINES = 200
+MAX_METRIC_LENGTH = 60
 """Characters of a metric's name that are shown."""
-Floats = npt.NDArray[np.float64]
-Numbers = npt.NDArray[np.int64]
 QUARTILES = np.array([0.25, 0.5, 0.75])
-GOLDEN = (5**0.5 - 1) / 2
+GOLDEN_RATIO = (5**0.5 - 1) / 2
 
 
 def task_comparison(
-    result: Source,
+    result: FigureSource,
     metric: str,
     *,
     by: str = "task",
@@ -39,118 +39,147 @@ def task_comparison(
     task: object = None,
     theme: str = "light",
 ) -> go.Figure:
-    """A metric of each trial, and median and quartiles, by task and factor.
+    """Draw a metric of each trial, with median and quartiles, by task and factor.
+
+    Of more than 10,000 trials every nth is drawn, but all count for medians and quartiles. Trials where the metric is
+    NA are left out. The figure says both.
 
     Parameters
     ----------
-    result
-        A StudyResult, or a DataFrame of trials.
-    metric
+    result : StudyResult or DataFrame
+        A result, or a table of trials.
+    metric : str
         A column of numbers, such as `"path_length_px"`; the axis carries its unit.
-    by, factor
-        Columns of names: the places on the axis, and what has a colour and symbol of its own. `factor=None` splits no
-        further. Names that are not known are shown as unknown.
+    by : str
+        The column whose names are the groups on the axis.
+    factor : str, optional
+        The column whose names have colours and symbols of their own; None splits no further. Unknown names are shown
+        as unknown.
     participant, task
-        A value or a list of values to choose by.
-    theme
-        `"light"` or `"dark"`.
+        A value or a list of values to select by.
+    theme : {"light", "dark"}
 
-    Of more than 10,000 trials every nth is drawn, all count for medians and quartiles; trials where the metric is NA
-    are left out. The figure says both. Raises SettingsError for unknown columns, metrics and themes, with the nearest
-    name.
+    Returns
+    -------
+    plotly.graph_objects.Figure
+
+    Raises
+    ------
+    SettingsError
+        A column, the metric or the theme is unknown; the message has the nearest name.
+
+    See Also
+    --------
+    learning_curve
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> trials = pd.DataFrame({"task": ["A", "A", "B"], "path_length_px": [10.0, 30.0, 50.0]})
+    >>> points, medians = task_comparison(trials, "path_length_px", factor=None).data
+    >>> medians.y.tolist()
+    [20.0, 50.0]
     """
-    look = style.theme_of(theme)
-    choice = Choice(participant=participant, task=task)
-    trials = trials_of(result, choice, [by] if factor is None else [by, factor])
+    palette = style.get_palette(theme)
+    trial_filter = TrialFilter(participant=participant, task=task)
+    trials = select_trials(result, trial_filter, [by] if factor is None else [by, factor])
     require_metric(trials, metric)
-    label = _shown(metric)
-    title = f"{_capital(label.name)} by {words.spaced(by)}"
-    known = trials[trials[metric].notna()]
-    if not len(known):
-        return style.empty(title, f"No trial{choice} has a {label.name}.", look)
-    places, names = _groups(known[by])
-    series, series_names = _groups(known[factor]) if factor else (np.zeros(len(known), np.int64), [""])
+    label = _metric_label(metric)
+    title = f"{_capitalized(label.name)} by {labels.column_text(by)}"
+    with_value = trials[trials[metric].notna()]
+    if not len(with_value):
+        return style.empty_figure(title, f"No trial{trial_filter} has a {label.name}.", palette)
+    group, group_names = _number_names(with_value[by])
+    series, series_names = (
+        _number_names(with_value[factor]) if factor else (np.zeros(len(with_value), np.int64), [""])
+    )
     width = GROUP_WIDTH / len(series_names)
-    x = places + (series - (len(series_names) - 1) / 2) * width
-    y = known[metric].to_numpy(float)
-    drawn = thinning.every(len(known))
-    trial_names = np.array(words.apart(known.iloc[drawn]))
-    small_px = 5 if len(drawn) <= MANY_POINTS else 3
-    large_px = float(np.clip(MOST_SYMBOLS_PX / (len(names) * len(series_names)), 6, 14))
+    x = group + (series - (len(series_names) - 1) / 2) * width
+    y = with_value[metric].to_numpy(float)
+    drawn = thinning.every_nth(len(with_value))
+    trial_names = np.array(labels.trial_labels(with_value.iloc[drawn]))
+    point_px = 5 if len(drawn) <= MANY_POINTS else 3
+    median_px = float(np.clip(MEDIANS_WIDTH_PX / (len(group_names) * len(series_names)), 6, 14))
     traces = []
     for number, name in enumerate(series_names):
-        marks = style.looks(look, number)
-        called = {"name": name, "legendgroup": str(number)}
-        mine = series[drawn] == number
-        points = drawn[mine]
-        small = marks | {"size": small_px}
-        traces.append(_points(x[points], y[points], trial_names[mine], width, small) | called)
-        mine = series == number
-        traces.append(_medians(x[mine], y[mine], marks | {"size": large_px}, look, label) | called)
-    missing = len(trials) - len(known)
+        marker = style.category_marker(palette, number)
+        legend = {"name": name, "legendgroup": str(number)}
+        in_series = series[drawn] == number
+        points = drawn[in_series]
+        trace = _points(x[points], y[points], trial_names[in_series], width, marker | {"size": point_px}, label)
+        traces.append(trace | legend)
+        in_series = series == number
+        trace = _medians(x[in_series], y[in_series], marker | {"size": median_px}, palette, label)
+        traces.append(trace | legend)
+    missing = len(trials) - len(with_value)
     notes = [
-        words.together(known),
+        labels.selection_label(with_value),
         "large symbol: median; bar: quartiles (the middle half of the trials)",
-        thinning.note(len(known), "trials"),
-        f"{words.counted(missing, 'trial')} without a value" if missing else "",
+        thinning.note(len(with_value), "trials"),
+        f"{job_text.count(missing, 'trial')} without a value" if missing else "",
     ]
-    for trace in traces:
-        before, after = trace.pop("around")
-        trace["hovertemplate"] = f"{before}%{{y:,.4~g}}{label.suffix}{after}<extra></extra>"
-    shown = thinning.every(len(names), MOST_LABELS)
+    labelled = thinning.every_nth(len(group_names), MAX_TICK_LABELS)
     axes = {
         "xaxis": {
-            "title": words.spaced(by), "tickvals": shown, "ticktext": [names[place] for place in shown],
-            "range": [-0.5, len(names) - 0.5], "showgrid": False,
+            "title": labels.column_text(by), "tickvals": labelled,
+            "ticktext": [group_names[index] for index in labelled],
+            "range": [-0.5, len(group_names) - 0.5], "showgrid": False,
         },
         "yaxis": {"title": label.title},
     }  # fmt: skip
-    return style.figure(traces, title, notes, look, **axes, showlegend=factor is not None)
+    return style.figure(traces, title, notes, palette, **axes, showlegend=factor is not None)
 
 
-def _groups(names: pd.Series) -> tuple[Numbers, list[str]]:
-    """For each row its place among the distinct names, and those, sorted, in words; NA comes last."""
-    codes, there = pd.factorize(names, sort=True)
-    told = [words.named(str(names.name), value) for value in there]
+def _number_names(names: pd.Series) -> tuple[IntArray, list[str]]:
+    """Return the number of each row's name among the sorted distinct names, and their texts; NA comes last."""
+    codes, distinct = pd.factorize(names, sort=True)
+    texts = [labels.name_text(str(names.name), value) for value in distinct]
     if (codes < 0).any():
-        codes = np.where(codes < 0, len(told), codes)
-        told.append(words.named(str(names.name), pd.NA))
-    return codes.astype(np.int64), told
+        codes = np.where(codes < 0, len(texts), codes)
+        texts.append(labels.name_text(str(names.name), pd.NA))
+    return codes.astype(np.int64), texts
 
 
 def _points(
-    x: Floats, y: Floats, trial_names: npt.NDArray[np.str_], width: float, marks: dict[str, Any]
+    x: FloatArray,
+    y: FloatArray,
+    trial_names: npt.NDArray[np.str_],
+    width: float,
+    marker: dict[str, Any],
+    label: MetricLabel,
 ) -> dict[str, Any]:
-    """A point per trial, spread over the width of its group; the same always, since nothing is drawn by lot."""
-    spread = (0.5 + np.arange(len(x)) * GOLDEN) % 1 - 0.5
+    """Return a point per trial, spread over the width of its group by a fixed sequence rather than at random."""
+    spread = (0.5 + np.arange(len(x)) * GOLDEN_RATIO) % 1 - 0.5
     return {
         "type": "scatter", "mode": "markers", "x": x + spread * width * 0.7, "y": y, "showlegend": False,
-        "marker": {**marks, "symbol": f"{marks['symbol']}-open"},
-        "text": trial_names, "around": ("%{text}<br>", ""),
+        "marker": {**marker, "symbol": f"{marker['symbol']}-open"},
+        "text": trial_names, "hovertemplate": f"%{{text}}<br>%{{y:,.4~g}}{label.suffix}<extra></extra>",
     }  # fmt: skip
 
 
-def _medians(x: Floats, y: Floats, marks: dict[str, Any], look: style.Theme, label: words.Label) -> dict[str, Any]:
-    """The median at each place, with a bar from the lower to the upper quartile."""
+def _medians(
+    x: FloatArray, y: FloatArray, marker: dict[str, Any], palette: style.Palette, label: MetricLabel
+) -> dict[str, Any]:
+    """Return the median at each x, with a bar from the lower to the upper quartile."""
     summary = pd.Series(y).groupby(x).quantile(QUARTILES).unstack()
-    low, median, high = (summary[share].to_numpy(float) for share in QUARTILES)
+    low, median, high = (summary[quantile].to_numpy(float) for quantile in QUARTILES)
     counts = pd.Series(y).groupby(x).size().to_numpy()
     return {
         "type": "scatter", "mode": "markers", "x": summary.index.to_numpy(float), "y": median,
-        "marker": {**marks, "line": {"color": look.ink, "width": 1.5}},
+        "marker": {**marker, "line": {"color": palette.ink, "width": 1.5}},
         "error_y": {
-            "array": high - median, "arrayminus": median - low, "color": look.ink, "thickness": 2, "width": 6,
+            "array": high - median, "arrayminus": median - low, "color": palette.ink, "thickness": 2, "width": 6,
         },
         "customdata": np.stack([low, high, counts], axis=1),
-        "around": (
-            "median of %{customdata[2]:,}<br>",
-            f"<br>quartiles %{{customdata[0]:,.4~g}} and %{{customdata[1]:,.4~g}}{label.suffix}",
+        "hovertemplate": (
+            f"median of %{{customdata[2]:,}}<br>%{{y:,.4~g}}{label.suffix}"
+            f"<br>quartiles %{{customdata[0]:,.4~g}} and %{{customdata[1]:,.4~g}}{label.suffix}<extra></extra>"
         ),
     }  # fmt: skip
 
 
 def learning_curve(
-    result: Source,
+    result: FigureSource,
     metric: str,
     *,
     participant: object = None,
@@ -158,38 +187,69 @@ def learning_curve(
     factor: object = None,
     theme: str = "light",
 ) -> go.Figure:
-    """A metric along the session: a thin line per participant and session by `trial_order`, the median bold.
+    """Draw a metric along the session: a thin line per participant and session, and the median in bold.
 
-    Of more than 200 sessions every nth is drawn, all count for the median; trials without a value or without a place
-    in their session (`trial_order` is NA) are left out. The figure says both. See `task_comparison` for the
-    parameters and errors.
+    Lines follow `trial_order`. Of more than 200 sessions every nth is drawn, but all count for the median. Trials
+    without a value, or without a position in their session (`trial_order` is NA), are left out. The figure says both.
+
+    Parameters
+    ----------
+    result : StudyResult or DataFrame
+        A result, or a table of trials with `participant` and `trial_order`.
+    metric : str
+        A column of numbers, such as `"path_length_px"`; the axis carries its unit.
+    participant, task, factor
+        A value or a list of values to select by.
+    theme : {"light", "dark"}
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+
+    Raises
+    ------
+    SettingsError
+        A column, the metric or the theme is unknown; the message has the nearest name.
+
+    See Also
+    --------
+    task_comparison
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> order = {"participant": ["1", "1", "2"], "trial_order": [1, 2, 1]}
+    >>> trials = pd.DataFrame(order | {"duration_s": [9.0, 7.0, 5.0]})
+    >>> [(trace.name, trace.y.tolist()) for trace in learning_curve(trials, "duration_s").data]
+    [('participant 1', [9.0, 7.0]), ('participant 2', [5.0]), ('median', [7.0, 7.0])]
     """
-    look = style.theme_of(theme)
-    choice = Choice(participant, task, factor)
-    trials = trials_of(result, choice, ["participant", "trial_order"])
+    palette = style.get_palette(theme)
+    trial_filter = TrialFilter(participant, task, factor)
+    trials = select_trials(result, trial_filter, ["participant", "trial_order"])
     require_metric(trials, metric)
-    label = _shown(metric)
-    title = f"{_capital(label.name)} along the session"
-    known = trials[trials[[metric, "trial_order"]].notna().all(axis=1)]
-    if not len(known):
-        return style.empty(title, f"No trial{choice} has a {label.name} and a place in its session.", look)
-    whose = [name for name in ("participant", "session") if name in known]
-    line_of = np.asarray(known.groupby(whose, dropna=False, sort=False).ngroup(), np.int64)
-    names = words.apart(known[whose].drop_duplicates())
-    along = np.argsort(known["trial_order"].to_numpy(np.int64), kind="stable")
-    order, y, line_of = (
-        values[along] for values in (known["trial_order"].to_numpy(np.int64), known[metric].to_numpy(float), line_of)
-    )
+    label = _metric_label(metric)
+    title = f"{_capitalized(label.name)} along the session"
+    complete = trials[trials[[metric, "trial_order"]].notna().all(axis=1)]
+    if not len(complete):
+        message = f"No trial{trial_filter} has a {label.name} and a position in its session."
+        return style.empty_figure(title, message, palette)
+    session_columns = [name for name in ("participant", "session") if name in complete]
+    session = np.asarray(complete.groupby(session_columns, dropna=False, sort=False).ngroup(), np.int64)
+    names = labels.trial_labels(complete[session_columns].drop_duplicates())
+    order = complete["trial_order"].to_numpy(np.int64)
+    along = np.argsort(order, kind="stable")
+    order, y, session = order[along], complete[metric].to_numpy(float)[along], session[along]
     value = f"%{{y:,.4~g}}{label.suffix}<extra></extra>"
-    line = {"color": look.quiet, "width": 1}
+    line = {"color": palette.muted, "width": 1}
     traces: list[dict[str, Any]] = []
-    for number in thinning.every(len(names), MOST_LINES):
-        mine = line_of == number
+    for number in thinning.every_nth(len(names), MAX_SESSION_LINES):
+        in_session = session == number
         traces.append(
             {
-                "type": "scatter", "mode": "lines+markers", "name": names[number], "x": order[mine], "y": y[mine],
-                "line": line, "marker": {"color": look.quiet, "size": 3},
-                "hovertemplate": f"%{{fullData.name}}<br>place %{{x}}<br>{value}",
+                "type": "scatter", "mode": "lines+markers", "name": names[number],
+                "x": order[in_session], "y": y[in_session],
+                "line": line, "marker": {"color": palette.muted, "size": 3},
+                "hovertemplate": f"%{{fullData.name}}<br>position %{{x}}<br>{value}",
             }
         )  # fmt: skip
     groups = pd.Series(y).groupby(order)
@@ -197,27 +257,30 @@ def learning_curve(
         {
             "type": "scatter", "mode": "lines+markers", "name": "median", "x": groups.size().index.to_numpy(np.int64),
             "y": groups.median().to_numpy(float), "customdata": groups.size().to_numpy(np.int64),
-            "line": {"color": look.categories[0], "width": 4}, "marker": {"size": 8},
-            "hovertemplate": f"median of %{{customdata}}<br>place %{{x}}<br>{value}",
+            "line": {"color": palette.categories[0], "width": 4}, "marker": {"size": 8},
+            "hovertemplate": f"median of %{{customdata}}<br>position %{{x}}<br>{value}",
         }
     )  # fmt: skip
-    missing = len(trials) - len(known)
+    missing = len(trials) - len(complete)
     notes = [
-        words.together(known),
-        f"thin: {words.counted(len(names), 'session')}, bold: the median",
-        thinning.note(len(names), "sessions", MOST_LINES),
-        f"{words.counted(missing, 'trial')} without a value or a place" if missing else "",
+        labels.selection_label(complete),
+        f"thin: {job_text.count(len(names), 'session')}, bold: the median",
+        thinning.note(len(names), "sessions", MAX_SESSION_LINES),
+        f"{job_text.count(missing, 'trial')} without a value or a position" if missing else "",
     ]
-    whole = {"dtick": 1} if np.ptp(order) < 10 else {}  # there is no half place
-    axes = {"xaxis": {"title": "place of the trial in its session", **whole}, "yaxis": {"title": label.title}}
-    return style.figure(traces, title, notes, look, **axes)
+    whole_ticks = {"dtick": 1} if np.ptp(order) < 10 else {}  # positions are whole numbers
+    axes = {
+        "xaxis": {"title": "position of the trial in its session", **whole_ticks},
+        "yaxis": {"title": label.title},
+    }
+    return style.figure(traces, title, notes, palette, **axes)
 
 
-def _shown(metric: str) -> words.Label:
-    """The label of a metric, as a figure may show it: it is the name of a column, which may be anything."""
-    name, unit = words.label(metric)
-    return words.Label(words.safe(name, LONGEST_METRIC), unit)
+def _metric_label(metric: str) -> MetricLabel:
+    """Return the label of a metric, escaped: the name of a column may be any text."""
+    name, unit = labels.metric_label(metric)
+    return MetricLabel(labels.safe_text(name, MAX_METRIC_LENGTH), unit)
 
 
-def _capital(text: str) -> str:
+def _capitalized(text: str) -> str:
     return text[:1].upper() + text[1:]

@@ -1,4 +1,4 @@
-"""How are trials, kinds and metrics called in a figure, and in which unit?"""
+"""Labels of trials, kinds of events and metrics in figures, with units."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ UNITS = {
     "_rad": "rad",
     "_s": "s",
 }
-"""The unit that a column's name ends in, the longest ending first."""
-NAMES = {
+"""Units by the ending of a column's name, the longest ending first."""
+METRIC_LABELS = {
     "speed_max": "top speed",
     "speed_max_time": "time of top speed",
     "acceleration_max_time": "time of largest acceleration",
@@ -28,86 +28,99 @@ NAMES = {
     "words_per_minute_gross": "gross words per minute",
     "words_per_minute_net": "net words per minute",
 }
+"""Names of metrics that the column's name does not give."""
 STATISTICS = {"mean": "mean", "median": "median", "min": "smallest", "max": "largest"}
-"""Endings that are said first: `click_hold_mean` is the mean click hold."""
-LONGEST = 32
+"""Endings that come first in a label: `click_hold_mean` is the mean click hold."""
+MAX_NAME_LENGTH = 32
 """Characters of a name that are shown."""
 
 
-class Label(NamedTuple):
-    """What a metric is called and its unit, which is empty for counts, shares and ratios."""
+class MetricLabel(NamedTuple):
+    """Name and unit of a metric; the unit is empty for counts, fractions and ratios."""
 
     name: str
     unit: str
 
     @property
     def title(self) -> str:
-        """`path length (px)`, as on an axis."""
+        """Name and unit as on an axis: `path length (px)`."""
         return f"{self.name} ({self.unit})" if self.unit else self.name
 
     @property
     def suffix(self) -> str:
-        """The unit as it follows a number, with a space before it."""
+        """The unit to append to a number, with a space before it."""
         return f" {self.unit}" if self.unit else ""
 
 
-def label(metric: str) -> Label:
-    """The label of a metric's column: `speed_mean_px_s` gives mean speed, px/s. It is plain text, not escaped."""
-    ending = next((ending for ending in UNITS if metric.endswith(ending)), "")
-    stem = metric.removesuffix(ending)
-    first, _, last = stem.rpartition("_")
-    name = NAMES.get(stem) or (f"{STATISTICS[last]} {first}" if first and last in STATISTICS else stem)
-    return Label(name.replace("_", " "), UNITS.get(ending, ""))
+def metric_label(column: str) -> MetricLabel:
+    """Return the label of a metric's column as plain text, not escaped.
 
-
-def safe(name: object, longest: int = LONGEST) -> str:
-    """A name as a figure may show it: shortened, and without what plotly would take for HTML or a formula.
-
-    It is shortened in the middle, since names often differ at their ends only.
+    Examples
+    --------
+    >>> metric_label("speed_mean_px_s")
+    MetricLabel(name='mean speed', unit='px/s')
     """
-    text = " ".join(str(name).split())
-    if len(text) > longest:
-        end = longest // 3
-        text = f"{text[: longest - 1 - end]}…{text[-end:]}"
-    for sign, instead in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("$", "&#36;")):
-        text = text.replace(sign, instead)
+    ending = next((ending for ending in UNITS if column.endswith(ending)), "")
+    stem = column.removesuffix(ending)
+    quantity, _, statistic = stem.rpartition("_")
+    has_statistic = bool(quantity) and statistic in STATISTICS
+    name = METRIC_LABELS.get(stem) or (f"{STATISTICS[statistic]} {quantity}" if has_statistic else stem)
+    return MetricLabel(name.replace("_", " "), UNITS.get(ending, ""))
+
+
+def safe_text(value: object, max_length: int = MAX_NAME_LENGTH) -> str:
+    """Return a text that is shortened and escaped, because plotly reads some characters as HTML or a formula.
+
+    It is shortened in the middle, since names often differ only at their ends.
+
+    Examples
+    --------
+    >>> safe_text("<b>$x$</b>")
+    '&lt;b&gt;&#36;x&#36;&lt;/b&gt;'
+    >>> safe_text("Search for an article, long list", 20)
+    'Search for an…g list'
+    """
+    text = " ".join(str(value).split())
+    if len(text) > max_length:
+        end = max_length // 3
+        text = f"{text[: max_length - 1 - end]}…{text[-end:]}"
+    for sign, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("$", "&#36;")):
+        text = text.replace(sign, entity)
     return text
 
 
-def named(column: str, value: object, longest: int = LONGEST) -> str:
-    """One name in its words: `participant 3`, `Fill_Form`, `trial 2`; NA is `unknown task`."""
-    called = spaced(column)
+def name_text(column: str, value: object, max_length: int = MAX_NAME_LENGTH) -> str:
+    """Return a name as text: `participant 3`, `Fill_Form`, `trial 2`; NA gives `unknown task`."""
+    prefix = column_text(column)
     if pd.isna(value):  # type: ignore[call-overload]  # any scalar will do
-        return f"unknown {called}"
-    text = safe(word(value), longest)
-    return text if column in ("task", "factor") else f"{called} {text}"
+        return f"unknown {prefix}"
+    text = safe_text(value_text(value), max_length)
+    return text if column in ("task", "factor") else f"{prefix} {text}"
 
 
-def spaced(column: str) -> str:
-    """The name of a column, as a figure may show it."""
-    return safe(column.replace("_", " "))
+def column_text(column: str) -> str:
+    """Return the name of a column as text."""
+    return safe_text(column.replace("_", " "))
 
 
-def word(value: object) -> str:
-    """A name as text; a whole number has no decimals, whatever its type."""
+def value_text(value: object) -> str:
+    """Return a value as text; a whole number has no decimals, whatever its type."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
-def counted(number: int, noun: str) -> str:
-    """`1 trial`, `2,000 trials`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+def selection_label(trials: pd.DataFrame) -> str:
+    """Return what a selection of trials has in common, and counts of what differs; empty without name columns.
 
-
-def together(trials: pd.DataFrame) -> str:
-    """What a table of trials is of: names that all share, numbers of the others; empty without names.
-
-    `participant 3, Fill_Form, 2 factors, 6 trials`.
+    Examples
+    --------
+    >>> selection_label(pd.DataFrame({"participant": ["3", "3"], "task": ["Search", "Form"], "trial": [1, 2]}))
+    'participant 3, 2 tasks, 2 trials'
     """
     parts = []
-    for column in _telling(trials):
+    for column in _name_columns(trials):
         values = trials[column].drop_duplicates()
         if len(values) == 1 and (column != "trial" or len(trials) == 1):
-            parts.append(named(column, values.iloc[0]))
+            parts.append(name_text(column, values.iloc[0]))
         elif column != "trial":
             parts.append(f"{len(values):,} {column}s")
     if len(trials) > 1:
@@ -115,23 +128,29 @@ def together(trials: pd.DataFrame) -> str:
     return ", ".join(parts)
 
 
-def apart(trials: pd.DataFrame, longest: int = LONGEST) -> list[str]:
-    """A label for each trial, of the names in which they differ; all names where there is one trial."""
-    columns = _telling(trials)
+def trial_labels(trials: pd.DataFrame, max_length: int = MAX_NAME_LENGTH) -> list[str]:
+    """Return a label for each trial: the names in which the trials differ; all names where there is one trial.
+
+    Examples
+    --------
+    >>> trial_labels(pd.DataFrame({"participant": ["3", "3"], "task": ["Search", None], "trial": [1, 2]}))
+    ['Search, trial 1', 'unknown task, trial 2']
+    """
+    columns = _name_columns(trials)
     differing = [name for name in columns if trials[name].nunique(dropna=False) > 1]
-    told = [_told(trials[name], longest) for name in differing or columns]
-    return [", ".join(row) for row in zip(*told, strict=True)] if told else [""] * len(trials)
+    texts = [_name_texts(trials[name], max_length) for name in differing or columns]
+    return [", ".join(row) for row in zip(*texts, strict=True)] if texts else [""] * len(trials)
 
 
-def _told(names: pd.Series, longest: int) -> list[str]:
-    """Each name in its words, each distinct one put into words once."""
-    codes, there = pd.factorize(names)  # NA has code -1, which is the last
-    words = [named(str(names.name), value, longest) for value in (*there, pd.NA)]
-    return [words[code] for code in codes]
+def _name_texts(names: pd.Series, max_length: int) -> list[str]:
+    """Return each name as text; each distinct name is formatted once."""
+    codes, distinct = pd.factorize(names)  # NA has code -1, which indexes the last text
+    texts = [name_text(str(names.name), value, max_length) for value in (*distinct, pd.NA)]
+    return [texts[code] for code in codes]
 
 
-def _telling(trials: pd.DataFrame) -> list[str]:
-    """The columns that name a trial; the session only where it is not the participant's only one."""
+def _name_columns(trials: pd.DataFrame) -> list[str]:
+    """Return the columns that name a trial, with the session only where a participant has several."""
     columns = [name for name in ("participant", "session", "task", "factor", "trial") if name in trials]
     if {"participant", "session"} <= set(columns):
         pairs = trials[["participant", "session"]].drop_duplicates()

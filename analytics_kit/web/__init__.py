@@ -1,7 +1,7 @@
-"""The HTTP API: how do web front ends submit studies, ask for jobs and read results?
+"""Serve studies, jobs and results over HTTP, as an application or as part of an existing one.
 
-`app.create_app(settings)` is a Flask application, `app.create_blueprint(service)` what an existing one mounts.
+`app.create_app(settings)` returns a Flask application, `app.create_blueprint(service)` a blueprint to mount in one.
 """
 
-PREFIX = "/api/analytics"
-"""The page and the routes are below it, unless a platform mounts them elsewhere."""
+URL_PREFIX = "/api/analytics"
+"""Default prefix of the page and of all routes."""

@@ -1,12 +1,11 @@
-"""How do the routes become a Flask application, or a part of one that exists already?"""
+"""Make the routes a Flask application, or a blueprint for an existing one."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Any
 
-from flask import Blueprint, Flask, Response, g, jsonify, redirect, request, url_for
+from flask import Blueprint, Flask, Response, g, redirect, request
 from flask_cors import CORS
 from flask_openapi3.blueprint import APIBlueprint
 from werkzeug.datastructures import WWWAuthenticate
@@ -20,28 +19,30 @@ from werkzeug.exceptions import (
 )
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from analytics_kit.errors import AnalyticsKitError, BrokerUnavailableError
-from analytics_kit.web import PREFIX
-from analytics_kit.web.errors import AWAY, of_http, of_ours, of_parameters, told, unexpected, without_places
-from analytics_kit.web.openapi_responses import answers, ok
-from analytics_kit.web.openapi_schema import page_of, schema_of
+from analytics_kit.errors import AnalyticsKitError
+from analytics_kit.web import URL_PREFIX
+from analytics_kit.web.error_responses import (
+    handle_http_error,
+    handle_kit_error,
+    handle_unexpected_error,
+    handle_validation_error,
+)
 from analytics_kit.web.routes.jobs import add_job_routes
-from analytics_kit.web.routes.page import VIEWS, add_page_routes
-from analytics_kit.web.routes.schemas import HealthAnswer, LiveAnswer, QueueAnswer
+from analytics_kit.web.routes.page import PAGE_VIEWS, add_page_routes
+from analytics_kit.web.routes.results import add_result_routes
+from analytics_kit.web.routes.server import PUBLIC_VIEWS, add_server_routes
 from analytics_kit.web.routes.studies import add_study_routes
-from analytics_kit.web.routes.uploads import add_client_routes
+from analytics_kit.web.routes.uploads import add_upload_routes
 from analytics_kit.web.service import Service
-from analytics_kit.web.session import HEADER
+from analytics_kit.web.session import CSRF_HEADER
 from analytics_kit.web.settings import ServerSettings
 
-NAME = "analytics_kit"
-OPEN = ("docs", "live", "openapi", "static")
-"""Views that need no token: they tell nothing of anybody's studies."""
-LINKED = ("job_result",)
-"""Views that the page links to. They only read, so whoever is signed in needs no proof."""
-JSON_BYTES = 1 << 20
-"""What is asked in JSON may be so long."""
-HEADERS = {
+APP_NAME = "analytics_kit"
+"""Name of the application, of the blueprint, and of the entry in `Flask.extensions` that holds the Service."""
+COOKIE_VIEWS = ("job_result",)
+"""Views that the page links to. They only read, so a session cookie needs no CSRF token for them."""
+JSON_LIMIT_BYTES = 1 << 20
+SECURITY_HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'",
@@ -52,23 +53,48 @@ HEADERS = {
 }
 
 
-def create_app(settings: ServerSettings | None = None, prefix: str = PREFIX) -> Flask:
-    """A Flask application with the page and the API below `prefix`. Without settings, the environment's count.
+def create_app(settings: ServerSettings | None = None, prefix: str = URL_PREFIX) -> Flask:
+    """Return a Flask application with the page and the API.
 
-    Raises SettingsError where no token is set and `require_token` is not turned off.
+    Parameters
+    ----------
+    settings : ServerSettings, optional
+        Read from the environment if left out.
+    prefix : str
+        Path below which the page and the routes are.
+
+    Returns
+    -------
+    Flask
+        The WSGI application; `app.extensions["analytics_kit"]` is its Service, to be closed at the end.
+
+    Raises
+    ------
+    SettingsError
+        No token is set and `require_token` is not turned off, or a setting can't be used.
+
+    See Also
+    --------
+    create_blueprint : The same routes, as a part of an existing application.
+
+    Examples
+    --------
+    >>> app = create_app(ServerSettings.of("local", token="0123456789abcdef"))
+    >>> app.test_client().get("/api/analytics/health/live").json
+    {'live': True}
     """
     settings = ServerSettings.of() if settings is None else settings
-    app = Flask(NAME, static_folder=None, template_folder=None)
+    app = Flask(APP_NAME, static_folder=None, template_folder=None)
     service = Service(settings)
     app.register_blueprint(create_blueprint(service), url_prefix=prefix)
     if prefix.strip("/"):
-        app.add_url_rule("/", "begin", lambda: redirect(f"{prefix.strip('/')}/"))
-    app.extensions[NAME] = service
-    app.register_error_handler(HTTPException, of_http)
-    app.register_error_handler(Exception, unexpected)
-    app.after_request(_secured)
-    if not settings.require_token:  # else a page of any origin could have its own name lead here
-        app.before_request(_require_name_of_this_machine)
+        app.add_url_rule("/", "root", lambda: redirect(f"{prefix.strip('/')}/"))
+    app.extensions[APP_NAME] = service
+    app.register_error_handler(HTTPException, handle_http_error)
+    app.register_error_handler(Exception, handle_unexpected_error)
+    app.after_request(_add_security_headers)
+    if not settings.require_token:  # else any page could have its own host name resolve to this machine
+        app.before_request(_require_loopback_host)
     if settings.proxies:
         n = settings.proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, n, n, n, 0, n)  # type: ignore[method-assign]
@@ -76,143 +102,113 @@ def create_app(settings: ServerSettings | None = None, prefix: str = PREFIX) -> 
 
 
 def create_blueprint(service: Service) -> Blueprint:
-    """Page and routes, for a Flask application that mounts them with `register_blueprint(…, url_prefix=…)`."""
-    book = APIBlueprint(
-        NAME,
+    """Return the page and the API as a blueprint, to be mounted in an existing Flask application.
+
+    Parameters
+    ----------
+    service : Service
+        Shared state of the requests; close it when the application ends.
+
+    Returns
+    -------
+    flask.Blueprint
+        Register it with a `url_prefix`. Error handlers, templates and limits of the application don't apply to it.
+
+    See Also
+    --------
+    create_app : A complete application.
+
+    Examples
+    --------
+    >>> service = Service(ServerSettings.of("local", token="0123456789abcdef"))
+    >>> platform = Flask("platform")
+    >>> platform.register_blueprint(create_blueprint(service), url_prefix="/lab/analytics")
+    >>> platform.test_client().get("/lab/analytics/health/live").json
+    {'live': True}
+    >>> service.close()
+    """
+    blueprint = APIBlueprint(
+        APP_NAME,
         __name__,
         static_folder="static",
         abp_security=[{"token": []}],
         operation_id_callback=_operation_id,
     )
-    add_job_routes(book, service)
-    add_client_routes(book, service)
-    add_study_routes(book, service)
-    _add_server_routes(book, service)
-    add_page_routes(book, service)
+    add_job_routes(blueprint, service)
+    add_result_routes(blueprint, service)
+    add_upload_routes(blueprint, service)
+    add_study_routes(blueprint, service)
+    add_server_routes(blueprint, service)
+    add_page_routes(blueprint, service)
 
-    @book.before_request
-    def _know_who_asks() -> None:
+    @blueprint.before_request
+    def _authenticate() -> None:
         view = (request.endpoint or "").rpartition(".")[2]
-        if request.method == "OPTIONS" or view in OPEN:
+        if request.method == "OPTIONS" or view in PUBLIC_VIEWS:
             return
-        g.analytics_kit_asker = asker = service.asker()
-        if not service.settings.require_token and _is_of_another_page(service.settings.origins):
-            raise Forbidden("Pages of other origins may not ask here.")
-        if view in VIEWS:
+        g.analytics_kit_principal = principal = service.authenticate()
+        if not service.settings.require_token and _is_cross_origin(service.settings.origins):
+            raise Forbidden("Requests from pages of other origins are refused.")
+        if view in PAGE_VIEWS:
             return
-        if asker is None:
-            raise Unauthorized("A token is needed.", www_authenticate=WWWAuthenticate("bearer", {"realm": NAME}))
-        if asker.by_cookie and view not in LINKED and not asker.proves(request.headers.get(HEADER)):
-            raise Forbidden("A cookie alone opens nothing here.")
+        if principal is None:
+            authenticate = WWWAuthenticate("bearer", {"realm": APP_NAME})
+            raise Unauthorized("A token is needed.", www_authenticate=authenticate)
+        needs_csrf_token = principal.is_from_cookie and view not in COOKIE_VIEWS
+        if needs_csrf_token and not principal.has_csrf_token(request.headers.get(CSRF_HEADER)):
+            raise Forbidden(f"With a session cookie, the API also needs the header {CSRF_HEADER}.")
         if request.is_json:
-            request.max_content_length = JSON_BYTES
+            request.max_content_length = JSON_LIMIT_BYTES
             try:
                 request.get_json(silent=True)
             except RecursionError:
                 raise UnprocessableEntity("The body can't be used: it is nested too deeply.") from None
 
-    book.register_error_handler(AnalyticsKitError, of_ours)
-    book.register_error_handler(HTTPException, of_http)
-    for code in default_exceptions:  # else the handlers for a status come first that who mounts this has
-        book.register_error_handler(code, of_http)
-    book.register_error_handler(Exception, unexpected)
-    book.after_request(_secured)
-    book.record(lambda state: vars(state.app).setdefault("validation_error_callback", of_parameters))
+    blueprint.register_error_handler(AnalyticsKitError, handle_kit_error)
+    blueprint.register_error_handler(HTTPException, handle_http_error)
+    for code in default_exceptions:  # else handlers of the application for a certain status would come first
+        blueprint.register_error_handler(code, handle_http_error)
+    blueprint.register_error_handler(Exception, handle_unexpected_error)
+    blueprint.after_request(_add_security_headers)
+    blueprint.record(lambda state: vars(state.app).setdefault("validation_error_callback", handle_validation_error))
     if service.settings.origins:
         CORS(
-            book,
+            blueprint,
             origins=list(service.settings.origins),
             methods=["GET", "POST", "DELETE"],
             allow_headers=["Authorization", "Content-Type"],
             expose_headers=["Location", "Retry-After", "Content-Disposition"],
             max_age=600,
         )
-    return book
-
-
-def _add_server_routes(book: APIBlueprint, service: Service) -> None:
-    @book.get("/queue-status", responses=answers(ok(QueueAnswer, "Jobs by status, and workers.")))
-    def queue_status() -> Response:
-        """Count jobs and workers."""
-        backend = service.client.backend
-        able = {"survives_process": backend.survives_process, "kills_running": backend.kills_running}
-        return told(QueueAnswer(**service.client.queue_status(), **able))
-
-    @book.get(
-        "/health",
-        responses=answers(
-            ok(HealthAnswer, "Work can be done."),
-            ok(HealthAnswer, "Nothing can be done now.", 503),
-            always=(401, 403, 422, 500),
-        ),
-    )
-    def health() -> Response:
-        """Tell whether work can be done, and why not."""
-        try:
-            found = _public(service.client.health())
-        except BrokerUnavailableError as error:
-            found = _away(service.settings.backend, AWAY[type(error)])
-        return told(HealthAnswer(**found), 200 if found["ready"] else 503)
-
-    @book.get("/health/live", responses=answers(ok(LiveAnswer, "The server answers."), always=()))
-    def live() -> Response:
-        """Tell that the server answers."""
-        return told(LiveAnswer())
-
-    def schema() -> dict[str, Any]:
-        return schema_of(book, url_for(".openapi").rpartition("/")[0], OPEN)
-
-    @book.get("/openapi.json", doc_ui=False)
-    def openapi() -> Response:
-        return jsonify(schema())
-
-    @book.get("/docs", doc_ui=False)
-    def docs() -> str:
-        return page_of(schema())
-
-
-def _away(backend: str, reason: str) -> dict[str, Any]:
-    """Health of a queue that was named and was never reached."""
-    known = {"status": "down", "live": True, "ready": False, "backend": backend, "workers": 0, "reason": reason}
-    return known | {"broker": None, "store": {}}
-
-
-def _public(found: dict[str, Any]) -> dict[str, Any]:
-    """Health without places; work inside this process is a way out, which is said."""
-    broker = found["broker"] and {name: value for name, value in found["broker"].items() if name != "address"}
-    store = {"writable": found["store"]["writable"]}
-    told = found | {"broker": broker, "store": store, "reason": without_places(found["reason"])}
-    if found["backend"] == "local" and found["status"] == "ok":
-        told |= {"status": "degraded", "reason": "There is no queue: jobs run inside the server, one at a time."}
-    return told
+    return blueprint
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach the address, or the name is the one for that."""
+    """Whether a host name or address can only be reached from this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
 
 
-def _require_name_of_this_machine() -> None:
+def _require_loopback_host() -> None:
     if not is_loopback(re.sub(r":\d+$", "", request.host).strip("[]").lower()):  # Flask's TRUSTED_HOSTS knows no IPv6
         raise BadRequest("Without a token, only names of this machine are served.")
 
 
-def _is_of_another_page(origins: tuple[str, ...]) -> bool:
-    """Whether a browser asks for a page that is not ours and not one that was let in."""
+def _is_cross_origin(allowed_origins: tuple[str, ...]) -> bool:
+    """Whether a browser sends the request for a page of an origin that is neither this one nor allowed."""
     origin = request.headers.get("Origin")
-    if origin is None:  # browsers leave it out where the answer can't be read, as of pictures
+    if origin is None:  # browsers leave it out where the page can't read the response, as for images
         return request.headers.get("Sec-Fetch-Site") == "cross-site"
-    return origin != request.host_url.rstrip("/") and origin not in origins
+    return origin != request.host_url.rstrip("/") and origin not in allowed_origins
 
 
 def _operation_id(name: str, path: str, method: str) -> str:
     return name
 
 
-def _secured(response: Response) -> Response:
-    for name, value in HEADERS.items():
+def _add_security_headers(response: Response) -> Response:
+    for name, value in SECURITY_HEADERS.items():
         response.headers.setdefault(name, value)
     return response

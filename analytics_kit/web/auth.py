@@ -1,4 +1,4 @@
-"""Who asks? A token opens one namespace, and nobody sees more than their own."""
+"""Authenticate bearer tokens: each gives access to one namespace of jobs, results and uploads."""
 
 from __future__ import annotations
 
@@ -8,53 +8,67 @@ import re
 
 from analytics_kit.errors import SettingsError
 
-_LINE = re.compile(
+_TOKEN_LINE = re.compile(
     r"(?:(?P<namespace>[A-Za-z0-9_.@-]{1,128})[ \t]*:[ \t]*)?(?P<token>[A-Za-z0-9._~+/-]{16,512}=*)", re.ASCII
 )
-HINT = "A line is TOKEN or NAMESPACE: TOKEN; a token has at least 16 letters, digits or any of . _ ~ + / -"
+LINE_FORM_HINT = "A line is TOKEN or NAMESPACE: TOKEN; a token has at least 16 letters, digits or any of . _ ~ + / -"
 
 
-class Keys:
-    """The tokens and the namespace that each opens. Only their hashes are kept.
+class TokenStore:
+    """Tokens with their namespaces, as hashes: the tokens themselves are not kept.
 
     Parameters
     ----------
-    text : a token a line, as `TOKEN` or `NAMESPACE: TOKEN`; blank lines and those that begin with `#` are left out.
-    namespace : what a token without one opens.
+    text : str
+        One token per line, as `TOKEN` or `NAMESPACE: TOKEN`. Empty lines and lines that begin with `#` are ignored.
+    namespace : str
+        The namespace of tokens without one.
 
-    Raises SettingsError for a line that can't be read, without quoting it.
+    Raises
+    ------
+    SettingsError
+        A line has another form. The message gives its number and does not quote it.
+
+    Examples
+    --------
+    >>> tokens = TokenStore("ann: 0123456789abcdef", namespace="default")
+    >>> tokens.namespace_of("Bearer 0123456789abcdef")
+    'ann'
     """
 
     def __init__(self, text: str, namespace: str) -> None:
-        self._namespaces: list[tuple[bytes, str]] = []
+        self._hashes: list[tuple[bytes, str]] = []
         for number, line in enumerate(text.splitlines(), 1):
             if not line.strip() or line.lstrip().startswith("#"):
                 continue
-            found = _LINE.fullmatch(line.strip())
-            if found is None:
-                raise SettingsError(f"Line {number} of the tokens can't be read.", hint=HINT)
-            self._namespaces.append((_hashed(found["token"]), found["namespace"] or namespace))
+            match = _TOKEN_LINE.fullmatch(line.strip())
+            if match is None:
+                raise SettingsError(f"Line {number} of the tokens can't be read.", hint=LINE_FORM_HINT)
+            self._hashes.append((_hash(match["token"]), match["namespace"] or namespace))
 
     def __len__(self) -> int:
-        return len(self._namespaces)
+        return len(self._hashes)
 
-    def derived(self) -> bytes:
-        """A key to sign with, the same for the same tokens. So dear to make that no token is found by trying."""
-        known = b"".join(token + namespace.encode() for token, namespace in sorted(self._namespaces))
-        return hashlib.scrypt(known, salt=b"analytics_kit sessions", n=1 << 14, r=8, p=1)
+    def signing_key(self) -> bytes:
+        """Return a key for signing cookies, equal for equal tokens.
+
+        The derivation is slow on purpose, so that no token can be found by trying keys against a cookie.
+        """
+        secret = b"".join(token + namespace.encode() for token, namespace in sorted(self._hashes))
+        return hashlib.scrypt(secret, salt=b"analytics_kit sessions", n=1 << 14, r=8, p=1)
 
     def namespace_of(self, header: str | None) -> str | None:
-        """The namespace that `Authorization: Bearer TOKEN` opens; None for whatever else it is.
+        """Return the namespace for an Authorization header `Bearer TOKEN`; None for any other value.
 
-        Takes as long for a wrong token as for a right one, and looks at all of them.
+        All tokens are compared, in constant time, so that the duration tells nothing about them.
         """
         scheme, _, token = (header or "").partition(" ")
-        given, opened = _hashed(token.strip()), None
-        for known, namespace in self._namespaces:
-            if hmac.compare_digest(known, given):
-                opened = namespace
-        return opened if scheme.lower() == "bearer" else None
+        hashed, namespace = _hash(token.strip()), None
+        for known_hash, known_namespace in self._hashes:
+            if hmac.compare_digest(known_hash, hashed):
+                namespace = known_namespace
+        return namespace if scheme.lower() == "bearer" else None
 
 
-def _hashed(token: str) -> bytes:
+def _hash(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "replace")).digest()

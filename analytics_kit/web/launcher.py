@@ -1,4 +1,4 @@
-"""How does the page open from JupyterLab's launcher? jupyter-server-proxy starts the server and leads to it."""
+"""Open the page from JupyterLab's launcher: jupyter-server-proxy starts the server and forwards to it."""
 
 from __future__ import annotations
 
@@ -10,46 +10,46 @@ from typing import Any
 
 from traitlets.config import Application
 
-from analytics_kit.web import PREFIX
+from analytics_kit.web import URL_PREFIX
 
-NAME = "analytics-kit"
-"""Of the entry point, and so of the path below which Jupyter has the server."""
-START_LIMIT_S = 60
+ENTRY_POINT_NAME = "analytics-kit"
+"""Name of the entry point, and of the path below which Jupyter forwards to the server."""
+LAUNCH_LIMIT_S = 60
 
 
 def server() -> dict[str, Any]:
-    """What jupyter-server-proxy has to know: the command, its environment, its place in the launcher.
+    """Return the configuration for jupyter-server-proxy: the command, its environment, and the launcher's entry.
 
-    Who is signed in to Jupyter is let in: their requests are given a token that only Jupyter and the server know. So
-    nobody else comes in by the port, which all users of the machine can reach.
+    Jupyter adds a token, which only it and the server know, to the requests of users it has signed in. So other users
+    of the machine get no access through the server's port, although they can reach it.
     """
     token = secrets.token_urlsafe(32)
     data = os.environ.get("ANALYTICS_KIT_DATA") or _notebook_folder()
     return {
-        # -P: what lies in the folder of notebooks must not stand for modules
-        "command": [_plain(sys.executable), "-P", "-m", "analytics_kit.cli", "serve", "--port", "{port}"],
+        # -P: files in the notebook folder must not be imported in place of modules
+        "command": [_escape_braces(sys.executable), "-P", "-m", "analytics_kit.cli", "serve", "--port", "{port}"],
         "environment": {
-            "ANALYTICS_KIT_DATA": _plain(data),
+            "ANALYTICS_KIT_DATA": _escape_braces(data),
             "ANALYTICS_KIT_PROXIES": "1",
             "ANALYTICS_KIT_TOKEN": token,
         },
         "request_headers_override": {"Authorization": f"Bearer {token}"},
-        "timeout": START_LIMIT_S,
+        "timeout": LAUNCH_LIMIT_S,
         "launcher_entry": {
             "title": "Studies and jobs",
             "icon_path": str(Path(__file__).parent / "static" / "icon.svg"),
-            "path_info": f"{NAME}{PREFIX}/",
-            "category": "Notebook",  # in others JupyterLab shows no icon that comes by its URL
+            "path_info": f"{ENTRY_POINT_NAME}{URL_PREFIX}/",
+            "category": "Notebook",  # in other categories JupyterLab shows no icon that is loaded by URL
         },
     }
 
 
 def _notebook_folder() -> str:
-    """What Jupyter shows as its root, where this is asked by a Jupyter server."""
+    """Return the root folder of the Jupyter server that this runs in, else the working folder."""
     root = getattr(Application.instance(), "root_dir", "") if Application.initialized() else ""
     return str(root or Path.cwd())
 
 
-def _plain(text: str) -> str:
-    """The text, in which braces are to be replaced by nothing."""
+def _escape_braces(text: str) -> str:
+    """Escape braces, which jupyter-server-proxy would replace as placeholders."""
     return text.replace("{", "{{").replace("}", "}}")

@@ -1,4 +1,4 @@
-"""Which answers does the schema of the HTTP API promise for a route?"""
+"""Describe the responses of each route for OpenAPI."""
 
 from __future__ import annotations
 
@@ -6,93 +6,64 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
-from analytics_kit.web.routes.schemas import ErrorAnswer, RecordsAnswer, SplitAnswer, ZipDataAnswer
+from analytics_kit.web.schemas import ErrorAnswer
 
-WORDS = {
-    401: "No token, or one that is not known.",
-    403: "The request comes from a page of another origin, or by a cookie without the page's proof.",
-    404: "It is not known.",
-    409: "The job is in no state for it.",
-    410: "The job is known, its result is gone.",
-    411: "The length is not said.",
+ERROR_DESCRIPTIONS = {
+    401: "The token is missing or unknown.",
+    403: "The request comes from a page of another origin, or carries a session cookie without the CSRF token.",
+    404: "Not found.",
+    409: "The job's status doesn't allow it.",
+    410: "The job is known; its result is gone.",
+    411: "The request has no Content-Length.",
     413: "The study is too large.",
-    415: "The body is no ZIP by its type.",
+    415: "The Content-Type is not that of a ZIP.",
     422: "A parameter, which is named, or the study can't be used.",
     500: "The server failed.",
-    503: "Queue or store can't be reached now.",
+    503: "The queue or the store can't be reached now.",
 }
 PARQUET = "application/vnd.apache.parquet"
-ALWAYS = (401, 403, 422, 500, 503)
+COMMON_ERRORS = (401, 403, 422, 500, 503)
+"""Errors that nearly every route can answer with."""
 
 
-class Promise(NamedTuple):
-    """An answer of a route: its status and what OpenAPI says of it."""
+class DocumentedResponse(NamedTuple):
+    """A response of a route: its HTTP status and its OpenAPI description."""
 
     code: int
-    said: dict[str, Any]
+    spec: dict[str, Any]
 
 
-def _json(*models: type[BaseModel]) -> dict[str, Any]:
-    found = [{"$ref": f"#/components/schemas/{model.__name__}"} for model in models]
-    return {"application/json": {"schema": found[0] if len(found) == 1 else {"anyOf": found}}}
+def json_content(*models: type[BaseModel]) -> dict[str, Any]:
+    """Return the OpenAPI content of a JSON body that is one of `models`."""
+    references = [{"$ref": f"#/components/schemas/{model.__name__}"} for model in models]
+    return {"application/json": {"schema": references[0] if len(references) == 1 else {"anyOf": references}}}
 
 
-def _header(words: str, kind: str) -> dict[str, Any]:
-    return {"description": words, "schema": {"type": kind}}
+def header(description: str, schema_type: str) -> dict[str, Any]:
+    """Return the OpenAPI description of a response header."""
+    return {"description": description, "schema": {"type": schema_type}}
 
 
-def ok(model: type[BaseModel], words: str, code: int = 200) -> Promise:
-    """An answer in JSON."""
-    return Promise(code, {"description": words, "content": _json(model)})
+def json_body(model: type[BaseModel], description: str, code: int = 200) -> DocumentedResponse:
+    """Describe a response with a JSON body."""
+    return DocumentedResponse(code, {"description": description, "content": json_content(model)})
 
 
-NO_CONTENT = Promise(204, {"description": "The job was deleted."})
-ACCEPTED = Promise(
-    202,
-    {
-        "description": "The job that does it, which may have ended already.",
-        "headers": {
-            "Location": _header("Where to ask for the job, relative to what was asked.", "string"),
-            "Retry-After": _header("Seconds after which to ask.", "integer"),
-        },
-        "content": _json(ZipDataAnswer),
-    },
-)
-TABLE = Promise(
-    200,
-    {
-        "description": "The table. In CSV, a text that a spreadsheet would run begins with an apostrophe.",
-        "content": _json(RecordsAnswer, SplitAnswer)
-        | {
-            "text/csv": {"schema": {"type": "string"}},
-            PARQUET: {"schema": {"type": "string", "format": "binary"}},
-        },
-    },
-)
-FILE = Promise(
-    200,
-    {
-        "description": "The file as it is kept.",
-        "content": {PARQUET: {"schema": {"type": "string", "format": "binary"}}},
-    },
-)
-
-
-def answers(*promised: Promise | int, always: tuple[int, ...] = ALWAYS) -> dict[str | int, Any]:
-    """All answers of a route; a number is an error in JSON."""
-    found: dict[str | int, Any] = {}
-    for one in (*promised, *always):
-        if isinstance(one, Promise):
-            found[one.code] = dict(one.said)
+def responses(*described: DocumentedResponse | int, common: tuple[int, ...] = COMMON_ERRORS) -> dict[str | int, Any]:
+    """Return all responses of a route by HTTP status; a number stands for the JSON error of that status."""
+    by_code: dict[str | int, Any] = {}
+    for item in (*described, *common):
+        if isinstance(item, DocumentedResponse):
+            by_code[item.code] = dict(item.spec)
         else:
-            found[one] = dict(_error(one))
-    return found
+            by_code[item] = _error_spec(item)
+    return by_code
 
 
-def _error(code: int) -> dict[str, Any]:
-    said: dict[str, Any] = {"description": WORDS[code], "content": _json(ErrorAnswer)}
+def _error_spec(code: int) -> dict[str, Any]:
+    spec: dict[str, Any] = {"description": ERROR_DESCRIPTIONS[code], "content": json_content(ErrorAnswer)}
     if code == 503:
-        said["headers"] = {"Retry-After": _header("Seconds after which to ask again.", "integer")}
+        spec["headers"] = {"Retry-After": header("Seconds to wait before the next request.", "integer")}
     if code == 401:
-        said["headers"] = {"WWW-Authenticate": _header("Always Bearer.", "string")}
-    return said
+        spec["headers"] = {"WWW-Authenticate": header("Always Bearer.", "string")}
+    return spec

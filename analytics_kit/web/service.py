@@ -1,4 +1,4 @@
-"""What all requests share: a client for each namespace, the catalogue of studies, and how many may wait."""
+"""Hold what all requests share: settings, tokens, one client per namespace, and the limit of waiting requests."""
 
 from __future__ import annotations
 
@@ -11,81 +11,107 @@ from analytics_kit.errors import SettingsError
 from analytics_kit.job import Job, deadline_of, left_until
 from analytics_kit.model import JobInfo
 from analytics_kit.settings import Settings
-from analytics_kit.web.auth import Keys
-from analytics_kit.web.catalogue import Catalogue
-from analytics_kit.web.session import Asker, Sessions
+from analytics_kit.web.auth import TokenStore
+from analytics_kit.web.session import Principal, SessionCookies
 from analytics_kit.web.settings import ServerSettings
+from analytics_kit.web.study_catalogue import StudyCatalogue
 
-LOOK_S = 1.0
-"""Who waits for a job looks this often whether the server is about to end."""
+STOP_CHECK_S = 1.0
+"""How often a request that waits for a job checks whether the server stops."""
 
 
 class Service:
-    """Safe to use from threads. Nothing is connected before the first request that needs it.
+    """State of the HTTP API, safe to use from threads. It connects when a request first needs it.
 
-    Raises SettingsError where a token is required and none is set, and for settings that name a server.
+    Parameters
+    ----------
+    settings : ServerSettings
+
+    Raises
+    ------
+    SettingsError
+        A token is required and none is set, or the settings name another server as backend.
+
+    See Also
+    --------
+    analytics_kit.web.app.create_blueprint : The routes that use it.
+
+    Examples
+    --------
+    >>> service = Service(ServerSettings.of("local", token="0123456789abcdef"))
+    >>> service.close()
     """
 
     def __init__(self, settings: ServerSettings) -> None:
         if settings.backend == "http":
             raise SettingsError(
-                "A server can't hand its work to another one.", hint="Unset ANALYTICS_KIT_BACKEND for the server."
+                "A server can't use another server as its backend.",
+                hint="Unset ANALYTICS_KIT_BACKEND for the server.",
             )
         self.settings = settings
-        self.keys = Keys("" if settings.token is None else settings.token.get_secret_value(), settings.namespace)
-        if settings.require_token and not len(self.keys):
+        text = "" if settings.token is None else settings.token.get_secret_value()
+        self.tokens = TokenStore(text, settings.namespace)
+        if settings.require_token and not len(self.tokens):
             raise SettingsError(
                 "The HTTP API needs a token.",
-                hint="Set ANALYTICS_KIT_TOKEN; `analytics-kit serve` makes one where none is set.",
+                hint="Set ANALYTICS_KIT_TOKEN; `analytics-kit serve` makes one if none is set.",
             )
-        self.sessions = Sessions(self.keys)
+        self.sessions = SessionCookies(self.tokens)
         self._clients: dict[str, Client] = {}
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._waiting = threading.BoundedSemaphore(settings.waiting_limit)
 
-    def asker(self) -> Asker | None:
-        """Who asks; None for nobody."""
+    def authenticate(self) -> Principal | None:
+        """Return the sender of the current request; None if it can't be identified."""
         if not self.settings.require_token:
-            return self.sessions.by_token(self.settings.namespace)
-        namespace = self.keys.namespace_of(request.headers.get("Authorization"))
-        return self.sessions.by_cookie() if namespace is None else self.sessions.by_token(namespace)
+            return self.sessions.principal_of_namespace(self.settings.namespace)
+        namespace = self.tokens.namespace_of(request.headers.get("Authorization"))
+        if namespace is None:
+            return self.sessions.principal_of_cookie()
+        return self.sessions.principal_of_namespace(namespace)
 
     @property
     def client(self) -> Client:
-        """The client of who asks."""
-        namespace: str = g.analytics_kit_asker.namespace
+        """The client for the namespace of the current request."""
+        return self.client_for(g.analytics_kit_principal.namespace)
+
+    def client_for(self, namespace: str) -> Client:
+        """Return the client that all requests of a namespace share."""
         with self._lock:
             if namespace not in self._clients:
-                known = {name: getattr(self.settings, name) for name in Settings.model_fields}
-                self._clients[namespace] = Client(**(known | {"namespace": namespace, "token": None}))
+                values = {name: getattr(self.settings, name) for name in Settings.model_fields}
+                self._clients[namespace] = Client(**(values | {"namespace": namespace, "token": None}))
             return self._clients[namespace]
 
     @property
-    def studies(self) -> Catalogue:
-        """The studies of who asks."""
-        return Catalogue(self.client, self.settings.data)
+    def studies(self) -> StudyCatalogue:
+        """The studies in the namespace of the current request."""
+        return StudyCatalogue(self.client, self.settings.data)
 
-    def waited(self, job: Job) -> JobInfo:
-        """The job once it has ended, or as it is when the time to answer is over or too many wait already."""
+    def wait_for(self, job: Job) -> JobInfo:
+        """Wait for a job to end, and return its last known state.
+
+        Returns early after `answer_limit_s`, when the server stops, and at once if too many requests wait already.
+        """
         info = job.info()
         if info.status.final or not self._waiting.acquire(blocking=False):
             return info
         deadline = deadline_of(self.settings.answer_limit_s)
         try:
             while not (info.status.final or self._stopping.is_set() or left_until(deadline) == 0):
-                for info in job.follow(left_until(deadline, LOOK_S)):  # noqa: B007  the last one counts
+                for info in job.follow(left_until(deadline, STOP_CHECK_S)):  # noqa: B007  only the last one counts
                     pass
         finally:
             self._waiting.release()
         return info
 
     def stop(self) -> None:
-        """Answer those who wait."""
+        """Let waiting requests be answered soon."""
         self._stopping.set()
 
     def close(self) -> None:
-        """Let go of connections; jobs on a queue go on."""
+        """Close the connections; queued and running jobs of a queue go on."""
         with self._lock:
             for client in self._clients.values():
                 client.close()

@@ -1,7 +1,7 @@
-"""Who sent a request: a program with its token, or the page in a browser that is signed in?
+"""Identify the sender of a request: a program by its token, or a browser by its session cookie.
 
-A signed cookie names the namespace and when it was opened, nothing else. What the page asks beyond reading carries a
-proof that only a page of ours can know.
+The signed cookie holds the namespace and the time of signing in, nothing else. A request that changes something also
+needs a CSRF token, which only a page of this server knows.
 """
 
 from __future__ import annotations
@@ -14,70 +14,80 @@ from dataclasses import dataclass
 from flask import Response, request
 from itsdangerous import BadData, URLSafeTimedSerializer
 
-from analytics_kit.web.auth import Keys
+from analytics_kit.web.auth import TokenStore
 
 SESSION_S = 12 * 3600
-HEADER, FIELD = "X-CSRF-Token", "csrf"
-"""Where a request has its proof: in this header, or in this field of a form."""
+CSRF_HEADER, CSRF_FIELD = "X-CSRF-Token", "csrf"
+"""The request header and the form field that carry the CSRF token."""
 
 
 @dataclass(frozen=True, slots=True)
-class Asker:
-    """Who asks. `proof` is what their page sends along; `by_cookie`: nothing but a cookie tells who it is."""
+class Principal:
+    """The authenticated sender of a request.
+
+    Attributes
+    ----------
+    namespace : str
+        The namespace it has access to.
+    csrf_token : str
+        The token in the forms of its pages; see `CSRF_FIELD`.
+    is_from_cookie : bool
+        Whether only a session cookie identifies it.
+    """
 
     namespace: str
-    proof: str
-    by_cookie: bool = False
+    csrf_token: str
+    is_from_cookie: bool = False
 
-    def proves(self, given: str | None) -> bool:
-        """Whether this is the proof, from a page that was made for this asker."""
-        return hmac.compare_digest(self.proof.encode(), (given or "").encode())
+    def has_csrf_token(self, value: str | None) -> bool:
+        """Whether `value` is the CSRF token of a page made for this principal."""
+        return hmac.compare_digest(self.csrf_token.encode(), (value or "").encode())
 
 
-class Sessions:
-    """Signs and reads cookies. All processes with the same tokens agree; other tokens end all sessions."""
+class SessionCookies:
+    """Sign and verify session cookies.
 
-    def __init__(self, keys: Keys) -> None:
-        self._key = keys.derived() if len(keys) else secrets.token_bytes(32)
-        self._cookies = URLSafeTimedSerializer(
+    Servers with the same tokens accept each other's cookies; a change of the tokens ends all sessions.
+    """
+
+    def __init__(self, tokens: TokenStore) -> None:
+        self._key = tokens.signing_key() if len(tokens) else secrets.token_bytes(32)
+        self._serializer = URLSafeTimedSerializer(
             self._key, "session", signer_kwargs={"key_derivation": "hmac", "digest_method": hashlib.sha256}
         )
 
-    def by_token(self, namespace: str) -> Asker:
-        """Who showed a token, or needs none."""
-        return Asker(namespace, self._proof(f"namespace {namespace}"))
+    def principal_of_namespace(self, namespace: str) -> Principal:
+        """Return the principal of a request that has a token or needs none."""
+        return Principal(namespace, self._csrf_token(f"namespace {namespace}"))
 
-    def by_cookie(self) -> Asker | None:
-        """Who is signed in; None for nobody, and once the session has had its time."""
-        cookie = request.cookies.get(_name(), "")
+    def principal_of_cookie(self) -> Principal | None:
+        """Return the principal of the request's session cookie; None without a valid one or when it has expired."""
+        cookie = request.cookies.get(_cookie_name(), "")
         try:
-            namespace: str = self._cookies.loads(cookie, max_age=SESSION_S)
+            namespace: str = self._serializer.loads(cookie, max_age=SESSION_S)
         except BadData:
             return None
-        return Asker(namespace, self._proof(f"cookie {cookie}"), by_cookie=True)
+        return Principal(namespace, self._csrf_token(f"cookie {cookie}"), is_from_cookie=True)
 
-    def begin(self, response: Response, namespace: str) -> None:
-        """Sign the browser in.
+    def sign_in(self, response: Response, namespace: str) -> None:
+        """Set the session cookie. Without a path it applies to the folder that the browser sees behind any proxy."""
+        _set_cookie(response, str(self._serializer.dumps(namespace)), SESSION_S)
 
-        A cookie without a path is for the folder that the browser sees, behind whatever proxy.
-        """
-        _set(response, str(self._cookies.dumps(namespace)), SESSION_S)
+    def sign_out(self, response: Response) -> None:
+        """Delete the session cookie."""
+        _set_cookie(response, "", 0)
 
-    def end(self, response: Response) -> None:
-        """Sign the browser out."""
-        _set(response, "", 0)
-
-    def _proof(self, of: str) -> str:
-        return hmac.new(self._key, f"proof of {of}".encode(), hashlib.sha256).hexdigest()
+    def _csrf_token(self, subject: str) -> str:
+        return hmac.new(self._key, f"csrf token of {subject}".encode(), hashlib.sha256).hexdigest()
 
 
-def _name() -> str:
-    """Browsers share cookies between the ports of a host, where another server may be."""
+def _cookie_name() -> str:
+    """Include the port: browsers share cookies between the ports of a host, where another server may run."""
     port = request.host.rpartition(":")[2]
     return f"analytics_kit_{port}" if port.isdecimal() else "analytics_kit"
 
 
-def _set(response: Response, value: str, max_age_s: int) -> None:
+def _set_cookie(response: Response, value: str, max_age_s: int) -> None:
     response.set_cookie(
-        _name(), value, max_age_s, path=None, secure=request.is_secure, httponly=True, samesite="Strict"
+        _cookie_name(), value, max_age_s, path=None, secure=request.is_secure, httponly=True, samesite="Strict"
     )

@@ -1,4 +1,4 @@
-"""What does the HTTP API need to know besides the settings of a client?"""
+"""Settings of the HTTP server, in addition to those of a client."""
 
 from __future__ import annotations
 
@@ -10,23 +10,37 @@ from pydantic_settings import NoDecode
 from analytics_kit.settings import Settings
 
 
-def _words(value: object) -> object:
-    """Words separated by commas or spaces."""
+def _split(value: object) -> object:
+    """Split a string at commas and spaces."""
     return value.replace(",", " ").split() if isinstance(value, str) else value
 
 
 class ServerSettings(Settings):
-    """The settings of a client, and those of the server. `token` has lines `TOKEN` or `NAMESPACE: TOKEN`."""
+    """Settings of a server: those of a client, and the ones below.
+
+    Each is read from `ANALYTICS_KIT_<NAME>` unless it is passed to `ServerSettings.of`. `token` holds one token per
+    line, as `TOKEN` or `NAMESPACE: TOKEN`.
+
+    See Also
+    --------
+    analytics_kit.web.app.create_app : The application with these settings.
+
+    Examples
+    --------
+    >>> settings = ServerSettings.of(data="/data/studies", origins="https://lab.example.org")
+    >>> settings.origins
+    ('https://lab.example.org',)
+    """
 
     data: str | None = None
-    """Folder or fsspec URL with the studies; None offers only what is uploaded."""
-    origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)] = ()
+    """Folder or fsspec URL with the studies. None offers only uploaded studies."""
+    origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = ()
     """Origins, such as `https://lab.example.org`, whose pages may call the API from a browser."""
     answer_limit_s: float = Field(60, ge=0)
-    """A request that waits for a job is answered after so many seconds, whether the job has ended or not."""
+    """Seconds after which a request that waits for a job is answered, whether or not the job has ended."""
     waiting_limit: int = Field(8, ge=1)
-    """So many requests may wait for jobs at the same time; more are answered at once."""
+    """Number of requests that may wait for jobs at the same time; further ones are answered at once."""
     proxies: int = Field(0, ge=0)
-    """So many proxies before the server set X-Forwarded-For, -Proto, -Host and -Prefix."""
+    """Number of trusted proxies before the server that set X-Forwarded-For, -Proto, -Host and -Prefix."""
     require_token: bool = True
     """Refuse requests without a token."""

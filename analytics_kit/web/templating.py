@@ -1,4 +1,4 @@
-"""How does a template become HTML, whatever application the routes are mounted in?"""
+"""Render the package's templates, whatever application the routes are mounted in."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader
 
-# Not the application's own: it may have other rules for what is escaped or undefined, and files of the same names.
-_TEMPLATES = Environment(loader=PackageLoader("analytics_kit.web"), autoescape=True)
+# Not the application's environment: it may escape differently, and have templates of the same names.
+_ENVIRONMENT = Environment(loader=PackageLoader("analytics_kit.web"), autoescape=True)
 
 
-def draw(name: str, **known: Any) -> str:
-    """The template as HTML, with all that is `known` escaped."""
-    return _TEMPLATES.get_template(f"analytics_kit/{name}").render(known)
+def render(name: str, **values: Any) -> str:
+    """Return the template as HTML, with all `values` escaped."""
+    return _ENVIRONMENT.get_template(f"analytics_kit/{name}").render(values)

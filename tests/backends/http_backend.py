@@ -33,13 +33,13 @@ def serve():
 
     analytics_kit.client.WORKER_TASKS = "tests.backends.sample_steps"
     Job.delete = lambda job: job.watcher.backend.delete(job.id)  # the result of a sample step is in no store
-    add_routes = analytics_kit.web.app.add_client_routes
+    add_routes = analytics_kit.web.app.add_upload_routes
 
     def add_all(book, service):
         add_routes(book, service)
         _add_sample_steps(book, service)
 
-    analytics_kit.web.app.add_client_routes = add_all
+    analytics_kit.web.app.add_upload_routes = add_all
     main()
 
 
@@ -47,11 +47,11 @@ def _add_sample_steps(book, service):
     from flask import request
 
     from analytics_kit.model import JobRequest
-    from analytics_kit.web.errors import told
-    from analytics_kit.web.routes.jobs import described
-    from analytics_kit.web.routes.schemas import JobAnswer
+    from analytics_kit.web.error_responses import json_response
+    from analytics_kit.web.routes.job_schemas import JobAnswer
+    from analytics_kit.web.routes.jobs import job_fields
 
     @book.post("/sample-steps", doc_ui=False)
     def submit_sample_step():
         info = service.client.backend.submit(JobRequest(**request.json | {"tags": tuple(request.json["tags"])}))
-        return told(JobAnswer(**described(info)))
+        return json_response(JobAnswer(**job_fields(info)))

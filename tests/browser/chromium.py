@@ -1,4 +1,4 @@
-"""Which Chromium do the tests look through, and how is it started?"""
+"""Find and start the Chromium of the browser tests."""
 
 import contextlib
 import os
@@ -11,7 +11,7 @@ from unittest import mock
 
 from playwright.sync_api import Browser, Playwright, sync_playwright
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
+EXECUTABLES = ("chromium", "chromium-browser", "google-chrome")
 SWITCHES = (
     "--no-sandbox",  # root in a container has none; only our own pages are opened
     "--disable-gpu",
@@ -24,30 +24,30 @@ SWITCHES = (
 
 
 def executable(playwright: Playwright) -> str:
-    """The path of a Chromium that runs: the system's, else the one that Playwright has installed."""
-    for name in NAMES:
+    """Return the path of a working Chromium: the system's, otherwise the one that Playwright has installed."""
+    for name in EXECUTABLES:
         path = shutil.which(name)
         if path and _runs(path):
             return path
-    own = playwright.chromium.executable_path
-    assert Path(own).exists(), (
-        f"No Chromium runs here: none of {', '.join(NAMES)}, and not Playwright's. "
+    installed = playwright.chromium.executable_path
+    assert Path(installed).exists(), (
+        f"No Chromium runs here: none of {', '.join(EXECUTABLES)}, and not Playwright's. "
         f"`make test` installs it; by hand: apt-get install chromium, or "
         f"{sys.executable} -m playwright install --with-deps chromium"
     )
-    return own
+    return installed
 
 
 @contextlib.contextmanager
 def launcher() -> Iterator[Callable[[], Browser]]:
-    """What starts a Chromium without a window. What that says goes to stderr, which a test that fails shows."""
+    """Yield a function that starts a headless Chromium. pytest shows its log if a test fails."""
     with mock.patch.dict(os.environ, DEBUG="pw:browser"), sync_playwright() as playwright:
         path = executable(playwright)
         yield lambda: playwright.chromium.launch(executable_path=path, args=list(SWITCHES))
 
 
 def _runs(path: str) -> bool:
-    """Ubuntu's chromium-browser is a stub that asks for snap."""
+    """Return whether it starts: Ubuntu's chromium-browser is a stub that asks for snap."""
     try:
         return subprocess.run([path, "--version"], capture_output=True, timeout=20, check=False).returncode == 0
     except (OSError, subprocess.TimeoutExpired):

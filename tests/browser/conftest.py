@@ -1,4 +1,4 @@
-"""What tests in a browser share: a Chromium per test, a server per file, and what must not happen in it."""
+"""Fixtures of the browser tests: a Chromium per test, a server per file, and checks that no page had errors."""
 
 import itertools
 import re
@@ -9,26 +9,28 @@ import pytest
 import analytics_kit as ak
 from tests.browser.chromium import launcher
 from tests.browser.lab import Lab
-from tests.browser.notebook_fixtures import GO, Stage
-from tests.browser.notebook_page import WINDOW, Sheet
+from tests.browser.notebook_fixtures import GO, WorkControl
+from tests.browser.notebook_page import WINDOW, NotebookPage
 
-SHOTS = Path(__file__).parents[2] / "build" / "screenshots"
+SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 _names, _seeds = itertools.count(), itertools.count(100)
 _failed = pytest.StashKey[bool]()
-_sheets = pytest.StashKey[list[Sheet]]()
+_notebook_pages = pytest.StashKey[list[NotebookPage]]()
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
-    """Of a test that failed, tell its fixtures, and print the last words of its pages and servers."""
+    """Mark a failed test for its fixtures, and report the logs of its pages and servers."""
     report = yield
     item.stash[_failed] = item.stash.get(_failed, False) or report.failed
     if report.failed:
-        sheets = item.stash.get(_sheets, [])
-        report.sections += [(f"{sheet.name} in the browser", "\n".join(sheet.words)) for sheet in sheets]
+        pages = item.stash.get(_notebook_pages, [])
+        report.sections += [
+            (f"{notebook_page.name} in the browser", "\n".join(notebook_page.log)) for notebook_page in pages
+        ]
         labs = {value for value in getattr(item, "funcargs", {}).values() if isinstance(value, Lab)}
-        labs |= {sheet.lab for sheet in sheets}
-        report.sections += [(f"log of {lab.folder.name}", lab.words()) for lab in labs]
+        labs |= {notebook_page.lab for notebook_page in pages}
+        report.sections += [(f"log of {lab.folder.name}", lab.log_tail()) for lab in labs]
     return report
 
 
@@ -48,10 +50,10 @@ def browser(launch):
 
 
 @pytest.fixture(scope="session")
-def shots():
-    """The folder of pictures."""
-    SHOTS.mkdir(parents=True, exist_ok=True)
-    return SHOTS
+def screenshots():
+    """The folder of screenshots."""
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    return SCREENSHOTS
 
 
 @pytest.fixture(scope="module")
@@ -69,28 +71,30 @@ def notebook(tmp_path_factory):
 
 
 @pytest.fixture
-def new_sheet(request, browser, shots):
-    """new_sheet(lab) → a sheet on a page of its own. In all of them nothing of ours may go wrong."""
-    sheets = request.node.stash[_sheets] = []
+def new_notebook_page(request, browser, screenshots):
+    """new_notebook_page(lab) → a notebook on a page of its own. None may have errors or foreign requests."""
+    pages = request.node.stash[_notebook_pages] = []
 
     def new(lab, name=None):
         page = browser.new_context(viewport=WINDOW).new_page()
-        sheets.append(Sheet(page, lab, shots, name or f"sheet-{next(_names)}.ipynb"))
-        return sheets[-1]
+        pages.append(NotebookPage(page, lab, screenshots, name or f"notebook-{next(_names)}.ipynb"))
+        return pages[-1]
 
     yield new
-    for place, sheet in enumerate(sheet for sheet in sheets if not sheet.page.is_closed()):
+    for number, notebook_page in enumerate(
+        notebook_page for notebook_page in pages if not notebook_page.page.is_closed()
+    ):
         if request.node.stash.get(_failed, False):
-            sheet.keep(re.sub(r"\W+", "-", f"failed-{request.node.name}-{place}"))
-        sheet.close()
-    assert [sheet.errors for sheet in sheets] == [[] for _ in sheets]
-    assert [sheet.strays for sheet in sheets] == [[] for _ in sheets]
+            notebook_page.save_evidence(re.sub(r"\W+", "-", f"failed-{request.node.name}-{number}"))
+        notebook_page.close()
+    assert [notebook_page.errors for notebook_page in pages] == [[] for _ in pages]
+    assert [notebook_page.foreign_requests for notebook_page in pages] == [[] for _ in pages]
 
 
 @pytest.fixture
-def sheet(request, new_sheet):
-    """A page with a notebook in JupyterLab, or in what the test is parametrized with."""
-    return new_sheet(request.getfixturevalue(getattr(request, "param", "lab")))
+def notebook_page(request, new_notebook_page):
+    """A page with a notebook in JupyterLab, or in the server that the test is parametrized with."""
+    return new_notebook_page(request.getfixturevalue(getattr(request, "param", "lab")))
 
 
 @pytest.fixture
@@ -110,20 +114,20 @@ def study(new_study):
 
 
 @pytest.fixture
-def stages():
-    """stages(study) → the stage of a study; whatever the test forgets, the work goes on after it."""
-    made = []
+def work_controls():
+    """work_controls(study) → the control of the work on a study, which goes on after the test in any case."""
+    controls = []
 
     def of(study):
-        made.append(Stage(study))
-        return made[-1]
+        controls.append(WorkControl(study))
+        return controls[-1]
 
     yield of
-    for stage in made:
-        stage.say(GO)
+    for control in controls:
+        control.set(GO)
 
 
 @pytest.fixture
-def stage(study, stages):
-    """How the work on the study goes on."""
-    return stages(study)
+def work_control(study, work_controls):
+    """The control of the work on the study."""
+    return work_controls(study)

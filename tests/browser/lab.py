@@ -1,4 +1,4 @@
-"""How do the tests start JupyterLab or Notebook with folders of its own, and end all that it started?"""
+"""Start JupyterLab or Notebook with folders of its own, and end everything it started."""
 
 import json
 import os
@@ -15,23 +15,23 @@ from tests.processes import end, until
 
 ROOT = Path(__file__).parents[2]
 LIMIT_S = 60
-LAST_LINES = 60
-FOREIGN = ("ANALYTICS_KIT_", "REDIS_", "PLOTLY_", "JUPYTERLAB_")
+LOG_TAIL_LINES = 60
+REMOVED_PREFIXES = ("ANALYTICS_KIT_", "REDIS_", "PLOTLY_", "JUPYTERLAB_")
 SETTINGS = {
     "apputils-extension/notification": {"checkForUpdates": False, "doNotDisturbMode": True, "fetchNews": "false"},
     "docmanager-extension/plugin": {"autosave": False},
 }
-"""Of JupyterLab and Notebook: nothing asks the internet, pops up, or is saved unless a test saves."""
+"""Of JupyterLab and Notebook: no request to the internet, no pop-up, no automatic saving."""
 
 
 class Lab:
     """A server, the kernels of its notebooks, and the embedded broker of its home.
 
-    Two servers that start at once may choose one port. So each has a port from the system's, and a token of its own,
-    lest tests whose server lost the port go on with the other one.
+    Two servers that start at once may choose the same port. So each gets its port from the system, and has a token of
+    its own, so that tests whose server lost the port do not go on with the other one.
 
-    `app` is "lab" or "notebook". A server with the `data` folder of another one trusts what was run there.
-    `environment` is what its kernels find beside the tests' own.
+    `app` is "lab" or "notebook". A server with the `data` folder of another one trusts the notebooks that ran
+    there. Its kernels get `environment` besides the environment of the tests.
     """
 
     def __init__(self, folder: Path, app: str = "lab", data: Path | None = None, **environment: str) -> None:
@@ -53,9 +53,9 @@ class Lab:
                 [sys.executable, "-m", module], cwd=self.notebooks, env=self._variables(), stdout=log, stderr=log
             )
         try:
-            until(self._answers, f"{self.app} answers", LIMIT_S)
+            until(self._responds, f"{self.app} responds", LIMIT_S)
         except BaseException as error:
-            error.add_note(self.words())
+            error.add_note(self.log_tail())
             self.__exit__()
             raise
         return self
@@ -65,41 +65,41 @@ class Lab:
         end(self._process)  # with its kernels
         embedded.stop(Settings.of(home=self.home))
 
-    def words(self) -> str:
-        """The last lines of its log, and whether it is still there."""
+    def log_tail(self) -> str:
+        """The last lines of its log, and whether it is still running."""
         code = None if self._process is None else self._process.poll()
         state = "running" if code is None else f"ended with {code}"
         log = self.folder / "log"
         lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-        return "\n".join([*lines[-LAST_LINES:], f"({state})"])
+        return "\n".join([*lines[-LOG_TAIL_LINES:], f"({state})"])
 
     def address(self, name: str) -> str:
-        """Where a browser finds the notebook, with an empty workspace."""
+        """The URL of a notebook, with an empty workspace."""
         return f"{self.url}lab/tree/{name}?reset" if self.app == "lab" else f"{self.url}notebooks/{name}"
 
-    def ask(self, path: str, method: str = "GET") -> object:
-        """What the server's own interface answers."""
+    def request_api(self, path: str, method: str = "GET") -> object:
+        """Send a request to the server's API and return its JSON."""
         request = urllib.request.Request(  # noqa: S310  to our own server
             f"{self.url}api/{path}", method=method, headers={"Authorization": f"token {self.token}"}
         )
-        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
-            return json.loads(answer.read() or b"null")
+        with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310
+            return json.loads(response.read() or b"null")
 
     def end_kernels(self) -> None:
-        """End the kernels of all notebooks; a server that has ended took its own with it."""
+        """End the kernels of all notebooks; those of a server that has ended are gone with it."""
         assert self._process is not None
         if self._process.poll() is not None:
             return
-        for session in self.ask("sessions"):
-            self.ask(f"sessions/{session['id']}", "DELETE")
+        for session in self.request_api("sessions"):
+            self.request_api(f"sessions/{session['id']}", "DELETE")
 
-    def _answers(self) -> bool:
+    def _responds(self) -> bool:
         assert self._process is not None
         assert self._process.poll() is None, f"{self.app} has ended"
         for path in (self.folder / "runtime").glob("jpserver-*.json"):
             try:
                 self.url = json.loads(path.read_text())["url"]
-                self.ask("status")
+                self.request_api("status")
             except (urllib.error.URLError, ConnectionError, json.JSONDecodeError):
                 continue
             return True
@@ -123,7 +123,7 @@ class Lab:
             path.write_text(json.dumps(values))
 
     def _variables(self) -> dict[str, str]:
-        own = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(REMOVED_PREFIXES)}
         folders = {
             "JUPYTER_CONFIG_DIR": self.folder / "config",
             "JUPYTER_DATA_DIR": self.data,
@@ -134,5 +134,5 @@ class Lab:
             "ANALYTICS_KIT_HOME": self.home,
             "PYTHONPATH": ROOT,
         }
-        more = {"JUPYTER_TOKEN": self.token, "ANALYTICS_KIT_IDLE_S": "60", "ANALYTICS_KIT_WORKERS": "1"}
-        return own | {name: str(path) for name, path in folders.items()} | more | self._environment
+        settings = {"JUPYTER_TOKEN": self.token, "ANALYTICS_KIT_IDLE_S": "60", "ANALYTICS_KIT_WORKERS": "1"}
+        return inherited | {name: str(path) for name, path in folders.items()} | settings | self._environment

@@ -1,4 +1,4 @@
-"""A study whose processing does as a test says: imported by a notebook's kernel and by its workers."""
+"""Studies whose processing a test controls; imported by a notebook's kernel and by its workers."""
 
 import contextlib
 import os
@@ -16,46 +16,51 @@ LIMIT_S = 100
 GO, FAIL = "go", "fail"
 
 
-class Stage:
-    """The test's side: how far the work on a study seems to be, and how it goes on."""
+class WorkControl:
+    """The test's side: sets the progress that the work on a study reports, and how it ends."""
 
     def __init__(self, study: Path) -> None:
-        self._path = script(study)
+        self._path = control_file(study)
 
-    def say(self, word: float | str) -> None:
-        """A fraction to report, or GO or FAIL."""
+    def set(self, command: float | str) -> None:
+        """Set a fraction to report, or GO or FAIL."""
         beside = self._path.with_suffix(".new")
-        beside.write_text(str(word))
+        beside.write_text(str(command))
         beside.replace(self._path)
 
 
-def script(study: str | os.PathLike[str]) -> Path:
-    """The file beside a study that holds the last word."""
-    return Path(f"{study}.stage")
+def control_file(study: str | os.PathLike[str]) -> Path:
+    """The file beside a study that holds the last command."""
+    return Path(f"{study}.control")
 
 
 def submit(study: str, **options: object) -> ak.Job:
-    """`ak.submit`, but the work does what the study's stage says before it is done."""
+    """Submit a study like `ak.submit`, but let its WorkControl hold up the processing."""
     with mock.patch.object(client, "PROCESS_STUDY", f"{__name__}.process_study"):
         return ak.submit(study, **options)
 
 
 def process_study(task):
-    """Report what the stage says until it says how to go on."""
-    ends, path, said = time.monotonic() + LIMIT_S, script(task.arguments["source"]), ""
-    while said != GO:
-        if said == FAIL:
+    """Report the fractions in the control file until it says GO or FAIL."""
+    deadline, path, command = time.monotonic() + LIMIT_S, control_file(task.arguments["source"]), ""
+    while command != GO:
+        if command == FAIL:
             raise BadArchiveError("the ZIP is torn: <b>here</b>", hint="Download it again.")
         with contextlib.suppress(ValueError):
-            done = float(said)
+            fraction = float(command)
             task.report(
                 Progress(
-                    "processing", int(100 * done), 100, fraction=done, rows=int(2753 * done), files=int(28 * done)
+                    "processing",
+                    int(100 * fraction),
+                    100,
+                    fraction=fraction,
+                    rows=int(2753 * fraction),
+                    files=int(28 * fraction),
                 )
             )
-        if time.monotonic() > ends:
-            raise TimeoutError("nobody said how to go on")
+        if time.monotonic() > deadline:
+            raise TimeoutError("the test set neither GO nor FAIL")
         time.sleep(0.02)
         with contextlib.suppress(FileNotFoundError):
-            said = path.read_text()
+            command = path.read_text()
     return tasks.process_study(task)

@@ -1,4 +1,4 @@
-"""What does somebody do with a notebook in a browser, and what is there to be seen?"""
+"""A notebook in a browser: what a user does with it and sees of it."""
 
 import json
 import re
@@ -27,42 +27,42 @@ IDLE = """
   return kernel?.connectionStatus === "connected" && kernel.status === "idle";
 }
 """
-RECORD = """
+RECORDER = """
 selector => {
-  const seen = [];
-  const look = () => {
+  const statuses = [];
+  const record = () => {
     const card = document.querySelector(selector)?.querySelector(".ak-card[data-status]");
     if (!card) return;
     const word = card.querySelector(".ak-state")?.textContent.trim().split(/\\s+/).at(-1);
     const now = [word, card.querySelector("progress[value]")?.value ?? null];
-    if (String(now) !== String(seen.at(-1))) seen.push(now);
+    if (String(now) !== String(statuses.at(-1))) statuses.push(now);
   };
-  new MutationObserver(look).observe(
+  new MutationObserver(record).observe(
     document, { subtree: true, childList: true, attributes: true, characterData: true });
-  look();
-  (window.akSeen ??= {})[selector] = seen;
+  record();
+  (window.akStatuses ??= {})[selector] = statuses;
 }
 """
 
 
-class Sheet:
-    """A page of a browser and the notebook that is open in it; `errors` and `strays` must stay empty."""
+class NotebookPage:
+    """A page of a browser with an open notebook; `errors` and `foreign_requests` must stay empty."""
 
-    def __init__(self, page: Page, lab: Lab, shots: Path, name: str = "sheet.ipynb") -> None:
-        self.page, self.lab, self.shots, self.name = page, lab, shots, name
+    def __init__(self, page: Page, lab: Lab, screenshots: Path, name: str = "notebook.ipynb") -> None:
+        self.page, self.lab, self.screenshots, self.name = page, lab, screenshots, name
         self.errors: list[str] = []
-        """Exceptions in the page, and errors on its console that name us."""
-        self.strays: list[str] = []
-        """Requests to other hosts."""
-        self.words = deque[str](maxlen=50)
-        """The last that was heard of the page."""
-        page.on("pageerror", self._catch)
-        page.on("console", self._listen)
-        page.on("request", self._watch)
-        page.on("requestfailed", lambda request: self.words.append(f"failed: {request.url} {request.failure}"))
-        page.on("crash", lambda _: self.words.append("the page has crashed"))
-        page.on("close", lambda _: self.words.append("the page was closed"))
-        page.context.browser.on("disconnected", lambda _: self.words.append("Chromium has ended"))
+        """Exceptions in the page, and errors on its console that concern this package."""
+        self.foreign_requests: list[str] = []
+        """URLs of requests to other hosts."""
+        self.log = deque[str](maxlen=50)
+        """The last messages of the page."""
+        page.on("pageerror", self._on_error)
+        page.on("console", self._on_console)
+        page.on("request", self._on_request)
+        page.on("requestfailed", lambda request: self.log.append(f"failed: {request.url} {request.failure}"))
+        page.on("crash", lambda _: self.log.append("the page has crashed"))
+        page.on("close", lambda _: self.log.append("the page was closed"))
+        page.context.browser.on("disconnected", lambda _: self.log.append("Chromium has ended"))
 
     @property
     def path(self) -> Path:
@@ -70,94 +70,94 @@ class Sheet:
         return self.lab.notebooks / self.name
 
     def write(self, *cells: str) -> None:
-        """Make the notebook of these code cells."""
-        book = new_notebook(cells=[new_code_cell(cell) for cell in cells], metadata={"kernelspec": KERNELSPEC})
-        nbformat.write(book, self.path)
+        """Write the notebook with these code cells."""
+        notebook = new_notebook(cells=[new_code_cell(cell) for cell in cells], metadata={"kernelspec": KERNELSPEC})
+        nbformat.write(notebook, self.path)
 
     def open(self) -> None:
         """Open the notebook, and wait until its kernel is ready."""
         address = self.lab.address(self.name)
         self.page.goto(f"{address}{'&' if '?' in address else '?'}token={self.lab.token}")
-        self.ready()
+        self.wait_until_ready()
 
-    def ready(self) -> None:
-        """Wait until the notebook is drawn and its kernel has nothing to do."""
+    def wait_until_ready(self) -> None:
+        """Wait until the notebook is drawn and its kernel is idle."""
         self.page.locator(".jp-Notebook .jp-CodeCell").first.wait_for(timeout=LIMIT_S * 1000)
         self.page.wait_for_function(IDLE, timeout=LIMIT_S * 1000)
 
     def run_all(self) -> None:
-        """Run → Run All Cells. A page that has just been opened sometimes ignores it: then once more."""
+        """Choose Run → Run All Cells; repeat if a page that has just been opened ignores it."""
         before = self.prompt(0)
 
-        def begun() -> bool:
+        def starts() -> bool:
             self.menu("Run", "runmenu:run-all")
-            return self._has_begun(0, before)
+            return self._has_started(0, before)
 
-        until(begun, "the first cell runs")
+        until(starts, "the first cell runs")
 
     def menu(self, name: str, command: str) -> None:
         """Choose from the menu bar."""
         self.page.locator(".lm-MenuBar-item", has_text=re.compile(f"^{name}$")).click()
         self.page.locator(f'li.lm-Menu-item[data-command="{command}"]').click()
 
-    def run_cell(self, place: int) -> None:
+    def run_cell(self, index: int) -> None:
         """Run one cell by keyboard."""
-        before = self.prompt(place)
+        before = self.prompt(index)
 
-        def begun() -> bool:
-            self.cell(place).locator(".jp-InputArea-editor").click()
+        def starts() -> bool:
+            self.cell(index).locator(".jp-InputArea-editor").click()
             self.page.keyboard.press("Control+Enter")
-            return self._has_begun(place, before)
+            return self._has_started(index, before)
 
-        until(begun, f"cell {place} runs")
+        until(starts, f"cell {index} runs")
 
-    def replace(self, place: int, code: str) -> None:
+    def replace(self, index: int, code: str) -> None:
         """Write other code into a cell."""
-        self.cell(place).locator(".cm-content").click()
+        self.cell(index).locator(".cm-content").click()
         self.page.keyboard.press("Control+a")
         self.page.keyboard.insert_text(code)
 
-    def cell(self, place: int) -> Locator:
+    def cell(self, index: int) -> Locator:
         """A code cell."""
-        return self.page.locator(".jp-Notebook .jp-CodeCell").nth(place)
+        return self.page.locator(".jp-Notebook .jp-CodeCell").nth(index)
 
-    def output(self, place: int) -> Locator:
-        """What is below a code cell."""
-        return self.cell(place).locator(".jp-OutputArea-output")
+    def output(self, index: int) -> Locator:
+        """The outputs of a code cell."""
+        return self.cell(index).locator(".jp-OutputArea-output")
 
-    def card(self, status: str, place: str = PANEL) -> Locator:
-        """The card of a job there, once it has this status."""
-        found = self.page.locator(f"{place} .ak-card")
-        expect(found).to_have_attribute("data-status", status, timeout=LIMIT_S * 1000)
-        return found
+    def card(self, status: str, selector: str = PANEL) -> Locator:
+        """Wait until the card of a job has this status, and return the card."""
+        card = self.page.locator(f"{selector} .ak-card")
+        expect(card).to_have_attribute("data-status", status, timeout=LIMIT_S * 1000)
+        return card
 
-    def records(self) -> str:
-        """All records in the file, as it was saved last."""
+    def saved_records(self) -> str:
+        """The HTML of all static records in the saved file."""
         outputs = [output for cell in nbformat.read(self.path, 4).cells for output in cell.get("outputs", [])]
         return "".join(output.get("data", {}).get("text/html", "") for output in outputs)
 
-    def prompt(self, place: int) -> str:
-        """The prompt of a code cell: "[1]:", "[*]:" while it runs or waits, "[ ]:" when it never ran."""
-        return self.cell(place).locator(".jp-InputPrompt").inner_text()
+    def prompt(self, index: int) -> str:
+        """The prompt of a code cell: "[1]:", "[*]:" while it runs or is pending, "[ ]:" when it never ran."""
+        return self.cell(index).locator(".jp-InputPrompt").inner_text()
 
-    def idle(self, limit_s: float = LIMIT_S) -> None:
-        """Wait until no cell runs or waits."""
+    def wait_until_idle(self, limit_s: float = LIMIT_S) -> None:
+        """Wait until no cell is running or pending."""
         self.page.wait_for_function(
             "![...document.querySelectorAll('.jp-InputPrompt')].some(each => each.textContent.includes('*'))",
             timeout=limit_s * 1000,
         )
 
     def restart_kernel(self) -> None:
-        """Kernel → Restart Kernel, and yes."""
+        """Choose Kernel → Restart Kernel, and confirm."""
         self.menu("Kernel", "kernelmenu:restart")
         self.page.locator(".jp-Dialog button.jp-mod-accept").click()
         self.page.locator(".jp-Dialog").wait_for(state="detached")
-        self.ready()
+        self.wait_until_ready()
 
     def reload(self) -> None:
         """Load the page again, as the browser's button does."""
         self.page.reload()
-        self.ready()
+        self.wait_until_ready()
 
     def save(self) -> None:
         """Save the notebook, and wait for the file."""
@@ -171,44 +171,46 @@ class Sheet:
         expect(self.page.locator("body")).to_have_attribute("data-jp-theme-light", str(name == "light").lower())
         expect(self.page.locator("#jupyterlab-splash")).to_have_count(0)  # it fades over the page meanwhile
 
-    def record(self, selector: str) -> None:
-        """Begin to record the states that the first card below `selector` goes through."""
-        self.page.evaluate(RECORD, selector)
+    def start_recording(self, selector: str) -> None:
+        """Record the statuses of the first card below `selector` from now on."""
+        self.page.evaluate(RECORDER, selector)
 
-    def states(self, selector: str) -> list[tuple[str, float | None]]:
-        """The states recorded: word and percent, None without a bar; each as often as it came."""
-        return [(word, percent) for word, percent in self.page.evaluate("selector => akSeen[selector]", selector)]
+    def recorded_statuses(self, selector: str) -> list[tuple[str, float | None]]:
+        """The recorded changes: status and percent, None without a bar."""
+        return [
+            (status, percent) for status, percent in self.page.evaluate("selector => akStatuses[selector]", selector)
+        ]
 
-    def broken(self) -> list[str]:
-        """What stands in place of widgets that can't be drawn."""
+    def broken_outputs(self) -> list[str]:
+        """The texts of visible outputs that replace a widget that can't be drawn."""
         texts = self.page.locator(".jp-OutputArea-output").filter(visible=True).all_inner_texts()
         return [text for text in texts if BROKEN.search(text)]
 
     def axe(self, selector: str) -> list[str]:
-        """What axe-core objects to in the elements."""
-        found = Axe().run(self.page, selector).response["violations"]
-        return [f"{each['id']}: {node['html'][:200]}" for each in found for node in each["nodes"]]
+        """The violations that axe-core finds in the elements."""
+        violations = Axe().run(self.page, selector).response["violations"]
+        return [f"{each['id']}: {node['html'][:200]}" for each in violations for node in each["nodes"]]
 
-    def look(self, name: str, selector: str) -> None:
-        """A picture of the first card below in each theme; axe-core objects to nothing in either."""
+    def check_appearance(self, name: str, selector: str) -> None:
+        """Take a screenshot of the first card below `selector` in each theme; axe-core must find no violation."""
         for theme in ("dark", "light"):
             self.theme(theme)
-            self.shot(f"{name}-{theme}", self.page.locator(f"{selector} .ak-card").first)
-            found = self.axe(selector)
-            assert not found, "\n".join([f"{theme} theme:", *found])
+            self.screenshot(f"{name}-{theme}", self.page.locator(f"{selector} .ak-card").first)
+            violations = self.axe(selector)
+            assert not violations, "\n".join([f"{theme} theme:", *violations])
 
-    def shot(self, name: str, what: Locator | None = None) -> None:
-        """A picture of an element, or of the whole page."""
+    def screenshot(self, name: str, element: Locator | None = None) -> None:
+        """Take a screenshot of an element, or of the whole page."""
         app = "" if self.lab.app == "lab" else f"{self.lab.app}-"
-        (what or self.page).screenshot(path=self.shots / f"{app}{name}.png")
+        (element or self.page).screenshot(path=self.screenshots / f"{app}{name}.png")
 
-    def keep(self, name: str) -> None:
-        """A picture and the source of the page, as far as there still is one."""
+    def save_evidence(self, name: str) -> None:
+        """Save a screenshot and the source of the page, unless the page is gone."""
         try:
-            self.shot(name)
-            (self.shots / f"{name}.html").write_text(self.page.content())
+            self.screenshot(name)
+            (self.screenshots / f"{name}.html").write_text(self.page.content())
         except Error as error:
-            self.words.append(f"no picture: {error.message}")
+            self.log.append(f"no screenshot: {error.message}")
 
     def close(self) -> None:
         """Close the page and end the kernels of its server."""
@@ -224,24 +226,24 @@ class Sheet:
             return False
         return True
 
-    def _has_begun(self, place: int, before: str) -> bool:
+    def _has_started(self, index: int, before: str) -> bool:
         try:
-            expect(self.cell(place).locator(".jp-InputPrompt")).not_to_have_text(before, timeout=3000)
+            expect(self.cell(index).locator(".jp-InputPrompt")).not_to_have_text(before, timeout=3000)
         except AssertionError:
             return False
         return True
 
-    def _catch(self, error: Error) -> None:
-        self.words.append(f"exception: {error.message}\n{error.stack}")
+    def _on_error(self, error: Error) -> None:
+        self.log.append(f"exception: {error.message}\n{error.stack}")
         if OURS.search(f"{error.message}\n{error.stack}"):
             self.errors.append(error.message)
 
-    def _listen(self, message: ConsoleMessage) -> None:
-        self.words.append(f"{message.type}: {message.text}")
+    def _on_console(self, message: ConsoleMessage) -> None:
+        self.log.append(f"{message.type}: {message.text}")
         if message.type == "error" and OURS.search(f"{message.text} {message.location.get('url', '')}"):
             self.errors.append(message.text)
 
-    def _watch(self, request: Request) -> None:
+    def _on_request(self, request: Request) -> None:
         host = urlsplit(request.url).hostname
         if host not in (None, "127.0.0.1", "localhost"):
-            self.strays.append(request.url)
+            self.foreign_requests.append(request.url)

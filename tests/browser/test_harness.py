@@ -1,4 +1,4 @@
-"""Does what the panels rest on hold in a real browser, and does the harness see what it should?"""
+"""The foundations of the panels work in a real browser, and the test harness notices errors."""
 
 import shutil
 import urllib.error
@@ -9,27 +9,27 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.lab import Lab
-from tests.browser.notebook_page import WINDOW, Sheet
+from tests.browser.notebook_page import WINDOW, NotebookPage
 
 FIRST_STUDY = Path(__file__).parents[2] / "notebooks" / "01_first_study.ipynb"
 WIDGET = """
 import threading, time, anywidget, traitlets
-from analytics_kit.notebook.html_widget import Live
+from analytics_kit.notebook.html_widget import HtmlWidget
 
-heard = []
-def hear(content):
-    heard.append(content.get("do"))
-    live.shown = {"html": f"<button data-do='cancel'>{heard}</button>", "said": ""}
+actions = []
+def on_message(content, _):
+    if content["action"] != "open_page":
+        actions.append(content["action"])
+        widget.content = {"html": f"<button data-action='cancel'>{actions}</button>", "announcement": ""}
 
-live = Live("panel", lambda content, _: content["do"] == "draw" or hear(content),
-            html="<button data-do='cancel'>Cancel</button>", said="")
-live
+widget = HtmlWidget("panel", on_message, html="<button data-action='cancel'>Cancel</button>", announcement="")
+widget
 """
 BLOCK = """
-ends = time.monotonic() + 60
-while not heard and time.monotonic() < ends:
+deadline = time.monotonic() + 60
+while not actions and time.monotonic() < deadline:
     time.sleep(0.02)
-print("heard while it ran:", heard)
+print("actions while it ran:", actions)
 """
 BAD = """
 from IPython.display import HTML
@@ -37,60 +37,60 @@ HTML('<div class="ak-bad"><input><img src="http://stray.invalid/x.png" alt=""></
 """
 
 
-EITHER = pytest.mark.parametrize("sheet", ["lab", "notebook"], indirect=True)
+EITHER = pytest.mark.parametrize("notebook_page", ["lab", "notebook"], indirect=True)
 
 
 @EITHER
-def test_the_first_notebook_runs_from_the_menu(sheet):
-    shutil.copy(FIRST_STUDY, sheet.path)
-    sheet.open()
-    sheet.run_all()
-    sheet.idle(60)
-    sheet.save()
-    outputs = [output for cell in nbformat.read(sheet.path, 4).cells for output in cell.get("outputs", [])]
+def test_first_notebook_runs_from_the_menu(notebook_page):
+    shutil.copy(FIRST_STUDY, notebook_page.path)
+    notebook_page.open()
+    notebook_page.run_all()
+    notebook_page.wait_until_idle(60)
+    notebook_page.save()
+    outputs = [output for cell in nbformat.read(notebook_page.path, 4).cells for output in cell.get("outputs", [])]
     assert not [output for output in outputs if output.output_type == "error"]
     assert any("text/html" in output.get("data", {}) for output in outputs)
 
 
 @EITHER
-def test_a_press_is_heard_while_a_cell_runs(sheet):
-    """The very first press, before anything else was answered, is the one that ipykernel 7.4 would keep."""
-    sheet.write(WIDGET, BLOCK)
-    sheet.open()
-    sheet.run_cell(0)
-    expect(sheet.page.locator(".ak-live button")).to_have_text("Cancel")
-    sheet.run_cell(1)
-    assert "*" in sheet.prompt(1)
-    sheet.page.locator(".ak-live button").click()
-    expect(sheet.page.locator(".ak-live button")).to_have_text("['cancel']")
-    expect(sheet.output(1)).to_have_text("heard while it ran: ['cancel']")
+def test_click_is_handled_while_a_cell_runs(notebook_page):
+    """Tests the very first click, because ipykernel 7.4 would hold back that one."""
+    notebook_page.write(WIDGET, BLOCK)
+    notebook_page.open()
+    notebook_page.run_cell(0)
+    expect(notebook_page.page.locator(".ak-live button")).to_have_text("Cancel")
+    notebook_page.run_cell(1)
+    assert "*" in notebook_page.prompt(1)
+    notebook_page.page.locator(".ak-live button").click()
+    expect(notebook_page.page.locator(".ak-live button")).to_have_text("['cancel']")
+    expect(notebook_page.output(1)).to_have_text("actions while it ran: ['cancel']")
 
 
-def test_a_server_is_not_taken_for_another(lab, tmp_path):
-    """Of two that choose the same port one ends, and only the other answers there."""
+def test_token_tells_a_server_from_another_on_its_port(lab, tmp_path):
+    """Of two servers that choose the same port one ends, and the other one responds to both."""
     other = Lab(tmp_path)
     other.url = lab.url
     with pytest.raises(urllib.error.HTTPError, match="403") as refused:
-        other.ask("status")
+        other.request_api("status")
     refused.value.close()
 
 
-def test_the_harness_sees_what_goes_wrong(lab, browser, shots):
-    sheet = Sheet(browser.new_page(viewport=WINDOW), lab, shots, "wrong.ipynb")
-    sheet.write(BAD)
-    sheet.open()
-    assert (sheet.errors, sheet.strays) == ([], [])
-    sheet.run_all()
-    sheet.page.locator(".ak-bad").wait_for()
-    assert [line.split(":")[0] for line in sheet.axe(".ak-bad")] == ["label"]
-    sheet.page.evaluate("() => console.error('ak-bad')")
-    sheet.page.evaluate(
+def test_harness_notices_errors_and_foreign_requests(lab, browser, screenshots):
+    notebook_page = NotebookPage(browser.new_page(viewport=WINDOW), lab, screenshots, "wrong.ipynb")
+    notebook_page.write(BAD)
+    notebook_page.open()
+    assert (notebook_page.errors, notebook_page.foreign_requests) == ([], [])
+    notebook_page.run_all()
+    notebook_page.page.locator(".ak-bad").wait_for()
+    assert [line.split(":")[0] for line in notebook_page.axe(".ak-bad")] == ["label"]
+    notebook_page.page.evaluate("() => console.error('ak-bad')")
+    notebook_page.page.evaluate(
         "() => new Promise(go => { setTimeout(go, 1); setTimeout(() => { throw Error('anywidget') }) })"
     )
-    sheet.page.evaluate("() => console.error('somebody else')")
-    assert set(sheet.strays) == {"http://stray.invalid/x.png"}
-    assert sheet.errors == ["ak-bad", "anywidget"]
-    assert {"error: ak-bad", "error: somebody else"} <= set(sheet.words)
-    assert "Kernel started" in lab.words()
-    assert lab.words().endswith("(running)")
-    sheet.page.close()
+    notebook_page.page.evaluate("() => console.error('somebody else')")
+    assert set(notebook_page.foreign_requests) == {"http://stray.invalid/x.png"}
+    assert notebook_page.errors == ["ak-bad", "anywidget"]
+    assert {"error: ak-bad", "error: somebody else"} <= set(notebook_page.log)
+    assert "Kernel started" in lab.log_tail()
+    assert lab.log_tail().endswith("(running)")
+    notebook_page.page.close()

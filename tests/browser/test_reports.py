@@ -1,4 +1,4 @@
-"""Does a notebook that was saved live make a whole HTML report, and does it give the same when it is run again?"""
+"""A notebook that was saved live gives a complete HTML report, and the same outputs when it is run again."""
 
 import os
 import subprocess
@@ -19,29 +19,31 @@ CELLS = (
 LIMIT_S = 100
 
 
-def test_a_notebook_saved_live_is_reported_whole_and_passes_strictly(sheet, study, browser, shots, tmp_path):
-    """A job was seen to its end before others waited for it, and the file knows that."""
-    sheet.write(*(cell.format(path=str(study)) for cell in CELLS))
-    sheet.open()
-    sheet.run_cell(0)
-    expect(sheet.cell(0).locator('.ak-live .ak-card[data-status="completed"]')).to_be_visible(timeout=30_000)
-    for place in range(1, len(CELLS)):
-        sheet.run_cell(place)
-    expect(sheet.output(3)).to_have_text("8", timeout=30_000)
-    sheet.save()
-    outputs = [output for cell in nbformat.read(sheet.path, 4).cells for output in cell.outputs]
+def test_notebook_saved_live_gives_a_complete_report_and_passes_strictly(
+    notebook_page, study, browser, screenshots, tmp_path
+):
+    """The end of a job is displayed before other cells wait for it, and the file has it."""
+    notebook_page.write(*(cell.format(path=str(study)) for cell in CELLS))
+    notebook_page.open()
+    notebook_page.run_cell(0)
+    expect(notebook_page.cell(0).locator('.ak-live .ak-card[data-status="completed"]')).to_be_visible(timeout=30_000)
+    for index in range(1, len(CELLS)):
+        notebook_page.run_cell(index)
+    expect(notebook_page.output(3)).to_have_text("8", timeout=30_000)
+    notebook_page.save()
+    outputs = [output for cell in nbformat.read(notebook_page.path, 4).cells for output in cell.outputs]
     assert sum("text/html" in output.get("data", {}) for output in outputs) == 2
-    look_at_report(sheet.path, browser, shots, tmp_path)
-    run_strictly(sheet.path, tmp_path / "home")
+    check_report(notebook_page.path, browser, screenshots, tmp_path)
+    run_strictly(notebook_page.path, tmp_path / "home")
 
 
-def look_at_report(notebook, browser, shots, folder):
-    """Draw its HTML: each record is there, and nothing stands in place of a widget."""
+def check_report(notebook, browser, screenshots, folder):
+    """Draw its HTML: each static record is visible, and no output replaces a widget."""
     run("nbconvert", "--to", "html", "--output-dir", folder, notebook)
     page = browser.new_page(viewport={"width": 1000, "height": 900})
-    page.route("http*://**", lambda route: route.abort())  # the report has to do without the internet
+    page.route("http*://**", lambda route: route.abort())  # the report must work without the internet
     page.goto((folder / notebook.with_suffix(".html").name).as_uri())
-    page.screenshot(path=shots / "report.png", full_page=True)
+    page.screenshot(path=screenshots / "report.png", full_page=True)
     records = page.locator(".ak-record")
     expect(records).to_have_count(2)
     for record in records.all():
@@ -54,18 +56,20 @@ def look_at_report(notebook, browser, shots, folder):
 
 
 def run_strictly(notebook, home):
-    """Run it again in a home of its own, so that the job is done anew, and compare all that it gives."""
+    """Run it again in a home of its own, so that the study is processed again, and compare all outputs."""
     try:
-        told = run("pytest", "--nbval", "-p", "no:cacheprovider", "-c", os.devnull, notebook, ANALYTICS_KIT_HOME=home)
+        output = run(
+            "pytest", "--nbval", "-p", "no:cacheprovider", "-c", os.devnull, notebook, ANALYTICS_KIT_HOME=home
+        )
     finally:
         embedded.stop(Settings.of(home=home))
-    assert f"{len(CELLS)} passed" in told
+    assert f"{len(CELLS)} passed" in output
 
 
 def run(module, *arguments, **environment):
-    """What a program prints that ends well."""
+    """Run a module that must succeed, and return its output."""
     command = [sys.executable, "-m", module, *map(str, arguments)]
-    own = os.environ | {name: str(value) for name, value in environment.items()}
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, env=own)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    return ended.stdout
+    inherited = os.environ | {name: str(value) for name, value in environment.items()}
+    process = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, env=inherited)
+    assert process.returncode == 0, process.stdout + process.stderr
+    return process.stdout

@@ -1,5 +1,6 @@
 """The command line as a script sees it: standard output, standard error and exit codes."""
 
+import gzip
 import io
 import json
 import os
@@ -16,7 +17,7 @@ import analytics_kit as ak
 from analytics_kit.backends.embedded import backend as embedded
 from analytics_kit.settings import Settings
 
-COLUMNS = ["participant", "task", "factor", "trial", "movement_count", "path_length_px"]
+HEAD_COLUMNS = ["participant", "task", "factor", "trial", "movement_count", "path_length_px"]
 
 
 @pytest.fixture(scope="module")
@@ -28,15 +29,15 @@ def home(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def kit(home):
-    """kit("jobs", "--json", REDIS_HOST=…) → the finished process."""
+def cli(home):
+    """cli("jobs", "--json", REDIS_HOST=…) → the finished process."""
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith(("REDIS_", "ANALYTICS_KIT_"))
     }
 
-    def run(*words, **environment):
+    def run(*arguments, **environment):
         return subprocess.run(
-            [sys.executable, "-m", "analytics_kit.cli", *map(str, words)],
+            [sys.executable, "-m", "analytics_kit.cli", *map(str, arguments)],
             env=inherited | {"ANALYTICS_KIT_HOME": str(home), "ANALYTICS_KIT_WORKERS": "1"} | environment,
             capture_output=True, text=True, check=False, cwd=home.parent,
         )  # fmt: skip
@@ -50,94 +51,111 @@ def study(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def job_id(kit, study):
+def job_id(cli, study):
     """A completed job."""
-    run = kit("submit", study, "--wait", "--json", "--tag", "mine")
+    run = cli("submit", study, "--wait", "--json", "--tag", "mine")
     assert (run.returncode, run.stderr) == (0, "")
     return json.loads(run.stdout)["job_id"]
 
 
-def test_demo_runs_a_job_on_workers_and_shows_its_trials(kit):
-    run = kit("demo")
+def test_demo_runs_a_job_on_workers_and_shows_its_trials(cli):
+    run = cli("demo")
     assert run.returncode == 0
     assert "on the embedded backend" in run.stdout
     assert "is completed" in run.stdout
-    assert run.stdout.splitlines()[3].split() == COLUMNS
+    assert run.stdout.splitlines()[3].split() == HEAD_COLUMNS
 
 
-def test_sample_writes_what_the_library_writes(kit, tmp_path):
-    assert kit("sample", tmp_path / "a.zip", "--participants", 1, "--trials", 1, "--seed", 4).returncode == 0
+def test_sample_writes_what_the_library_writes(cli, tmp_path):
+    assert cli("sample", tmp_path / "a.zip", "--participants", 1, "--trials", 1, "--seed", 4).returncode == 0
     ak.sample_study(tmp_path / "b.zip", 1, 1, 4)
     assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
 
 
-def test_process_prints_the_first_trials_and_keeps_the_result(kit, study, tmp_path):
-    run = kit("process", study, "--save", tmp_path / "kept", "--set", "participants=1")
+def test_process_prints_the_first_trials_and_saves_the_result(cli, study, tmp_path):
+    run = cli("process", study, "--save", tmp_path / "saved", "--set", "participants=1")
     assert run.returncode == 0
     assert "StudyResult(1 participants, 4 trials" in run.stdout
-    assert len(ak.load(tmp_path / "kept").trials) == 4
+    assert len(ak.load(tmp_path / "saved").trials) == 4
 
 
-def test_process_json_is_the_summary(kit, study):
-    run = kit("process", study, "--json")
+def test_process_json_is_the_summary(cli, study):
+    run = cli("process", study, "--json")
     assert json.loads(run.stdout)["trials"] == 8
     assert run.stderr == ""
 
 
-def test_submit_prints_the_id_and_returns(kit, study, job_id):
-    run = kit("submit", study)
+def test_submit_prints_the_id_and_returns(cli, study, job_id):
+    run = cli("submit", study)
     assert run.stdout.strip() == job_id  # the same content joins the job that exists
 
 
-def test_submit_wait_shows_a_bar_and_the_trials(kit, study):
-    run = kit("submit", study, "--wait", "--refresh")
+def test_submit_wait_shows_a_bar_and_the_trials(cli, study):
+    run = cli("submit", study, "--wait", "--refresh")
     assert run.returncode == 0
     assert "completed" in run.stderr
     assert "StudyResult(2 participants, 8 trials" in run.stdout
 
 
-def test_jobs_lists_and_tells_all_of_one(kit, job_id):
-    assert job_id in kit("jobs").stdout
-    rows = json.loads(kit("jobs", "--status", "completed", "--json").stdout)
+def test_jobs_lists_jobs_and_shows_the_details_of_one(cli, job_id):
+    assert job_id in cli("jobs").stdout
+    rows = json.loads(cli("jobs", "--status", "completed", "--json").stdout)
     assert job_id in [row["job_id"] for row in rows]
-    one = json.loads(kit("jobs", job_id, "--json").stdout)
+    one = json.loads(cli("jobs", job_id, "--json").stdout)
     assert one["status"] == "completed"
     assert one["tags"] == ["mine"]
     assert one["summary"]["trials"] == 8
-    assert "completed" in kit("jobs", job_id).stdout
+    assert "completed" in cli("jobs", job_id).stdout
 
 
 @pytest.mark.parametrize("table", ["trials", "participants", "tasks", "factors", "issues", "members", "surveys"])
-def test_result_as_csv(kit, job_id, table):
-    run = kit("result", job_id, "--table", table)
+def test_result_as_csv(cli, job_id, table):
+    run = cli("result", job_id, "--table", table)
     frame = pd.read_csv(io.StringIO(run.stdout))
     assert len(frame) == {"trials": 8, "participants": 2, "tasks": 2, "factors": 2, "members": 32}.get(table, 0)
 
 
-def test_result_as_parquet(kit, job_id, tmp_path):
+def test_result_as_parquet(cli, job_id, tmp_path):
     path = tmp_path / "trials.parquet"
-    assert kit("result", job_id, "--format", "parquet", "-o", path).returncode == 0
+    assert cli("result", job_id, "--format", "parquet", "-o", path).returncode == 0
     assert len(pd.read_parquet(path)) == 8
 
 
-def test_doctor_finds_all_well(kit, job_id):
-    run = kit("doctor")
+@pytest.mark.parametrize("table", ["trials", "issues", "members"])
+@pytest.mark.parametrize("extension", ["csv", "parquet"])
+def test_result_has_the_bytes_that_pandas_writes(cli, home, job_id, tmp_path, table, extension):
+    path, expected = tmp_path / f"table.{extension}", tmp_path / f"expected.{extension}"
+    assert cli("result", job_id, "--table", table, "-o", path).returncode == 0
+    with ak.Client(home=home) as client:
+        frame = getattr(client.get_job(job_id).result(), table)
+    frame.to_parquet(expected, index=False) if extension == "parquet" else frame.to_csv(expected, index=False)
+    assert path.read_bytes() == expected.read_bytes()
+
+
+def test_result_compresses_csv_by_the_extension(cli, job_id, tmp_path):
+    path = tmp_path / "trials.csv.gz"
+    assert cli("result", job_id, "--format", "csv", "-o", path).returncode == 0
+    assert gzip.decompress(path.read_bytes()).startswith(b"participant,")
+
+
+def test_doctor_finds_no_fault(cli, job_id):
+    run = cli("doctor")
     assert run.returncode == 0
     assert "FAIL" not in run.stdout
-    findings = {finding["what"]: finding for finding in json.loads(kit("doctor", "--json").stdout)}
+    findings = {finding["what"]: finding for finding in json.loads(cli("doctor", "--json").stdout)}
     assert "embedded" in findings["broker"]["found"]
     assert findings["workers"]["found"].startswith("1 on queue analytics")
 
 
-def test_doctor_says_what_to_do(kit):
-    run = kit("doctor", REDIS_HOST="127.0.0.1", REDIS_PORT="1")
+def test_doctor_advises_what_to_do(cli):
+    run = cli("doctor", REDIS_HOST="127.0.0.1", REDIS_PORT="1")
     assert run.returncode == 1
     assert "FAIL broker" in run.stdout
-    assert "Start the Redis that is named" in run.stdout
+    assert "Start the configured Redis" in run.stdout
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "said"),
+    ("arguments", "code", "message"),
     [
         (["submit", "nowhere.zip"], 1, "There is no study at"),
         (["process", "nowhere.zip"], 1, "SourceNotFoundError"),
@@ -149,20 +167,20 @@ def test_doctor_says_what_to_do(kit):
         (["sample", "x.zip", "--participants", "0"], 2, "participants"),
     ],
 )
-def test_errors_go_to_standard_error_without_a_traceback(kit, words, code, said):
-    run = kit(*words)
+def test_errors_go_to_standard_error_without_a_traceback(cli, arguments, code, message):
+    run = cli(*arguments)
     assert (run.returncode, run.stdout) == (code, "")
-    assert said in " ".join(run.stderr.split())
+    assert message in " ".join(run.stderr.split())
     assert "Traceback" not in run.stderr
 
 
-def test_debug_shows_the_traceback(kit):
-    assert "Traceback" in kit("--debug", "process", "nowhere.zip").stderr
-    assert "Traceback" in kit("process", "nowhere.zip", "--debug").stderr
+def test_debug_shows_the_traceback(cli):
+    assert "Traceback" in cli("--debug", "process", "nowhere.zip").stderr
+    assert "Traceback" in cli("process", "nowhere.zip", "--debug").stderr
 
 
 @pytest.mark.parametrize(
-    ("words", "environment", "code", "said"),
+    ("arguments", "environment", "code", "message"),
     [
         (["result", "JOB", "-o", "/nonexistent/t.csv"], {}, 1, "/nonexistent"),
         (["result", "JOB", "-o", "/nonexistent/t.parquet"], {}, 1, "/nonexistent"),
@@ -176,46 +194,46 @@ def test_debug_shows_the_traceback(kit):
         (["jobs"], {"REDIS_URL": "redis://[abc"}, 2, "can't be read"),
     ],
 )
-def test_ordinary_mistakes_have_no_traceback(kit, job_id, study, words, environment, code, said):
-    run = kit(*({"JOB": job_id, "STUDY": study}.get(word, word) for word in words), **environment)
+def test_ordinary_mistakes_have_no_traceback(cli, job_id, study, arguments, environment, code, message):
+    run = cli(*({"JOB": job_id, "STUDY": study}.get(word, word) for word in arguments), **environment)
     assert run.returncode == code
-    assert said in " ".join(run.stderr.split())
+    assert message in " ".join(run.stderr.split())
     assert "Traceback" not in run.stderr
 
 
-def test_a_home_that_is_a_file_means_this_process(kit, study, tmp_path):
+def test_submit_runs_in_this_process_where_the_home_is_a_file(cli, study, tmp_path):
     (tmp_path / "file").touch()
     store = {"ANALYTICS_KIT_HOME": str(tmp_path / "file"), "ANALYTICS_KIT_STORE": str(tmp_path / "store")}
-    run = kit("submit", study, **store)
+    run = cli("submit", study, **store)
     assert run.returncode == 0
     assert "ANALYTICS_KIT_HOME" in run.stderr
-    assert "No embedded broker" in kit("down", **store).stdout
+    assert "No embedded broker" in cli("down", **store).stdout
 
 
-def test_nothing_is_cut_in_a_narrow_terminal(kit, job_id):
-    assert job_id in kit("jobs", COLUMNS="40").stdout
+def test_jobs_cuts_nothing_in_a_narrow_terminal(cli, job_id):
+    assert job_id in cli("jobs", COLUMNS="40").stdout
 
 
-def test_the_bar_of_process_is_no_output(kit, study):
-    assert kit("process", study).stdout.startswith("StudyResult(")
+def test_process_draws_its_bar_outside_standard_output(cli, study):
+    assert cli("process", study).stdout.startswith("StudyResult(")
 
 
-def test_a_name_that_the_terminal_cannot_show_is_no_error(kit, tmp_path):
+def test_process_replaces_characters_that_the_terminal_cannot_encode(cli, tmp_path):
     with zipfile.ZipFile(tmp_path / "s.zip", "w") as archive:
         archive.writestr(
             "1_participant_session/Tâche_A_trial_1/Mouse Movement.csv", "Time,running_time,x,y\n1:00:00,0.1,1,?\n"
         )
-    run = kit("process", tmp_path / "s.zip", PYTHONIOENCODING="ascii")
+    run = cli("process", tmp_path / "s.zip", PYTHONIOENCODING="ascii")
     assert run.returncode == 0
     assert "T?che_A_trial_1/Mouse Movement.csv, line 2: y is not a number: '?' (not_a_number)" in run.stdout
 
 
-def test_the_ending_of_the_file_says_how_a_table_is_written(kit, job_id, tmp_path):
-    assert kit("result", job_id, "-o", tmp_path / "t.parquet").returncode == 0
+def test_result_takes_the_format_from_the_extension(cli, job_id, tmp_path):
+    assert cli("result", job_id, "-o", tmp_path / "t.parquet").returncode == 0
     assert len(pd.read_parquet(tmp_path / "t.parquet")) == 8
 
 
-def test_waiting_for_workers_that_are_not_there_is_said_and_can_be_interrupted(kit, study, redis_url, home):
+def test_submit_wait_without_workers_says_so_and_can_be_interrupted(cli, study, redis_url, home):
     environment = os.environ | {"REDIS_URL": redis_url.removesuffix("/0") + "/11", "ANALYTICS_KIT_HOME": str(home)}
     command = [sys.executable, "-m", "analytics_kit.cli", "submit", str(study), "--wait"]
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as waiting:
@@ -223,45 +241,45 @@ def test_waiting_for_workers_that_are_not_there_is_said_and_can_be_interrupted(k
             if "No worker listens" in line:
                 break
         waiting.send_signal(signal.SIGINT)
-        said = waiting.stderr.read()
+        stderr = waiting.stderr.read()
     assert waiting.returncode == 130
-    assert "Interrupted. Job" in said
-    job_id = said.split("analytics-kit jobs ")[1].split("`")[0]
-    assert json.loads(kit("jobs", job_id, "--json", REDIS_URL=environment["REDIS_URL"]).stdout)["status"] == "queued"
+    assert "Interrupted. Job" in stderr
+    job_id = stderr.split("analytics-kit jobs ")[1].split("`")[0]
+    assert json.loads(cli("jobs", job_id, "--json", REDIS_URL=environment["REDIS_URL"]).stdout)["status"] == "queued"
 
 
-def test_a_job_that_fails(kit, tmp_path):
+def test_submit_wait_reports_a_failed_job(cli, tmp_path):
     bad = tmp_path / "bad.zip"
     bad.write_bytes(b"this is no archive")
-    run = kit("submit", bad, "--wait")
+    run = cli("submit", bad, "--wait")
     assert run.returncode == 1
     assert "BadArchiveError: bad.zip is not a readable ZIP" in run.stderr
     assert "Hint:" in run.stderr
-    run = kit("submit", bad, "--wait", "--json")
+    run = cli("submit", bad, "--wait", "--json")
     assert json.loads(run.stdout)["error"]["type"] == "BadArchiveError"
     assert run.returncode == 1
 
 
-def test_waiting_ends_in_time_and_the_job_goes_on(kit, study):
-    run = kit("submit", study, "--wait", "--timeout", "0", "--refresh")
+def test_submit_wait_times_out_and_the_job_goes_on(cli, study):
+    run = cli("submit", study, "--wait", "--timeout", "0", "--refresh")
     assert run.returncode == 3
-    found = run.stderr.split("analytics-kit jobs ")[1].split("`")[0]
-    assert json.loads(kit("jobs", found, "--json").stdout)["status"] in ("queued", "running", "completed")
+    job_id = run.stderr.split("analytics-kit jobs ")[1].split("`")[0]
+    assert json.loads(cli("jobs", job_id, "--json").stdout)["status"] in ("queued", "running", "completed")
 
 
-def test_a_dead_redis_is_said_once_and_the_work_is_done_here(kit, study):
-    run = kit("submit", study, REDIS_HOST="127.0.0.1", REDIS_PORT="1")
+def test_submit_reports_a_dead_redis_once_and_runs_in_this_process(cli, study):
+    run = cli("submit", study, REDIS_HOST="127.0.0.1", REDIS_PORT="1")
     assert run.returncode == 0
     assert run.stderr.count("Redis at redis://127.0.0.1:1/0 can't be used") == 1
     assert "StudyResult(2 participants, 8 trials" in run.stdout
 
 
-def test_down_ends_the_broker_and_keeps_the_jobs(kit, job_id):
-    assert "is down" in kit("down").stdout
-    assert "No embedded broker was running" in kit("down").stdout
-    assert job_id in kit("jobs").stdout
+def test_down_ends_the_broker_and_keeps_the_jobs(cli, job_id):
+    assert "is down" in cli("down").stdout
+    assert "No embedded broker was running" in cli("down").stdout
+    assert job_id in cli("jobs").stdout
 
 
-def test_the_installed_command_is_this_one():
+def test_installed_command_prints_the_version():
     command = Path(sys.executable).with_name("analytics-kit")
     assert subprocess.run([command, "--version"], capture_output=True, text=True, check=True).stdout == "0.1.0\n"

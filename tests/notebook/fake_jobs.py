@@ -1,4 +1,4 @@
-"""Jobs in a kernel that do what a test tells them; imported by the cells of tests."""
+"""Jobs in a kernel that a test controls; imported by the cells of tests."""
 
 import gc
 import threading
@@ -7,7 +7,7 @@ import ipywidgets
 
 from analytics_kit.job import Job
 from analytics_kit.model import Failure, JobStatus, Progress
-from analytics_kit.notebook.html_widget import Live
+from analytics_kit.notebook.html_widget import HtmlWidget
 from analytics_kit.watcher import Watcher
 from tests.fake_backend import FakeBackend
 
@@ -22,46 +22,46 @@ fake = FakeBackend()
 watcher = Watcher(fake)
 
 
-def made(**changes):
-    """A job that is as told."""
+def make_job(**changes):
+    """Return a job with these fields."""
     return Job(watcher, fake.put(**changes))
 
 
-def end(job, **changes):
-    """Let a job end."""
+def end_job(job, **changes):
+    """End a job, completed unless `changes` say otherwise."""
     fake.change(job, **(changes or COMPLETED))
 
 
-def later(act, *arguments, **more):
-    """Do it while the cell goes on."""
-    timer = threading.Timer(0.1, act, arguments, more)
+def run_later(action, *arguments, **more):
+    """Call `action` while the cell goes on."""
+    timer = threading.Timer(0.1, action, arguments, more)
     timer.daemon = True
     timer.start()
 
 
-def race(jobs, stop):
-    """Let all of them get on, without a pause, until the event `stop` is set."""
+def report_progress(jobs, stop):
+    """Report progress of all jobs all the time, until the event `stop` is set."""
 
-    def go():
+    def report():
         done = 0
         while not stop.wait(0.01):
             done += 1
             for job in jobs:
                 fake.change(job, progress=Progress("processing", done, fraction=0.4 + done / 10**6, rows=done))
 
-    threading.Thread(target=go, daemon=True).start()
+    threading.Thread(target=report, daemon=True).start()
 
 
-def left():
-    """How many widgets, listeners and live boxes there are, and which of our threads."""
+def leftovers():
+    """Return the numbers of widgets, listeners and live boxes, and the names of our threads."""
     gc.collect()
     widgets = ipywidgets.widgets.widget._instances
-    boxes = [each for each in widgets.values() if isinstance(each, Live)]
+    boxes = [each for each in widgets.values() if isinstance(each, HtmlWidget)]
     threads = [each.name for each in threading.enumerate() if each.name.startswith("analytics_kit")]
     return {"widgets": len(widgets), "boxes": len(boxes), "listeners": len(watcher._listeners), "threads": threads}
 
 
-def made_boxes():
-    """Live boxes in memory, closed or not."""
+def count_boxes_in_memory():
+    """Return the number of live boxes in memory, closed or not."""
     gc.collect()
-    return sum(isinstance(each, Live) for each in gc.get_objects() if type(each).__name__ == "Live")
+    return sum(isinstance(each, HtmlWidget) for each in gc.get_objects() if type(each).__name__ == "HtmlWidget")

@@ -1,4 +1,4 @@
-"""A result of six trials, made up, for what explores it."""
+"""A made-up result of six trials to explore."""
 
 import pandas as pd
 
@@ -13,8 +13,8 @@ TRIALS = [
 ]
 
 
-class Result:
-    """Six trials, of two of which participant, factor and number are not known."""
+class FakeResult:
+    """Six trials; participant, factor and number of two of them are unknown."""
 
     def __init__(self, rows=TRIALS):
         table = pd.DataFrame(rows, columns=NAMES).astype({"trial": "Int64", "trial_order": "Int64"})
@@ -22,13 +22,13 @@ class Result:
         lengths = [1234.5678, 12.345678, None, 3.0, 0.5, -0.0][: len(rows)]
         self.trials = table.assign(click_count=counts, path_length_px=pd.array(lengths, dtype="float64"))
         self.kinds = ["mouse_movement"]
-        self.asked = []
+        self.queries = []
 
     def events(self, kind, *, participant=None, task=None, factor=None, trial=None, columns=None):
-        """Of the nth trial: n + 2 rows at x = n."""
-        self.asked.append((participant, task, factor, trial))
+        """Return n + 2 rows at x = n for the nth trial."""
+        self.queries.append((participant, task, factor, trial))
         for value in (participant, task, factor, trial):
-            assert value is None or not pd.isna(value), "a result can't be asked for NA"
+            assert value is None or not pd.isna(value), "events() takes no NA"
         times = pd.DataFrame({"t_s": [0.1 * step for step in range(10)]})
         rows = self.trials[NAMES].assign(x_px=[float(n) for n in range(len(self.trials))])
         table = rows.merge(times, how="cross").assign(y_px=lambda each: each["t_s"] * 100)

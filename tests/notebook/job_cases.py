@@ -1,10 +1,10 @@
-"""Jobs in each state, as the tests of what is drawn need them; run as a program it renews the golden files."""
+"""Jobs of each status for the tests of their HTML; run as a program, this file renews the golden files."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from analytics_kit.model import Failure, JobInfo, JobStatus, Progress
-from analytics_kit.notebook import job_html as card
+from analytics_kit.notebook import job_html
 
 GOLDEN = Path(__file__).parent / "golden"
 CREATED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -30,7 +30,7 @@ FAILURE = Failure(
 )
 
 
-def info(status, **known):
+def info(status, **fields):
     base = {
         "job_id": "0f0f", "source": "/data/study.zip", "result_key": "k", "created_at": CREATED,
         "size_bytes": 2_500_000, "backend": "embedded",
@@ -39,7 +39,7 @@ def info(status, **known):
         base["started_at"] = CREATED + timedelta(seconds=3)
     if status.final:
         base["ended_at"] = CREATED + timedelta(seconds=70)
-    return JobInfo(status=status, **base | known)
+    return JobInfo(status=status, **base | fields)
 
 
 def completed(**result):
@@ -60,13 +60,16 @@ CASES = {
     "failed": info(JobStatus.FAILED, error=FAILURE),
     "cancelled": info(JobStatus.CANCELLED, progress=PROCESSING),
 }
-WHY = "No broker can be started here: there is no server."
+REASON = "No broker can be started here: there is no server."
 
 
-def drawn(name):
-    """What the golden file `name` has to hold: the record, then the live card with its log open; a line each tag."""
+def golden_html(name):
+    """Return the content of a golden file: the static record and the live card with its log, a tag per line."""
     job = CASES[name]
-    parts = [card.record(job, WHY), card.live(job, NOW, WHY, log="2026-01-02 queued", note="Pressed.")]
+    parts = [
+        job_html.render_static(job, REASON),
+        job_html.render_live(job, NOW, REASON, log="2026-01-02 queued", note="Pressed."),
+    ]
     return "\n\n".join(part.replace("><", ">\n<") for part in parts) + "\n"
 
 
@@ -74,4 +77,4 @@ if __name__ == "__main__":
     for old in GOLDEN.glob("*.html"):
         old.unlink()
     for name in CASES:
-        (GOLDEN / f"{name}.html").write_text(drawn(name))
+        (GOLDEN / f"{name}.html").write_text(golden_html(name))

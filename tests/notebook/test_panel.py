@@ -1,4 +1,4 @@
-"""A job in a real kernel, as a front end hears of it: what is shown where, how often, and what is left behind."""
+"""A job in a real kernel, as a front end sees it: what is displayed where, how often, and what is left over."""
 
 import os
 import re
@@ -10,162 +10,172 @@ import pytest
 from nbclient import NotebookClient
 
 import analytics_kit as ak
-from tests.kernels import Kernel, drawn, model_of, records, shows
+from tests.kernels import Kernel, displays, drawn_html, first_model_id, record_texts
 
-NOTHING = {"widgets": 0, "boxes": 0, "listeners": 0, "threads": []}
+NO_LEFTOVERS = {"widgets": 0, "boxes": 0, "listeners": 0, "threads": []}
 
 
 @pytest.fixture(scope="module")
 def process(tmp_path_factory):
     with Kernel(tmp_path_factory.mktemp("kernel")) as kernel:
-        kernel.do("from tests.notebook.fake_jobs import *; import threading; import analytics_kit as ak")
+        kernel.run_silently("from tests.notebook.fake_jobs import *; import threading; import analytics_kit as ak")
         yield kernel
 
 
 @pytest.fixture
 def kernel(process):
-    """The kernel with nothing in it; what a test leaves open fails it."""
-    process.heard.clear()
+    """The kernel without leftovers; a test that leaves something open fails."""
+    process.messages.clear()
     yield process
-    process.run("pass", "the end", deletedCells=list("abcd"))
-    process.do("fake.away = None; fake.infos.clear()")
-    process.until(lambda _: process.value("left()") == NOTHING, "nothing is left")
+    process.run("pass", "last", deletedCells=list("abcd"))
+    process.run_silently("fake.away = None; fake.infos.clear()")
+    process.until(lambda _: process.evaluate("leftovers()") == NO_LEFTOVERS, "nothing is left over")
 
 
-def ended(kernel, told):
-    kernel.until(lambda heard: told in records(heard)[-1], f"the record says {told}")
+def await_record(kernel, text):
+    kernel.until(lambda messages: text in record_texts(messages)[-1], f"the record says {text}")
 
 
 class TestLive:
-    def test_a_box_then_a_record(self, kernel):
-        heard = kernel.run("job = made(**RUNNING); job", "a")
-        (view, _, none), (record, is_update, display_id) = shows(heard)
+    def test_cell_gets_a_box_and_then_a_record(self, kernel):
+        messages = kernel.run("job = make_job(**RUNNING); job", "a")
+        (view, _, none), (record, is_update, display_id) = displays(messages)
         assert (view, none, record, is_update) == ("view", None, "record", False)
         assert len(display_id) == 32
-        assert records(heard) == ["study.zip: running, processing 40%"]
-        html = next(m for m in heard if "text/html" in m["content"].get("data", {}))["content"]["data"]["text/html"]
+        assert record_texts(messages) == ["study.zip: running, processing 40%"]
+        html = next(m for m in messages if "text/html" in m["content"].get("data", {}))["content"]["data"][
+            "text/html"
+        ]
         assert html.startswith('<div class="ak-record">')
 
-    def test_a_change_of_state_reaches_both(self, kernel):
-        first = kernel.run("job = made(**RUNNING); job", "a")
-        kernel.do("end(job)")
-        ended(kernel, "completed, 3 trials")
-        kernel.until(lambda heard: "✔ completed" in drawn(heard, model_of(first))[-1], "the box says it")
-        assert shows(kernel.heard)[-1] == ("record", True, shows(first)[1][2])
-        assert len(shows(kernel.heard)) == 3
+    def test_change_of_status_reaches_box_and_record(self, kernel):
+        first = kernel.run("job = make_job(**RUNNING); job", "a")
+        kernel.run_silently("end_job(job)")
+        await_record(kernel, "completed, 3 trials")
+        kernel.until(
+            lambda messages: "✔ completed" in drawn_html(messages, first_model_id(first))[-1], "the box says it"
+        )
+        assert displays(kernel.messages)[-1] == ("record", True, displays(first)[1][2])
+        assert len(displays(kernel.messages)) == 3
 
-    def test_a_job_that_has_ended_is_shown_as_it_is(self, kernel):
-        heard = kernel.run("made(**FAILED)", "a")
-        assert records(heard) == ["study.zip: failed, BadArchiveError: torn"]
+    def test_ended_job_is_displayed_with_its_outcome(self, kernel):
+        messages = kernel.run("make_job(**FAILED)", "a")
+        assert record_texts(messages) == ["study.zip: failed, BadArchiveError: torn"]
 
-    def test_a_job_is_shown_in_two_cells_by_one_box_and_one_record(self, kernel):
-        first, second = kernel.run("job = made(**RUNNING); job", "a"), kernel.run("job", "b")
-        assert model_of(first) == model_of(second)
-        assert shows(first)[1] == shows(second)[1]
+    def test_job_in_two_cells_has_one_box_and_one_record(self, kernel):
+        first, second = kernel.run("job = make_job(**RUNNING); job", "a"), kernel.run("job", "b")
+        assert first_model_id(first) == first_model_id(second)
+        assert displays(first)[1] == displays(second)[1]
         kernel.run("pass", "a")
-        assert kernel.value("left()")["boxes"] == 1
-        kernel.do("end(job)")
-        ended(kernel, "completed")
+        assert kernel.evaluate("leftovers()")["boxes"] == 1
+        kernel.run_silently("end_job(job)")
+        await_record(kernel, "completed")
         kernel.run("pass", "b")
-        assert kernel.value("left()")["boxes"] == 0
+        assert kernel.evaluate("leftovers()")["boxes"] == 0
 
-    def test_a_panel_of_its_own_is_closed_by_itself(self, kernel):
-        first = kernel.run("job = made(**RUNNING); mine = job.panel(); display(job, mine)", "a")
-        assert [kind for kind, _, _ in shows(first)] == ["view", "record"] * 2
-        assert kernel.value("left()")["boxes"] == 2
-        kernel.do("mine.close(); mine.close()")
-        assert kernel.value("left()")["boxes"] == 1
-        kernel.do("end(job)")
-        ended(kernel, "completed")
-        assert len([show for show in shows(kernel.heard) if show[1]]) == 1
+    def test_panel_of_its_own_is_closed_by_itself(self, kernel):
+        first = kernel.run("job = make_job(**RUNNING); mine = job.panel(); display(job, mine)", "a")
+        assert [kind for kind, _, _ in displays(first)] == ["view", "record"] * 2
+        assert kernel.evaluate("leftovers()")["boxes"] == 2
+        kernel.run_silently("mine.close(); mine.close()")
+        assert kernel.evaluate("leftovers()")["boxes"] == 1
+        kernel.run_silently("end_job(job)")
+        await_record(kernel, "completed")
+        assert len([each for each in displays(kernel.messages) if each[1]]) == 1
 
-    def test_a_panel_that_was_closed_is_shown_anew_and_freed_by_the_cell_that_shows_it(self, kernel):
-        first = kernel.run("job = made(**RUNNING); mine = job.panel(); mine", "a")
-        kernel.do("mine.close()")
-        assert model_of(kernel.run("mine", "b")) != model_of(first)
+    def test_closed_panel_is_displayed_anew_and_freed_by_its_cell(self, kernel):
+        first = kernel.run("job = make_job(**RUNNING); mine = job.panel(); mine", "a")
+        kernel.run_silently("mine.close()")
+        assert first_model_id(kernel.run("mine", "b")) != first_model_id(first)
         kernel.run("pass", "b")
-        assert kernel.value("left()")["boxes"] == 0
+        assert kernel.evaluate("leftovers()")["boxes"] == 0
 
-    def test_running_a_cell_again_and_again_leaves_nothing(self, kernel):
-        kernel.run("job = made(**RUNNING); job", "a")
-        kernel.do("end(job)")
-        ended(kernel, "completed")
-        before, boxes = kernel.value("left()"), kernel.value("made_boxes()")
+    def test_running_a_cell_a_hundred_times_leaves_nothing_over(self, kernel):
+        kernel.run("job = make_job(**RUNNING); job", "a")
+        kernel.run_silently("end_job(job)")
+        await_record(kernel, "completed")
+        before, boxes = kernel.evaluate("leftovers()"), kernel.evaluate("count_boxes_in_memory()")
         for _ in range(100):
-            kernel.run("job = made(**RUNNING); job", "a")
+            kernel.run("job = make_job(**RUNNING); job", "a")
             kernel.run("job", "a")
-        assert kernel.value("left()")["widgets"] == before["widgets"] == 2  # the box and its layout
-        kernel.until(lambda _: kernel.value("left()")["listeners"] == 1, "only one listens")
-        assert len(kernel.value("left()")["threads"]) <= 2
-        assert kernel.value("made_boxes()") <= boxes + 1
+        assert kernel.evaluate("leftovers()")["widgets"] == before["widgets"] == 2  # the box and its layout
+        kernel.until(lambda _: kernel.evaluate("leftovers()")["listeners"] == 1, "only one listener is left")
+        assert len(kernel.evaluate("leftovers()")["threads"]) <= 2
+        assert kernel.evaluate("count_boxes_in_memory()") <= boxes + 1
 
-    def test_fifty_panels_keep_within_sixty_messages_a_second(self, kernel):
-        kernel.run("jobs = [made(**RUNNING) for _ in range(50)]; display(*jobs)", "a")
-        kernel.do("stop = threading.Event(); race(jobs, stop)")
-        kernel.heard.clear()
-        kernel.until(lambda heard: len(sent(heard)) >= 250, "250 messages have come")
-        kernel.do("stop.set()")
-        times = sent(kernel.listen())
+    def test_fifty_panels_stay_under_sixty_messages_a_second(self, kernel):
+        kernel.run("jobs = [make_job(**RUNNING) for _ in range(50)]; display(*jobs)", "a")
+        kernel.run_silently("stop = threading.Event(); report_progress(jobs, stop)")
+        kernel.messages.clear()
+        kernel.until(lambda messages: len(send_times(messages)) >= 250, "250 messages have come")
+        kernel.run_silently("stop.set()")
+        times = send_times(kernel.receive())
         assert max(sum(start <= time < start + 1 for time in times) for start in times) < 60
-        assert len({m["content"]["comm_id"] for m in kernel.heard if m["msg_type"] == "comm_msg"}) == 50
+        assert len({m["content"]["comm_id"] for m in kernel.messages if m["msg_type"] == "comm_msg"}) == 50
 
-    def test_the_end_of_a_job_is_told_before_the_progress_of_others(self, kernel):
-        kernel.run("jobs = [made(**RUNNING) for _ in range(50)]; display(*jobs)", "a")
-        kernel.do("stop = threading.Event(); race(jobs[1:], stop)")
-        kernel.until(lambda heard: len(sent(heard)) >= 300, "all get on")
-        kernel.heard.clear()
-        kernel.do("end(jobs[0])")
-        kernel.until(lambda heard: any("completed" in told for told in records(heard)), "the end is told")
-        assert len(sent(kernel.heard)) < 100
-        kernel.do("stop.set()")
+    def test_end_of_a_job_is_sent_before_the_progress_of_others(self, kernel):
+        kernel.run("jobs = [make_job(**RUNNING) for _ in range(50)]; display(*jobs)", "a")
+        kernel.run_silently("stop = threading.Event(); report_progress(jobs[1:], stop)")
+        kernel.until(lambda messages: len(send_times(messages)) >= 300, "all report progress")
+        kernel.messages.clear()
+        kernel.run_silently("end_job(jobs[0])")
+        kernel.until(lambda messages: any("completed" in text for text in record_texts(messages)), "the end is sent")
+        assert len(send_times(kernel.messages)) < 100
+        kernel.run_silently("stop.set()")
 
 
-def sent(heard):
-    """When each message of a panel that is open was sent, by the kernel's clock, in seconds."""
-    return [m["header"]["date"].timestamp() for m in heard if m["msg_type"] in ("comm_msg", "update_display_data")]
+def send_times(messages):
+    """Return when each update of an open panel was sent, by the kernel's clock, in seconds."""
+    return [m["header"]["date"].timestamp() for m in messages if m["msg_type"] in ("comm_msg", "update_display_data")]
 
 
 class TestWaiting:
-    def test_the_cell_that_waits_shows_the_job(self, kernel):
-        heard = kernel.run("job = made(**RUNNING); later(end, job); print(job.wait(30))", "a")
-        assert [show[:2] for show in shows(heard)] == [("view", False), ("record", False), ("record", True)]
-        assert "completed" in records(heard)[-1]
+    def test_waiting_cell_displays_the_job(self, kernel):
+        messages = kernel.run("job = make_job(**RUNNING); run_later(end_job, job); print(job.wait(30))", "a")
+        assert [each[:2] for each in displays(messages)] == [("view", False), ("record", False), ("record", True)]
+        assert "completed" in record_texts(messages)[-1]
 
-    def test_a_cell_that_shows_it_already_only_brings_it_up_to_date(self, kernel):
-        heard = kernel.run("job = made(**RUNNING); display(job); later(end, job); print(job.wait(30))", "a")
-        assert [show[:2] for show in shows(heard)] == [("view", False), ("record", False), ("record", True)]
+    def test_cell_that_displays_the_job_already_only_updates_it(self, kernel):
+        messages = kernel.run(
+            "job = make_job(**RUNNING); display(job); run_later(end_job, job); print(job.wait(30))", "a"
+        )
+        assert [each[:2] for each in displays(messages)] == [("view", False), ("record", False), ("record", True)]
 
-    def test_the_end_is_told_before_the_cell_ends(self, kernel):
-        """A report keeps only that; so it must not wait for its turn."""
-        kernel.do("from analytics_kit.notebook.rate_limit import pace; pace.ask = lambda *_: None")
-        heard = kernel.run("job = made(**RUNNING); display(job); later(end, job); print(job.wait(30))", "a")
-        kernel.do("del pace.ask")
-        assert "completed" in records(heard)[-1]
+    def test_end_is_sent_before_the_cell_ends(self, kernel):
+        """A report keeps only that, so the rate limit must not delay it."""
+        kernel.run_silently(
+            "from analytics_kit.notebook.rate_limit import rate_limiter; rate_limiter.request = lambda *_: None"
+        )
+        messages = kernel.run(
+            "job = make_job(**RUNNING); display(job); run_later(end_job, job); print(job.wait(30))", "a"
+        )
+        kernel.run_silently("del rate_limiter.request")
+        assert "completed" in record_texts(messages)[-1]
 
-    def test_another_cell_that_waits_shows_it_too(self, kernel):
-        kernel.run("job = made(**RUNNING); job", "a")
-        heard = kernel.run("later(end, job); print(job.wait(30))", "b")
-        assert [show[:2] for show in shows(heard)][:2] == [("view", False), ("record", False)]
-        assert "completed" in records(heard)[-1]
+    def test_waiting_in_another_cell_displays_the_job_there_too(self, kernel):
+        kernel.run("job = make_job(**RUNNING); job", "a")
+        messages = kernel.run("run_later(end_job, job); print(job.wait(30))", "b")
+        assert [each[:2] for each in displays(messages)][:2] == [("view", False), ("record", False)]
+        assert "completed" in record_texts(messages)[-1]
 
-    def test_an_end_that_is_seen_already_is_not_shown_again(self, kernel):
-        kernel.run("job = made(**RUNNING); job", "a")
-        kernel.do("end(job)")
-        ended(kernel, "completed")
-        assert shows(kernel.run("job.wait()", "b")) == []
+    def test_end_that_a_cell_displays_already_is_not_displayed_again(self, kernel):
+        kernel.run("job = make_job(**RUNNING); job", "a")
+        kernel.run_silently("end_job(job)")
+        await_record(kernel, "completed")
+        assert displays(kernel.run("job.wait()", "b")) == []
 
-    def test_an_end_that_nobody_has_seen_is_shown(self, kernel):
-        heard = kernel.run("job = made(**COMPLETED); print(job.wait())", "a")
-        assert [show[:2] for show in shows(heard)] == [("view", False), ("record", False)]
+    def test_end_that_no_cell_displays_is_displayed(self, kernel):
+        messages = kernel.run("job = make_job(**COMPLETED); print(job.wait())", "a")
+        assert [each[:2] for each in displays(messages)] == [("view", False), ("record", False)]
 
-    def test_waiting_in_vain_leaves_what_is_known(self, kernel):
-        heard = kernel.run("job = made(**RUNNING); print(job.wait(0.05))", "a")
-        assert records(heard) == ["study.zip: running, processing 40%"]
+    def test_timed_out_wait_leaves_the_known_state(self, kernel):
+        messages = kernel.run("job = make_job(**RUNNING); print(job.wait(0.05))", "a")
+        assert record_texts(messages) == ["study.zip: running, processing 40%"]
 
-    def test_a_result_that_is_none_shows_the_job_and_raises(self, kernel):
-        heard = kernel.run("job = made(**FAILED); job.result()", "a", raises=True)
-        assert records(heard) == ["study.zip: failed, BadArchiveError: torn"]
-        assert [m["content"]["ename"] for m in heard if m["msg_type"] == "error"] == ["BadArchiveError"]
+    def test_result_of_a_failed_job_displays_the_job_and_raises(self, kernel):
+        messages = kernel.run("job = make_job(**FAILED); job.result()", "a", raises=True)
+        assert record_texts(messages) == ["study.zip: failed, BadArchiveError: torn"]
+        assert [m["content"]["ename"] for m in messages if m["msg_type"] == "error"] == ["BadArchiveError"]
 
     @pytest.mark.parametrize("stdin", [True, False])
     @pytest.mark.parametrize(
@@ -176,126 +186,126 @@ class TestWaiting:
             "[job.exception() for job in jobs]",
         ],
     )
-    def test_what_waits_for_several_shows_nothing(self, kernel, code, stdin):
-        heard = kernel.run(f"jobs = [made(**FAILED) for _ in range(3)]; {code};", "a", stdin)
-        assert shows(heard) == []
+    def test_waiting_for_several_jobs_displays_nothing(self, kernel, code, stdin):
+        messages = kernel.run(f"jobs = [make_job(**FAILED) for _ in range(3)]; {code};", "a", stdin)
+        assert displays(messages) == []
 
 
 class TestButtons:
     @pytest.fixture
     def box(self, kernel):
-        return model_of(kernel.run("job = made(**RUNNING); job", "a"))
+        return first_model_id(kernel.run("job = make_job(**RUNNING); job", "a"))
 
-    def last(self, kernel, box, told):
-        kernel.until(lambda heard: told in "".join(drawn(heard, box)[-1:]), f"the box says {told}")
+    def await_box(self, kernel, box, text):
+        kernel.until(lambda messages: text in "".join(drawn_html(messages, box)[-1:]), f"the box says {text}")
 
     def test_cancel(self, kernel, box):
-        kernel.press(box, do="cancel")
-        self.last(kernel, box, "■ cancelled")
-        ended(kernel, "cancelled")
+        kernel.send_to_widget(box, action="cancel")
+        self.await_box(kernel, box, "■ cancelled")
+        await_record(kernel, "cancelled")
 
     def test_cancel_that_comes_too_late_says_so(self, kernel, box):
-        kernel.do("fake.cancel = lambda job_id: False")
-        kernel.press(box, do="cancel")
-        self.last(kernel, box, "too late to cancel")
-        kernel.do("del fake.cancel")
+        kernel.run_silently("fake.cancel = lambda job_id: False")
+        kernel.send_to_widget(box, action="cancel")
+        self.await_box(kernel, box, "too late to cancel")
+        kernel.run_silently("del fake.cancel")
 
     def test_retry_follows_the_new_job(self, kernel):
-        box = model_of(kernel.run("job = made(**FAILED); job", "a"))
-        kernel.press(box, do="retry")
-        self.last(kernel, box, "This is the new job: job = client.get_job(")
-        assert "◷ queued" in drawn(kernel.heard, box)[-1]
-        ended(kernel, "queued")
-        kernel.do("new = list(fake.infos.values())[-1]; fake.infos[new.job_id] = type(new)(**{"
+        box = first_model_id(kernel.run("job = make_job(**FAILED); job", "a"))
+        kernel.send_to_widget(box, action="retry")
+        self.await_box(kernel, box, "This is the new job: job = client.get_job(")
+        assert "◷ queued" in drawn_html(kernel.messages, box)[-1]
+        await_record(kernel, "queued")
+        kernel.run_silently("new = list(fake.infos.values())[-1]; fake.infos[new.job_id] = type(new)(**{"
                   "**{f: getattr(new, f) for f in new.__slots__}, **COMPLETED}); fake.notify()")  # fmt: skip
-        self.last(kernel, box, "✔ completed")
-        ended(kernel, "completed")
+        self.await_box(kernel, box, "✔ completed")
+        await_record(kernel, "completed")
 
     def test_the_log_opens_and_closes(self, kernel, box):
-        kernel.press(box, do="log")
-        self.last(kernel, box, ">log of job-")
-        kernel.press(box, do="log")
-        self.last(kernel, box, 'aria-expanded="false"')
-        assert "log of job-" not in drawn(kernel.heard, box)[-1]
+        kernel.send_to_widget(box, action="log")
+        self.await_box(kernel, box, ">log of job-")
+        kernel.send_to_widget(box, action="log")
+        self.await_box(kernel, box, 'aria-expanded="false"')
+        assert "log of job-" not in drawn_html(kernel.messages, box)[-1]
 
-    def test_what_can_not_be_done_says_why(self, kernel, box):
-        kernel.do("fake.away = 'Redis <is> away'")
-        kernel.press(box, do="cancel")
-        self.last(kernel, box, "Cancel did not work: Redis &lt;is&gt; away")
+    def test_failed_action_says_why(self, kernel, box):
+        kernel.run_silently("fake.away = 'Redis <is> away'")
+        kernel.send_to_widget(box, action="cancel")
+        self.await_box(kernel, box, "Cancel did not work: Redis &lt;is&gt; away")
 
-    def test_an_unknown_word_is_ignored(self, kernel, box):
+    def test_unknown_action_is_ignored(self, kernel, box):
         for odd in ("__class__", None, 7):
-            kernel.press(box, do=odd)
-        kernel.press(box)
-        assert kernel.value("job.running()")
+            kernel.send_to_widget(box, action=odd)
+        kernel.send_to_widget(box)
+        assert kernel.evaluate("job.running()")
 
-    def test_a_page_that_is_opened_later_is_told_that_the_record_is_old(self, kernel, box):
-        kernel.press(box, do="draw", page="one")
-        kernel.press(box, do="draw", page="one")
-        assert not kernel.value("job._panel._stale")
-        kernel.press(box, do="draw", page="two")
-        self.last(kernel, box, "page was opened after")
-        heard = kernel.run("later(end, job); print(job.wait(30))", "b")
-        assert shows(heard)[0][0] == "view"
-        self.last(kernel, box, "✔ completed")
-        assert "page was opened" not in drawn(kernel.heard, box)[-1]
+    def test_page_opened_later_shows_that_the_record_is_outdated(self, kernel, box):
+        kernel.send_to_widget(box, action="open_page", page="one")
+        kernel.send_to_widget(box, action="open_page", page="one")
+        assert not kernel.evaluate("job._panel._is_stale")
+        kernel.send_to_widget(box, action="open_page", page="two")
+        self.await_box(kernel, box, "page was opened after")
+        messages = kernel.run("run_later(end_job, job); print(job.wait(30))", "b")
+        assert displays(messages)[0][0] == "view"
+        self.await_box(kernel, box, "✔ completed")
+        assert "page was opened" not in drawn_html(kernel.messages, box)[-1]
 
 
-class TestTrouble:
-    def test_a_broker_that_is_away_is_a_notice_that_goes_again(self, kernel):
-        kernel.run("job = made(**RUNNING); job", "a")
-        kernel.do("fake.away = 'no answer'; fake.notify()")
-        ended(kernel, "(Reconnecting …: no answer)")
-        kernel.do("fake.away = None; end(job)")
-        ended(kernel, "completed")
-        assert "Reconnecting" not in records(kernel.heard)[-1]
+class TestErrors:
+    def test_broker_that_is_away_is_a_notice_until_it_returns(self, kernel):
+        kernel.run("job = make_job(**RUNNING); job", "a")
+        kernel.run_silently("fake.away = 'no answer'; fake.notify()")
+        await_record(kernel, "(Reconnecting …: no answer)")
+        kernel.run_silently("fake.away = None; end_job(job)")
+        await_record(kernel, "completed")
+        assert "Reconnecting" not in record_texts(kernel.messages)[-1]
 
-    def test_a_job_that_was_deleted_stays_as_it_was_known(self, kernel):
-        kernel.run("job = made(**RUNNING); job", "a")
-        kernel.do("del fake.infos[job.id]; fake.notify()")
-        ended(kernel, "running, processing 40% (Job ")
+    def test_deleted_job_keeps_its_last_known_state(self, kernel):
+        kernel.run("job = make_job(**RUNNING); job", "a")
+        kernel.run_silently("del fake.infos[job.id]; fake.notify()")
+        await_record(kernel, "running, processing 40% (Job ")
 
-    def test_what_has_ended_does_not_begin_again(self, kernel):
-        """Who asks before the end may tell of it after it."""
-        box = model_of(kernel.run("job = made(**RUNNING); early = job.info(); job", "a"))
-        kernel.do("end(job)")
-        ended(kernel, "completed")
-        kernel.do("job._panel._change(early)")
-        kernel.press(box, do="draw", page="one")
-        assert kernel.value("str(job._panel._info.status)") == "completed"
+    def test_outdated_state_does_not_replace_the_end(self, kernel):
+        """A state read before the end may be delivered after it."""
+        box = first_model_id(kernel.run("job = make_job(**RUNNING); early = job.info(); job", "a"))
+        kernel.run_silently("end_job(job)")
+        await_record(kernel, "completed")
+        kernel.run_silently("job._panel._on_change(early)")
+        kernel.send_to_widget(box, action="open_page", page="one")
+        assert kernel.evaluate("str(job._panel._info.status)") == "completed"
 
 
 class TestWithoutFrontEnd:
-    def test_showing_waits_and_gives_one_settled_record(self, kernel):
-        heard = kernel.run("job = made(**RUNNING); later(end, job); job", "a", stdin=False)
-        assert [show[:2] for show in shows(heard)] == [("record", False)]
-        assert records(heard) == ["study.zip: completed, 3 trials, 9 events, 0 issues"]
-        assert not [m for m in heard if m["msg_type"].startswith("comm")]
+    def test_display_waits_and_gives_one_settled_record(self, kernel):
+        messages = kernel.run("job = make_job(**RUNNING); run_later(end_job, job); job", "a", stdin=False)
+        assert [each[:2] for each in displays(messages)] == [("record", False)]
+        assert record_texts(messages) == ["study.zip: completed, 3 trials, 9 events, 0 issues"]
+        assert not [m for m in messages if m["msg_type"].startswith("comm")]
 
-    def test_also_of_a_job_that_fails(self, kernel):
-        heard = kernel.run("job = made(**RUNNING); later(end, job, **FAILED); job", "a", stdin=False)
-        assert records(heard) == ["study.zip: failed, BadArchiveError: torn"]
+    def test_failed_job_gives_one_settled_record(self, kernel):
+        messages = kernel.run("job = make_job(**RUNNING); run_later(end_job, job, **FAILED); job", "a", stdin=False)
+        assert record_texts(messages) == ["study.zip: failed, BadArchiveError: torn"]
 
     @pytest.mark.parametrize("code", ["print(job.wait(30))", "display(job); print(job.wait(30))"])
     def test_waiting_gives_exactly_one_settled_record(self, kernel, code):
-        heard = kernel.run(f"job = made(**RUNNING); later(end, job); {code}", "a", stdin=False)
-        assert [show[:2] for show in shows(heard)] == [("record", False)]
-        assert "completed" in records(heard)[0]
+        messages = kernel.run(f"job = make_job(**RUNNING); run_later(end_job, job); {code}", "a", stdin=False)
+        assert [each[:2] for each in displays(messages)] == [("record", False)]
+        assert "completed" in record_texts(messages)[0]
 
-    def test_an_interrupted_wait_leaves_what_is_known(self, kernel):
-        heard = kernel.run("job = made(**RUNNING); job.result(0.05)", "a", stdin=False, raises=True)
-        assert records(heard) == ["study.zip: running, processing 40%"]
+    def test_interrupted_wait_leaves_the_known_state(self, kernel):
+        messages = kernel.run("job = make_job(**RUNNING); job.result(0.05)", "a", stdin=False, raises=True)
+        assert record_texts(messages) == ["study.zip: running, processing 40%"]
 
-    def test_two_runs_give_the_same(self, kernel):
+    def test_two_runs_give_equal_outputs(self, kernel):
         def outputs():
-            heard = kernel.run("job = made(**RUNNING); later(end, job); job", "a", stdin=False)
-            return [m["content"]["data"] for m in heard if m["msg_type"] == "display_data"]
+            messages = kernel.run("job = make_job(**RUNNING); run_later(end_job, job); job", "a", stdin=False)
+            return [m["content"]["data"] for m in messages if m["msg_type"] == "display_data"]
 
         assert outputs() == outputs()
 
 
 class TestStudy:
-    """A real study, worked on in the kernel that shows it."""
+    """A real study, processed in the kernel that displays it."""
 
     @pytest.fixture(scope="class")
     @staticmethod
@@ -304,8 +314,8 @@ class TestStudy:
 
     @pytest.fixture(scope="class", autouse=True)
     @staticmethod
-    def _here(tmp_path_factory):
-        """Work is done in the process that asks for it; all share what was compiled."""
+    def _local_backend(tmp_path_factory):
+        """Run jobs in the kernel; all kernels share the compiled kernels."""
         with pytest.MonkeyPatch.context() as patch:
             for name in [name for name in os.environ if name.startswith(("ANALYTICS_KIT_", "REDIS_"))]:
                 patch.delenv(name)
@@ -315,13 +325,13 @@ class TestStudy:
             yield
 
     def outputs(self, study, code):
-        """What nbclient leaves of a cell in a kernel of its own."""
+        """Return the outputs of a cell that nbclient ran in a kernel of its own."""
         cells = ["import analytics_kit as ak", f"job = ak.submit({str(study)!r})\n{code}"]
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
         NotebookClient(notebook, timeout=100, kernel_name="python3").execute()
         return [{"type": each.output_type, "data": each.data} for each in notebook.cells[1].outputs]
 
-    def test_two_runs_of_a_notebook_leave_one_settled_record_and_it_is_equal(self, study):
+    def test_two_runs_of_a_notebook_leave_one_equal_settled_record(self, study):
         first = self.outputs(study, "job")
         again = self.outputs(study, "result = job.result()")
         assert first == again
@@ -330,7 +340,7 @@ class TestStudy:
         assert set(first[0]["data"]) == {"text/plain", "text/html"}
 
     @pytest.mark.parametrize("program", [["-c"], ["-m", "IPython", "--simple-prompt", "--quick", "-c"]])
-    def test_without_a_kernel_there_is_only_text(self, study, program):
+    def test_without_a_kernel_only_text_is_printed(self, study, program):
         show = "print(job, panel)" if program == ["-c"] else "display(job, panel)"
         code = (
             f"import analytics_kit as ak; job = ak.submit({str(study)!r}); job.result(); panel = job.panel(); "

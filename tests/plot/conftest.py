@@ -1,4 +1,4 @@
-"""Events made by hand, and the results of sample studies."""
+"""Handmade events, and the result of a sample study."""
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ TRIAL = {"participant": "1", "session": "1", "task": "Search", "factor": "Calm",
 
 @pytest.fixture(scope="session")
 def events():
-    """events(kind, rows, **names): rows of (t_s, x_px, y_px[, action]), or (t_s, key_class), of one trial."""
+    """events(kind, rows, **names): a trial from rows of (t_s, x_px, y_px[, action]) or (t_s, key_class)."""
 
     def make(kind, rows, **names):
         columns = ["t_s", "key_class"] if kind == "keyboard" else ["t_s", "x_px", "y_px", "action"][: len(rows[0])]
@@ -46,8 +46,8 @@ def million():
 
 
 @pytest.fixture(scope="session")
-def said():
-    """said(figure): title, notes and annotations as one text."""
+def figure_text():
+    """figure_text(figure): title, notes and annotations as one text."""
 
     def read(figure):
         title = figure.layout.title

@@ -19,7 +19,7 @@ def trials():
     return table.assign(session=table["participant"], path_length_px=[10.0, 20, 30, 40, 30, 40, 50, np.nan], name="n")
 
 
-class TestComparison:
+class TestTaskComparison:
     def test_points_and_a_median_per_factor(self, trials):
         figure = ak.plot.task_comparison(trials, "path_length_px")
         assert [trace.name for trace in figure.data] == ["x", "x", "y", "y"]
@@ -41,24 +41,24 @@ class TestComparison:
             [1],
         )
 
-    def test_tasks_are_the_places_on_the_axis(self, trials):
+    def test_tasks_are_the_groups_on_the_axis(self, trials):
         figure = ak.plot.task_comparison(trials, "path_length_px")
         assert figure.layout.xaxis.ticktext == ("A", "B")
         for trace in figure.data:
             assert np.abs(trace.x - np.round(trace.x)).max() < 0.5
         assert set(np.round(figure.data[0].x).astype(int)) == {0, 1}
 
-    def test_it_says_what_the_bar_is_and_what_is_missing(self, trials, said):
-        text = said(ak.plot.task_comparison(trials, "path_length_px"))
+    def test_notes_explain_the_bar_and_count_missing_values(self, trials, figure_text):
+        text = figure_text(ak.plot.task_comparison(trials, "path_length_px"))
         assert "Path length by task" in text
         assert "7 trials large symbol: median; bar: quartiles" in text
         assert "1 trial without a value" in text
 
-    def test_it_says_of_whom(self, trials, said):
-        assert "participant 2, 2 tasks, 2 factors, 3 trials" in said(
+    def test_notes_name_the_selection(self, trials, figure_text):
+        assert "participant 2, 2 tasks, 2 factors, 3 trials" in figure_text(
             ak.plot.task_comparison(trials, "path_length_px", participant="2")
         )
-        assert "2 participants, A, 2 factors, 4 trials" in said(
+        assert "2 participants, A, 2 factors, 4 trials" in figure_text(
             ak.plot.learning_curve(trials, "path_length_px", task="A")
         )
 
@@ -68,13 +68,13 @@ class TestComparison:
         assert [trace.y.tolist() for trace in figure.data] == [[10, 20, 30, 40, 30, 40, 50], [25, 40]]
         assert not figure.layout.showlegend
 
-    def test_names_that_are_not_known_come_last(self, trials):
+    def test_unknown_names_come_last(self, trials):
         trials.loc[0, "task"] = None
         figure = ak.plot.task_comparison(trials, "path_length_px")
         assert figure.layout.xaxis.ticktext == ("A", "B", "unknown task")
         assert np.round(figure.data[0].x).tolist() == [2, 1, 0, 1]
 
-    def test_of_many_places_some_are_labelled(self, trials):
+    def test_some_of_many_groups_are_labelled(self, trials):
         many = pd.concat([trials.assign(task=f"{number:02}") for number in range(41)])
         axis = ak.plot.task_comparison(many, "path_length_px").layout.xaxis
         assert axis.ticktext == tuple(f"{number:02}" for number in range(0, 41, 2))
@@ -98,10 +98,10 @@ class TestComparison:
         trials["task"] = trials["task"].map({"A": "long " * 20 + "a", "B": "long " * 20 + "b"})
         assert ak.plot.task_comparison(trials, "path_length_px").data[1].y.tolist() == [20, 40]
 
-    def test_of_many_trials_some_are_drawn_and_all_count(self, trials, said):
+    def test_of_many_trials_some_are_drawn_and_all_count(self, trials, figure_text):
         many = pd.concat([trials] * 3_000, ignore_index=True)
         figure = ak.plot.task_comparison(many, "path_length_px")
-        assert "every 3rd of 21,000 trials" in said(figure)
+        assert "every 3rd of 21,000 trials" in figure_text(figure)
         assert len(figure.data[0].x) + len(figure.data[2].x) == 7_000
         assert figure.data[1].customdata[:, 2].tolist() == [6_000, 6_000]
 
@@ -115,7 +115,7 @@ class TestComparison:
         assert points.text[:2].tolist() == ["participant 1, A, x", "participant 1, B, x"]
         assert points.hovertemplate.startswith("%{text}<br>")
 
-    def test_a_single_point_stands_where_its_median_does(self, trials):
+    def test_single_point_has_the_x_of_its_median(self, trials):
         points, median = ak.plot.task_comparison(trials.head(1), "path_length_px").data
         assert points.x.tolist() == median.x.tolist() == [0]
 
@@ -128,9 +128,9 @@ class TestComparison:
         assert few[1].marker.size == 14
         assert many[1].marker.size == 6
 
-    def test_a_metric_that_is_missing_everywhere(self, trials, said):
+    def test_a_metric_that_is_missing_everywhere(self, trials, figure_text):
         figure = ak.plot.task_comparison(trials.assign(path_length_px=np.nan), "path_length_px")
-        assert "No trial has a path length." in said(figure)
+        assert "No trial has a path length." in figure_text(figure)
 
     def test_an_unknown_metric_is_an_error_with_the_nearest(self, result):
         with pytest.raises(
@@ -139,7 +139,7 @@ class TestComparison:
             ak.plot.task_comparison(result, "path_lenght_px")
 
     @pytest.mark.parametrize("metric", ["name", "trial_order", "task"])
-    def test_a_name_is_no_metric(self, metric, trials):
+    def test_column_of_names_is_no_metric(self, metric, trials):
         with pytest.raises(SettingsError, match=f"no metric '{metric}'"):
             ak.plot.task_comparison(trials, metric)
 
@@ -148,7 +148,7 @@ class TestComparison:
             ak.plot.task_comparison(trials, "path_length_px", by="tsk")
 
 
-class TestLearning:
+class TestLearningCurve:
     def test_a_thin_line_per_participant_and_a_bold_median(self, trials):
         figure = ak.plot.learning_curve(trials, "path_length_px")
         assert [trace.name for trace in figure.data] == ["participant 1", "participant 2", "median"]
@@ -159,16 +159,16 @@ class TestLearning:
         assert median.line.width > 3 * one.line.width
         assert median.line.color != one.line.color
 
-    def test_there_is_no_half_place(self, trials):
+    def test_ticks_are_whole_for_few_positions(self, trials):
         many = pd.concat([trials.assign(trial_order=number) for number in range(1, 30)])
         axes = [ak.plot.learning_curve(table, "path_length_px").layout.xaxis for table in (trials, many)]
         assert [axis.dtick for axis in axes] == [1, None]
 
-    def test_trials_without_a_place_are_left_out_and_counted(self, trials, said):
+    def test_trials_without_a_position_are_left_out_and_counted(self, trials, figure_text):
         trials.loc[0, "trial_order"] = pd.NA
         figure = ak.plot.learning_curve(trials, "path_length_px")
         assert figure.data[0].x.tolist() == [2, 3, 4]
-        assert "2 trials without a value or a place" in said(figure)
+        assert "2 trials without a value or a position" in figure_text(figure)
 
     def test_lines_go_along_the_session_and_median_is_no_mean(self, trials):
         third = trials.head(4).assign(participant="3", session="3", path_length_px=1_000.0)
@@ -176,7 +176,7 @@ class TestLearning:
         assert one.x.tolist() == [1, 2, 3]
         assert median.y.tolist() == [30, 40, 50, 520]
 
-    def test_a_session_of_nobody_known_is_a_line_too(self, trials):
+    def test_sessions_of_unknown_participants_share_a_line(self, trials):
         trials.loc[4:, ["participant", "session"]] = None
         assert [trace.name for trace in ak.plot.learning_curve(trials, "path_length_px").data] == [
             "participant 1",
@@ -188,11 +188,11 @@ class TestLearning:
         figure = ak.plot.learning_curve(trials.assign(participant="1"), "path_length_px")
         assert [trace.name for trace in figure.data] == ["session 1", "session 2", "median"]
 
-    def test_of_many_sessions_some_are_drawn(self, trials, said):
+    def test_of_many_sessions_some_are_drawn(self, trials, figure_text):
         many = pd.concat([trials.assign(session=str(number)) for number in range(150)])
         figure = ak.plot.learning_curve(many, "path_length_px")
         assert len(figure.data) == 150 + 1
-        assert "every 2nd of 300 sessions" in said(figure)
+        assert "every 2nd of 300 sessions" in figure_text(figure)
         assert figure.data[-1].customdata.tolist() == [300, 300, 300, 150]
 
     def test_an_unknown_metric_is_an_error_with_the_nearest(self, trials):

@@ -1,4 +1,4 @@
-"""What holds for every figure: units, themes, nothing, one event, a million, equal bytes, hostile names, errors."""
+"""Properties of every figure: units, themes, empty, single and million events, equal bytes, hostile names, errors."""
 
 import json
 import re
@@ -22,19 +22,19 @@ EVENT_FIGURES = {
 }
 TRIAL_FIGURES = {
     "task_comparison": ("task", "path length (px)"),
-    "learning_curve": ("place of the trial in its session", "path length (px)"),
+    "learning_curve": ("position of the trial in its session", "path length (px)"),
 }
 FIGURES = EVENT_FIGURES | TRIAL_FIGURES
 HOSTILE = "<img src=x> & <b>$x^2$</b>"
 
 
-def draw(name, source, **choice):
+def draw(name, source, **selection):
     arguments = ("path_length_px",) if name in TRIAL_FIGURES else ()
-    return getattr(ak.plot, name)(source, *arguments, **choice)
+    return getattr(ak.plot, name)(source, *arguments, **selection)
 
 
 def contrast(one, other):
-    """The contrast ratio of WCAG 2."""
+    """Return the contrast ratio of WCAG 2."""
 
     def luminance(colour):
         parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
@@ -52,11 +52,11 @@ def blend(colour, paper, opacity):
 
 
 def colours(value):
-    """All colours in a figure's JSON."""
+    """Return all colours in a figure's JSON."""
     return set(re.findall(r'"(#[0-9a-f]{6})"', value))
 
 
-def test_the_room_has_these_figures():
+def test_public_figures_are_these():
     assert set(ak.plot.__all__) == set(FIGURES)
 
 
@@ -68,12 +68,12 @@ def test_axes_carry_units(name, result):
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_hover_finds_what_it_shows_of_each_point(name, result):
+def test_hover_has_a_value_for_each_point(name, result):
     for trace in draw(name, result).data:
-        for shown in ("text", "customdata"):
-            if f"%{{{shown}" in trace.hovertemplate:  # one text for all points would be shown as "-"
-                assert len(trace[shown]) == len(trace.x)
-                assert not isinstance(trace[shown], str)
+        for field in ("text", "customdata"):
+            if f"%{{{field}" in trace.hovertemplate:  # one text for all points would be shown as "-"
+                assert len(trace[field]) == len(trace.x)
+                assert not isinstance(trace[field], str)
         if "%{fullData.name}" in trace.hovertemplate:
             assert trace.name
 
@@ -96,11 +96,11 @@ def test_numbers_are_written_out_and_titles_keep_clear_of_them(name, result):
 
 
 def test_notes_break_between_notes_and_within_one_only_where_it_is_long():
-    figure = style.figure([], "", ["a" * 80, "", "b", "c d e f g h", "i " * 60], style.THEMES["light"])
+    figure = style.figure([], "", ["a" * 80, "", "b", "c d e f g h", "i " * 60], style.PALETTES["light"])
     lines = figure.layout.title.subtitle.text.split("<br>")
     assert lines[0] == f"{'a' * 80} · b"
     assert lines[1].startswith("c d e f g h · i i i")
-    assert max(map(len, lines)) <= style.NOTE_WIDTH
+    assert max(map(len, lines)) <= style.NOTE_LINE_LENGTH
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -109,39 +109,39 @@ def test_the_same_data_give_the_same_bytes(name, result):
 
 
 @pytest.mark.parametrize("name", FIGURES)
-@pytest.mark.parametrize("theme", style.THEMES)
+@pytest.mark.parametrize("theme", style.PALETTES)
 def test_every_colour_stands_out_from_the_paper(name, theme, result):
     figure = draw(name, result, theme=theme)
-    look = style.THEMES[theme]
-    assert figure.layout.template.layout.paper_bgcolor == look.paper
-    found = colours(figure.to_json()) - {look.paper, look.grid}
-    assert found
-    for colour in found:
-        assert contrast(colour, look.paper) >= 3, colour
+    palette = style.PALETTES[theme]
+    assert figure.layout.template.layout.paper_bgcolor == palette.paper
+    used = colours(figure.to_json()) - {palette.paper, palette.grid}
+    assert used
+    for colour in used:
+        assert contrast(colour, palette.paper) >= 3, colour
     for trace in figure.data:
         if (trace.opacity or 1) < 1:
-            assert contrast(blend(trace.line.color, look.paper, trace.opacity), look.paper) >= 3
+            assert contrast(blend(trace.line.color, palette.paper, trace.opacity), palette.paper) >= 3
 
 
-@pytest.mark.parametrize("theme", style.THEMES)
+@pytest.mark.parametrize("theme", style.PALETTES)
 def test_text_is_readable_and_no_two_of_many_categories_look_the_same(theme):
-    look = style.THEMES[theme]
-    assert contrast(look.ink, look.paper) > 7
-    assert len({tuple(style.looks(look, number).values()) for number in range(28)}) == 28
+    palette = style.PALETTES[theme]
+    assert contrast(palette.ink, palette.paper) > 7
+    assert len({tuple(style.category_marker(palette, number).values()) for number in range(28)}) == 28
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_where_there_is_nothing_the_figure_says_of_what(name, result, said):
+def test_empty_selection_gives_a_figure_that_says_so(name, result, figure_text):
     figure = draw(name, result, participant="nobody")
     assert not figure.data
-    assert re.search(r"(There (are|is) no|No trial) ?.*of participant nobody", said(figure))
+    assert re.search(r"(There (are|is) no|No trial) ?.*of participant nobody", figure_text(figure))
 
 
 @pytest.mark.parametrize("name", EVENT_FIGURES)
-def test_an_empty_table_gives_an_empty_figure(name, result, said):
+def test_an_empty_table_gives_an_empty_figure(name, result, figure_text):
     figure = draw(name, result.events("mouse_movement").head(0).assign(key_class=pd.array([], dtype="str")))
     assert not figure.data
-    assert "no" in said(figure)
+    assert "no" in figure_text(figure)
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -161,8 +161,8 @@ def test_hostile_names_are_shown_as_they_are(name, result):
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_a_hostile_choice_of_nothing_is_shown_as_it_is(name, result, said):
-    assert "<b>" not in said(draw(name, result, participant="<b>x</b>"))
+def test_a_hostile_choice_of_nothing_is_shown_as_it_is(name, result, figure_text):
+    assert "<b>" not in figure_text(draw(name, result, participant="<b>x</b>"))
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -172,7 +172,7 @@ def test_an_unknown_theme_is_an_error_with_the_nearest(name, result):
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_what_is_no_result_is_an_error(name):
+def test_other_source_is_an_error(name):
     with pytest.raises(SettingsError, match=r"list.\nHint: Give a StudyResult"):
         draw(name, [1, 2])
 
@@ -195,8 +195,8 @@ def test_one_event_is_drawn(name, movement):
     assert len(figure.data) == 1
 
 
-def test_one_event_has_no_speed(movement, said):
-    assert "no pointer movement to tell a speed from" in said(draw("speed_profile", movement.head(1)))
+def test_one_event_has_no_speed(movement, figure_text):
+    assert "no pointer movement to compute a speed from" in figure_text(draw("speed_profile", movement.head(1)))
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -220,9 +220,9 @@ def test_real_logs_are_drawn(name, shared_data, tmp_path):
         ("session_timeline", "the first 40 of 300 trials", 5_000),
     ],
 )
-def test_of_a_million_events_some_are_drawn_and_the_figure_says_which(name, note, most, million, said):
+def test_of_a_million_events_some_are_drawn_and_the_figure_says_which(name, note, most, million, figure_text):
     figure = draw(name, million)
-    assert note in said(figure)
+    assert note in figure_text(figure)
     assert most / 2 < sum(len(trace.x) for trace in figure.data) <= most
 
 
@@ -239,8 +239,8 @@ def test_the_examples_of_the_readme_draw_something(result):
     assert all(eval(line, names).data for line in lines[1:])  # noqa: S307
 
 
-class TestChoosing:
-    def test_a_list_of_values_and_numbers_as_text(self, result, said):
+class TestSelection:
+    def test_a_list_of_values_and_numbers_as_text(self, result, figure_text):
         one = draw("speed_profile", result, participant=1, trial=["1", 2])
         assert len(one.data) == len(result.trials.query("participant == '1' and trial in (1, 2)"))
 

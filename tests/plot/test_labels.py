@@ -1,11 +1,9 @@
-"""What trials and metrics are called, which points are drawn of many."""
+"""Labels of trials and metrics, escaped and shortened."""
 
-import numpy as np
 import pandas as pd
 import pytest
 
-from analytics_kit.plot import labels as words
-from analytics_kit.plot import thinning
+from analytics_kit.plot import labels
 
 
 @pytest.mark.parametrize(
@@ -27,11 +25,11 @@ from analytics_kit.plot import thinning
         ("x_flips", "x flips"),
     ],
 )
-def test_a_metric_in_words_with_its_unit(metric, title):
-    assert words.label(metric).title == title
+def test_metric_label_has_name_and_unit(metric, title):
+    assert labels.metric_label(metric).title == title
 
 
-def test_every_metric_of_the_catalogue_has_words():
+def test_every_metric_of_the_catalogue_has_a_label():
     from analytics_kit.study.metrics.catalogue import CATALOGUE
 
     units = {
@@ -46,62 +44,35 @@ def test_every_metric_of_the_catalogue_has_words():
         "wpm": "",
     }
     for metric in CATALOGUE:
-        label = words.label(metric.name)
+        label = labels.metric_label(metric.name)
         assert label.unit == units.get(metric.unit, metric.unit), metric.name
         assert "_" not in label.title
 
 
-def test_every_class_of_keys_has_a_row():
-    from analytics_kit.plot import timelines
-    from analytics_kit.study.schema import keys
-
-    assert set(timelines.KEY_CLASSES) == set(keys.KEY_CLASSES)
-
-
 def test_names_are_shortened_before_signs_are_replaced():
-    assert words.safe("<" * 40) == "&lt;" * 21 + "…" + "&lt;" * 10
-    assert words.safe("a\n b\t$c") == "a b &#36;c"
-    assert words.safe("&lt;") == "&amp;lt;"
+    assert labels.safe_text("<" * 40) == "&lt;" * 21 + "…" + "&lt;" * 10
+    assert labels.safe_text("a\n b\t$c") == "a b &#36;c"
+    assert labels.safe_text("&lt;") == "&amp;lt;"
 
 
 def test_long_names_that_differ_at_their_ends_stay_apart():
-    assert words.safe("the same beginning of a very long name, A").endswith("name, A")
-    assert len(words.safe("long " * 20)) == 32
-    assert len(words.safe("long " * 20, 14)) == 14
-    assert words.safe("x" * 32) == "x" * 32
+    assert labels.safe_text("the same beginning of a very long name, A").endswith("name, A")
+    assert len(labels.safe_text("long " * 20)) == 32
+    assert len(labels.safe_text("long " * 20, 14)) == 14
+    assert labels.safe_text("x" * 32) == "x" * 32
 
 
-def test_a_column_may_be_called_anything():
-    assert words.named("<b>", "x") == "&lt;b&gt; x"
-    assert words.named("a_<b>", None) == "unknown a &lt;b&gt;"
+def test_name_of_a_column_is_escaped():
+    assert labels.name_text("<b>", "x") == "&lt;b&gt; x"
+    assert labels.name_text("a_<b>", None) == "unknown a &lt;b&gt;"
 
 
-def test_what_all_trials_share_and_in_what_they_differ():
+def test_labels_have_what_trials_share_and_in_what_they_differ():
     trials = pd.DataFrame(
         {"participant": ["3", "3"], "session": ["3", "3"], "task": ["A", None], "trial": [1.0, 2.0]}
     )  # fmt: skip
-    assert words.together(trials) == "participant 3, 2 tasks, 2 trials"
-    assert words.apart(trials) == ["A, trial 1", "unknown task, trial 2"]
-    assert words.together(trials.head(1)) == "participant 3, A, trial 1"
-    assert words.apart(trials.head(1)) == ["participant 3, A, trial 1"]
-    assert words.together(trials[[]].head(1)) == ""
-
-
-@pytest.mark.parametrize(
-    ("count", "note"),
-    [(10_000, ""), (10_001, "every 2nd of 10,001 rows"), (1_200_000, "every 120th of 1,200,000 rows"),
-     (110_000, "every 11th of 110,000 rows"), (210_000, "every 21st of 210,000 rows"), (0, "")],
-)  # fmt: skip
-def test_of_too_many_every_nth_is_drawn(count, note):
-    assert thinning.note(count, "rows") == note
-    assert len(thinning.every(count)) == (min(count, 10_000) if not note else -(-count // thinning.stride(count)))
-    assert len(thinning.every(count)) <= 10_000
-
-
-def test_the_highest_and_the_lowest_of_every_few_rows_of_a_trial():
-    values = np.array([1.0, 5, 6, 2, 4, 9, 3, 4])
-    trial = np.array([0, 0, 0, 0, 0, 0, 1, 1])
-    assert thinning.extremes(values, trial, 3).tolist() == [0, 2, 3, 5, 6, 7]
-    assert thinning.extremes(values, trial, 4).tolist() == [0, 2, 4, 5, 6, 7]
-    assert thinning.extremes(values, trial, 1).tolist() == list(range(8))
-    assert thinning.extremes(values[:0], trial[:0], 3).tolist() == []
+    assert labels.selection_label(trials) == "participant 3, 2 tasks, 2 trials"
+    assert labels.trial_labels(trials) == ["A, trial 1", "unknown task, trial 2"]
+    assert labels.selection_label(trials.head(1)) == "participant 3, A, trial 1"
+    assert labels.trial_labels(trials.head(1)) == ["participant 3, A, trial 1"]
+    assert labels.selection_label(trials[[]].head(1)) == ""

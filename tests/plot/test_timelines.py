@@ -12,7 +12,7 @@ def keys(events):
     return events("keyboard", typed).assign(key="secret", action="press")
 
 
-class TestKeystrokes:
+class TestKeystrokeTimeline:
     def test_a_row_per_class_in_a_fixed_order_the_first_on_top(self, keys):
         figure = ak.plot.keystroke_timeline(keys)
         assert figure.layout.yaxis.ticktext == ("letter", "space", "backspace")
@@ -22,16 +22,16 @@ class TestKeystrokes:
         assert figure.data[0].y.tolist() == [0, 1, 2, 0]
         assert figure.data[0].text.tolist() == ["letter", "space", "backspace", "letter"]
 
-    def test_what_was_typed_is_nowhere(self, keys):
+    def test_typed_text_is_nowhere_in_the_figure(self, keys):
         assert "secret" not in ak.plot.keystroke_timeline(keys).to_json()
 
-    def test_releases_are_no_presses(self, keys, said):
+    def test_releases_are_no_presses(self, keys, figure_text):
         keys.loc[3, "action"] = "release"
         figure = ak.plot.keystroke_timeline(keys)
         assert figure.data[0].x.tolist() == [0.5, 0.7, 0.9]
-        assert "3 key presses" in said(figure)
+        assert "3 key presses" in figure_text(figure)
 
-    def test_a_class_that_is_not_known_is_other(self, keys):
+    def test_unknown_key_class_is_other(self, keys):
         keys.loc[0, "key_class"] = "<b>"
         keys.loc[1, "key_class"] = None
         assert ak.plot.keystroke_timeline(keys).data[0].text.tolist() == ["other", "other", "backspace", "letter"]
@@ -47,14 +47,14 @@ class TestKeystrokes:
         assert ak.plot.keystroke_timeline(keys).layout.xaxis.range == pytest.approx((-0.006, 0.606))
         assert ak.plot.keystroke_timeline(keys.head(1)).layout.xaxis.range == (-0.01, 1.01)
 
-    def test_of_many_presses_every_nth_is_drawn(self, keys, said):
+    def test_of_many_presses_every_nth_is_drawn(self, keys, figure_text):
         many = pd.concat([keys] * 5_001)
         figure = ak.plot.keystroke_timeline(many)
         assert len(figure.data[0].x) == 6_668
-        assert "every 3rd of 20,004 key presses" in said(figure)
+        assert "every 3rd of 20,004 key presses" in figure_text(figure)
 
 
-class TestSession:
+class TestSessionTimeline:
     def test_a_row_per_kind_of_one_trial(self, movement, keys):
         figure = ak.plot.session_timeline(pd.concat([movement, keys]))
         assert figure.layout.yaxis.ticktext == ("mouse movement", "keyboard")
@@ -89,12 +89,12 @@ class TestSession:
         assert figure.layout.yaxis.ticktext == tuple(f"trial {50 - number}" for number in range(1, 41))
         assert len(figure.data[0].x) == 40 * 4
 
-    def test_a_kind_has_its_colour_whichever_others_there_are(self, movement, keys):
+    def test_kind_keeps_its_colour_beside_other_kinds(self, movement, keys):
         both, lone = (ak.plot.session_timeline(table).data[-1] for table in (pd.concat([movement, keys]), keys))
         assert both.name == lone.name == "keyboard"
         assert both.marker.color == lone.marker.color
 
-    def test_a_trial_without_a_place_in_the_session_comes_last(self, movement):
+    def test_trial_without_a_position_comes_last(self, movement):
         lost = movement.assign(trial=7, trial_order=pd.NA)
         figure = ak.plot.session_timeline(pd.concat([lost, movement]).astype({"trial_order": "Int64"}))
         assert figure.layout.yaxis.ticktext == ("trial 1", "trial 7")
@@ -106,3 +106,10 @@ class TestSession:
             len(result.events(kind, participant="1")) for kind in result.kinds
         )
         assert len({trace.marker.color for trace in figure.data}) == len(figure.data)
+
+
+def test_every_class_of_keys_has_a_row():
+    from analytics_kit.plot import timelines
+    from analytics_kit.study.schema import keys
+
+    assert set(timelines.KEY_CLASS_ROWS) == set(keys.KEY_CLASSES)

@@ -1,44 +1,46 @@
-"""Who asks the HTTP API in tests."""
+"""A client of the HTTP API inside the test's process."""
 
 from analytics_kit.model import JobRequest
-from analytics_kit.web.app import NAME, PREFIX
+from analytics_kit.web import URL_PREFIX
+from analytics_kit.web.app import APP_NAME
 
 TOKENS = {"ann": "ann-0123456789abcdef", "bob": "bob-0123456789abcdef"}
 
 
-class Asker:
-    """Somebody with a token, or without one."""
+class ApiClient:
+    """A client with the token of a namespace, or without a token."""
 
-    def __init__(self, app, name=None):
-        self.client, self.name, self.service = app.test_client(), name, app.extensions[NAME]
+    def __init__(self, app, namespace=None):
+        self.client, self.namespace, self.service = app.test_client(), namespace, app.extensions[APP_NAME]
 
-    def ask(self, method, path, code=None, headers=None, **how):
-        """The answer; `code` is the status that it has to have."""
-        known = {} if self.name is None else {"Authorization": f"Bearer {TOKENS[self.name]}"}
-        answer = self.client.open(f"{PREFIX}{path}", method=method, headers=known | (headers or {}), **how)
-        assert code in (None, answer.status_code), answer.get_data()
-        return answer
+    @property
+    def backend(self):
+        """The backend of the namespace, as the server uses it."""
+        return self.service.client_for(self.namespace).backend
 
-    def get(self, path, code=200, **how):
-        return self.ask("GET", path, code, **how)
+    def request(self, method, path, code=None, headers=None, **options):
+        """Return the response, whose status has to be `code`."""
+        token = {} if self.namespace is None else {"Authorization": f"Bearer {TOKENS[self.namespace]}"}
+        response = self.client.open(f"{URL_PREFIX}{path}", method=method, headers=token | (headers or {}), **options)
+        assert code in (None, response.status_code), response.get_data()
+        return response
 
-    def post(self, path, code=202, body=b"", kind="application/zip", **how):
-        return self.ask("POST", path, code, data=body, content_type=kind, **how)
+    def get(self, path, code=200, **options):
+        return self.request("GET", path, code, **options)
+
+    def post(self, path, code=202, body=b"", content_type="application/zip", **options):
+        return self.request("POST", path, code, data=body, content_type=content_type, **options)
 
     def delete(self, path, code):
-        return self.ask("DELETE", path, code)
+        return self.request("DELETE", path, code)
 
-    def done(self, study):
-        """The job of a study, which has ended."""
+    def ended_job(self, study):
+        """Process a study, and return its job once that has ended."""
         return self.get(f"/{study}/zip-data?async=false").json
 
-    def submit(self, deed, **arguments):
-        """A job with a task of the tests' own, on the backend of this asker; its id."""
+    def submit_step(self, step, **arguments):
+        """Submit a job that runs one of the tests' steps; return its id."""
         request = JobRequest(
-            f"tests.backends.sample_steps.{deed}", arguments, f"key-{deed}", "/data/other.zip", owner=self.name
+            f"tests.backends.sample_steps.{step}", arguments, f"key-{step}", "/data/other.zip", owner=self.namespace
         )
-        client = self.service._clients.get(self.name)
-        if client is None:
-            self.get("/queue-status")
-            client = self.service._clients[self.name]
-        return client.backend.submit(request).job_id
+        return self.backend.submit(request).job_id

@@ -1,4 +1,4 @@
-"""The HTTP API in this process, on the local backend, and who asks it."""
+"""The HTTP API in this process, on the local backend, and clients of it."""
 
 import zipfile
 from contextlib import ExitStack
@@ -7,10 +7,10 @@ import pytest
 
 import analytics_kit as ak
 from analytics_kit.model import JobStatus
-from analytics_kit.web.app import NAME, create_app
+from analytics_kit.web.app import APP_NAME, create_app
 from analytics_kit.web.settings import ServerSettings
 from tests.processes import until
-from tests.web.api_client import TOKENS, Asker
+from tests.web.api_client import TOKENS, ApiClient
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +23,7 @@ def data(tmp_path_factory):
         archive.extractall(folder / "tree_study_id")
     (folder / "broken.zip").write_bytes(b"PK and nothing of a ZIP" * 4)
     (folder / "notes.txt").write_text("no study")
-    (folder / "jobs.zip").write_bytes(b"a reserved word")
+    (folder / "jobs.zip").write_bytes(b"a reserved id")
     return folder
 
 
@@ -33,9 +33,8 @@ def settings(tmp_path, data):
 
     def make(**changes):
         lines = "\n".join(f"{name}: {token}" for name, token in TOKENS.items())
-        known = {"home": tmp_path / "home", "data": str(data), "token": lines, "answer_limit_s": 30}
-        known["backend"] = "local"
-        return ServerSettings.of(**(known | changes))
+        defaults = {"home": tmp_path / "home", "data": str(data), "token": lines, "answer_limit_s": 30}
+        return ServerSettings.of(**(defaults | {"backend": "local"} | changes))
 
     return make
 
@@ -44,44 +43,44 @@ def settings(tmp_path, data):
 def app(settings):
     app = create_app(settings())
     yield app
-    app.extensions[NAME].close()
+    app.extensions[APP_NAME].close()
 
 
 @pytest.fixture
-def asker(settings):
-    """asker(**settings) → ann at a server of her own."""
+def client_of_server(settings):
+    """client_of_server(**settings) → ann at a server with these settings."""
     with ExitStack() as stack:
 
         def make(**changes):
             app = create_app(settings(**changes))
-            stack.callback(app.extensions[NAME].close)
-            return Asker(app, "ann")
+            stack.callback(app.extensions[APP_NAME].close)
+            return ApiClient(app, "ann")
 
         yield make
 
 
 @pytest.fixture
 def ann(app):
-    return Asker(app, "ann")
+    return ApiClient(app, "ann")
 
 
 @pytest.fixture
 def bob(app):
-    return Asker(app, "bob")
+    return ApiClient(app, "bob")
 
 
 @pytest.fixture
 def nobody(app):
-    return Asker(app)
+    """A client without a token."""
+    return ApiClient(app)
 
 
 @pytest.fixture
 def gate(tmp_path, ann):
-    """The one thread of ann's backend waits until this file is there, which it is at the end in any case."""
+    """Occupy the one thread of ann's backend until this file exists; at the end of the test it does in any case."""
     path = tmp_path / "gate"
-    job_id = ann.submit("gated", gate=str(path))
-    backend = ann.service._clients["ann"].backend
-    until(lambda: backend.get(job_id).status is JobStatus.RUNNING, "the thread is taken")
+    job_id = ann.submit_step("gated", gate=str(path))
+    until(lambda: ann.backend.get(job_id).status is JobStatus.RUNNING, "the thread is occupied")
     yield path
     path.touch()
-    until(lambda: backend.get(job_id).status.final, "the thread is free")
+    until(lambda: ann.backend.get(job_id).status.final, "the thread is free")

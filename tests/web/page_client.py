@@ -1,17 +1,17 @@
-"""A browser at the page, as far as tests need no real one."""
+"""A browser at the page, for tests that need no real one."""
 
 from html.parser import HTMLParser
 
-from tests.web.api_client import TOKENS, Asker
+from tests.web.api_client import TOKENS, ApiClient
 
 
-class Page(HTMLParser):
-    """A page as a browser reads it: its text, and all elements with their attributes."""
+class ParsedPage(HTMLParser):
+    """A page: its text, and all elements with their attributes."""
 
-    def __init__(self, answer):
+    def __init__(self, response):
         super().__init__()
         self.elements, self.text = [], ""
-        self.html = answer.get_data(as_text=True)
+        self.html = response.get_data(as_text=True)
         self.feed(self.html)
 
     def handle_starttag(self, tag, attributes):
@@ -21,38 +21,43 @@ class Page(HTMLParser):
         self.text += f"{text} "
 
     def all(self, tag):
-        return [attributes for found, attributes in self.elements if found == tag]
+        """The attributes of all elements of a kind."""
+        return [attributes for name, attributes in self.elements if name == tag]
 
     @property
-    def proof(self):
-        """What forms of the page send along."""
-        (found,) = {each["value"] for each in self.all("input") if each.get("name") == "csrf"}
-        return found
+    def csrf_token(self):
+        """The CSRF token that all forms of the page send."""
+        (token,) = {attributes["value"] for attributes in self.all("input") if attributes.get("name") == "csrf"}
+        return token
 
 
-class Browser(Asker):
-    """A browser at the page."""
+class Browser(ApiClient):
+    """A browser that keeps cookies; signed in to a namespace, or not."""
 
-    def __init__(self, app, name=None):
+    def __init__(self, app, namespace=None):
         super().__init__(app)
-        self.app = app
-        if name is not None:
-            self.sign_in(TOKENS[name], 303)
+        self.app, self._account = app, namespace
+        if namespace is not None:
+            self.sign_in(TOKENS[namespace], 303)
 
-    def see(self, path="/", code=200, **how):
-        return Page(self.get(path, code, **how))
+    @property
+    def backend(self):
+        """The backend of the namespace that the browser is signed in to."""
+        return self.service.client_for(self._account).backend
 
-    def send(self, code, headers=None, **form):
-        """Send a form of the page."""
-        return self.ask("POST", "/", code, data=form, headers=headers)
+    def open(self, path="/", code=200, **options):
+        return ParsedPage(self.get(path, code, **options))
 
-    def sign_in(self, token, code, **how):
-        return self.ask("POST", "/", code, data={"do": "sign-in", "token": token}, **how)
+    def send_form(self, code, headers=None, **form):
+        return self.request("POST", "/", code, data=form, headers=headers)
 
-    def press(self, do, code=303, **form):
-        """Press a button; what the page says then."""
-        answer = self.send(code, do=do, csrf=self.see().proof, **form)
+    def sign_in(self, token, code, **options):
+        return self.request("POST", "/", code, data={"do": "sign-in", "token": token}, **options)
+
+    def press(self, action, code=303, **form):
+        """Press a button; return the text of the page that follows."""
+        response = self.send_form(code, do=action, csrf=self.open().csrf_token, **form)
         if code == 303:
-            assert answer.headers["Location"].startswith("./?note="), "seen from the page, wherever it is"
-            return self.see(answer.headers["Location"].removeprefix(".")).text
-        return Page(answer).text
+            assert response.headers["Location"].startswith("./?note="), "relative, so that it works below any prefix"
+            return self.open(response.headers["Location"].removeprefix(".")).text
+        return ParsedPage(response).text

@@ -1,4 +1,4 @@
-"""`docs/http-api.md`: every request in it is made, in its order, and answered as it says."""
+"""`docs/http-api.md`: every request on the page is sent, in order, and answered as documented."""
 
 import json
 import re
@@ -12,145 +12,144 @@ import pytest
 import analytics_kit as ak
 from analytics_kit.errors import BrokerUnavailableError
 from analytics_kit.study.archive.source import fingerprint
-from analytics_kit.web.app import NAME, PREFIX, create_app
-from analytics_kit.web.openapi_responses import WORDS
+from analytics_kit.web import URL_PREFIX
+from analytics_kit.web.app import create_app
+from analytics_kit.web.openapi_responses import ERROR_DESCRIPTIONS
 from analytics_kit.web.settings import ServerSettings
 from tests.processes import until
-from tests.web.api_client import TOKENS
-from tests.web.test_catalogue import zipped
+from tests.web.api_client import TOKENS, ApiClient
+from tests.web.small_study import small_zip
 
 PAGE = Path(__file__).parents[2] / "docs" / "http-api.md"
-PAIR = re.compile(
-    r"(?:<!-- (?P<before>.+?) -->\n)?```http\n(?P<asked>[A-Z]+ /.*?)\n```\n\n```http\n(?P<told>.*?)\n```",
+SAMPLE = re.compile(
+    r"(?:<!-- (?P<condition>.+?) -->\n)?```http\n(?P<request>[A-Z]+ /.*?)\n```\n\n```http\n(?P<response>.*?)\n```",
     re.S,
 )
-JOB = re.compile(r"\b(?:[0-9a-f]{16}|[0-9a-f]{64})\b")
-"""The id of a job, the key of a result or the content of a study."""
-CONTENT = "3b" * 32
-"""How the content of the study that is uploaded is written on the page."""
-LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ")
+ID = re.compile(r"\b(?:[0-9a-f]{16}|[0-9a-f]{64})\b")
+"""The id of a job, the key of a result or the fingerprint of a study."""
+FINGERPRINT = "3b" * 32
+"""The fingerprint that the page gives for the study that it uploads."""
+LOG_TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ")
 TIMES = ("created_at", "started_at", "ended_at", "changed_at")
-VARIES = ("size_bytes", "rate_per_s")
-MORE = "…"
+VARYING = ("size_bytes", "rate_per_s")
+OMISSION = "…"
 ZIP_BODY = "(the bytes of a ZIP)"
 
 
-class Reader:
-    """Compares what is written with what is told; ids of jobs are paired as they come."""
+class Comparison:
+    """Compares documented with actual values; ids are paired in order of appearance."""
 
     def __init__(self, content):
-        self.ids = {CONTENT: content}
+        self.ids = {FINGERPRINT: content}
 
-    def text(self, written):
-        """The written text with the ids that there are."""
-        return JOB.sub(lambda found: self.ids.get(found[0], found[0]), written)
+    def with_actual_ids(self, documented):
+        return ID.sub(lambda match: self.ids.get(match[0], match[0]), documented)
 
-    def same(self, written, told, at=""):
-        if isinstance(written, dict):
-            rest = MORE in written
-            assert isinstance(told, dict), at
-            assert rest or written.keys() == told.keys(), at
-            for name in written.keys() - {MORE}:
-                self.same(written[name], told[name], f"{at}.{name}")
-        elif isinstance(written, list):
-            rest = written[-1:] == [MORE]
-            assert rest or len(written) == len(told), at
-            for number, item in enumerate(written[: len(written) - rest]):
-                self.same(item, told[number], f"{at}[{number}]")
-        elif at.rpartition(".")[2] in TIMES and written is not None:
-            assert datetime.fromisoformat(written).tzinfo, at
-            assert datetime.fromisoformat(told).tzinfo, at
-        elif isinstance(written, str) and LINE.match(written):
-            assert LINE.match(told), at
-            assert LINE.sub("", written) == LINE.sub("", told), at
-        elif at.rpartition(".")[2] in VARIES and not isinstance(written, str):
-            assert type(written) is type(told), at
-        elif isinstance(written, str):
-            self.strings(written, told, at)
+    def require_equal(self, documented, actual, path=""):
+        if isinstance(documented, dict):
+            has_omission = OMISSION in documented
+            assert isinstance(actual, dict), path
+            assert has_omission or documented.keys() == actual.keys(), path
+            for name in documented.keys() - {OMISSION}:
+                self.require_equal(documented[name], actual[name], f"{path}.{name}")
+        elif isinstance(documented, list):
+            has_omission = documented[-1:] == [OMISSION]
+            assert has_omission or len(documented) == len(actual), path
+            for number, item in enumerate(documented[: len(documented) - has_omission]):
+                self.require_equal(item, actual[number], f"{path}[{number}]")
+        elif path.rpartition(".")[2] in TIMES and documented is not None:
+            assert datetime.fromisoformat(documented).tzinfo, path
+            assert datetime.fromisoformat(actual).tzinfo, path
+        elif isinstance(documented, str) and LOG_TIME.match(documented):
+            assert LOG_TIME.match(actual), path
+            assert LOG_TIME.sub("", documented) == LOG_TIME.sub("", actual), path
+        elif path.rpartition(".")[2] in VARYING and not isinstance(documented, str):
+            assert type(documented) is type(actual), path
+        elif isinstance(documented, str):
+            self.require_equal_text(documented, actual, path)
         else:
-            assert told == (pytest.approx(written) if isinstance(written, float) else written), at
+            assert actual == (pytest.approx(documented) if isinstance(documented, float) else documented), path
 
-    def strings(self, written, told, at):
-        assert isinstance(told, str), at
-        for mine, theirs in zip(JOB.findall(written), JOB.findall(told), strict=False):
-            assert self.ids.setdefault(mine, theirs) == theirs, at
-        assert self.text(written) == told, at
+    def require_equal_text(self, documented, actual, path):
+        assert isinstance(actual, str), path
+        for documented_id, actual_id in zip(ID.findall(documented), ID.findall(actual), strict=False):
+            assert self.ids.setdefault(documented_id, actual_id) == actual_id, path
+        assert self.with_actual_ids(documented) == actual, path
 
 
 @pytest.fixture(scope="module")
-def asks(tmp_path_factory):
+def send(tmp_path_factory):
+    """send(request, condition) → the response to a request as the page gives it, under a condition or None."""
     folder = tmp_path_factory.mktemp("documented")
     (folder / "data").mkdir()
     ak.sample_study(folder / "data" / "study-7.zip", participants=2, trials=1)
     (folder / "data" / "broken.zip").write_bytes(b"PK and nothing of a ZIP" * 4)
     settings = {"home": folder / "home", "data": str(folder / "data"), "token": f"ann: {TOKENS['ann']}"}
     app = create_app(ServerSettings.of("local", **settings))
-    client = app.test_client()
+    ann = ApiClient(app, "ann")
 
-    def settle():
-        known = {"Authorization": f"Bearer {TOKENS['ann']}"}
-        busy = ("queued", "running")
-        until(
-            lambda: not any(client.get(f"{PREFIX}/queue-status", headers=known).json[s] for s in busy), "all is done"
-        )
+    def wait_for_jobs():
+        active = ("queued", "running")
+        until(lambda: not any(ann.get("/queue-status").json[status] for status in active), "all jobs have ended")
 
     @contextmanager
-    def before(words):
-        if words == "the results have had their time":
+    def under(condition):
+        if condition == "after the results have expired":
             shutil.rmtree(folder / "home" / "store" / "results")
             yield
-        elif words == "the queue is away":
-            backend = app.extensions[NAME]._clients["ann"].backend
+        elif condition == "while the queue is unreachable":
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(backend, "list", _away)
+                patch.setattr(ann.backend, "list", _fail)
                 yield
         else:
-            assert words is None
+            assert condition is None
             yield
 
-    def ask(asked, words):
-        settle()
-        head, _, body = asked.partition("\n\n")
-        line, *headers = head.splitlines()
+    def send_request(request, condition):
+        wait_for_jobs()
+        head, _, body = request.partition("\n\n")
+        line, *lines = head.splitlines()
         method, path = line.split(" ")
-        known = dict(header.split(": ") for header in headers)
-        known.setdefault("Authorization", f"Bearer {TOKENS['ann']}")
-        length = known.pop("Content-Length", None)
+        headers = dict(line.split(": ") for line in lines)
+        headers.setdefault("Authorization", f"Bearer {TOKENS['ann']}")
+        length = headers.pop("Content-Length", None)
         environ = {} if length is None else {"CONTENT_LENGTH": length}
-        data = zipped(seed=7) if body == ZIP_BODY else body.encode() or None
-        with before(words):
-            return client.open(PREFIX + path, method=method, headers=known, data=data, environ_overrides=environ)
+        data = small_zip(seed=7) if body == ZIP_BODY else body.encode() or None
+        with under(condition):
+            return ann.client.open(
+                URL_PREFIX + path, method=method, headers=headers, data=data, environ_overrides=environ
+            )
 
-    yield ask
-    settle()
-    app.extensions[NAME].close()
+    yield send_request
+    wait_for_jobs()
+    ann.service.close()
 
 
-def _away(status=None):
+def _fail(status=None):
     raise BrokerUnavailableError("Redis at redis://10.0.0.1:6379 can't be used.")
 
 
-def test_every_request_is_answered_as_it_says(asks, tmp_path):
-    (tmp_path / "s.zip").write_bytes(zipped(seed=7))
-    reader, codes = Reader(fingerprint(str(tmp_path / "s.zip"))[0]), set()
-    pairs = list(PAIR.finditer(PAGE.read_text()))
-    assert len(pairs) == PAGE.read_text().count("```http") / 2
-    for pair in pairs:
-        answer = asks(reader.text(pair["asked"]), pair["before"])
-        head, _, body = pair["told"].partition("\n\n")
+def test_every_documented_request_has_the_documented_response(send, tmp_path):
+    (tmp_path / "s.zip").write_bytes(small_zip(seed=7))
+    comparison, codes = Comparison(fingerprint(str(tmp_path / "s.zip"))[0]), set()
+    samples = list(SAMPLE.finditer(PAGE.read_text()))
+    assert len(samples) == PAGE.read_text().count("```http") / 2
+    for sample in samples:
+        response = send(comparison.with_actual_ids(sample["request"]), sample["condition"])
+        head, _, body = sample["response"].partition("\n\n")
         status, *headers = head.splitlines()
-        where = pair["asked"].splitlines()[0]
-        assert f"{answer.status_code}" == status.split()[0], (where, answer.get_data())
-        codes.add(answer.status_code)
+        request_line = sample["request"].splitlines()[0]
+        assert f"{response.status_code}" == status.split()[0], (request_line, response.get_data())
+        codes.add(response.status_code)
         for header in headers:
             name, _, value = header.partition(": ")
-            reader.strings(value, answer.headers[name], f"{where} {name}")
-        if answer.mimetype == "application/json":
-            reader.same(json.loads(body), answer.json, where)
-        elif answer.mimetype == "text/csv":
+            comparison.require_equal_text(value, response.headers[name], f"{request_line} {name}")
+        if response.mimetype == "application/json":
+            comparison.require_equal(json.loads(body), response.json, request_line)
+        elif response.mimetype == "text/csv":
             lines = body.splitlines()
-            assert lines[-1] == MORE
-            assert answer.get_data(as_text=True).startswith("\n".join(lines[:-1]))
+            assert lines[-1] == OMISSION
+            assert response.get_data(as_text=True).startswith("\n".join(lines[:-1]))
         else:
             assert body == ""
-    assert codes >= {200, 202, 204, *WORDS} - {403, 500}, "each status has its sample"
+    assert codes >= {200, 202, 204, *ERROR_DESCRIPTIONS} - {403, 500}, "each status has a sample"

@@ -1,4 +1,4 @@
-"""The schema: it is OpenAPI 3.1, and whatever is asked within or beyond it is answered as it says."""
+"""The schema: valid OpenAPI 3.1, and every response to a valid or an invalid request is one that it describes."""
 
 import re
 from contextlib import suppress
@@ -13,11 +13,11 @@ from schemathesis import GenerationMode
 from schemathesis.checks import positive_data_acceptance
 
 import analytics_kit as ak
-from analytics_kit.web.app import NAME, create_app
+from analytics_kit.web.app import APP_NAME, create_app
 from analytics_kit.web.openapi_schema import METHODS
 from analytics_kit.web.settings import ServerSettings
-from tests.web.api_client import TOKENS, Asker
-from tests.web.test_catalogue import zipped
+from tests.web.api_client import TOKENS, ApiClient
+from tests.web.small_study import small_zip
 
 ROUTES = [
     ("GET", "/health"), ("GET", "/health/live"), ("GET", "/jobs"), ("GET", "/jobs/{job_id}"),
@@ -26,13 +26,13 @@ ROUTES = [
     ("POST", "/jobs"), ("POST", "/jobs/{job_id}/cancel"), ("GET", "/jobs/{job_id}/log"),
     ("GET", "/jobs/{job_id}/result/manifest"), ("GET", "/jobs/{job_id}/result/file"), ("POST", "/uploads/{content}"),
 ]  # fmt: skip
-BODIES = st.builds(zipped, st.integers(1, 3)) | st.binary(max_size=200)
+BODIES = st.builds(small_zip, st.integers(1, 3)) | st.binary(max_size=200)
 BOUNDED = settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
-    """An application with one study, which all requests share."""
+    """An application with one study, shared by all requests."""
     folder = tmp_path_factory.mktemp("served")
     (folder / "data").mkdir()
     ak.sample_study(folder / "data" / "0.zip", participants=1, trials=1)
@@ -40,68 +40,68 @@ def served(tmp_path_factory):
         ServerSettings.of("local", home=folder / "home", data=str(folder / "data"), token=f"ann: {TOKENS['ann']}")
     )
     yield app
-    app.extensions[NAME].close()
+    app.extensions[APP_NAME].close()
 
 
 @pytest.fixture(scope="module")
-def described(served):
-    for kind in ("application/zip", "application/x-zip-compressed", "application/octet-stream"):
-        schemathesis.openapi.media_type(kind, BODIES)
+def schema(served):
+    for content_type in ("application/zip", "application/x-zip-compressed", "application/octet-stream"):
+        schemathesis.openapi.media_type(content_type, BODIES)
     return schemathesis.openapi.from_wsgi("/api/analytics/openapi.json", served)
 
 
 @pytest.fixture(scope="module")
-def done(served):
+def completed_id(served):
     """The id of a completed job."""
-    return Asker(served, "ann").done("0")["job_id"]
+    return ApiClient(served, "ann").ended_job("0")["job_id"]
 
 
 @pytest.mark.parametrize("mode", list(GenerationMode))
 @pytest.mark.parametrize(("method", "path"), ROUTES)
-def test_every_answer_is_one_that_was_promised(described, done, method, path, mode):
-    """What a schema can't say may be refused: that bytes are no ZIP, or that a table is of no participant."""
+def test_every_response_conforms_to_the_schema(schema, completed_id, method, path, mode):
+    """A schema can not express that a body is a ZIP, or a table has participants: such requests may be refused."""
     excluded = [positive_data_acceptance] if method == "POST" or path.endswith("/result") else []
 
-    @given(case=described[path][method].as_strategy(generation_mode=mode), known=st.booleans())
+    @given(case=schema[path][method].as_strategy(generation_mode=mode), exists=st.booleans())
     @BOUNDED
-    def ask(case, known):
-        if known and method == "GET" and mode is GenerationMode.POSITIVE:  # else nearly all are 404
-            case.path_parameters.update({"study_id": "0", "job_id": done} if case.path_parameters else {})
+    def send(case, exists):
+        if exists and method == "GET" and mode is GenerationMode.POSITIVE:  # else nearly all are 404
+            case.path_parameters.update({"study_id": "0", "job_id": completed_id} if case.path_parameters else {})
         case.call_and_validate(headers={"Authorization": f"Bearer {TOKENS['ann']}"}, excluded_checks=excluded)
 
-    with suppress(Unsatisfiable):  # nothing can be asked of it in a wrong way
-        ask()
+    with suppress(Unsatisfiable):  # some routes have no invalid request
+        send()
 
 
-def test_it_is_openapi_3_1_and_names_every_route(served):
-    found = served.test_client().get("/api/analytics/openapi.json").json
-    OpenAPIV31SpecValidator(found).validate()
-    assert found["openapi"].startswith("3.1")
+def test_the_schema_is_valid_openapi_3_1_and_has_every_route(served):
+    schema = served.test_client().get("/api/analytics/openapi.json").json
+    OpenAPIV31SpecValidator(schema).validate()
+    assert schema["openapi"].startswith("3.1")
     routes = {
         (method.lower(), re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule).removeprefix("/api/analytics"))
         for rule in served.url_map.iter_rules()
         for method in rule.methods - {"HEAD", "OPTIONS"}
     }
-    named = {(method, path) for path, item in found["paths"].items() for method in item}
-    for_people = {("get", "/"), ("post", "/"), ("get", "/static/{filename}"), ("get", "/docs")}
-    assert routes - named == for_people | {("get", "/openapi.json")}
-    assert named <= routes
-    assert named == {(method.lower(), path) for method, path in ROUTES}
-    assert {method for method, _ in named} == set(METHODS)
+    described = {(method, path) for path, item in schema["paths"].items() for method in item}
+    page_routes = {("get", "/"), ("post", "/"), ("get", "/static/{filename}"), ("get", "/docs")}
+    assert routes - described == page_routes | {("get", "/openapi.json")}
+    assert described <= routes
+    assert described == {(method.lower(), path) for method, path in ROUTES}
+    assert {method for method, _ in described} == set(METHODS)
 
 
-def test_all_but_liveness_need_the_token(served):
-    found = served.test_client().get("/api/analytics/openapi.json").json
-    for path, item in found["paths"].items():
+def test_all_routes_but_liveness_need_the_token(served):
+    schema = served.test_client().get("/api/analytics/openapi.json").json
+    for path, item in schema["paths"].items():
         for operation in item.values():
             assert operation["security"] == ([] if path == "/health/live" else [{"token": []}])
-    assert found["components"]["securitySchemes"]["token"] == {"type": "http", "scheme": "bearer"}
+    assert schema["components"]["securitySchemes"]["token"] == {"type": "http", "scheme": "bearer"}
 
 
-def test_the_page_names_every_route_and_asks_no_other_host(served):
+def test_the_docs_page_lists_every_route_and_loads_nothing_from_other_hosts(served):
     page = served.test_client().get("/api/analytics/docs").get_data(as_text=True)
-    found = served.test_client().get("/api/analytics/openapi.json").json
-    for path, item in found["paths"].items():
+    schema = served.test_client().get("/api/analytics/openapi.json").json
+    for path, item in schema["paths"].items():
         for method in item:
             assert f"{method.upper()} {path}" in page
     assert "http://" not in page

@@ -1,4 +1,4 @@
-"""The server as a process: it says where it is, keeps the token to itself, and ends when it is told to."""
+"""The server as a process: its address and token on stderr, its access log, its end."""
 
 import http.client
 import json
@@ -18,66 +18,68 @@ import pytest
 from analytics_kit.cli import main
 from analytics_kit.client import WORKER_TASKS
 from analytics_kit.errors import SettingsError
-from analytics_kit.web.server import configured
+from analytics_kit.web.server import load_settings
 from tests.processes import end, until
-from tests.web.test_catalogue import zipped
+from tests.web.small_study import small_zip
 
 TOKEN = "one-0123456789abcdef"
-PREFIX = "/api/analytics"
+API = "/api/analytics"
 SERVE = "from analytics_kit.cli import main; main()"
 WAITING = f"import analytics_kit.client as c; c.PROCESS_STUDY = 'tests.web.waiting_steps.wait'; {SERVE}"
 
 
-class Served:
-    """A running server: its address, its token, what it said."""
+class RunningServer:
+    """A running server: its address, its token, its output."""
 
     def __init__(self, process, folder):
         self.process, self._folder = process, folder
-        found = until(lambda: re.search(r"Serving http://(\S+?):(\d+)/", self.said()), "it says where it is")
-        self.host, self.port = found[1], int(found[2])
-        made = re.search(r"Token: (\S+)", self.said())
-        self.token = made[1] if made else TOKEN
-        self.known = {"Authorization": f"Bearer {self.token}"}
+        address = until(lambda: re.search(r"Serving http://(\S+?):(\d+)/", self.stderr_text()), "it serves")
+        self.host, self.port = address[1], int(address[2])
+        generated = re.search(r"Token: (\S+)", self.stderr_text())
+        self.token = generated[1] if generated else TOKEN
+        self.headers = {"Authorization": f"Bearer {self.token}"}
 
-    def said(self):
+    def stderr_text(self):
         assert self.process.poll() is None or self.process.returncode == 0, (self._folder / "err").read_text()
         return (self._folder / "err").read_text()
 
-    def logged(self):
+    def access_log(self):
         return (self._folder / "out").read_text()
 
-    def ask(self, path, method="GET", body=None, **headers):
-        """Status, headers and JSON of an answer."""
+    def request(self, path, method="GET", body=None, **headers):
+        """Status, headers and JSON of a response; its bytes if it is not JSON."""
         connection = http.client.HTTPConnection(self.host, self.port, timeout=60)
-        known = self.known | {name.replace("_", "-"): value for name, value in headers.items()}
-        connection.request(method, f"{PREFIX}{path}", body=body, headers=known)
-        answer = connection.getresponse()
-        text = answer.read()
+        all_headers = self.headers | {name.replace("_", "-"): value for name, value in headers.items()}
+        connection.request(method, f"{API}{path}", body=body, headers=all_headers)
+        response = connection.getresponse()
+        text = response.read()
         connection.close()
-        told = json.loads(text) if text and answer.headers.get_content_type() == "application/json" else text
-        return SimpleNamespace(status=answer.status, headers=answer.headers, json=told)
+        is_json = text and response.headers.get_content_type() == "application/json"
+        return SimpleNamespace(
+            status=response.status, headers=response.headers, json=json.loads(text) if is_json else text
+        )
 
 
 @pytest.fixture
 def serving(tmp_path, data):
-    """serving(*words, program=SERVE, **environment) → a Served; it is gone after the test in any case."""
-    begun = []
+    """serving(*words, program=SERVE, **environment) → a RunningServer, ended after the test."""
+    started = []
 
-    def begin(*words, program=SERVE, **environment):
-        folder = tmp_path / str(len(begun))
+    def start(*words, program=SERVE, **environment):
+        folder = tmp_path / str(len(started))
         folder.mkdir()
-        known = {"ANALYTICS_KIT_BACKEND": "local", "ANALYTICS_KIT_HOME": str(tmp_path / "home")}
+        local = {"ANALYTICS_KIT_BACKEND": "local", "ANALYTICS_KIT_HOME": str(tmp_path / "home")}
         arguments = ["serve", "--data", str(data), "--port", "0", *words]
         with (folder / "out").open("w") as out, (folder / "err").open("w") as err:
             process = subprocess.Popen(
                 [sys.executable, "-W", "error", "-c", program, *arguments],
-                env=os.environ | known | environment, stdout=out, stderr=err, cwd=folder,
+                env=os.environ | local | environment, stdout=out, stderr=err, cwd=folder,
             )  # fmt: skip
-        begun.append(process)
-        return Served(process, folder)
+        started.append(process)
+        return RunningServer(process, folder)
 
-    yield begin
-    for process in begun:
+    yield start
+    for process in started:
         end(process)
 
 
@@ -94,167 +96,169 @@ def many(tmp_path):
 
 def test_a_study_is_uploaded_processed_and_read(serving):
     server = serving()
-    body = zipped(seed=7)
-    begun = server.ask("/mine/zip-data", "POST", body, Content_Type="application/zip")
-    assert begun.status == 202
-    job = server.ask("/mine/zip-data?async=false").json
-    assert (job["job_id"], job["status"]) == (begun.json["job_id"], "completed")
-    assert server.ask(job["result_url"].removeprefix(PREFIX)).json["total"] == len(job["result"]["trials"])
-    csv = server.ask(f"{job['result_url'].removeprefix(PREFIX)}?format=csv")
+    body = small_zip(seed=7)
+    accepted = server.request("/mine/zip-data", "POST", body, Content_Type="application/zip")
+    assert accepted.status == 202
+    job = server.request("/mine/zip-data?async=false").json
+    assert (job["job_id"], job["status"]) == (accepted.json["job_id"], "completed")
+    assert server.request(job["result_url"].removeprefix(API)).json["total"] == len(job["result"]["trials"])
+    csv = server.request(f"{job['result_url'].removeprefix(API)}?format=csv")
     assert csv.json.startswith(b"participant,")
-    assert server.ask("/health").json["status"] == "degraded"
+    assert server.request("/health").json["status"] == "degraded"
 
 
-def test_the_sixty_real_studies(serving, shared_data):
+def test_sixty_real_studies_are_processed(serving, shared_data):
     server = serving("--data", str(shared_data / "kh2017_fulcrum" / "zips"))
-    names = [study["study_id"] for study in server.ask("/studies").json["studies"]]
+    names = [study["study_id"] for study in server.request("/studies").json["studies"]]
     assert len(names) == 60
-    jobs = [server.ask(f"/{name}/zip-data").json["job_id"] for name in names]
+    jobs = [server.request(f"/{name}/zip-data").json["job_id"] for name in names]
     until(lambda: _active(server) == 0, "all are done")
-    assert server.ask("/queue-status").json["completed"] == 60
+    assert server.request("/queue-status").json["completed"] == 60
     for name, job_id in zip(names, jobs, strict=True):
-        job = server.ask(f"/{name}/zip-data?job_id={job_id}").json
+        job = server.request(f"/{name}/zip-data?job_id={job_id}").json
         assert (job["status"], len(job["result"]["trials"])) == ("completed", 19), name
-    assert server.ask("/health").json["ready"]
+    assert server.request("/health").json["ready"]
 
 
-def test_a_token_is_made_and_said_once_and_kept_out_of_the_log(serving):
+def test_a_generated_token_is_printed_once_and_not_logged(serving):
     server = serving()
     assert len(server.token) >= 32
-    assert server.ask("/ok/zip-data?async=false&participant_id=2").status == 200
-    assert server.ask("/jobs", Authorization="Bearer nonsense-0123456789").status == 401
-    assert server.said().count(server.token) == 1
-    log = until(lambda: (log := server.logged()).count("\n") == 2 and log, "both requests are logged, in any order")
+    assert server.request("/ok/zip-data?async=false&participant_id=2").status == 200
+    assert server.request("/jobs", Authorization="Bearer nonsense-0123456789").status == 401
+    assert server.stderr_text().count(server.token) == 1
+    log = until(
+        lambda: (log := server.access_log()).count("\n") == 2 and log, "both requests are logged, in any order"
+    )
     assert '"GET /api/analytics/ok/zip-data" 200' in log
     assert '"GET /api/analytics/jobs" 401' in log
     for secret in (server.token, "nonsense", "participant_id"):
         assert secret not in log
 
 
-def test_a_line_of_the_log_is_a_request_whatever_it_asks_for(serving):
+def test_a_request_is_one_line_of_the_log_whatever_its_path(serving):
     server = serving()
-    assert server.ask("/x%0AFAKE%1b%C3%A9").status == 404
-    log = until(server.logged, "it is logged")
+    assert server.request("/x%0AFAKE%1b%C3%A9").status == 404
+    log = until(server.access_log, "it is logged")
     assert log.count("\n") == 1
     assert "%0AFAKE%1B" in log
 
 
-def test_pages_that_look_for_news_do_not_fill_the_log(serving):
+def test_successful_polls_of_the_page_are_not_logged(serving):
     server = serving()
     for path in ("/?part=live", "/?part=live&page=1", "/health/live"):
-        assert server.ask(path).status == 200
-    log = until(server.logged, "it is logged")
+        assert server.request(path).status == 200
+    log = until(server.access_log, "it is logged")
     assert [line.split('"')[1] for line in log.splitlines()] == ["GET /api/analytics/health/live"]
-    assert server.ask("/?part=live", Authorization="Bearer nonsense").status == 401
-    until(lambda: '"GET /api/analytics/" 401' in server.logged(), "who is refused is logged")
+    assert server.request("/?part=live", Authorization="Bearer nonsense").status == 401
+    until(lambda: '"GET /api/analytics/" 401' in server.access_log(), "a refused poll is logged")
 
 
-def test_a_token_that_is_set_is_not_said(serving, tmp_path):
+def test_a_configured_token_is_not_printed(serving, tmp_path):
     (tmp_path / "tokens").write_text(f"ann: {TOKEN}\n")
     for server in (serving(ANALYTICS_KIT_TOKEN=TOKEN), serving("--token-file", str(tmp_path / "tokens"))):
-        assert TOKEN not in server.said()
-        assert server.ask("/jobs").status == 200
+        assert TOKEN not in server.stderr_text()
+        assert server.request("/jobs").status == 200
 
 
-def test_what_is_refused_is_answered_before_it_has_come(serving):
+def test_a_refused_upload_is_answered_before_its_body_is_sent(serving):
     server = serving(ANALYTICS_KIT_UPLOAD_LIMIT_GB="0.001")
     large = "500000000000"
     for headers, status in (({}, 413), ({"Authorization": "Bearer nonsense"}, 401), ({"Content-Type": "a/b"}, 415)):
         with socket.create_connection((server.host, server.port), timeout=30) as wire:
-            known = {"Authorization": f"Bearer {server.token}", "Content-Type": "application/zip"} | headers
-            lines = [f"POST {PREFIX}/mine/zip-data HTTP/1.1", "Host: x", f"Content-Length: {large}"]
-            lines += [f"{name}: {value}" for name, value in known.items()]
+            all_headers = {"Authorization": f"Bearer {server.token}", "Content-Type": "application/zip"} | headers
+            lines = [f"POST {API}/mine/zip-data HTTP/1.1", "Host: x", f"Content-Length: {large}"]
+            lines += [f"{name}: {value}" for name, value in all_headers.items()]
             wire.sendall(("\r\n".join(lines) + "\r\n\r\n").encode() + b"PK\x03\x04")
             assert wire.recv(100).split()[1] == str(status).encode()
 
 
-def test_an_upload_that_breaks_off_leaves_nothing(serving, tmp_path):
+def test_an_upload_that_breaks_off_leaves_nothing_in_the_store(serving, tmp_path):
     server = serving()
     store = tmp_path / "home" / "store"
     with socket.create_connection((server.host, server.port), timeout=30) as wire:
-        lines = [f"POST {PREFIX}/mine/zip-data HTTP/1.1", "Host: x", "Content-Type: application/zip"]
+        lines = [f"POST {API}/mine/zip-data HTTP/1.1", "Host: x", "Content-Type: application/zip"]
         lines += ["Content-Length: 9000000", f"Authorization: Bearer {server.token}"]
-        wire.sendall(("\r\n".join(lines) + "\r\n\r\n").encode() + zipped(seed=7) * 400)
-        until(lambda: list(store.glob("uploads/*/*")), "it is written as it comes")
-        assert server.ask("/studies").json["studies"][0]["study_id"] == "broken"
-        assert server.ask("/mine/zip-data").status == 404
+        wire.sendall(("\r\n".join(lines) + "\r\n\r\n").encode() + small_zip(seed=7) * 400)
+        until(lambda: list(store.glob("uploads/*/*")), "it is written while it is received")
+        assert server.request("/studies").json["studies"][0]["study_id"] == "broken"
+        assert server.request("/mine/zip-data").status == 404
     until(lambda: not list(store.glob("uploads/*/*")), "nothing of it is left")
 
 
-def test_who_waits_holds_nobody_up_and_is_answered_when_the_server_ends(serving, many):
+def test_waiting_requests_block_no_others_and_are_answered_when_the_server_stops(serving, many):
     server = serving("--data", str(many), program=WAITING)
     with ThreadPoolExecutor(4) as clients:
-        asked = [clients.submit(server.ask, f"/s{number}/zip-data?async=false") for number in range(4)]
-        until(lambda: _active(server) == 4, "all have come")
+        requests = [clients.submit(server.request, f"/s{number}/zip-data?async=false") for number in range(4)]
+        until(lambda: _active(server) == 4, "all jobs are queued")
         server.process.send_signal(signal.SIGTERM)
-        answers = [answer.result(60) for answer in asked]
-    assert [answer.status for answer in answers] == [202] * 4
-    assert {answer.json["status"] for answer in answers} <= {"queued", "running"}
+        responses = [request.result(60) for request in requests]
+    assert [response.status for response in responses] == [202] * 4
+    assert {response.json["status"] for response in responses} <= {"queued", "running"}
     assert server.process.wait(30) == 0
 
 
 def _active(server):
-    status = server.ask("/queue-status").json
+    status = server.request("/queue-status").json
     return status["queued"] + status["running"]
 
 
-def test_many_who_poll_many_jobs_are_all_answered(serving, many):
+def test_many_clients_can_poll_many_jobs(serving, many):
     server = serving("--data", str(many), program=WAITING)
-    begun = [server.ask(f"/s{number}/zip-data") for number in range(100)]
-    assert {answer.status for answer in begun} == {202}, [answer.json for answer in begun if answer.status != 202]
-    jobs = [answer.json["job_id"] for answer in begun]
+    accepted = [server.request(f"/s{number}/zip-data") for number in range(100)]
+    assert {each.status for each in accepted} == {202}, [each.json for each in accepted if each.status != 202]
+    jobs = [each.json["job_id"] for each in accepted]
     assert len(set(jobs)) == 100
 
     def poll(first):
         connection = http.client.HTTPConnection(server.host, server.port, timeout=60)
-        told = []
+        responses = []
         for number in range(first, first + 25):
-            connection.request("GET", f"{PREFIX}/jobs/{jobs[number % 100]}", headers=server.known)
-            answer = connection.getresponse()
-            told.append((answer.status, json.loads(answer.read())["job_id"] == jobs[number % 100]))
+            connection.request("GET", f"{API}/jobs/{jobs[number % 100]}", headers=server.headers)
+            response = connection.getresponse()
+            responses.append((response.status, json.loads(response.read())["job_id"] == jobs[number % 100]))
         connection.close()
-        return told
+        return responses
 
     with ThreadPoolExecutor(64) as clients:
-        answers = [answer for told in clients.map(poll, range(64)) for answer in told]
-    assert answers == [(200, True)] * 64 * 25
+        polls = [poll for polls in clients.map(poll, range(64)) for poll in polls]
+    assert polls == [(200, True)] * 64 * 25
 
 
-def test_a_job_outlives_the_server_that_began_it(serving, redis_url, workers, tmp_path):
+def test_a_job_outlives_the_server_that_submitted_it(serving, redis_url, workers, tmp_path):
     folder = tmp_path / "studies"
     folder.mkdir()
-    (folder / "s.zip").write_bytes(zipped(seed=7))
+    (folder / "s.zip").write_bytes(small_zip(seed=7))
     words = ["--data", str(folder)]
-    known = {
+    environment = {
         "ANALYTICS_KIT_BACKEND": "redis",
         "REDIS_URL": redis_url,
         "ANALYTICS_KIT_TOKEN": f"web: {TOKEN}\nelse: {TOKEN}2",
     }
     with workers(redis_url, WORKER_TASKS, ANALYTICS_KIT_HOME=str(tmp_path / "home")):
-        first = serving(*words, program=WAITING, **known)
-        job_id = first.ask("/s/zip-data").json["job_id"]
-        until(lambda: first.ask(f"/jobs/{job_id}").json["status"] == "running", "it runs")
+        first = serving(*words, program=WAITING, **environment)
+        job_id = first.request("/s/zip-data").json["job_id"]
+        until(lambda: first.request(f"/jobs/{job_id}").json["status"] == "running", "it runs")
         first.process.kill()
-        second = serving(*words, program=WAITING, **known)
-        assert second.ask(f"/jobs/{job_id}").json["status"] == "running"
-        assert second.ask("/s/zip-data").json["job_id"] == job_id
+        second = serving(*words, program=WAITING, **environment)
+        assert second.request(f"/jobs/{job_id}").json["status"] == "running"
+        assert second.request("/s/zip-data").json["job_id"] == job_id
         (folder / "s.zip.gate").touch()
-        job = second.ask("/s/zip-data?async=false").json
+        job = second.request("/s/zip-data?async=false").json
         assert (job["job_id"], job["status"]) == (job_id, "completed")
-        assert second.ask("/health").json["status"] == "ok"
-        other = f"Bearer {TOKEN}2"
-        assert second.ask("/jobs", Authorization=other).json["jobs"] == []
+        assert second.request("/health").json["status"] == "ok"
+        other_token = f"Bearer {TOKEN}2"
+        assert second.request("/jobs", Authorization=other_token).json["jobs"] == []
         for path in (f"/jobs/{job_id}", f"/jobs/{job_id}/result"):
-            assert second.ask(path, Authorization=other).status == 404, "it is of another namespace"
+            assert second.request(path, Authorization=other_token).status == 404, "it is of another namespace"
 
 
-def test_it_ends_on_ctrl_c(serving):
+def test_the_server_ends_on_ctrl_c(serving):
     server = serving()
     server.process.send_signal(signal.SIGINT)
     assert server.process.wait(30) == 0
 
 
-def test_the_process_that_serves_ends_with_the_one_that_was_started(serving):
+def test_the_serving_process_ends_with_its_parent(serving):
     server = serving()
     (child,) = until(psutil.Process(server.process.pid).children, "one serves")
     server.process.kill()
@@ -262,69 +266,69 @@ def test_the_process_that_serves_ends_with_the_one_that_was_started(serving):
     child.wait(30)
 
 
-def test_a_prefix_is_taken_from_a_proxy_that_is_known(serving):
+def test_the_prefix_header_of_a_configured_proxy_is_used(serving):
     server = serving(ANALYTICS_KIT_PROXIES="1")
-    answer = server.ask("/ok/zip-data", X_Forwarded_Prefix="/hub", X_Forwarded_For="198.51.100.7")
-    assert answer.json["status_url"].startswith("/hub/api/analytics/jobs/")
-    assert answer.headers["Location"].startswith("../jobs/")
+    response = server.request("/ok/zip-data", X_Forwarded_Prefix="/hub", X_Forwarded_For="198.51.100.7")
+    assert response.json["status_url"].startswith("/hub/api/analytics/jobs/")
+    assert response.headers["Location"].startswith("../jobs/")
 
 
-def test_others_can_not_choose_the_prefix(serving):
+def test_the_prefix_header_of_others_is_ignored(serving):
     server = serving()
-    server.known |= {"SCRIPT_NAME": "/evil", "X-Forwarded-Prefix": "/evil"}
-    assert server.ask("/ok/zip-data").json["status_url"].startswith("/api/analytics/jobs/")
+    server.headers |= {"SCRIPT_NAME": "/evil", "X-Forwarded-Prefix": "/evil"}
+    assert server.request("/ok/zip-data").json["status_url"].startswith("/api/analytics/jobs/")
 
 
-class TestConfigured:
+class TestLoadSettings:
     @pytest.fixture(autouse=True)
-    def _nothing_is_set(self, monkeypatch, tmp_path):
+    def _empty_environment(self, monkeypatch, tmp_path):
         monkeypatch.chdir(tmp_path)
         for name in [name for name in os.environ if name.startswith("ANALYTICS_KIT_")]:
             monkeypatch.delenv(name)
 
     @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "lab.example.org"])  # noqa: S104
-    def test_an_address_of_the_network_needs_a_token(self, host):
+    def test_a_network_address_needs_a_token(self, host):
         with pytest.raises(SettingsError, match="without a token"):
-            configured(None, None, True, host)
-        assert configured(None, None, False, host)[1], "one is made"
+            load_settings(None, None, True, host)
+        assert load_settings(None, None, False, host)[1], "a token is generated"
 
     @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
-    def test_this_machine_does_not_where_that_is_asked_for(self, host):
-        settings, made = configured(None, None, True, host)
-        assert (settings.require_token, made) == (False, False)
+    def test_a_loopback_address_can_be_served_without_a_token(self, host):
+        settings, is_generated = load_settings(None, None, True, host)
+        assert (settings.require_token, is_generated) == (False, False)
 
-    def test_a_token_of_the_environment_is_taken(self, monkeypatch):
+    def test_a_token_of_the_environment_is_used(self, monkeypatch):
         monkeypatch.setenv("ANALYTICS_KIT_TOKEN", TOKEN)
-        settings, made = configured(None, None, False, "127.0.0.1")
-        assert (settings.token.get_secret_value(), made) == (TOKEN, False)
+        settings, is_generated = load_settings(None, None, False, "127.0.0.1")
+        assert (settings.token.get_secret_value(), is_generated) == (TOKEN, False)
 
-    def test_a_file_of_tokens_comes_before_it(self, monkeypatch, tmp_path):
+    def test_a_token_file_takes_precedence_over_the_environment(self, monkeypatch, tmp_path):
         monkeypatch.setenv("ANALYTICS_KIT_TOKEN", TOKEN)
         (tmp_path / "tokens").write_text(f"ann: {TOKEN[::-1]}")
-        settings, _ = configured(None, tmp_path / "tokens", False, "127.0.0.1")
+        settings, _ = load_settings(None, tmp_path / "tokens", False, "127.0.0.1")
         assert settings.token.get_secret_value() == f"ann: {TOKEN[::-1]}"
 
-    def test_data_of_the_environment_is_taken(self, monkeypatch, tmp_path):
+    def test_a_data_folder_of_the_environment_is_used(self, monkeypatch, tmp_path):
         monkeypatch.setenv("ANALYTICS_KIT_DATA", str(tmp_path))
-        assert configured(None, None, False, "127.0.0.1")[0].data == str(tmp_path)
+        assert load_settings(None, None, False, "127.0.0.1")[0].data == str(tmp_path)
         with pytest.raises(SettingsError, match="no folder"):
-            configured(str(tmp_path / "nowhere"), None, False, "127.0.0.1")
+            load_settings(str(tmp_path / "nowhere"), None, False, "127.0.0.1")
 
-    def test_a_file_that_can_not_be_read_is_named(self, tmp_path):
+    def test_an_unreadable_token_file_is_named(self, tmp_path):
         with pytest.raises(SettingsError, match="nowhere"):
-            configured(None, tmp_path / "nowhere", False, "127.0.0.1")
+            load_settings(None, tmp_path / "nowhere", False, "127.0.0.1")
 
     @pytest.mark.parametrize(
         "words",
         [["--host", "0.0.0.0", "--no-token"], ["--data", "nowhere"], ["--token-file", "nowhere"]],  # noqa: S104
     )
-    def test_the_command_line_says_it(self, words, capsys):
-        with pytest.raises(SystemExit) as left:
+    def test_the_command_line_reports_invalid_settings(self, words, capsys):
+        with pytest.raises(SystemExit) as exit_info:
             main(["serve", *words])
-        assert left.value.code == 2
+        assert exit_info.value.code == 2
         assert "Hint" in capsys.readouterr().err
 
-    def test_without_the_extra_it_says_what_to_install(self, monkeypatch, capsys):
+    def test_a_missing_extra_is_reported_with_the_command_that_installs_it(self, monkeypatch, capsys):
         monkeypatch.setitem(sys.modules, "analytics_kit.web.server", None)
         monkeypatch.delattr("analytics_kit.web.server", raising=False)
         with pytest.raises(SystemExit):

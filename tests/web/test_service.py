@@ -1,4 +1,4 @@
-"""What requests share: a client for each namespace, with the settings of the server."""
+"""State shared by requests: one client per namespace, with the settings of the server."""
 
 import threading
 
@@ -10,39 +10,39 @@ from tests.web.api_client import TOKENS
 
 
 def test_each_namespace_has_one_client_with_the_settings_of_the_server(ann, bob, tmp_path):
-    for asker in (ann, bob, ann):
-        asker.get("/jobs")
+    for client in (ann, bob, ann):
+        client.get("/jobs")
     clients = ann.service._clients
     assert {name: client.settings.namespace for name, client in clients.items()} == {"ann": "ann", "bob": "bob"}
     assert {client.settings.home for client in clients.values()} == {tmp_path / "home"}
     assert {client.settings.token for client in clients.values()} == {None}, "tokens are the server's"
 
 
-def test_requests_at_the_same_moment_begin_one_job(ann):
-    ready, found = threading.Barrier(8), []
+def test_simultaneous_requests_start_one_job(ann):
+    ready, job_ids = threading.Barrier(8), []
 
-    def ask():
+    def request_study():
         client = ann.client.application.test_client()
         ready.wait()
-        answer = client.get("/api/analytics/ok/zip-data", headers={"Authorization": f"Bearer {TOKENS['ann']}"})
-        found.append(answer.json["job_id"])
+        response = client.get("/api/analytics/ok/zip-data", headers={"Authorization": f"Bearer {TOKENS['ann']}"})
+        job_ids.append(response.json["job_id"])
 
-    threads = [threading.Thread(target=ask) for _ in range(8)]
+    threads = [threading.Thread(target=request_study) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(found) == 8
-    assert len(set(found)) == 1
+    assert len(job_ids) == 8
+    assert len(set(job_ids)) == 1
 
 
 @pytest.mark.parametrize("name", ["ann", "bob"])
-def test_settings_of_the_environment_do_not_come_between(monkeypatch, app, name, request):
+def test_the_environment_does_not_change_clients(monkeypatch, app, name, request):
     monkeypatch.setenv("ANALYTICS_KIT_NAMESPACE", "else")
     monkeypatch.setenv("ANALYTICS_KIT_BACKEND", "redis")
     assert request.getfixturevalue(name).get("/queue-status").json["backend"] == "local"
 
 
-def test_a_server_of_a_server_is_refused(settings):
-    with pytest.raises(SettingsError, match="another one"):
+def test_a_server_with_another_server_as_backend_is_refused(settings):
+    with pytest.raises(SettingsError, match="another server"):
         Service(settings(backend="http", server_url="http://127.0.0.1:9"))

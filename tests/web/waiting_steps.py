@@ -1,4 +1,4 @@
-"""A task that stands in for the processing of studies, which it begins when it may."""
+"""A step that processes a study once a test lets it."""
 
 import time
 from pathlib import Path
@@ -7,10 +7,10 @@ from analytics_kit.model import Progress
 from analytics_kit.worker_tasks import process_study
 
 
-def wait(task):
-    """Go on once `<source>.gate` is there."""
-    task.report(Progress("processing", 40, 100, fraction=0.4))
-    ends = time.monotonic() + 60
-    while not Path(f"{task.arguments['source']}.gate").exists() and time.monotonic() < ends:
+def wait(step):
+    """Report 40 %, and process the study once `<source>.gate` exists."""
+    step.report(Progress("processing", 40, 100, fraction=0.4))
+    deadline = time.monotonic() + 60
+    while not Path(f"{step.arguments['source']}.gate").exists() and time.monotonic() < deadline:
         time.sleep(0.01)
-    return process_study(task)
+    return process_study(step)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
-Points = tuple[Ints, Ints, Ints]  # time in centiseconds since the trial began, x and y in pixels
+if TYPE_CHECKING:
+    from analytics_kit.study.schema.compiling import Floats, Ints
+
+Points: TypeAlias = "tuple[Ints, Ints, Ints]"  # time in centiseconds since the trial began, x and y in pixels
 
 SCREEN_PX = (1920, 1080)
 _REPORT_S = 0.016  # real logs show a mouse report about every 16 ms

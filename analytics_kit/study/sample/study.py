@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +20,14 @@ from analytics_kit.errors import SettingsError
 from analytics_kit.study.sample.behaviour import (
     SCREEN_PX,
     FactorProfile,
-    Ints,
     ParticipantProfile,
     TaskProfile,
     printed_keys,
     simulate_trial,
 )
+
+if TYPE_CHECKING:
+    from analytics_kit.study.schema.compiling import Ints
 
 _DAY_S = 86_400
 _ROWS_PER_BATCH = 16_384

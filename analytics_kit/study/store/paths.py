@@ -11,12 +11,15 @@
             <table>.parquet                       trials, issues, members, surveys; or what a step hands on
             shard-<n>.parquet                     of a plan: the members of shard n
     uploads/<token>/<name>                        a study that a user uploaded
+    studies/<owner>/<study id>.json               which upload has this id on a web server, per namespace
+    contents/<owner>/<fingerprint>.json           which upload has this content on a web server, per namespace
 
 A result key is a SHA-256 in hex. Names of steps (`begin`, `part-<n>`, `merge`) are those of the queue's records.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 
@@ -26,6 +29,8 @@ SWEEP_MARKER = ".swept"
 PROBE_PREFIX = ".probe-"
 RESULTS = "results"
 UPLOADS = "uploads"
+STUDY_REFERENCES = "studies"
+CONTENT_REFERENCES = "contents"
 RESULT_KEY = re.compile("[0-9a-f]{64}")
 UPLOAD_TOKEN = re.compile("[0-9a-f]{32}")
 UPLOAD_LOCATION = re.compile(rf"(?P<store>.+)/(?P<folder>{UPLOADS}/[0-9a-f]{{32}})/[^/]+", re.DOTALL)
@@ -81,6 +86,28 @@ def shard_path(prefix: str, number: int) -> str:
 def events_path(prefix: str, kind: str, shard: int) -> str:
     """Return the path of the event table of one kind that a shard writes below `prefix`."""
     return table_path(prefix, f"events/{kind}-{shard:05d}")
+
+
+def references_folder(kind: str, namespace: str) -> str:
+    """Return the folder of a namespace's references to uploads; `kind` is one of the two names above.
+
+    The namespace is hashed, since it may hold characters that a path can't.
+    """
+    return f"{kind}/{hashlib.sha256(namespace.encode()).hexdigest()[:32]}"
+
+
+def reference_path(folder: str, name: str) -> str:
+    """Return the path of the reference to the upload with this study id or fingerprint."""
+    return f"{folder}/{name}.json"
+
+
+def reference_name(path: str) -> str:
+    """Return the study id or fingerprint of a reference.
+
+    >>> reference_name(reference_path(references_folder(STUDY_REFERENCES, "ann"), "pilot.2"))
+    'pilot.2'
+    """
+    return path.rpartition("/")[2].removesuffix(".json")
 
 
 def result_manifests(paths: Sequence[str]) -> set[str]:

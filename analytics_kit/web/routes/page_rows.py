@@ -1,4 +1,4 @@
-"""What does the page say of a job?"""
+"""Text of a job's row on the page."""
 
 from __future__ import annotations
 
@@ -7,74 +7,73 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, get_args
 
-from analytics_kit import job_text as words
+from analytics_kit import job_text
 from analytics_kit.model import KINDS, JobInfo, JobStatus
 from analytics_kit.table_export import TableName
-from analytics_kit.web.routes.jobs import described
+from analytics_kit.web.routes.jobs import job_fields
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """A job in words. No path or host is in them; nothing is escaped."""
+class JobRow:
+    """A job as text for the template, which escapes it. No field contains a path or a host."""
 
     job_id: str
     name: str
     status: JobStatus
     sign: str
     created_at: datetime
-    ago: str
+    age: str
     size: str
     phase: str
     percent: int | None
-    """None for a job that does not run."""
+    """None for a job that is not running."""
     facts: tuple[str, ...]
-    trouble: str
-    """Why it failed, or what hinders it."""
+    problem: str
+    """Why the job failed, or why it does not start."""
     hint: str
     tables: tuple[str, ...]
-    """Those that can be downloaded."""
+    """Names of the tables to download."""
 
     @classmethod
-    def of(cls, info: JobInfo, now: datetime) -> Row:
-        """The job as it is `now`."""
-        told, error, running = described(info), "", info.status is JobStatus.RUNNING
-        if told["error"] is not None:
-            error = f"{told['error'].error}: {told['error'].message}"
+    def of(cls, info: JobInfo, now: datetime) -> JobRow:
+        """Return the row of a job, with durations up to `now`."""
+        fields, is_running = job_fields(info), info.status is JobStatus.RUNNING
+        failure = fields["error"]
         return cls(
             job_id=info.job_id,
-            name=words.name(info),
+            name=job_text.name(info),
             status=info.status,
-            sign=words.SIGNS[info.status],
+            sign=job_text.SIGNS[info.status],
             created_at=info.created_at,
-            ago=words.ago((now - info.created_at).total_seconds()),
-            size="" if info.size_bytes is None else words.size(info.size_bytes),
-            phase=words.phase(info) or "Progress",
-            percent=words.floor_percent(info.progress) if running else None,
-            facts=tuple(fact for fact in (*_work(info), words.outcome(info), _time(info, now)) if fact),
-            trouble=error or told["notice"],
-            hint="" if told["error"] is None else told["error"].hint,
+            age=job_text.ago((now - info.created_at).total_seconds()),
+            size="" if info.size_bytes is None else job_text.size(info.size_bytes),
+            phase=job_text.phase(info) or "Progress",
+            percent=job_text.floor_percent(info.progress) if is_running else None,
+            facts=tuple(fact for fact in (*_work(info), job_text.outcome(info), _elapsed(info, now)) if fact),
+            problem=fields["notice"] if failure is None else f"{failure.error}: {failure.message}",
+            hint="" if failure is None else failure.hint,
             tables=_tables(info) if info.status is JobStatus.COMPLETED else (),
         )
 
 
 def _work(info: JobInfo) -> list[str]:
-    """How far a job is that has not ended."""
+    """Return what is known of the progress of a job that has not ended."""
     progress = info.progress
     if info.status.final:
         return []
-    facts = [words.position(info)]
+    facts = [job_text.position(info)]
     if progress.rows:
-        facts.append(words.count(progress.rows, "row"))
+        facts.append(job_text.count(progress.rows, "row"))
     if progress.files:
-        facts.append(words.count(progress.files, "file"))
+        facts.append(job_text.count(progress.files, "file"))
     if progress.rate_per_s and progress.unit == "bytes":
-        facts.append(f"{words.size(progress.rate_per_s)}/s")
+        facts.append(f"{job_text.size(progress.rate_per_s)}/s")
     if progress.eta_s is not None and info.status is JobStatus.RUNNING:
-        facts.append(f"about {words.duration(progress.eta_s)} left")
+        facts.append(f"about {job_text.duration(progress.eta_s)} left")
     return facts
 
 
-def _time(info: JobInfo, now: datetime) -> str:
+def _elapsed(info: JobInfo, now: datetime) -> str:
     if info.ended_at is not None:
         word = "in" if info.status is JobStatus.COMPLETED else "after"
         return "" if info.started_at is None else f"{word} {_between(info.started_at, info.ended_at)}"
@@ -83,11 +82,12 @@ def _time(info: JobInfo, now: datetime) -> str:
     return f"waiting for {_between(info.created_at, now)}"
 
 
-def _between(begin: datetime, end: datetime) -> str:
-    return words.duration((end - begin).total_seconds())
+def _between(start: datetime, end: datetime) -> str:
+    return job_text.duration((end - start).total_seconds())
 
 
 def _tables(info: JobInfo) -> tuple[str, ...]:
+    """Return the tables of a completed job; events only of kinds that have rows."""
     summary: Mapping[str, Any] = (info.result or {}).get("summary") or {}
     events = summary.get("events") or {}
     return tuple(name for name in get_args(TableName) if name not in KINDS or events.get(name))

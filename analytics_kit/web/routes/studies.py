@@ -1,50 +1,93 @@
-"""How is a study listed, uploaded and made a job over HTTP?"""
+"""Routes of studies: list them, upload one, and get its job and result."""
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import datetime
+from typing import Annotated
 
 from flask import Response, request, url_for
 from flask_openapi3.blueprint import APIBlueprint
-from werkzeug.exceptions import LengthRequired, UnsupportedMediaType
+from pydantic import AfterValidator, Field
 
 from analytics_kit.job import Job
-from analytics_kit.web.errors import told, too_large
-from analytics_kit.web.openapi_responses import ACCEPTED, answers, ok
-from analytics_kit.web.routes.jobs import accepted, with_result
-from analytics_kit.web.routes.schemas import (
-    StudiesAnswer,
-    StudyAnswer,
-    StudyPath,
-    UploadQuery,
-    ZipDataAnswer,
-    ZipDataQuery,
-)
+from analytics_kit.model import JobInfo, JobStatus
+from analytics_kit.table_export import read_page, read_table
+from analytics_kit.web.error_responses import json_response
+from analytics_kit.web.openapi_responses import json_body, responses
+from analytics_kit.web.routes.job_schemas import JOB_ID, ResultAnswer, ZipDataAnswer
+from analytics_kit.web.routes.jobs import ACCEPTED, accepted_response, job_fields
+from analytics_kit.web.routes.results import require_result
+from analytics_kit.web.routes.uploads import ZIP_REQUEST_BODY, require_zip_body
+from analytics_kit.web.schemas import RequestModel, ResponseModel
 from analytics_kit.web.service import Service
-
-ZIP_TYPES = ("application/zip", "application/x-zip-compressed", "application/octet-stream")
-ZIP_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in ZIP_TYPES},
-    }
-}
-ENDED = ok(ZipDataAnswer, "The job that was asked for or waited for, with its result once it is completed.")
+from analytics_kit.web.study_catalogue import RESERVED, STUDY_ID, StudyKind
 
 
-def add_study_routes(book: APIBlueprint, service: Service) -> None:
+def _require_not_reserved(study_id: str) -> str:
+    if study_id in RESERVED:
+        raise ValueError("this id is reserved for a route")
+    return study_id
+
+
+class StudyPath(RequestModel):
+    """A study in the path."""
+
+    study_id: Annotated[
+        str,
+        Field(pattern=STUDY_ID, json_schema_extra={"not": {"enum": list(RESERVED)}}),
+        AfterValidator(_require_not_reserved),
+    ]
+    """The study: the name of its ZIP without .zip at the end."""
+
+
+class UploadQuery(RequestModel):
+    """How to answer the upload of a study."""
+
+    is_async: bool = Field(True, alias="async")
+    """false: wait for the job to end, up to the server's limit, and return the result."""
+    participant_id: Annotated[str, Field(min_length=1, max_length=500)] | None = None
+    """Return only the trials of this participant; all are processed."""
+
+
+class ZipDataQuery(RequestModel):
+    """How to answer the request for a study."""
+
+    is_async: bool = Field(True, alias="async")
+    """false: wait for the job to end, up to the server's limit, and return the result."""
+    job_id: Annotated[str, Field(pattern=JOB_ID)] | None = None
+    """Return this job instead of the last one of the study."""
+    participant_id: Annotated[str, Field(min_length=1, max_length=500)] | None = None
+    """Return only the trials of this participant; all are processed."""
+
+
+class StudyAnswer(ResponseModel):
+    """A study of the catalogue."""
+
+    study_id: str
+    kind: StudyKind
+    size_bytes: int | None
+    changed_at: datetime | None
+    zip_data_url: str
+
+
+class StudiesAnswer(ResponseModel):
+    """The catalogue, by id."""
+
+    studies: list[StudyAnswer]
+
+
+STUDY_MODELS = (StudiesAnswer,)
+"""Response models for the components of OpenAPI."""
+JOB_WITH_RESULT = json_body(ZipDataAnswer, "The job, with its result once it is completed.")
+
+
+def add_study_routes(blueprint: APIBlueprint, service: Service) -> None:
     """Add the routes of studies."""
 
-    def answered(job: Job, study_id: str, query: ZipDataQuery | UploadQuery) -> Response:
-        info = job.last_known if query.is_async else service.waited(job)
-        if query.is_async or not info.status.final:
-            return accepted(info, "../jobs", study_id)
-        return with_result(job, info, query.participant_id, study_id)
-
-    @book.get("/studies", responses=answers(ok(StudiesAnswer, "The studies, by id.")))
+    @blueprint.get("/studies", responses=responses(json_body(StudiesAnswer, "The studies, by id.")))
     def studies() -> Response:
         """List the studies."""
-        found = [
+        listed = [
             StudyAnswer(
                 study_id=study.study_id,
                 kind=study.kind,
@@ -54,39 +97,51 @@ def add_study_routes(book: APIBlueprint, service: Service) -> None:
             )
             for study in service.studies.all()
         ]
-        return told(StudiesAnswer(studies=found))
+        return json_response(StudiesAnswer(studies=listed))
 
-    @book.get("/<study_id>/zip-data", responses=answers(ENDED, ACCEPTED, 404, 410))
+    @blueprint.get("/<study_id>/zip-data", responses=responses(JOB_WITH_RESULT, ACCEPTED, 404, 410))
     def zip_data(path: StudyPath, query: ZipDataQuery) -> Response:
-        """Process a study, or ask for a job.
+        """Process a study, or get a job.
 
-        The same study joins the same job, also one that failed or was cancelled: only a retry or changed content
-        begins another.
+        All requests for the same study share one job, even if it failed or was cancelled; a retry or changed content
+        starts another.
         """
         if query.job_id is not None:
             job = service.client.get_job(query.job_id)
-            return with_result(job, job.info() if query.is_async else service.waited(job), query.participant_id)
+            info = job.info() if query.is_async else service.wait_for(job)
+            return _result_response(job, info, query.participant_id)
         job = service.client.join(service.studies.find(path.study_id))
-        return answered(job, path.study_id, query)
+        return _study_response(job, path.study_id, query)
 
-    @book.post("/<study_id>/zip-data", responses=answers(ENDED, ACCEPTED, 411, 413, 415), openapi_extensions=ZIP_BODY)
+    @blueprint.post(
+        "/<study_id>/zip-data",
+        responses=responses(JOB_WITH_RESULT, ACCEPTED, 411, 413, 415),
+        openapi_extensions=ZIP_REQUEST_BODY,
+    )
     def zip_data_upload(path: StudyPath, query: UploadQuery) -> Response:
-        """Upload the ZIP of a study, which others don't see, and process it. It takes the place of an earlier one."""
-        size_bytes = zip_bytes(service.settings.upload_limit_gb)
+        """Upload the ZIP of a study, visible to this namespace only, and process it.
+
+        It replaces an earlier study with this id.
+        """
+        size_bytes = require_zip_body(service.settings.upload_limit_gb)
         source = service.studies.receive(path.study_id, request.stream, size_bytes)
-        return answered(service.client.join(source), path.study_id, query)
+        return _study_response(service.client.join(source), path.study_id, query)
+
+    def _study_response(job: Job, study_id: str, query: ZipDataQuery | UploadQuery) -> Response:
+        info = job.last_known if query.is_async else service.wait_for(job)
+        if query.is_async or not info.status.final:
+            return accepted_response(info, "../jobs", study_id)
+        return _result_response(job, info, query.participant_id, study_id)
 
 
-def zip_bytes(limit_gb: float) -> int:
-    """The size of the ZIP that the request brings; refuses what is none by its type, and what is too large.
-
-    Only then may its stream be asked for, which another application's limit would close.
-    """
-    if request.mimetype not in ZIP_TYPES:
-        raise UnsupportedMediaType("The body has to be a ZIP.")
-    if request.content_length is None:
-        raise LengthRequired("The length of the ZIP has to be said.")
-    if request.content_length > limit_gb * 1e9:
-        raise too_large(limit_gb)
-    request.max_content_length = request.content_length + 1  # to have read so many is too much already
-    return request.content_length
+def _result_response(job: Job, info: JobInfo, participant: str | None, study_id: str | None = None) -> Response:
+    """Return the response with a job and, once it is completed, its trials."""
+    require_result(info)
+    body = ZipDataAnswer(**job_fields(info, study_id))
+    if info.status is JobStatus.COMPLETED:
+        result = job.fetch(0)
+        table = read_table(result, "trials", participant)
+        columns, rows = read_page(table, 0, table.row_count)
+        trials = [dict(zip(columns, row, strict=True)) for row in rows]
+        body.result = ResultAnswer(summary=result.summary, trials=trials)
+    return json_response(body)

@@ -1,160 +1,88 @@
-"""What does a client in Python ask beyond what pages do: all options, uploads by content, the files of results?"""
+"""Route of uploads: store a ZIP under its fingerprint, to be submitted afterwards."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import replace
-from pathlib import PurePath
-from typing import Any
+from typing import Annotated, Any
 
-from flask import Response, request, stream_with_context
+from flask import Response, request
 from flask_openapi3.blueprint import APIBlueprint
-from werkzeug.exceptions import Conflict, NotFound
+from pydantic import Field
+from werkzeug.exceptions import LengthRequired, UnsupportedMediaType
 
-from analytics_kit.errors import BadArchiveError, ResultExpiredError, SourceNotFoundError
-from analytics_kit.event_format import EventFormat
-from analytics_kit.model import JobStatus
-from analytics_kit.options import Options
-from analytics_kit.study.store.paths import MANIFEST
-from analytics_kit.study.store.store import Store
-from analytics_kit.table_export import BLOCK_BYTES
-from analytics_kit.web.errors import NotNowError, UnusableError, told, without_places
-from analytics_kit.web.openapi_responses import ACCEPTED, FILE, PARQUET, answers, ok
-from analytics_kit.web.routes.client_schemas import (
-    ContentPath,
-    ContentQuery,
-    FileQuery,
-    LogAnswer,
-    ManifestAnswer,
-    SubmitBody,
-    UploadAnswer,
-)
-from analytics_kit.web.routes.jobs import accepted, cancelled
-from analytics_kit.web.routes.schemas import JobAnswer, JobPath
-from analytics_kit.web.routes.studies import ZIP_BODY, zip_bytes
+from analytics_kit.web.error_responses import json_response, upload_too_large
+from analytics_kit.web.openapi_responses import json_body, responses
+from analytics_kit.web.routes.job_schemas import CONTENT_FINGERPRINT
+from analytics_kit.web.schemas import RequestModel, ResponseModel
 from analytics_kit.web.service import Service
 
-HOW = ("refresh", "rejoin", "job_id", "time_limit_s", "memory_limit_mb")
-DONE_OR_UNDER_WAY = (JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.COMPLETED)
+ZIP_TYPES = ("application/zip", "application/x-zip-compressed", "application/octet-stream")
+ZIP_REQUEST_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {mime_type: {"schema": {"type": "string", "format": "binary"}} for mime_type in ZIP_TYPES},
+    }
+}
+"""OpenAPI description of a request with a ZIP as its body."""
 
 
-def _require_endable(options: Options, kills_running: bool) -> None:
-    """A regular expression may take for ever; inside the server nothing could end it, and all would wait for it."""
-    if isinstance(options.format, EventFormat) and options.format.path is not None and not kills_running:
-        raise UnusableError(
-            "options.format.path",
-            "A regular expression can't be used while jobs run inside the server.",
-            hint="Leave the path out, or have the server use a queue.",
-        )
+class ContentPath(RequestModel):
+    """A study, by its content."""
+
+    content: Annotated[str, Field(pattern=CONTENT_FINGERPRINT)]
+    """The fingerprint of the study: SHA-256, in hex, of the names, sizes and CRCs in its ZIP."""
 
 
-def add_client_routes(book: APIBlueprint, service: Service) -> None:
-    """Add the routes that `analytics_kit.connect("https://…")` needs besides the others."""
+class ContentQuery(RequestModel):
+    """About the upload."""
 
-    @book.post(
+    name: Annotated[str, Field(min_length=1, max_length=500)] = "study.zip"
+    """The file name to display."""
+
+
+class UploadAnswer(ResponseModel):
+    """A study that was uploaded."""
+
+    content: str
+    size_bytes: int
+
+
+UPLOAD_MODELS = (UploadAnswer,)
+"""Response models for the components of OpenAPI."""
+
+
+def add_upload_routes(blueprint: APIBlueprint, service: Service) -> None:
+    """Add the route below `/uploads`."""
+
+    @blueprint.post(
         "/uploads/<content>",
-        responses=answers(ok(UploadAnswer, "It is there.", 201), 411, 413, 415),
-        openapi_extensions=ZIP_BODY,
+        responses=responses(json_body(UploadAnswer, "The ZIP is stored.", 201), 411, 413, 415),
+        openapi_extensions=ZIP_REQUEST_BODY,
     )
     def upload(path: ContentPath, query: ContentQuery) -> Response:
-        """Upload a ZIP, which others don't see, to be submitted by its content. It goes with its job or its age."""
-        size_bytes = zip_bytes(service.settings.upload_limit_gb)
-        service.studies.keep(path.content, query.name, request.stream, size_bytes)
-        return told(UploadAnswer(content=path.content, size_bytes=size_bytes), 201)
+        """Upload a ZIP, visible to this namespace only, to be submitted by its content.
 
-    @book.post("/jobs", responses=answers(ACCEPTED, 404, 409, 413))
-    def job_submit(body: SubmitBody) -> Response:
-        """Submit a study with any options. 404 says that its content has to be uploaded first."""
-        client = service.client
-        _require_endable(body.options, client.backend.kills_running)
-        if body.study_id is not None:
-            source = service.studies.find(body.study_id)
-        else:
-            source = _source_of(str(body.content), client.result_key(str(body.content), body.options))
-        asked = client.request(source, body.tags, body.options.to_json())
-        if body.content not in (None, asked.arguments["content"]):
-            service.studies.forget(str(body.content))
-            raise BadArchiveError(
-                "The study has changed while it was uploaded.", hint="Submit it again as it is now."
-            )
-        if body.job_id is not None:
-            known = client.backend.get_many([body.job_id]).get(body.job_id)
-            if known is not None and known.result_key == asked.result_key:
-                return accepted(known, "jobs", body.study_id)
-            if known is not None:
-                raise Conflict("A job for another study or other options has this id.")
-        how = {name: getattr(body, name) for name in HOW}
-        return accepted(client.begin(replace(asked, **how)).last_known, "jobs", body.study_id)
-
-    def _source_of(content: str, result_key: str) -> str:
-        try:
-            return service.studies.kept(content)
-        except SourceNotFoundError:
-            for info in service.client.backend.list():
-                usable = info.result_key == result_key and info.status in DONE_OR_UNDER_WAY
-                if usable and (location := service.client.backend.study_location(info.job_id)):
-                    return location
-            raise
-
-    @book.post("/jobs/<job_id>/cancel", responses=answers(ok(JobAnswer, "The job is cancelled."), 404, 409))
-    def job_cancel(path: JobPath) -> Response:
-        """Cancel a job that has not ended. Unlike DELETE it removes nothing of one that has."""
-        return cancelled(service.client.get_job(path.job_id))
-
-    @book.get("/jobs/<job_id>/log", responses=answers(ok(LogAnswer, "The log."), 404))
-    def job_log(path: JobPath) -> Response:
-        """Read what happened to a job, and the end of what its work printed or failed of; without folders."""
-        job = service.client.get_job(path.job_id)
-        lines = [without_places(line, job.last_known.source) for line in service.client.backend.log(job.id)]
-        return told(LogAnswer(lines=lines))
-
-    @book.get(
-        "/jobs/<job_id>/result/manifest", responses=answers(ok(ManifestAnswer, "What there is."), 404, 409, 410)
-    )
-    def job_manifest(path: JobPath) -> Response:
-        """Read which files a completed job's result has, and how it came to be."""
-        store, prefix, manifest = _result(path.job_id)
-        store.touch(f"{prefix}/{MANIFEST}")  # used now: see lifetime.py
-        source = PurePath(manifest["provenance"]["source"]).name
-        return told(ManifestAnswer(**manifest | {"provenance": manifest["provenance"] | {"source": source}}))
-
-    @book.get("/jobs/<job_id>/result/file", responses=answers(FILE, 404, 409, 410))
-    def job_file(path: JobPath, query: FileQuery) -> Response:
-        """Read a file of a completed job's result, as Parquet."""
-        store, _, manifest = _result(path.job_id)
-        if query.path not in (*manifest["tables"].values(), *(part["path"] for part in manifest["parts"])):
-            raise NotFound("The result has no such file.")
-        return _sent(store, query.path)
-
-    def _result(job_id: str) -> tuple[Store, str, dict[str, Any]]:
-        """Where a completed job's result lies, and what it consists of."""
-        info = service.client.get_job(job_id).info()
-        if info.result is None:
-            raise NotNowError(f"Job {job_id} is {info.status}; only a completed job has a result.")
-        store, prefix = Store(info.result["store"]), info.result["prefix"]
-        manifest = store.manifest(prefix)
-        if manifest is None:
-            raise ResultExpiredError(f"The result of job {job_id} is gone.", hint="Submit its study again.")
-        return store, prefix, manifest
+        It is removed with its job, or after seven days.
+        """
+        size_bytes = require_zip_body(service.settings.upload_limit_gb)
+        service.studies.receive_content(path.content, query.name, request.stream, size_bytes)
+        return json_response(UploadAnswer(content=path.content, size_bytes=size_bytes), 201)
 
 
-def _sent(store: Store, path: str) -> Response:
-    with ExitStack() as stack:
-        try:
-            file = stack.enter_context(store.open(path))
-        except FileNotFoundError:
-            raise ResultExpiredError("This part of the result is gone.", hint="Submit its study again.") from None
-        size_bytes = file.seek(0, 2)
-        file.seek(0)
-        opened = stack.pop_all()
+def require_zip_body(limit_gb: float) -> int:
+    """Return the size in bytes of the ZIP in the request's body.
 
-    def body() -> Iterator[bytes]:
-        with opened:
-            while block := file.read(BLOCK_BYTES):
-                yield block
+    Call it before `request.stream` is used: it replaces the application's limit, which would close the stream.
 
-    answer = Response(stream_with_context(body()), content_type=PARQUET)
-    answer.call_on_close(opened.close)  # also where nobody reads it
-    answer.content_length = size_bytes
-    return answer
+    Raises
+    ------
+    UnsupportedMediaType, LengthRequired, RequestEntityTooLarge
+        The body is not a ZIP by its type, has no length, or is larger than `limit_gb`.
+    """
+    if request.mimetype not in ZIP_TYPES:
+        raise UnsupportedMediaType("The body has to be a ZIP.")
+    if request.content_length is None:
+        raise LengthRequired("The request has to give the length of the ZIP.")
+    if request.content_length > limit_gb * 1e9:
+        raise upload_too_large(limit_gb)
+    request.max_content_length = request.content_length + 1  # reaching the limit is an error already
+    return request.content_length

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from analytics_kit.study.result.analysis.stats_libraries import AnovaRM, CompareMeans, DescrStatsW, anova_oneway, f
 
-Floats = npt.NDArray[np.float64]
+if TYPE_CHECKING:
+    from analytics_kit.study.schema.compiling import Floats
 MIN_RELATIVE_SPREAD = 1e-9
 """Values that vary by less, relative to their size, are taken to be equal up to rounding."""
 

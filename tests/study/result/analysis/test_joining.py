@@ -47,7 +47,7 @@ def test_join_leaves_the_result_unchanged(result):
 def test_unmatched_rows_and_participants_give_a_warning(result):
     table = pd.concat([ages([1, 3, 10]), pd.DataFrame({"participant": [None], "age": [7]})])
     message = (
-        "not in the table, so NA: participant 2; in the table without trials, so left out: 3; .*without an id.*1"
+        "not in the table, so NA: participant 2; in the table without trials, so left out: 3; .*without an id.*: 1"
     )
     with pytest.warns(UserWarning, match=message) as warned:
         joined = result.join(table)

@@ -1,0 +1,173 @@
+"""Schemas of the routes of jobs: what they take, and what they return about a job."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import Field, field_validator, model_validator
+
+from analytics_kit.model import JobStatus
+from analytics_kit.options import Options
+from analytics_kit.web.schemas import RequestModel, ResponseModel
+from analytics_kit.web.study_catalogue import STUDY_ID
+
+DEFAULT_JOBS, MAX_JOBS = 100, 1000
+"""Jobs in one response."""
+MAX_JOB_IDS = 100
+JOB_ID = r"^[A-Za-z0-9_-]{1,64}$"
+NEW_JOB_ID = r"^[0-9a-f]{16}$"
+CONTENT_FINGERPRINT = r"^[0-9a-f]{64}$"
+
+
+class JobPath(RequestModel):
+    """A job in the path."""
+
+    job_id: Annotated[str, Field(pattern=JOB_ID)]
+    """The `job_id` of the response that created the job."""
+
+
+class JobsQuery(RequestModel):
+    """Which jobs to list."""
+
+    status: JobStatus | None = None
+    """Only jobs of this status."""
+    job_id: list[Annotated[str, Field(pattern=JOB_ID)]] = Field([], max_length=MAX_JOB_IDS)
+    """Only these jobs; can be repeated."""
+    offset: int = Field(0, ge=0, le=10**9)
+    """Number of jobs to skip."""
+    limit: int = Field(DEFAULT_JOBS, ge=1, le=MAX_JOBS)
+    """Maximum number of jobs to return."""
+
+
+class SubmitBody(RequestModel):
+    """A study to be processed: one of the catalogue, or one that was uploaded."""
+
+    study_id: Annotated[str, Field(pattern=STUDY_ID)] | None = None
+    """A study of the catalogue."""
+    content: Annotated[str, Field(pattern=CONTENT_FINGERPRINT)] | None = None
+    """An uploaded study, by its fingerprint."""
+    options: Options = Field(default_factory=Options)
+    """How to process it."""
+    refresh: bool = False
+    """Process the study again even if a job has done so with the same options."""
+    rejoin: bool = False
+    """Return the last job for the same study and options even if it failed or was cancelled."""
+    tags: Annotated[tuple[Annotated[str, Field(max_length=500)], ...], Field(max_length=100)] = ()
+    """Labels to find the job by."""
+    time_limit_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """The job fails when it runs longer."""
+    memory_limit_mb: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """The job fails when one of its processes needs more memory. Only on a queue."""
+    job_id: Annotated[str, Field(pattern=NEW_JOB_ID)] | None = None
+    """The id to give to a new job, so that the request can be repeated safely if its response is lost."""
+
+    @field_validator("options")
+    @classmethod
+    def _require_default_limits_or_tighter(cls, options: Options) -> Options:
+        for name, field in Options.model_fields.items():
+            if name.startswith("max_") and getattr(options, name) > field.default:
+                raise ValueError(f"{name} can be at most {field.default:,} on a server")
+        return options
+
+    @model_validator(mode="after")
+    def _require_one_study(self) -> SubmitBody:
+        if (self.study_id is None) == (self.content is None):
+            raise ValueError("give either study_id or content")
+        return self
+
+
+class ProgressAnswer(ResponseModel):
+    """How far a job is."""
+
+    phase: str
+    done: int
+    total: int | None
+    unit: str
+    fraction: float
+    """From 0 to 1; never falls."""
+    rate_per_s: float | None
+    eta_s: float | None
+    rows: int | None
+    files: int | None
+
+
+class FailureAnswer(ResponseModel):
+    """Why a job failed."""
+
+    error: str
+    message: str
+    hint: str
+
+
+class OutcomeAnswer(ResponseModel):
+    """Summary and preview of a job's result."""
+
+    summary: dict[str, Any] | None
+    preview: dict[str, Any] | None
+    """The first trials and issues."""
+
+
+class JobAnswer(ResponseModel):
+    """A job in its present state."""
+
+    job_id: str
+    status: JobStatus
+    study_id: str | None
+    """None for a job that was not submitted for a study of the catalogue."""
+    source: str
+    """The name of the study's file or folder."""
+    size_bytes: int | None
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    progress: ProgressAnswer
+    queue_position: int | None
+    """1 for the job that is next; None for one that is not queued."""
+    notice: str
+    """Why a queued job does not start, if there is a reason; else empty."""
+    backend: str
+    tags: list[str]
+    retry_of: str | None
+    error: FailureAnswer | None
+    status_url: str
+    result_url: str | None
+    """URL of the tables; None until the job is completed."""
+    result_key: str
+    """Equal for all jobs with the same content and options."""
+    outcome: OutcomeAnswer | None
+    """None until the job is completed."""
+
+
+class ResultAnswer(ResponseModel):
+    """The result of a study."""
+
+    summary: dict[str, Any]
+    trials: list[dict[str, Any]]
+    """One row per trial; values that the log doesn't provide are null."""
+
+
+class ZipDataAnswer(JobAnswer):
+    """A job, with its result once it is completed if the request asked for this job or waited for it."""
+
+    result: ResultAnswer | None = None
+
+
+class JobsAnswer(ResponseModel):
+    """Jobs, newest first."""
+
+    jobs: list[JobAnswer]
+    total: int
+    offset: int
+    limit: int
+
+
+class LogAnswer(ResponseModel):
+    """The log of a job."""
+
+    lines: list[str]
+    """Each event with its time in UTC, then the last output of a failed task."""
+
+
+JOB_MODELS = (JobAnswer, ZipDataAnswer, JobsAnswer, LogAnswer)
+"""Response models for the components of OpenAPI."""
