@@ -146,7 +146,7 @@ def _short(name: str) -> str:
 
 
 def _size(count: int) -> str:
-    """Format a number of bytes for people.
+    """Format a number of bytes for a message.
 
     >>> _size(5_500_000_000), _size(999)
     ('5.5 GB', '999 bytes')

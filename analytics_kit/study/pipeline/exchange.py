@@ -79,7 +79,7 @@ def read_shard(store: Store, prefix: str, manifest: Mapping[str, Any], number: i
 
 
 def read_nested(store: Store, prefix: str) -> list[Member]:
-    """Return the ZIPs in the ZIP."""
+    """Return `Archive.nested` of the planned study."""
     return [Member(*row) for row in _read(store, table_path(prefix, "nested"))]
 
 

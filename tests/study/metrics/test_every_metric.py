@@ -33,7 +33,7 @@ def test_metric_has_the_expected_value(name, case):
 
 @each_metric
 def test_catalogue_states_what_few_rows_give(name):
-    """The edge rule says NA if a trial of up to two events gives NA, and 0 if an empty file gives 0."""
+    """The edge rule contains NA if a trial of up to two events gives NA, and 0 if an empty file gives 0."""
     edge, few = METRICS_BY_NAME[name].edge, EXPECTED[name][:3]
     if any(math.isnan(value) for value in few):
         assert "NA" in edge

@@ -162,8 +162,8 @@ def test_progress_of_the_shards_sums_to_the_total(studies, odd):
 
 def test_rows_and_files_are_counted_once(studies, odd):
     members = odd_members()
-    twin = f"{folder(1)}/Mouse Movement.csv"  # the earlier of two is left out, and its rows are said to be lost
-    source = studies.zip(zip_bytes([*members.items(), (twin, members[twin])]), "twin.zip")
+    duplicate = f"{folder(1)}/Mouse Movement.csv"  # the earlier of two is left out, and its rows count as dropped
+    source = studies.zip(zip_bytes([*members.items(), (duplicate, members[duplicate])]), "duplicate.zip")
     queue = Queue(studies, source, shard_bytes=500)
     split = queue.begin()
     for number in range(split.shards):
@@ -179,7 +179,9 @@ def test_rows_and_files_are_counted_once(studies, odd):
     events = queue.result({"store": queue.arguments["store"], "prefix": f"results/{KEY}/job/merge-1"}).members
     events = events[events.role.isin(KINDS)]
     last = [reports[-1] for reports in queue.reports.values()]
-    assert sum(p.rows for p in last) == summary["rows_in"] - 20 - 1, "without the twin's and the unsafe file's"
+    assert sum(p.rows for p in last) == summary["rows_in"] - 20 - 1, (
+        "without those of the duplicate and of the unsafe file"
+    )
     assert merge.reports[-1].rows == summary["rows_in"]
     assert sum(p.files for p in last) == merge.reports[-1].files == len(events) - 1
 

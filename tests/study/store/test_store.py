@@ -277,7 +277,7 @@ def test_progress_never_falls_and_ends_at_1(studies, store):
     for name in ("rows", "files"):
         counts = [getattr(progress, name) for progress in seen[1:]]
         assert counts == sorted(counts)
-        assert len(set(counts)) > 3, "it is told on the way"
+        assert len(set(counts)) > 3, "progress is reported on the way"
     assert [(progress.rows, progress.files) for progress in seen[-2:]] == [(40 * 50, 40)] * 2
 
 
