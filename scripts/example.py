@@ -15,7 +15,7 @@ import pandas as pd
 import analytics_kit as ak
 from analytics_kit.model import Kind
 from analytics_kit.options import Options
-from analytics_kit.study.events.table import EventTable, Grouped, MemberRows
+from analytics_kit.study.events.table import EventTable, Grouped, ReadMember
 from analytics_kit.study.metrics.catalogue import CATALOGUE
 from analytics_kit.study.metrics.evaluate import evaluate
 from analytics_kit.study.schema.columns import PRESS, RELEASE
@@ -98,5 +98,5 @@ def strokes() -> Grouped:
 
 def _table(kind: Kind, t: Sequence[float]) -> EventTable:
     rows = len(t)
-    members = [MemberRows(kind, 0, rows, rows)]
+    members = [ReadMember(kind, 0, rows, rows)]
     return EventTable(kind, members, np.array(t, float), np.zeros(rows), np.zeros(rows), np.empty(0, np.int8), None)

@@ -21,5 +21,5 @@ pipeline
 result
     Open a stored result as DataFrames, and analyse it.
 sample
-    Make a study whose behaviour is known.
+    Simulate a study whose behaviour is known, and write it as a ZIP.
 """

@@ -1,4 +1,4 @@
-"""A job done step by step as a queue would do it, in an order and with accidents of a test's own choosing."""
+"""A job done step by step as a queue would do it, in an order and with failures that a test chooses."""
 
 from dataclasses import dataclass, field
 
@@ -42,7 +42,7 @@ class Step:
 
 
 class Queue:
-    """Does the steps of one job, in an order and with accidents of its own choosing."""
+    """Does the steps of one job, in the order and with the failures that a test chooses."""
 
     def __init__(self, studies, source, shard_bytes=2_000, **options):
         self.root = studies.root / "distributed"

@@ -1,4 +1,4 @@
-"""Define an archive and its members, whatever stores them."""
+"""Define an archive and its members, independently of how they are stored."""
 
 from __future__ import annotations
 

@@ -62,13 +62,13 @@ def decode_name(name: bytes, flags: int) -> tuple[str, bool]:
         return raw.decode("latin-1"), False
 
 
-def read_directory(archived: ByteRange, directory: CentralDirectory) -> Iterator[CentralEntry]:
+def read_directory(zip_bytes: ByteRange, directory: CentralDirectory) -> Iterator[CentralEntry]:
     """Yield the entries in their order. Raises zipfile.BadZipFile."""
     offset, left = directory.start, directory.length
     listing, position = b"", 0
     while left or position < len(listing):
         while left and len(listing) - position < _MAX_ENTRY_BYTES:
-            piece = bytes(archived.read(offset, min(left, DIRECTORY_PIECE_BYTES)))
+            piece = bytes(zip_bytes.read(offset, min(left, DIRECTORY_PIECE_BYTES)))
             if not piece:
                 raise BadZipFile("its directory is cut off")
             offset, left = offset + len(piece), left - len(piece)
@@ -102,20 +102,20 @@ def read_directory(archived: ByteRange, directory: CentralDirectory) -> Iterator
         yield CentralEntry._make((name, flags, method, crc, packed, raw, start + directory.shift, file_type))
 
 
-def find_directory(archived: ByteRange) -> CentralDirectory:
+def find_directory(zip_bytes: ByteRange) -> CentralDirectory:
     """Locate the directory by the record at the end of the file. Raises zipfile.BadZipFile."""
-    tail_start = max(0, archived.size - _END.size - _MAX_COMMENT_BYTES)
-    tail = bytes(archived.read(tail_start, archived.size - tail_start))
+    tail_start = max(0, zip_bytes.size - _END.size - _MAX_COMMENT_BYTES)
+    tail = bytes(zip_bytes.read(tail_start, zip_bytes.size - tail_start))
     at = tail.rfind(b"PK\5\6")
     if at < 0 or len(tail) - at < _END.size:
         raise BadZipFile("it has no directory at its end: not a ZIP, or cut off")
     _, _, _, _, count, length, offset, _ = _END.unpack_from(tail, at)
     end = tail_start + at
     if count == 0xFFFF or _IN_EXTRA in (length, offset):
-        locator = archived.read(max(0, end - _END64_LOCATOR.size), _END64_LOCATOR.size)
+        locator = zip_bytes.read(max(0, end - _END64_LOCATOR.size), _END64_LOCATOR.size)
         signature, _, end64, _ = _END64_LOCATOR.unpack(locator)
         if signature == b"PK\6\7":
-            fields = _END64.unpack(archived.read(end64, _END64.size))
+            fields = _END64.unpack(zip_bytes.read(end64, _END64.size))
             if fields[0] != b"PK\6\6":
                 raise BadZipFile("its ZIP64 directory is not where it should be")
             length, offset, end = fields[8], fields[9], end64

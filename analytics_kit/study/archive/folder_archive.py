@@ -13,7 +13,7 @@ from analytics_kit.study.archive.base import CHUNK_BYTES, Archive, Member, Membe
 
 
 class FolderArchive(Archive):
-    """Loose files. A link is followed if it stays inside the folder, or is itself the source."""
+    """A study of loose files. A link is followed if it stays inside the folder, or is itself the source."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(str(path), 0)

@@ -22,7 +22,7 @@ SPECIAL_FILES = {
 
 
 class ArchiveLimits:
-    """Hold all ZIPs of a study together against the limits that `options` set."""
+    """Check the ZIPs of a study, all together, against the limits in `options`."""
 
     def __init__(self, options: Options, name: str) -> None:
         self._options, self._name = options, name
@@ -146,7 +146,7 @@ def _short(name: str) -> str:
 
 
 def _size(count: int) -> str:
-    """Format a number of bytes for people.
+    """Format a number of bytes for a message.
 
     >>> _size(5_500_000_000), _size(999)
     ('5.5 GB', '999 bytes')

@@ -162,7 +162,7 @@ def _message(error: Exception, source: str) -> str:
 
 
 def fingerprint(source: str, options: Options | None = None) -> tuple[str, int]:
-    """Return a hash of what is in the study, and its size in bytes.
+    """Return a hash of the content of a study, and its size in bytes.
 
     The hash covers, of a ZIP, the names, sizes and CRCs, so that equal content has the same hash anywhere; of a
     folder, the paths, sizes and times; of a file that is no readable ZIP, or holds too many files, its size and both

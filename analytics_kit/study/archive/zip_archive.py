@@ -32,7 +32,7 @@ _LOCAL_HEADER = struct.Struct("<4s2xHH16xHH")
 
 
 class ZipArchive(Archive):
-    """A ZIP file and the ZIPs inside it, each inflated when it is first needed."""
+    """A study that is a ZIP, with the ZIPs inside it, each inflated when it is first needed."""
 
     def __init__(self, file: IO[bytes], source: str, size_bytes: int, options: Options | None = None) -> None:
         super().__init__(source, size_bytes)
@@ -52,20 +52,20 @@ class ZipArchive(Archive):
         if self._fingerprint is not None:
             return self._fingerprint
         with _bad_zip(self.name):
-            archived = self._zips[0]
-            entries = read_directory(archived, find_directory(archived))
+            zip_bytes = self._zips[0]
+            entries = read_directory(zip_bytes, find_directory(zip_bytes))
             fingerprint = _digest(islice(entries, self._options.max_members))
             if next(entries, None) is not None:
                 raise ValueError("it holds too many files")
         return fingerprint
 
     def _list(self, number: int, name: str, prefix: str, depth: int, limits: ArchiveLimits) -> None:
-        archived = self._zip(number)
+        zip_bytes = self._zip(number)
         with _bad_zip(name):
-            directory = find_directory(archived)
-            entries = list(islice(read_directory(archived, directory), limits.entries_left + 1))
+            directory = find_directory(zip_bytes)
+            entries = list(islice(read_directory(zip_bytes, directory), limits.entries_left + 1))
         packed_bytes = self.nested[number - 1].packed_bytes if number else None
-        limits.check(name, entries, directory, archived.size, packed_bytes)
+        limits.check(name, entries, directory, zip_bytes.size, packed_bytes)
         if number == 0:
             self._fingerprint = _digest(entries)
         members: list[Member] = []
@@ -159,17 +159,17 @@ class ZipArchive(Archive):
             yield data
 
     def _packed(self, member: Member, offset: int, size: int) -> bytes | memoryview:
-        archived = self._zips.get(member.zip_number) or self._zip(member.zip_number)
+        zip_bytes = self._zips.get(member.zip_number) or self._zip(member.zip_number)
         try:
-            return archived.read(offset, size)
+            return zip_bytes.read(offset, size)
         except (OSError, ValueError, OverflowError) as error:
             raise MemberUnreadableError("unreadable", f"byte {offset} of the ZIP can't be read: {error}") from error
 
     def close(self) -> None:
         """See Archive."""
         self._spool.close()
-        for archived in self._zips.values():
-            archived.close()
+        for zip_bytes in self._zips.values():
+            zip_bytes.close()
 
 
 def _digest(entries: Iterable[CentralEntry]) -> str:

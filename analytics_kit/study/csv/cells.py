@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 import polars as pl
 
-from analytics_kit.study.csv.records import split_rows
+from analytics_kit.study.csv.rows import split_rows
 
 NUMBER_PATTERN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 DECIMAL_COMMA_PATTERN = re.compile(r"[+-]?\d*,\d+")
@@ -45,9 +45,8 @@ def parse_regular_cells(
     has_quotes = quoted and b'"' in body
     if not has_quotes and body.count(delimiter.encode()) != lines * (width - 1):
         return None
-    as_text = {
-        position for name, position in positions.items() if name not in numeric
-    }  # a cell may be wanted as both
+    # a cell may be requested as text and as a number
+    as_text = {position for name, position in positions.items() if name not in numeric}
     for as_numbers in ({name for name in numeric if positions.get(name) not in as_text}, set[str]()):
         types: dict[str, type[pl.DataType]] = {str(position): pl.String for position in range(width)}
         types |= {str(positions[name]): pl.Float64 for name in as_numbers if name in positions}

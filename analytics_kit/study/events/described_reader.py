@@ -15,7 +15,7 @@ from analytics_kit.event_format import TRIAL_KEYS
 from analytics_kit.model import KINDS, Kind
 from analytics_kit.study.archive.base import Archive, Member, MemberUnreadableError
 from analytics_kit.study.events import quality_flags
-from analytics_kit.study.events.table import EventTable, MemberRows, classify_keys
+from analytics_kit.study.events.table import EventTable, ReadMember, classify_keys
 from analytics_kit.study.formats.base import UNITS_PER_SECOND, LogFormat, empty_rows
 from analytics_kit.study.formats.event_format import ROW_ISSUES
 from analytics_kit.study.formats.trials import batch_by_size, find_runs, trial_label
@@ -25,7 +25,6 @@ from analytics_kit.study.schema.issues import Issues
 
 Slots = Mapping[str, int]
 """The slot in the shard of each trial of a file, by its label."""
-
 
 ShardMembers = Sequence[tuple[Member, Slots]]
 """The members of a shard with their trials."""
@@ -93,7 +92,7 @@ def read_logs(
             lost = max(0, unreadable.partial.count(b"\n") - 1)
             issues.add(members[number][0].name, unreadable.kind, str(unreadable), rows_dropped=lost, lost=True)
             counts[number] = RowCounts(lost, 0, readable=False)
-    holds = [[*log.kinds(member.name)] if counts[n].readable else [] for n, (member, _) in enumerate(members)]
+    member_kinds = [[*log.kinds(member.name)] if counts[n].readable else [] for n, (member, _) in enumerate(members)]
     nothing = empty_rows().select("file", "line", "kind", "t").with_columns(pl.lit(0, pl.Int64).alias("slot"))
     events = pl.concat([nothing, *frames], how="diagonal")
     starts = np.full(trials, np.nan)
@@ -105,9 +104,9 @@ def read_logs(
         times = [name for name in ("t", "release") if name in events.columns]
         events = events.with_columns(pl.col(name) - pl.col("t").min().over("slot") for name in times)
     tables = [
-        _make_table(kind, events, members, [kind in kinds for kinds in holds], per_second, keep_keys, issues)
+        _make_table(kind, events, members, [kind in kinds for kinds in member_kinds], per_second, keep_keys, issues)
         for kind in KINDS
-        if any(kind in kinds for kinds in holds)
+        if any(kind in kinds for kinds in member_kinds)
     ]
     return tables, starts, [counts[number] for number in range(len(members))]
 
@@ -116,7 +115,7 @@ def _good_rows(
     rows: pl.DataFrame, numbers: Sequence[int], members: ShardMembers, log: LogFormat,
     issues: Issues,
 ) -> tuple[pl.DataFrame, dict[int, RowCounts]]:  # fmt: skip
-    """Return the good rows of trials that have a slot, with it, and the counts of each file. Bad rows are issues."""
+    """Return the good rows of trials that have a slot, which becomes a column, and the counts of each file."""
     runs, run_of = find_runs(rows)
     groups = [log.group(members[number][0].name) for number in numbers]
     slots = np.array([members[numbers[n]][1].get(trial_label(groups[n], names), -1) for n, names in runs], np.int64)
@@ -135,14 +134,14 @@ def _good_rows(
 
 
 def _make_table(
-    kind: Kind, events: pl.DataFrame, members: ShardMembers, holds: Sequence[bool], per_second: float,
+    kind: Kind, events: pl.DataFrame, members: ShardMembers, can_hold: Sequence[bool], per_second: float,
     keep_keys: bool, issues: Issues,
 ) -> EventTable:  # fmt: skip
-    """Return the table of one kind; `holds` tells which members can hold it."""
+    """Return the table of one kind; `can_hold` is True for the members that can hold it."""
     rows = events.filter(pl.col("kind") == kind).sort("slot", "file", maintain_order=True)
     if kind == "keyboard" and "release" in rows.columns and rows["release"].null_count() < len(rows):
         rows = _split_releases(rows, members, issues)
-    member_rows = _member_rows(rows, members, holds)
+    read = _read_members(rows, members, can_hold)
     filled = {name for name in rows.columns if rows[name].null_count() < max(len(rows), 1)}
 
     def numbers(name: str) -> Floats:
@@ -151,15 +150,13 @@ def _make_table(
     t = numbers("t") / per_second
     if kind == "keyboard":
         keys = rows["key"]
-        table = EventTable(
-            kind, member_rows, t, np.empty(0), np.empty(0), classify_keys(keys), keys if keep_keys else None
-        )
+        table = EventTable(kind, read, t, np.empty(0), np.empty(0), classify_keys(keys), keys if keep_keys else None)
         if keep_keys or "action" in filled:
             table.key_number = keys.rank("dense").fill_null(0).cast(pl.Int64).to_numpy(writable=True)
         if "index" in filled:
             table.press_number = rows["index"].cast(pl.Int64).to_numpy(writable=True)
     else:
-        table = EventTable(kind, member_rows, t, numbers("x"), numbers("y"), np.empty(0, np.int8), None)
+        table = EventTable(kind, read, t, numbers("x"), numbers("y"), np.empty(0, np.int8), None)
     if "action" in filled and kind in ("mouse_clicks", "keyboard"):
         table.action = np.where(rows["action"].eq_missing("release").to_numpy(), RELEASE, PRESS)
     if kind == "mouse_scrolls":
@@ -186,16 +183,16 @@ def _split_releases(rows: pl.DataFrame, members: ShardMembers, issues: Issues) -
     return pl.concat([press, release]).sort("slot", "file", "t", "index", maintain_order=True)
 
 
-def _member_rows(rows: pl.DataFrame, members: ShardMembers, holds: Sequence[bool]) -> list[MemberRows]:
-    """Return the rows of each file that can hold the kind, in their order."""
+def _read_members(rows: pl.DataFrame, members: ShardMembers, can_hold: Sequence[bool]) -> list[ReadMember]:
+    """Return the members that can hold the kind, for each of their trials, in the order of the rows."""
     runs = rows.group_by("slot", "file", maintain_order=True).agg(pl.len())
     counts = {(slot, number): count for slot, number, count in runs.iter_rows()}
     lines = rows["line"].to_numpy()
-    pairs = sorted((slot, n) for n, (_, slots) in enumerate(members) if holds[n] for slot in {*slots.values()})
-    member_rows, row = [], 0
+    pairs = sorted((slot, n) for n, (_, slots) in enumerate(members) if can_hold[n] for slot in {*slots.values()})
+    read, row = [], 0
     for slot, number in pairs:
         count = counts.get((slot, number), 0)
         row_lines = lines[row : row + count]
-        member_rows.append(MemberRows(members[number][0].name, slot, count, count, lines=[(0, row_lines, count)]))
+        read.append(ReadMember(members[number][0].name, slot, count, count, lines=[(0, row_lines, count)]))
         row += count
-    return member_rows
+    return read

@@ -1,4 +1,4 @@
-"""Read the files of the Fulcrum logger; the one door to `events.native`."""
+"""Offer the readers of the Fulcrum logger's files: other packages use `events.native` only through this module."""
 
 from __future__ import annotations
 

@@ -15,8 +15,8 @@ from analytics_kit.study.schema.keys import KEY_CLASS_CODES, classify_key
 
 
 @dataclass(slots=True)
-class MemberRows:
-    """The rows of a member in a table, and the lines they come from.
+class ReadMember:
+    """A member that was read: its rows in a table, and the lines they come from.
 
     Attributes
     ----------
@@ -84,7 +84,7 @@ class EventTable:
     """
 
     kind: Kind
-    members: list[MemberRows]
+    members: list[ReadMember]
     t: Floats
     x: Floats
     y: Floats
@@ -124,7 +124,7 @@ class Grouped:
     Examples
     --------
     >>> t, x, no_codes = np.array([0.5, 0.1]), np.array([4.0, 3.0]), np.empty(0, np.int8)
-    >>> member = MemberRows("a.csv", slot=1, rows_in=2, rows_kept=2)
+    >>> member = ReadMember("a.csv", slot=1, rows_in=2, rows_kept=2)
     >>> grouped = Grouped(EventTable("mouse_movement", [member], t, x, x.copy(), no_codes, None), trials=2)
     >>> grouped.sort_by_time()
     >>> grouped.table.x.tolist(), grouped.starts.tolist(), grouped.ends.tolist(), grouped.present.tolist()

@@ -34,7 +34,7 @@ class LogTable(NamedTuple):
 
 
 class LogFormat(ABC):
-    """A format of logs that a package brings.
+    """A format of logs that a package provides.
 
     Derive a class that takes no arguments, set its attributes, implement `takes`, `kinds` and `read`, and name it in
     an entry point of the group `analytics_kit.formats`. The name of the entry point is the value of `format=`.
@@ -44,7 +44,7 @@ class LogFormat(ABC):
     Attributes
     ----------
     name
-        What error messages call it.
+        Its name in error messages.
     time_unit
         The unit of the columns `t` and `release`: "s", "ms", "us" or "ns".
     time_origin

@@ -20,7 +20,7 @@ from analytics_kit.study.csv.cells import (
     parse_irregular_cells,
     parse_regular_cells,
 )
-from analytics_kit.study.csv.records import DELIMITERS, MAX_HEADER_CHARACTERS, decode_text
+from analytics_kit.study.csv.rows import DELIMITERS, MAX_HEADER_CHARACTERS, decode_text
 from analytics_kit.study.formats.base import ROW_SCHEMA, LogFormat, LogTable, TrialNames, cast_rows, empty_rows
 from analytics_kit.study.schema.issues import Issues
 from analytics_kit.study.schema.keys import normalise_key
@@ -135,7 +135,11 @@ class DescribedFormat(LogFormat):
         elif len(bodies) > 1:
             half = len(bodies) // 2
             halves = ((numbers[:half], bodies[:half]), (numbers[half:], bodies[half:]))
-            return [frame for part in halves for frame in self._read_joined(header, *part, files, names_only)]
+            return [
+                frame
+                for half_numbers, half_bodies in halves
+                for frame in self._read_joined(header, half_numbers, half_bodies, files, names_only)
+            ]
         else:
             cells = parse_irregular_cells(text, *shape).with_columns(
                 _name_of_row(name) for name in TRIAL_KEYS if name in positions
@@ -168,7 +172,9 @@ class DescribedFormat(LogFormat):
             return [cell.strip().strip('"').lower() for cell in cells]
 
         known = {name.lower() for names in self.described.columns.values() for name in names}
-        best = self.described.delimiter or max(DELIMITERS, key=lambda sign: len(known.intersection(split(sign))))
+        best = self.described.delimiter or max(
+            DELIMITERS, key=lambda candidate: len(known.intersection(split(candidate)))
+        )
         return best, split(best)
 
     def _position(self, role: Role, header: Sequence[str]) -> int | None:

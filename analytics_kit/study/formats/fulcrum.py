@@ -39,13 +39,13 @@ _EARLY_FILE = re.compile(
 )
 _SURVEY_FOLDER = re.compile(r"(?P<survey>.+)_survey", re.DOTALL)
 PEEK_BYTES = 256
-"""The length of the first bytes of a file that hold its header."""
+"""The number of bytes at the start of a file that hold its header."""
 MAX_EXTRA_LINES = 10_000
 """The number of lines by which a manifest may exceed twice the number of files."""
 
 
 class _Folder(NamedTuple):
-    """What the folders above a file tell: `key` is the path of the trial's folder, `name` its task and factor."""
+    """What the path of a file's folder means: `key` is the path of the trial's folder, `name` its task and factor."""
 
     key: str | None
     participant: str | None
@@ -59,7 +59,7 @@ class _Folder(NamedTuple):
 
 
 class _File(NamedTuple):
-    """What the name of a file tells."""
+    """What the name of a file means: its role, None if the name does not give it, and its task."""
 
     stem: str
     is_csv: bool
@@ -72,20 +72,19 @@ def _read_folder(path: str) -> _Folder:
     trial: int | None = None
     is_server = False
     above = ""
-    parts = path.split("/") if path else []
-    for part in parts:
-        above = f"{above}/{part}" if above else part
-        stem = part[:-4] if part.lower().endswith(".zip") else part
+    for folder in path.split("/") if path else []:
+        above = f"{above}/{folder}" if above else folder
+        stem = folder[:-4] if folder.lower().endswith(".zip") else folder
         if found := _SESSION_FOLDER.fullmatch(stem):
             participant = None if found["session"] == "UnknownSession" else found["session"]
-        elif found := _TRIAL_FOLDER.fullmatch(part):
+        elif found := _TRIAL_FOLDER.fullmatch(folder):
             key, name = above, found["name"] or None
             trial = parse_whole_number(found["trial"])
-        elif found := _TRIAL_ID_FOLDER.fullmatch(part):
+        elif found := _TRIAL_ID_FOLDER.fullmatch(folder):
             key, trial, is_server = above, parse_whole_number(found["trial"]), True
-        elif found := _SURVEY_FOLDER.fullmatch(part):
+        elif found := _SURVEY_FOLDER.fullmatch(folder):
             survey = found["survey"]
-        elif stem != part:  # a nested ZIP not named like a session names the participant
+        elif stem != folder:  # a nested ZIP not named like a session names the participant
             participant = stem
     return _Folder(key, participant, name, trial, survey, is_server, ignored_role(path))
 
@@ -120,7 +119,7 @@ class _Trials:
 
 
 def takes(path: str) -> bool:
-    """Return whether the platform names files like this."""
+    """Return whether a path looks like that of a CSV file in a download of the platform."""
     above, _, name = path.rpartition("/")
     folder, file = _read_folder(above), _read_file(name)
     is_named = file.role in KINDS or folder.key is not None or folder.survey is not None
@@ -130,7 +129,8 @@ def takes(path: str) -> bool:
 def find_trials(archive: Archive, kinds: Mapping[str, Kind] | None = None) -> StudyLayout:
     """Return the trials and the assignments of all members.
 
-    Reads manifests and, if names do not tell the kind, first lines. `kinds` adds names of files without endings.
+    Manifests are read and, where names do not give the kind, first lines. `kinds` adds the kinds of files by their
+    names without endings.
     """
     trials = _Trials()
     issues = list(archive.issues)
@@ -180,7 +180,7 @@ _ROLE_ISSUES = {
 
 
 def _kind_of_header(archive: Archive, member: Member) -> Kind:
-    """Return the kind that a file's first line tells."""
+    """Return the kind of events in a file by its first line."""
     try:
         start = next(iter(archive.chunks(member)), b"")[:PEEK_BYTES]
     except MemberUnreadableError:
@@ -201,7 +201,7 @@ def _apply_manifest(trials: _Trials, index: int, entry: Mapping[str, str]) -> No
 
 
 class _Manifests:
-    """Read the `manifest.csv` files: id → kind, task, factor, trial. The nearest one above a file counts."""
+    """Read the `manifest.csv` files: id → kind, task, factor, trial. Of several above a file the nearest counts."""
 
     def __init__(self, archive: Archive, issues: list[tuple[str, str, str]]) -> None:
         self._entries: dict[str, dict[str, dict[str, str]]] = {}

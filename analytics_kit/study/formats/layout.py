@@ -28,7 +28,7 @@ class MemberAssignment(NamedTuple):
     """The role and trial of a member. A file that holds several trials has an assignment for each of them.
 
     `member` is its index in `Archive.members`, `role` a kind of events, or log, survey, media, manifest, clutter,
-    unsafe_name or other; `trial` is an index in `StudyLayout.trials`, and `label` tells the trials of a file apart.
+    unsafe_name or other; `trial` is an index in `StudyLayout.trials`, and `label` distinguishes the trials of a file.
     """
 
     member: int
@@ -50,7 +50,7 @@ class StudyLayout:
 
 
 def ignored_role(path: str) -> str | None:
-    """Return "clutter" or "unsafe_name" for a path that is no part of a study, else None.
+    """Return "clutter" or "unsafe_name" for a path that does not belong to a study, else None.
 
     >>> [ignored_role(path) for path in ("a/b.csv", "__MACOSX/b.csv", ".git/b.csv", "../b.csv", "C:/b.csv")]
     [None, 'clutter', 'clutter', 'unsafe_name', 'unsafe_name']

@@ -1,4 +1,4 @@
-"""List the formats of logs, load one by name, and find out which one a study has."""
+"""List the formats of logs, load one by name, and determine which one a study has."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def _load_installed(name: str) -> LogFormat:
 
 
 def choose_format(archive: Archive, options: Options) -> FormatChoice:
-    """Return the format of a study. Raises SettingsError if it could be one as well as another."""
+    """Return the format of a study. Raises SettingsError if it could be of several."""
     if isinstance(options.format, EventFormat):
         return FormatChoice(options.format.name, "described by an EventFormat")
     if options.format != "auto":

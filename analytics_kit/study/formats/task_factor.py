@@ -1,6 +1,6 @@
 """Split the names of folders, `{task}_{factor}`, into task and factor.
 
-Both parts may hold underscores, so a single name is ambiguous. The whole study decides: the cuts with the fewest
+Task and factor may hold underscores, so a single name is ambiguous. The whole study decides: the cuts with the fewest
 distinct tasks and factors are taken. Names that share no possible task or factor are decided independently.
 """
 
@@ -66,7 +66,7 @@ def split_names(
 
 def _candidates(name: str, tasks: Collection[str] | None, factors: Collection[str] | None) -> list[Cut]:
     """Return all cuts of a name, the longest task first."""
-    positions = [position for position, sign in enumerate(name) if sign == "_"][-MAX_CUTS:]
+    positions = [position for position, character in enumerate(name) if character == "_"][-MAX_CUTS:]
     cuts: list[Cut] = [(name[:position], name[position + 1 :]) for position in reversed(positions)]
     cuts = [(task, factor) for task, factor in cuts if task and factor]
     if not cuts or (tasks is not None and name in tasks):

@@ -12,7 +12,7 @@ import polars as pl
 
 from analytics_kit.event_format import TRIAL_KEYS
 from analytics_kit.study.archive.base import Archive, Member, MemberUnreadableError
-from analytics_kit.study.csv.records import decode_text
+from analytics_kit.study.csv.rows import decode_text
 from analytics_kit.study.formats.base import LogFormat, TrialNames
 from analytics_kit.study.formats.layout import LOG_ROLE, MemberAssignment, StudyLayout, Trial, ignored_role
 from analytics_kit.study.schema.compiling import Ints
@@ -149,9 +149,17 @@ def _number_trials(found: Sequence[tuple[str, TrialNames]], issues: list[tuple[s
                 f"{len(texts)} trials have no unique numbers; they are numbered in the order of the file",
             ))  # fmt: skip
     return [
-        Trial(_display_name(group, names), person or session, session or person, None, task, factor, numbers[i])
+        Trial(
+            _display_name(group, names),
+            participant or session,
+            session or participant,
+            None,
+            task,
+            factor,
+            numbers[i],
+        )
         for i, (group, names) in enumerate(found)
-        for person, session, task, factor, _ in [names]
+        for participant, session, task, factor, _ in [names]
     ]
 
 

@@ -68,9 +68,11 @@ _EMPTY, _STILL, _FEW = "NA without rows", "NA without rows; 0 for one", "NA belo
 _BELOW_3, _NO_EVENT = "NA below 3 rows", "NA without events"
 _NO_AXIS = "NA without two consecutive presses at different positions"
 _NO_ROW = f"{_NO_AXIS} and a row between them"
-_ODD = "NA without clicks, and for an odd number of rows"
+_NO_PAIR = "NA without clicks, and if no pair is known"
 _NO_RELEASE = "NA if the log has no releases, or no press has one"
+_NO_NEXT = "NA if the log has no releases, or no press with one is followed by another press"
 _NO_WHEEL = "NA if the log has no dx and dy, and without scroll rows"
+_NO_DIRECTION = "NA if the log has neither dy nor the direction of the wheel, and without scroll rows"
 _NO_INTERVAL, _NO_KEYS = "NA below 2 keys", "NA without keys"
 
 FAMILIES: tuple[Family, ...] = (
@@ -140,7 +142,8 @@ FAMILIES: tuple[Family, ...] = (
            "is at rest before the first row and, in a gap longer than idle_gap_s, until idle_gap_s / 2 before the gap's "
            "end. (Dx, Dy): vector from the first to the last row, D its length. δᵢ: signed distance of row i from that "
            "line, s (Dx (yᵢ - y₁) - Dy (xᵢ - x₁)) / D, where s = -1 if exactly one of Dx and Dy is negative, else 1. For "
-           "Dx = 0, δᵢ is never negative if Dy > 0 and never positive if Dy < 0.", (
+           "Dx = 0, δᵢ is never negative if Dy > 0 and never positive if Dy < 0. For D = 0, δᵢ is the distance of row i from the "
+           "first row, negative if yᵢ < y₁.", (
         Metric("x_flips", "count", "changes of direction in x on the resampled path; runs of at most flip_px are ignored",
                "number of sign changes of Δx from run to run", _STILL, f"{_MT} xpos_flips", _M, "estimate", _FLIPS,
                "14-58 % fewer; r = .85-.97"),
@@ -168,8 +171,8 @@ FAMILIES: tuple[Family, ...] = (
            "to the last row. dᵢ: length of the step from row i to row i + 1, steps of length 0 skipped; φᵢ: angle between "
            "step i - 1 and step i, 0 straight on, π back.", (
         Metric("sample_entropy", "nat", "sample entropy of the changes of x between 101 points of equal time; windows of "
-               "3, tolerance 0.2 standard deviations of these changes in all trials of the study", "ln (A / B), A: pairs of similar windows of 3 "
-               "differences, B: those whose next differences are similar too", "NA below 2 rows and for B = 0",
+               "3, tolerance 0.2 standard deviations of these changes in all trials of the study",
+               "ln (A / B), A: pairs of similar windows of 3 differences, B: those whose next differences are similar too", "NA below 2 rows and for B = 0",
                f"{_MT} mt_sample_entropy", _M, "estimate", against_full="1-8 % less; r = .90-.99"),
         Metric("turning_angle_mean_rad", "rad", "mean angle by which the path turns from one step to the next; steps of "
                "length 0 are skipped", "mean φᵢ", "NA below 2 steps", f"{_MT} mt_angles", _M, "estimate",
@@ -200,13 +203,14 @@ FAMILIES: tuple[Family, ...] = (
                "estimate", against_full="3-12 % more; r = .98-1"),
         Metric("movement_offset_px", "px", f"mean {_DISTANCE}", "mean (Σ wᵢ / n)", _NO_ROW, _MK, _MC, "estimate"),
     )),
-    Family("Clicks", "Presses k = 1 … n at time pₖ, released at rₖ.", (
+    Family("Clicks", "Presses k = 1 … n at time pₖ, released at rₖ. A log that does not name presses and releases has them "
+           "in alternate rows; if their number is odd, a row is missing and no pair is known.", (
         Metric("click_count", "count", "pairs of press and release: rows 2k - 1 and 2k, or as logged", "number of pairs",
                "0 without clicks", "-", _C, "estimate"),
         Metric("unpaired_click_events", "count", "click rows that belong to no pair", "number of rows - 2 click_count",
                "0 without clicks", "-", _C, "estimate"),
-        Metric("click_hold_mean_s", "s", "mean time from press to release", "mean rₖ - pₖ", _ODD, "-", _C, "estimate"),
-        Metric("click_hold_median_s", "s", "median time from press to release", "median rₖ - pₖ", _ODD, "-", _C,
+        Metric("click_hold_mean_s", "s", "mean time from press to release", "mean rₖ - pₖ", _NO_PAIR, "-", _C, "estimate"),
+        Metric("click_hold_median_s", "s", "median time from press to release", "median rₖ - pₖ", _NO_PAIR, "-", _C,
                "estimate"),
         Metric("inter_click_interval_median_s", "s", "median time from press to press", "median pₖ₊₁ - pₖ",
                "NA below 2 presses", "-", _C, "estimate"),
@@ -216,7 +220,7 @@ FAMILIES: tuple[Family, ...] = (
                "(|dx| + |dy|) from the one before; after three a new run begins", "number of such runs",
                "0 without clicks", "product analytics", _C, "estimate", _RAGE),
         Metric("drag_count", "count", "pairs with more than drag_px from press to release", "number of such pairs",
-               "0 without clicks; NA for an odd number of rows", "-", _C, "estimate", ("drag_px",)),
+               "0 without clicks; NA if no pair is known", "-", _C, "estimate", ("drag_px",)),
         Metric("pre_click_pause_median_s", "s", "median time from the last movement row before a press to the press",
                "median pₖ - t of the last row with t ≤ pₖ", "NA without a press after a movement row", "-", _MC, "estimate",
                against_full="32-270 % longer; r = .82-.98"),
@@ -237,7 +241,7 @@ FAMILIES: tuple[Family, ...] = (
         Metric("scroll_distance_px", "px", "sum of the lengths of the wheel's steps", "Σ √(dxᵢ² + dyᵢ²)", _NO_WHEEL, "-",
                _S, "unavailable"),
         Metric("scroll_reversal_count", "count", "changes of the wheel's direction, horizontal and vertical ones added",
-               "number of sign changes of dxᵢ, and of dyᵢ", _NO_WHEEL, "-", _S, "unavailable"),
+               "number of sign changes of dxᵢ, and of dyᵢ", _NO_DIRECTION, "-", _S, "unavailable"),
     )),
     Family("Typing", "Presses at tᵢ, i = 1 … n; gᵢ = tᵢ₊₁ - tᵢ; T = tₙ - t₁; c: number of characters, which are letters, "
            "digits, punctuation and spaces; b: number of backspaces.", (
@@ -290,18 +294,18 @@ FAMILIES: tuple[Family, ...] = (
         Metric("dwell_time_median_s", "s", "median time from the press to the release of a key", "median rᵢ - tᵢ",
                _NO_RELEASE, f"{_KM} (H)", _K, "unavailable"),
         Metric("flight_time_mean_s", "s", "mean time from a release to the next press, negative in rollover",
-               "mean tᵢ₊₁ - rᵢ", _NO_RELEASE, f"{_KM} (UD)", _K, "unavailable"),
+               "mean tᵢ₊₁ - rᵢ", _NO_NEXT, f"{_KM} (UD)", _K, "unavailable"),
         Metric("flight_time_median_s", "s", "median time from a release to the next press, negative in rollover",
-               "median tᵢ₊₁ - rᵢ", _NO_RELEASE, f"{_KM} (UD)", _K, "unavailable"),
+               "median tᵢ₊₁ - rᵢ", _NO_NEXT, f"{_KM} (UD)", _K, "unavailable"),
         Metric("rollover_ratio", "share", "fraction of presses before which the previous key was not yet released",
-               "number of tᵢ₊₁ ≤ rᵢ / number of tᵢ₊₁ with a known rᵢ", _NO_RELEASE, _DH, _K, "unavailable"),
+               "number of tᵢ₊₁ ≤ rᵢ / number of tᵢ₊₁ with a known rᵢ", _NO_NEXT, _DH, _K, "unavailable"),
     )),
     Family("Mouse and keyboard", "The rows of all kinds together, sorted by time; at equal times the hand does not "
            "switch.", (
         Metric("device_switch_count", "count", "changes from mouse to keyboard or back between consecutive rows",
                "number of consecutive rows of different devices", _NO_EVENT, _KL, _ANY, "exact"),
-        Metric("homing_time_median_s", "s", "median time of such a change, from the last row of one device to the first of "
-               "the other", "median time between such rows", "NA without a change", _KL, _ANY, "exact"),
+        Metric("homing_time_median_s", "s", "median time of a change from mouse to keyboard or back, from the last row of "
+               "one device to the first of the other", "median time between consecutive rows of different devices", "NA without a change", _KL, _ANY, "exact"),
     )),
 )  # fmt: skip
 CATALOGUE: tuple[Metric, ...] = tuple(metric for family in FAMILIES for metric in family.metrics)

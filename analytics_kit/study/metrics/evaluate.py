@@ -146,7 +146,7 @@ def _compute_keys(metrics: TrialMetrics, options: Options, group: Grouped) -> No
     t, code, number, starts, ends = table.t, table.key_class, table.key_number, group.starts, group.ends
     with_repeats = group.present
     if len(table.action) and table.key is None:
-        # Unless keys="full", auto-repeat is given only where the log has releases. A shard knows only its own trials,
+        # Unless keys="full", auto-repeat is computed only if the log has releases. A shard has only its own trials,
         # so this is decided for each trial alone.
         with_repeats = np.asarray(group.ends - group.starts > _press_counts(group), np.int64)
     if len(table.action):

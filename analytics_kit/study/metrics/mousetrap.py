@@ -20,7 +20,7 @@ MEASURES = (
 )  # fmt: skip
 MIN_SAMPLES = 3
 """Samples that mousetrap needs at least."""
-TICK_MS = 1e-6
+TOLERANCE_MS = 1e-6
 """A time or gap is longer than another if it is longer by more than this; the rest is rounding."""
 
 
@@ -28,8 +28,8 @@ TICK_MS = 1e-6
 def sample_count(t: Floats, step_ms: float) -> int:
     """Return the number of samples that `resample` produces."""
     first = min(t[0], 0.0)
-    steps = np.floor((t[-1] - first) / step_ms + TICK_MS / step_ms)
-    return int(steps) + (2 if first + steps * step_ms < t[-1] - TICK_MS else 1)
+    steps = np.floor((t[-1] - first) / step_ms + TOLERANCE_MS / step_ms)
+    return int(steps) + (2 if first + steps * step_ms < t[-1] - TOLERANCE_MS else 1)
 
 
 @literal_kernel
@@ -50,7 +50,7 @@ def resample(t: Floats, x: Floats, y: Floats, step_ms: float, hold_ms: float, ou
         if i == last or now <= t[i]:
             continue
         start = t[i]
-        if t[i + 1] - start > hold_ms + TICK_MS:
+        if t[i + 1] - start > hold_ms + TOLERANCE_MS:
             start = t[i + 1] - hold_ms / 2
         if now > start:
             fraction = (now - start) / (t[i + 1] - start)
@@ -132,17 +132,17 @@ def rests(t: Floats, x: Floats, y: Floats, hover_ms: float, out: Floats) -> None
             run += t[i] - t[i - 1]
         else:
             moved += 1
-            if run > hover_ms + TICK_MS:
+            if run > hover_ms + TOLERANCE_MS:
                 hover += run
                 hovers += 1
             run = 0.0
-    if run > hover_ms + TICK_MS:
+    if run > hover_ms + TOLERANCE_MS:
         hover += run
         hovers += 1
     if still == 0:
-        idle, hover, hovers = t[0], t[0] if t[0] > hover_ms + TICK_MS else 0.0, 0
+        idle, hover, hovers = t[0], t[0] if t[0] > hover_ms + TOLERANCE_MS else 0.0, 0
     elif moved == 0:
-        long = t[n - 1] > hover_ms + TICK_MS
+        long = t[n - 1] > hover_ms + TOLERANCE_MS
         idle, hover, hovers = t[n - 1], t[n - 1] if long else 0.0, 1 if long else 0
     out[0], out[1], out[2], out[3] = initiation, idle, hover, hovers
 

@@ -32,9 +32,9 @@ def reversals(d: Floats) -> int:
 def measure(t: Floats, dx: Floats, dy: Floats, starts: Ints, ends: Ints, scroll_gap_s: float, out: Floats) -> None:
     """Fill a row of `out` (columns in the order of SCROLL_METRICS) for each trial.
 
-    Without rows there are 0 bursts in 0 s, and the rate is NA. dx and dy may be empty arrays or contain NaN; dy alone
-    gives the wheel's direction but no distance. Without rows distance and reversals are NA, because a shard cannot
-    know whether the log records dx and dy in other trials.
+    Without rows there are 0 bursts in 0 s, and the rate is NA. Distance and reversals are then NA too, not 0: a shard
+    does not show whether the log has dx and dy in other trials. dx and dy may be empty arrays or contain NaN; dy
+    alone gives the wheel's direction but no distance.
     """
     for i in range(len(starts)):
         start, end = starts[i], ends[i]

@@ -1,7 +1,7 @@
 """Give every attempt at a step of a job a folder of its own, and find the one whose result counts.
 
-Nobody else writes to an attempt's folder. The attempt removes the folder when it fails, but not once it has committed
-a manifest there: later steps may use it. So an attempt that was given up for lost and lives on does no harm.
+No other attempt writes to this folder. An attempt removes its folder when it fails, but not once it has committed a
+manifest there: later steps may use it. So an attempt that was given up as lost but is still running does no harm.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def attempt_folder(context: StepContext) -> str:
 
 
 def latest_committed(store: Store, folder: str, step: str, before: int | None = None) -> Committed | None:
-    """Return what the latest committed attempt at a step wrote; only of attempts below `before`, where given.
+    """Return what the latest committed attempt at a step wrote; only attempts before number `before` count, if given.
 
     An attempt is made only when those before it were given up, so the latest one was not replaced.
     """
@@ -70,14 +70,14 @@ def remove_unreferenced(store: Store, folder: str, prefix: str) -> None:
     if manifest is None:
         return
     referenced = {
-        manifest_path(prefix), *manifest["tables"].values(), *(part["path"] for part in manifest["parts"])
+        manifest_path(prefix), *manifest["tables"].values(), *(events["path"] for events in manifest["parts"])
     }  # fmt: skip
     for name in store.folders(folder):
         attempt = f"{folder}/{name}"
         if not any(path.startswith(f"{attempt}/") for path in referenced):
             store.delete(attempt)
         else:
-            referenced.add(manifest_path(attempt))  # which tells an attempt that lives on that it has ended
+            referenced.add(manifest_path(attempt))  # so that an attempt that is still running finds that it has ended
     for file in store.files(folder):
         if file.path not in referenced:
             store.remove(file.path)

@@ -48,7 +48,9 @@ def begin(
                 with without_gc():
                     exchange.write_plan(store, prefix, archive, plan, issues)
             else:
-                run.complete(archive, plan, issues, options, store, prefix, context.report, context.begin_commit)
+                run.process_and_commit(
+                    archive, plan, issues, options, store, prefix, context.report, context.begin_commit
+                )
         committed = _committed(store, prefix)
     if "shards" in committed.manifest:
         return Split(len(committed.manifest["shards"]), committed.manifest["raw_bytes"], shard_task, merge_task)
@@ -110,7 +112,9 @@ def _merge(context: StepContext, store: Store, folder: str) -> Committed:
         issues = Issues(options.on_error)
         issues.list = planning_issues
         with _open_planned(context, store, committed_plan, members) as archive:
-            run.conclude(archive, plan, results, issues, options, store, prefix, context.report, context.begin_commit)
+            run.merge_and_commit(
+                archive, plan, results, issues, options, store, prefix, context.report, context.begin_commit
+            )
     return _committed(store, prefix)
 
 

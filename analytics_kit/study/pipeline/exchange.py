@@ -68,7 +68,7 @@ def write_plan(store: Store, prefix: str, archive: Archive, plan: Plan, issues: 
 
 
 def read_shard(store: Store, prefix: str, manifest: Mapping[str, Any], number: int) -> tuple[Shard, list[Member]]:
-    """Return shard `number` of a plan, and the members that its work refers to by position."""
+    """Return shard `number` of a plan, and the members to which it refers by position."""
     rows = _read(store, shard_path(prefix, number))
     positions: dict[Member, int] = {}
     shard_members = []
@@ -79,7 +79,7 @@ def read_shard(store: Store, prefix: str, manifest: Mapping[str, Any], number: i
 
 
 def read_nested(store: Store, prefix: str) -> list[Member]:
-    """Return the ZIPs in the ZIP."""
+    """Return `Archive.nested` of the planned study."""
     return [Member(*row) for row in _read(store, table_path(prefix, "nested"))]
 
 
@@ -115,7 +115,7 @@ def write_result(store: Store, prefix: str, result: ShardResult, raw_bytes: int)
         "raw_bytes": raw_bytes,
         "read": {"rows": sum(row.rows_in or 0 for row in result.members), "files": len(result.members)},
         "tables": tables,
-        "parts": result.parts,
+        "parts": result.event_files,
     }
     store.commit(prefix, dict(manifest))
 
@@ -131,7 +131,7 @@ def read_result(store: Store, manifest: Mapping[str, Any]) -> ShardResult:
         values=values,
         members=[MemberRow(*row) for row in _read(store, tables["members"])],
         issues=[Issue(*row) for row in _read(store, tables["issues"])],
-        parts=manifest["parts"],
+        event_files=manifest["parts"],
         x_differences=_x_differences(store, tables["steps"]) if "steps" in tables else None,
     )
 

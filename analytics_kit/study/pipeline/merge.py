@@ -38,7 +38,7 @@ MAX_ANSWERS = 1_000_000
 def merge(
     archive: Archive, plan: Plan, results: Sequence[ShardResult], planned: Issues, store: Store, prefix: str
 ) -> dict[str, Any]:  # fmt: skip
-    """Write the tables of the study and return summary, preview, tables and parts for the manifest.
+    """Write the tables of the study and return what the manifest says of them: summary, preview, tables and parts.
 
     The order of rows does not depend on how the study was cut into shards.
     """
@@ -62,10 +62,10 @@ def merge(
     for name, table in tables.items():
         with store.create(paths[name]) as file:
             pq.write_table(table, file)
-    parts = [part for result in results for part in result.parts]
+    event_files = [events for result in results for events in result.event_files]
     rows = Counter[str]()
-    for part in parts:
-        rows[part["kind"]] += part["rows"]
+    for events in event_files:
+        rows[events["kind"]] += events["rows"]
     summary = {
         **{
             name + "s": len(set(trials[name].to_pylist()) - {None})
@@ -80,7 +80,7 @@ def merge(
         "members": len(members),
         "raw_bytes": plan.raw_bytes,
     }
-    return {"summary": summary, "preview": _preview(trials, tables["issues"]), "tables": paths, "parts": parts}
+    return {"summary": summary, "preview": _preview(trials, tables["issues"]), "tables": paths, "parts": event_files}
 
 
 def trial_order(sessions: Sequence[Hashable], clocks: Floats, dated: bool = False) -> list[int | None]:

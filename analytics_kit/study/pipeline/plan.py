@@ -1,4 +1,4 @@
-"""What is to be done for a study: its trials with their names settled, and the shards they are worked on in."""
+"""Plan how a study is processed: settle the names of its trials and cut them into shards."""
 
 from __future__ import annotations
 
@@ -205,12 +205,12 @@ def _require_events(
         candidates = named.values() if options.participants else layout.trials
         participants = sorted({trial.participant for trial in candidates if trial.participant}, key=natural_key)
         names_found = {name for trial in layout.trials for name in (trial.name, trial.task, trial.factor) if name}
-        folders = sorted(names_found, key=natural_key)
+        tasks_and_factors = sorted(names_found, key=natural_key)
         near = nearest(options.participants[0], participants) if options.participants else ""
         raise NoEventsError(
             f"None of the trials of {archive.name} is chosen by participants, tasks and factors.{near}",
             hint=f"Its participants: {', '.join(participants[:20]) or 'unknown'}. "
-            f"Its tasks and factors: {', '.join(folders[:20]) or 'unknown'}.",
+            f"Its tasks and factors: {', '.join(tasks_and_factors[:20]) or 'unknown'}.",
         )
     if all(archive.members[assignment.member].encrypted for assignment in to_read):
         raise BadArchiveError(f"{archive.name} is encrypted.", hint=_ENCRYPTED_HINT)

@@ -25,7 +25,7 @@ from analytics_kit.study.schema.issues import Issues
 from analytics_kit.study.store.store import Store
 
 MERGE_FRACTION = 0.05
-"""The part of the progress that belongs to the merge."""
+"""The fraction of the progress that belongs to the merge."""
 MAX_REPORTS = 500
 """Progress is reported at most about this often for a study."""
 SMALL_BYTES = 64 << 10
@@ -56,7 +56,7 @@ def run(
         ) as study,
     ):
         archive, plan, issues = study
-        summary = complete(archive, plan, issues, options, store, prefix, report, before_commit, threads)
+        summary = process_and_commit(archive, plan, issues, options, store, prefix, report, before_commit, threads)
     files = sum(len(shard.members) for shard in plan.shards)
     end = Progress("completed", plan.raw_bytes, plan.raw_bytes, fraction=1.0, rows=summary["rows_in"], files=files)
     report(end)
@@ -81,16 +81,16 @@ def planned(
         yield archive, plan, issues
 
 
-def complete(
+def process_and_commit(
     archive: Archive, plan: Plan, issues: Issues, options: Options, store: Store, prefix: str,
     report: Report, before_commit: Callable[[], None], threads: int = 1,
 ) -> dict[str, Any]:  # fmt: skip
     """Process the shards of a plan in this process, commit the result, and return its summary."""
     results = _ShardThreads(archive, plan, options, store, prefix, report).run(threads)
-    return conclude(archive, plan, results, issues, options, store, prefix, report, before_commit)
+    return merge_and_commit(archive, plan, results, issues, options, store, prefix, report, before_commit)
 
 
-def conclude(
+def merge_and_commit(
     archive: Archive, plan: Plan, results: Sequence[ShardResult], issues: Issues, options: Options, store: Store,
     prefix: str, report: Report, before_commit: Callable[[], None],
 ) -> dict[str, Any]:  # fmt: skip

@@ -36,8 +36,8 @@ _CLOCK = re.compile(r"(\d{1,2}):(\d{2}):(\d{2}(?:\.\d+)?)")
 class ShardResult:
     """What the merge needs of a shard.
 
-    `values` has an array per metric, `clocks` the wall clock of the first event in seconds since midnight (NaN where
-    unknown); each array has one value per trial.
+    `values` has an array per metric, and `clocks` is the wall clock of the first event in seconds since midnight (NaN
+    where unknown), each with one value per trial. `event_files` are the event tables that the shard has written.
     """
 
     first_trial: int
@@ -45,7 +45,7 @@ class ShardResult:
     clocks: Floats
     members: list[MemberRow] = field(default_factory=list)
     issues: list[Issue] = field(default_factory=list)
-    parts: list[EventFile] = field(default_factory=list)
+    event_files: list[EventFile] = field(default_factory=list)
     x_differences: Floats | None = None
     """See `evaluate.TrialMetrics`."""
 
@@ -64,7 +64,7 @@ def run_shard(
     groups: dict[Kind, Grouped] = {}
     members: list[MemberRow] = []
     first_events = np.full((shard.trials, 2), np.nan)
-    parts: list[EventFile] = []
+    event_files: list[EventFile] = []
     read_tables = _read_native if shard.format == NATIVE else _read_described
     for table in read_tables(archive, shard, options, issues, advance, members, first_events):
         kind = table.kind
@@ -77,13 +77,13 @@ def run_shard(
             with store.create(path) as file:
                 write_events(file, group, shard.first_trial)
             last = shard.trial_index(shard.trials - 1)
-            parts.append(
+            event_files.append(
                 EventFile(kind=kind, path=path, rows=len(table.t), first_trial=shard.first_trial, last_trial=last)
             )
     measured = evaluate(groups, shard.trials, options)
     clocks = first_events[:, 1]
     return ShardResult(
-        shard.first_trial, measured.values, clocks, members, issues.list, parts, measured.x_differences
+        shard.first_trial, measured.values, clocks, members, issues.list, event_files, measured.x_differences
     )
 
 
@@ -91,7 +91,7 @@ def _read_native(
     archive: Archive, shard: Shard, options: Options, issues: Issues, advance: ProgressCallback,
     members: list[MemberRow], first_events: Floats,
 ) -> Iterator[EventTable]:  # fmt: skip
-    """Yield the table of each kind from members that hold one kind of one trial each."""
+    """Yield the table of each kind from members of one kind and one trial each; fill `members` and `first_events`."""
     for kind in KINDS:
         of_kind = sorted((m for m in shard.members if m.kind == kind), key=lambda m: (m.slot, m.member))
         if not of_kind:
@@ -99,7 +99,7 @@ def _read_native(
         slots = [(archive.members[m.member], m.slot) for m in of_kind]
         table = read_events(archive, slots, kind, issues, options.keys == "full", advance)
         advance(0, sum(member.rows_in for member in table.members), len(table.members))
-        _first_events(table, first_events)
+        _update_first_events(table, first_events)
         for read, member in zip(table.members, of_kind, strict=True):
             trial, raw_bytes = shard.trial_index(read.slot), archive.members[member.member].raw_bytes
             members.append(MemberRow(read.member, kind, trial, raw_bytes, read.rows_in, read.rows_kept))
@@ -110,7 +110,7 @@ def _read_described(
     archive: Archive, shard: Shard, options: Options, issues: Issues, advance: ProgressCallback,
     members: list[MemberRow], first_events: Floats,
 ) -> Iterator[EventTable]:  # fmt: skip
-    """Yield the table of each kind from members of a described format."""
+    """Yield the table of each kind from members that a LogFormat reads; fill `members` and `first_events`."""
     slots: defaultdict[int, dict[str, int]] = defaultdict(dict)
     for shard_member in shard.members:
         slots[shard_member.member][shard_member.label] = shard_member.slot
@@ -152,13 +152,13 @@ def _report_odd_clicks(group: Grouped, issues: Issues) -> None:
             )  # fmt: skip
 
 
-def _first_events(table: EventTable, first: Floats) -> None:
-    """Update, per trial, running time and wall clock of the earliest first row; `first` has shape (trials, 2)."""
+def _update_first_events(table: EventTable, first_events: Floats) -> None:
+    """Update running time and wall clock of the earliest first row of each trial, an array of shape (trials, 2)."""
     row = 0
     for member in table.members:
         if member.rows_kept:
             clock = _CLOCK.fullmatch(member.clock)
-            earliest = first[member.slot]
+            earliest = first_events[member.slot]
             if clock and not table.t[row] >= earliest[0]:
                 earliest[:] = table.t[row], int(clock[1]) * 3600 + int(clock[2]) * 60 + float(clock[3])
             row += member.rows_kept

@@ -14,7 +14,7 @@ from analytics_kit.options import Options
 from analytics_kit.study.archive.base import without_gc
 from analytics_kit.study.events import quality_flags
 from analytics_kit.study.events.reading import compile_decoders
-from analytics_kit.study.events.table import EventTable, Grouped, MemberRows
+from analytics_kit.study.events.table import EventTable, Grouped, ReadMember
 from analytics_kit.study.metrics.entropy import sample_entropies
 from analytics_kit.study.metrics.evaluate import evaluate
 from analytics_kit.study.schema.columns import SCREEN_LIMIT_PX
@@ -38,7 +38,7 @@ def _warm() -> None:
         keyboard = kind == "keyboard"
         position = np.empty(0) if keyboard else t.copy()
         codes = np.zeros(len(t) if keyboard else 0, np.int8)
-        rows = MemberRows("warm", 0, len(t), len(t))
+        rows = ReadMember("warm", 0, len(t), len(t))
         table = EventTable(kind, [rows], t.copy(), position, position.copy(), codes, None)
         table.key_number = codes.astype(np.int64)
         offsets = np.array([0, len(t)])
@@ -48,7 +48,7 @@ def _warm() -> None:
         groups[kind] = Grouped(table, 1)
         groups[kind].sort_by_time()
         write_events(io.BytesIO(), groups[kind], 0)  # pyarrow looks for pandas when it is first given an array
-    steps = evaluate(groups, 1, Options()).x_differences
-    assert steps is not None  # noqa: S101  all metrics are asked for
-    sample_entropies(steps)
+    x_differences = evaluate(groups, 1, Options()).x_differences
+    assert x_differences is not None  # noqa: S101  all metrics are requested
+    sample_entropies(x_differences)
     pack(t, 100.0)

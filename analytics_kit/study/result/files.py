@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from analytics_kit.errors import ResultExpiredError
 from analytics_kit.model import Files
 from analytics_kit.study.schema.columns import TRIAL_INDEX
-from analytics_kit.study.store.event_reading import read_events
+from analytics_kit.study.store.event_reading import read_stored_events
 from analytics_kit.study.store.store import Store
 
 
@@ -48,16 +48,16 @@ class ResultFiles:
         return map(_frame, self._event_tables(kind, None, columns))
 
     def _event_tables(self, kind: str, trials: list[int] | None, columns: Sequence[str]) -> Iterator[pa.Table]:
-        for part in self.manifest["parts"]:
-            if part["kind"] != kind:
+        for event_file in self.manifest["parts"]:
+            if event_file["kind"] != kind:
                 continue
-            in_part = None
+            in_file = None
             if trials is not None:
-                in_part = [i for i in trials if part["first_trial"] <= i <= part["last_trial"]]
-                if not in_part:
+                in_file = [i for i in trials if event_file["first_trial"] <= i <= event_file["last_trial"]]
+                if not in_file:
                     continue
-            with self._open(part["path"]) as file:
-                yield read_events(file, kind, in_part, columns)
+            with self._open(event_file["path"]) as file:
+                yield read_stored_events(file, kind, in_file, columns)
 
     def copy_to(self, folder: Path, new: Mapping[str, pd.DataFrame]) -> None:
         """Copy the result into a folder, adding or replacing the tables in `new`."""
@@ -75,11 +75,11 @@ class ResultFiles:
             tables[name] = f"{name}.parquet"
             with target.create(tables[name]) as file:
                 table.to_parquet(file)
-        parts = [
-            part | {"path": copy(part["path"], f"events/{part['path'].rpartition('/')[2]}")}
-            for part in self.manifest["parts"]
+        event_files = [
+            event_file | {"path": copy(event_file["path"], f"events/{event_file['path'].rpartition('/')[2]}")}
+            for event_file in self.manifest["parts"]
         ]
-        target.commit("", self.manifest | {"tables": tables, "parts": parts})
+        target.commit("", self.manifest | {"tables": tables, "parts": event_files})
 
 
 def _no_events(columns: Sequence[str]) -> pa.Table:

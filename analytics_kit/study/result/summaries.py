@@ -54,8 +54,7 @@ def bimodality_coefficient(values: pd.Series) -> float:
 
 
 def digraph_latencies(keys: pd.DataFrame, trial: str) -> pd.DataFrame:
-    """Return a row per trial, key and next key: `count`, `latency_mean_s`, `latency_median_s`, `latency_sd_s` (n -
-    1).
+    """Return a row per trial, key and next key, with the count and the mean, median and SD (n - 1) of the latencies.
 
     `keys` has a row per press with the columns `trial` (by the name given), `t_s`, ascending within trials, and
     `key`. A latency is the time from press to press. Rows are in the order in which pairs first occur.

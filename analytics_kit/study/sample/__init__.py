@@ -1,1 +1,1 @@
-"""Write realistic sample studies."""
+"""Simulate a study whose behaviour is known, and write it as a ZIP."""

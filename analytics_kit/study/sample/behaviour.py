@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Points: TypeAlias = "tuple[Ints, Ints, Ints]"  # time in centiseconds since the trial began, x and y in pixels
 
 SCREEN_PX = (1920, 1080)
-_REPORT_S = 0.016  # real logs show a mouse report about every 16 ms
+_REPORT_S = 0.016  # in real logs a mouse reports about every 16 ms
 _LATE_FRACTION = 0.022  # reports delayed until the next one, the cause of equal running_times
 _MIN_TRAVEL_PX = 10
 _LEGS_PER_BATCH = 400  # keeps the arrays of a batch in the processor's cache

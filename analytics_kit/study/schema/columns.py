@@ -1,4 +1,4 @@
-"""Name the columns of the tables."""
+"""Name the columns of the tables, and define limits and codes of their values."""
 
 from __future__ import annotations
 

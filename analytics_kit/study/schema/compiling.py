@@ -21,14 +21,15 @@ TOLERANCE_S = 1e-9
 """Gaps are differences of decimal fractions: 0.40 - 0.30 exceeds 0.10. A gap is longer only by more than this."""
 
 _COMPILE_OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
-"""No wrapper for callers in C, of which there are none: this saves a tenth of the time to compile."""
+"""Nothing calls a kernel from C. Without the wrapper for such callers compiling takes a tenth less time."""
 
 
 def kernel(function: Function) -> Function:
     """Compile a function, cached on disk, that releases the GIL and keeps the meaning of NaN and infinity.
 
-    Sums may be reassociated, in an order that depends even on how the variables are called: a renaming can change the
-    last bit of a result. Compare results before and after.
+    Sums may be reassociated, and not always alike: the last bit of a result can depend on whether the kernels that
+    this one calls were compiled in the same process or loaded from the cache. Results that are compared bit by bit
+    must come from kernels that were compiled alike.
     """
     compile_: Any = numba.njit(**_COMPILE_OPTIONS, fastmath={"reassoc", "contract", "nsz"})
     compiled: Function = compile_(function)

@@ -1,4 +1,4 @@
-"""Collect what was lost or is doubtful in the data of a study, with its location."""
+"""Collect the issues of a study: what was lost or is doubtful in the data, and where."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Write each file whole or not at all, and durably where that is asked for."""
+"""Write each file whole or not at all, and durably on request."""
 
 from __future__ import annotations
 

@@ -67,9 +67,9 @@ def write_events(file: IO[bytes], group: Grouped, first_trial: int) -> None:
     if len(table.action):
         columns["action"] = _coded(table.action, _ACTIONS)
     elif table.kind == "mouse_clicks":
-        turn = (np.arange(len(table.t)) - np.repeat(group.starts, counts)) % 2
+        alternating = (np.arange(len(table.t)) - np.repeat(group.starts, counts)) % 2
         odd = np.repeat(counts % 2 == 1, counts)
-        columns["action"] = _coded(np.where(odd, -1, turn).astype(np.int8), _ACTIONS)
+        columns["action"] = _coded(np.where(odd, -1, alternating).astype(np.int8), _ACTIONS)
     if table.kind == "keyboard":
         if table.key is not None:
             columns["key"] = pc.dictionary_encode(table.key.to_arrow().cast(pa.string()))

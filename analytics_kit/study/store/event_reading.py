@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from analytics_kit.study.schema.columns import TRIAL_INDEX
 
 
-def read_events(file: IO[bytes], kind: str, trials: Sequence[int] | None, columns: Sequence[str]) -> pa.Table:
+def read_stored_events(file: IO[bytes], kind: str, trials: Sequence[int] | None, columns: Sequence[str]) -> pa.Table:
     """Return the columns of the events of some trials, with their trial index, in the order of the file.
 
     Parameters
@@ -45,7 +45,7 @@ def _trial_range(parquet: pq.ParquetFile, group: int) -> tuple[int, int]:
 
 
 def _logical(table: pa.Table, name: str) -> pa.ChunkedArray | pa.Array:
-    """Return a column in its public type: seconds and pixels as float64, words as strings; NA if not stored."""
+    """Return a column in its public type, float64 or string; NA if it is not stored."""
     if name == "t_s" and "t_cs" in table.column_names:
         return pa.array(table["t_cs"].to_numpy() / 100.0)
     if name in table.column_names:

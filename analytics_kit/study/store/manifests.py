@@ -49,7 +49,7 @@ class RowsRead(TypedDict):
 
 
 class ShardManifest(TypedDict):
-    """What the step of one shard commits: paths of its tables, and its part of the event tables."""
+    """What the step of one shard commits: paths of its tables, and its event tables (`parts`)."""
 
     schema_version: int
     first_trial: int
@@ -60,7 +60,7 @@ class ShardManifest(TypedDict):
 
 
 class ResultManifest(TypedDict):
-    """What a result consists of: paths of its tables, its event tables, its summary and how it was made."""
+    """What a result consists of: paths of its tables, its event tables (`parts`), its summary and how it was made."""
 
     schema_version: int
     provenance: dict[str, Any]

@@ -2,7 +2,7 @@
 
 ::
 
-    store.id                                      what tells this store from others
+    store.id                                      the id of this store
     .swept                                        when it was last swept (its modification time)
     results/<result key>/<job id>/                all that one job, or one call of `process`, writes
         <step>-<attempt>/                         all that one attempt at a step writes
@@ -11,10 +11,11 @@
             <table>.parquet                       trials, issues, members, surveys; or what a step hands on
             shard-<n>.parquet                     of a plan: the members of shard n
     uploads/<token>/<name>                        a study that a user uploaded
-    studies/<owner>/<study id>.json               which upload has this id on a web server, per namespace
-    contents/<owner>/<fingerprint>.json           which upload has this content on a web server, per namespace
+    studies/<namespace>/<study id>.json           on a web server: the upload with this study id
+    contents/<namespace>/<fingerprint>.json       on a web server: the upload with this content
 
-A result key is a SHA-256 in hex. Names of steps (`begin`, `part-<n>`, `merge`) are those of the queue's records.
+A result key is a SHA-256 in hex, and a namespace is hashed too. Names of steps (`begin`, `part-<n>`, `merge`) are
+those of the queue's records.
 """
 
 from __future__ import annotations
@@ -88,12 +89,12 @@ def events_path(prefix: str, kind: str, shard: int) -> str:
     return table_path(prefix, f"events/{kind}-{shard:05d}")
 
 
-def references_folder(kind: str, namespace: str) -> str:
-    """Return the folder of a namespace's references to uploads; `kind` is one of the two names above.
+def references_folder(references: str, namespace: str) -> str:
+    """Return the folder of a namespace's references to uploads, STUDY_REFERENCES or CONTENT_REFERENCES.
 
     The namespace is hashed, since it may hold characters that a path can't.
     """
-    return f"{kind}/{hashlib.sha256(namespace.encode()).hexdigest()[:32]}"
+    return f"{references}/{hashlib.sha256(namespace.encode()).hexdigest()[:32]}"
 
 
 def reference_path(folder: str, name: str) -> str:

@@ -1,7 +1,7 @@
 """Remove results and uploads that have expired, and the least recently used ones beyond the store's limit.
 
-What has to go is decided purely, then removed. Only folders with the names that `paths` gives are touched: somebody
-may have named a folder as store that has a `results/` of its own.
+`excess` only decides what to remove; `sweep` removes it. Only folders with the names that `paths` gives are touched:
+somebody may have named a folder as store that has a `results/` of its own.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def excess(folders: Iterable[StoredFolder], now: float, max_bytes: int | None) -
 
 
 def _folders(files: Sequence[StoredFile], second: re.Pattern[str], depth: int) -> list[StoredFolder]:
-    """Return the folders `depth` below the root whose path has such a second part; other files are left alone."""
+    """Return the folders `depth` below the root whose second component has this form; other files are left out."""
     by_folder = defaultdict(list)
     for file in files:
         parts = file.path.split("/")

@@ -178,7 +178,7 @@ class Store:
         self.remove(probe)
 
     def id(self, create: bool = False) -> str | None:
-        """Return what tells this store from others; None where there is none and `create` is not set.
+        """Return the id of this store, which no other store has; None where there is none and `create` is not set.
 
         Of two processes that make it at the same moment on an object store the last one wins; both then read its id.
         """
@@ -224,7 +224,7 @@ class Store:
             )
 
     def files(self, prefix: str, recursive: bool = True) -> list[StoredFile]:
-        """Return the files in `prefix` and, with `recursive`, below it, without those that vanish meanwhile."""
+        """Return the files in a folder and, with `recursive`, below it, without those that vanish meanwhile."""
         with store_errors(self._location(prefix)):
             if self._local:
                 return list(self._walk(prefix, recursive))

@@ -49,7 +49,7 @@ def both(tmp_path_factory):
 def test_equal_events_in_two_formats_give_equal_results(both, process):
     native, members = both
     result = process(members, format=MANY_KINDS, keys="full")
-    # only the clock of the platform's log tells the order of trials
+    # only the platform's log has a clock, which gives the order of trials
     order = {"trial_order": pd.NA}
     mine, theirs = (
         table.assign(**order).sort_values(TRIAL_NAMES).reset_index(drop=True)
@@ -64,8 +64,8 @@ def test_equal_events_in_two_formats_give_equal_results(both, process):
     pd.testing.assert_frame_equal(
         mine[list(METRIC_NAMES)].drop(columns=typed), theirs[list(METRIC_NAMES)].drop(columns=typed), rtol=1e-12
     )
-    both_know = theirs[typed].notna()
-    assert mine[typed].where(both_know).astype(float).round(9).equals(theirs[typed].astype(float).round(9))
+    has_value = theirs[typed].notna()
+    assert mine[typed].where(has_value).astype(float).round(9).equals(theirs[typed].astype(float).round(9))
     assert balance(result)[0] == balance(native)[0]
 
 

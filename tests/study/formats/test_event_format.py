@@ -171,7 +171,7 @@ def test_missing_column_of_names_is_na(process):
     assert result.trials.movement_count.tolist() == [2]
 
 
-def test_file_whose_path_tells_no_kind_loses_its_rows(process):
+def test_file_whose_path_gives_no_kind_loses_its_rows(process):
     described = EventFormat(
         columns=COLUMNS, path=r"((?P<kind>moves)_)?(?P<participant>\w+?)\.csv", kinds={"moves": "mouse_movement"}
     )

@@ -145,7 +145,7 @@ EXPECTED = {
     "key_share_modifier": (NA, 0, 0, 0),
     "key_share_function": (NA, 0, 0, 0),
     "key_share_other": (NA, 0, 0, 0),
-    # what needs to know which key it was, and when it was released
+    # metrics that need the key itself, and when it was released
     "auto_repeat_share": (NA, NA, NA, NA),
     "dwell_time_mean_s": (NA, NA, NA, NA),
     "dwell_time_median_s": (NA, NA, NA, NA),

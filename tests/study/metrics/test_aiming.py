@@ -11,7 +11,7 @@ from tests.study.metrics.trial_metrics import (
 )
 
 
-def test_inter_click_path_efficiency():
+def test_inter_click_path_efficiency_is_straight_distance_by_path_length():
     clicks = [(1, 0, 0), (1, 0, 0), (2, 30, 40), (2.1, 30, 40)]
     straight = measure_trial(clicks=clicks, moves=[(0.5, 900, 900), (1.5, 15, 20), (2.5, 900, 900)])
     assert straight["inter_click_path_efficiency"] == pytest.approx(1)
@@ -56,7 +56,7 @@ def test_points_on_the_axis_are_no_crossings():
     assert aiming_values(*on_it, clicks=clicks)[:3] == [0, 0, 0]
 
 
-def test_pause_before_a_press():
+def test_pause_before_a_press_is_since_the_last_movement():
     clicks = [(1, 0, 0), (1, 0, 0), (2, 0, 0), (2, 0, 0), (3, 0, 0), (3, 0, 0)]
     assert measure_trial(clicks=clicks, moves=[(1.5, 0, 0), (2.0, 0, 0), (2.25, 0, 0)])[
         "pre_click_pause_median_s"

@@ -35,7 +35,7 @@ def click_rows(*presses, far=0):
         ([(1, 0, 0), (1.2, 9, 9), (1.4, 9, 9)], 1),
     ],
 )
-def test_double_clicks(presses, doubles):
+def test_double_click_is_a_pair_of_close_presses(presses, doubles):
     assert measure_trial(clicks=click_rows(*presses))["double_click_count"] == doubles
 
 
@@ -51,12 +51,12 @@ def test_double_clicks(presses, doubles):
         ([(0, 0, 0), (2, 0, 0), (2.5, 0, 0), (3, 0, 0)], 1),
     ],
 )
-def test_rage_clicks(presses, rages):
+def test_rage_click_is_a_run_of_three_close_presses(presses, rages):
     assert measure_trial(clicks=click_rows(*presses))["rage_click_count"] == rages
 
 
 @pytest.mark.parametrize(("far", "drags"), [(4, 0), (4.1, 2)])
-def test_drags(far, drags):
+def test_drag_is_longer_than_drag_px_and_na_without_known_pairs(far, drags):
     rows = click_rows((1, 0, 0), (2, 0, 0), far=far)
     assert measure_trial(clicks=rows)["drag_count"] == drags
     odd = measure_trial(clicks=rows[:-1])

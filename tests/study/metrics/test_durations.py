@@ -12,7 +12,7 @@ from tests.study.metrics.trial_metrics import (
 )
 
 
-def test_active_time_over_merged_kinds():
+def test_active_time_sums_the_gaps_between_all_kinds():
     values = measure_trial(moves=[(0.0, 0, 0), (3.0, 9, 9)], keys=[(1.5, "a"), (5.01, "b")])
     assert values["active_time_s"] == pytest.approx(3.0)  # 1.5 + 1.5; 2.01 is too long
     assert values["completion_time_s"] == 5.01
@@ -40,7 +40,7 @@ def test_events_of_unknown_kind_count_as_the_mouse():
         ({"keys": [(i, "a") for i in range(9)], "moves": [(i + 0.5, 0, 0) for i in range(9)]}, 17, 0.5),
     ],
 )
-def test_device_switches_and_homing_time(trial, switches, homing):
+def test_device_switches_are_counted_and_homing_time_is_their_median(trial, switches, homing):
     values = measure_trial(**trial)
     assert values["device_switch_count"] == switches
     assert values["homing_time_median_s"] == pytest.approx(homing, nan_ok=True)

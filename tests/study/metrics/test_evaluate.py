@@ -10,7 +10,7 @@ from tests.study.metrics.trial_metrics import (
 )
 
 
-def test_corner_through_all_metrics():
+def test_corner_has_the_known_metrics():
     t, x, y = corner_path()
     values = measure_trial(moves=list(zip(t, x, y, strict=True)))
     assert values["path_length_px"] == pytest.approx(1600)
@@ -22,7 +22,7 @@ def test_corner_through_all_metrics():
     assert values["movement_time_s"] == pytest.approx(16)
 
 
-def test_all_times_equal():
+def test_speeds_and_rates_are_na_if_all_times_are_equal():
     values = measure_trial(moves=[(0.5, i, i) for i in range(5)], keys=[(0.5, "a")] * 3, clicks=[(0.5, 1, 1)] * 4,
                       scrolls=[(0.5, 0, 0)] * 3)  # fmt: skip
     assert values["movement_count"] == 5

@@ -26,14 +26,14 @@ def test_every_metric_is_tested():
 
 @each_metric
 @pytest.mark.parametrize("case", ["empty files", "one event", "two events", "by hand"])
-def test_metric(name, case):
+def test_metric_has_the_expected_value(name, case):
     column = ["empty files", "one event", "two events", "by hand"].index(case)
     check(measure_trial(**[EMPTY, ONE, TWO, FULL][column])[name], EXPECTED[name][column])
 
 
 @each_metric
 def test_catalogue_states_what_few_rows_give(name):
-    """The edge rule says NA if a trial of up to two events gives NA, and 0 if an empty file gives 0."""
+    """The edge rule contains NA if a trial of up to two events gives NA, and 0 if an empty file gives 0."""
     edge, few = METRICS_BY_NAME[name].edge, EXPECTED[name][:3]
     if any(math.isnan(value) for value in few):
         assert "NA" in edge
@@ -42,12 +42,12 @@ def test_catalogue_states_what_few_rows_give(name):
 
 
 @each_metric
-def test_metric_is_na_without_files(name):
+def test_metric_is_na_without_any_file(name):
     check(measure_trial()[name], NA)
 
 
 @each_metric
-def test_na_without_the_files_it_needs(name):
+def test_metric_is_na_without_the_files_that_it_needs_and_no_others(name):
     """A metric is NA when one of the kinds that the catalogue names is missing, and does not need the others."""
     for part, kind in KIND.items():
         value = measure_trial(**{k: v for k, v in FULL.items() if k != part})[name]
@@ -133,7 +133,7 @@ def test_metric_depends_on_its_thresholds_and_no_others(name):
             theirs = measure_trials(trials, **{option: max(other, 0.001)})[name]
             if not np.array_equal(plain, theirs, equal_nan=True):
                 matter.add(option)
-    if name != "auto_repeat_share":  # for which keys have to be known: test_presses.py
+    if name != "auto_repeat_share":  # for which keys have to be known: test_key_timing.py
         assert matter == set(METRICS_BY_NAME[name].thresholds)
 
 

@@ -21,7 +21,7 @@ def measure_keys(rows, known=True):
     )  # fmt: skip
 
 
-def test_dwell_flight_and_rollover():
+def test_dwell_flight_and_rollover_by_hand():
     values = measure_keys(KEY_ROWS)
     assert values["keystroke_count"] == 5
     assert values["dwell_time_mean_s"] == pytest.approx((0.3 + 0.3 + 0.46) / 3)
@@ -40,7 +40,7 @@ def test_dwell_flight_and_rollover():
     [([], math.nan, math.nan), (KEY_ROWS[:1], math.nan, math.nan), ([KEY_ROWS[0], KEY_ROWS[2]], 0.3, math.nan),
      ([KEY_ROWS[2]], math.nan, math.nan), ([KEY_ROWS[0], KEY_ROWS[2], KEY_ROWS[4]], 0.3, 0.7)],
 )  # fmt: skip
-def test_dwell_and_flight_of_few_keys(rows, dwell, flight):
+def test_flight_is_na_without_a_press_after_a_release(rows, dwell, flight):
     values = measure_keys(rows)
     assert values["dwell_time_mean_s"] == pytest.approx(dwell, nan_ok=True)
     assert values["flight_time_mean_s"] == pytest.approx(flight, nan_ok=True)
@@ -56,7 +56,7 @@ def test_releases_of_unknown_keys_give_no_dwell_time():
 
 
 @pytest.mark.parametrize(("gap", "share"), [(0.05, 0.5), (0.051, 0)])
-def test_auto_repeat(gap, share):
+def test_auto_repeat_is_the_same_key_within_auto_repeat_s(gap, share):
     assert (
         measure_with_columns("keyboard", [(1.0, "a"), (1.0 + gap, "a")], key_number=[7, 7])["auto_repeat_share"]
         == share

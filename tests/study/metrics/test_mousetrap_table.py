@@ -67,7 +67,7 @@ def one(*rows, **options):
     return values
 
 
-def test_the_corner_and_the_diagonal():
+def test_corner_and_diagonal_have_the_known_measures():
     t, x, y = corner_path()
     values = one(*((i / 100, 0, -400) for i in range(21)), *zip(t + 0.21, x, y, strict=True))
     assert values["MAD"] == pytest.approx(565.6854, abs=5e-5)
@@ -120,12 +120,12 @@ def test_measures_of_any_path_equal_the_reference_loop(start, rows, sampling):
         ([(0.5, 0, 0), (0.6, 0, 0), (0.7, 9, 9)], (600, 100, 0, 0)),
     ],
 )  # fmt: skip
-def test_rests(rows, expected):
+def test_rests_give_initiation_idle_and_hover_times(rows, expected):
     values = one(*rows)
     assert tuple(values[name] for name in ("initiation_time", "idle_time", "hover_time", "hovers")) == expected
 
 
-def test_crossing_the_axes():
+def test_reversals_count_crossed_axes_and_flips_count_turns():
     values = one((0, -5, 3), (0.1, 0, 3), (0.2, 4, 0), (0.3, -1, -2), (0.4, 0, 0), (0.5, 2, -1))
     assert (values["xpos_reversals"], values["ypos_reversals"]) == (3, 1)
     assert (values["xpos_flips"], values["ypos_flips"]) == (2, 2)
@@ -133,7 +133,7 @@ def test_crossing_the_axes():
     assert (touching["xpos_reversals"], touching["ypos_reversals"]) == (0, 0)
 
 
-def test_velocity_and_acceleration():
+def test_extremes_of_velocity_and_acceleration_have_their_times():
     values = one((0.1, 0, 0), (0.2, 10, 0), (0.25, 10, 30), (0.45, 10, 30), (0.5, 15, 30))
     assert (values["vel_max"], values["vel_max_time"]) == (0.6, 200)  # 30 px in 50 ms; the left edge of the step
     assert (values["vel_min"], values["vel_min_time"]) == (0, 100)
@@ -141,7 +141,7 @@ def test_velocity_and_acceleration():
     assert (values["acc_min"], values["acc_min_time"]) == (pytest.approx(-0.6 / 50), 250)
 
 
-def test_resampling_by_hand():
+def test_resampled_path_rests_in_long_gaps():
     rows = [(0.02, 0, 0), (0.04, 20, 0), (0.245, 20, 40)]
     values = one(*rows, resample_s=0.01, hold_gap_s=0.1, hover_s=0.1)
     # at rest at 0, 10, 20 ms; 20 px in two steps; at rest until 195 ms; then 40 px in 50 ms, samples from 200 ms on
@@ -175,7 +175,7 @@ def test_trials_together_equal_trials_one_by_one(movement):
         pd.testing.assert_frame_equal(alone, together.iloc[[row]].reset_index(drop=True))
 
 
-def test_trials_with_unknown_names():
+def test_trials_with_unknown_names_have_a_row():
     frame = pd.concat([path((0, 0, 0), (0.1, 1, 1), (0.2, 2, 2)).assign(task=task) for task in ("A", None, "B")])
     found = ak.mousetrap_measures(frame)
     assert found.task.isna().tolist() == [False, True, False]
@@ -195,7 +195,7 @@ def test_of_equal_times_the_last_counts():
     assert one(*rows) == one(*(row for row in rows if row[1] != 99))
 
 
-def test_shift_and_scale():
+def test_shift_and_scale_of_a_path_shift_and_scale_its_measures():
     rows = [(0.1, 3, 8), (0.2, 9, 1), (0.35, 20, 30), (0.4, 22, 30)]
     plain = one(*rows)
     moved = one(*((t, 3 * x + 700, 3 * y + 900) for t, x, y in rows))

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from analytics_kit.options import Options
-from analytics_kit.study.events.table import EventTable, Grouped, MemberRows
+from analytics_kit.study.events.table import EventTable, Grouped, ReadMember
 from analytics_kit.study.metrics.catalogue import METRIC_NAMES
 from analytics_kit.study.metrics.evaluate import evaluate
 from analytics_kit.study.metrics.primitives import merge_equal_times
@@ -41,7 +41,7 @@ def test_kh2017_has_the_documented_size(kh2017):
     assert set(kh2017.trials.factor) == {"Atypical", "Typical"}
 
 
-def test_rows_with_equal_times(kh2017):
+def test_kh2017_has_seven_rows_with_equal_times(kh2017):
     events = kh2017.events("mouse_movement", columns=["session", "factor", "trial", "t_s"])
     assert (events.groupby(["session", "factor", "trial"]).t_s.diff() == 0).sum() == 7
 
@@ -113,7 +113,7 @@ def balabit(path):
     groups = {}
     for kind, part in kinds.items():
         t, x, y = (part[name].to_numpy(float) for name in ("t", "x", "y"))
-        table = EventTable(kind, [MemberRows(path.name, 0, len(t), len(t))], t, x, y, np.empty(0, np.int8), None)
+        table = EventTable(kind, [ReadMember(path.name, 0, len(t), len(t))], t, x, y, np.empty(0, np.int8), None)
         if kind == "mouse_clicks":
             table.action = (part.state == "Released").to_numpy(np.int8)
         groups[kind] = Grouped(table, 1)

@@ -18,7 +18,7 @@ from tests.study.metrics.trial_metrics import (
     [(1, 0, 0), (1, -1, 1), (0, -1, 2), (-1, -1, 3), (-1, 0, 4), (-1, 1, 5), (0, 1, 6), (1, 1, 7),
      (100, 41, 0), (100, 42, 7), (100, -41, 0), (100, -42, 1), (41, -100, 2), (42, -100, 1)],
 )  # fmt: skip
-def test_sector(dx, dy, sector):
+def test_sector_is_the_eighth_of_the_circle_of_a_step(dx, dy, sector):
     assert turning.sector(float(dx), float(dy)) == sector
     assert measure_trial(moves=[(0, 0, 0), (1, dx, dy)])[f"direction_sector_{sector}"] == 1
 

@@ -19,7 +19,7 @@ from tests.study.metrics.trial_metrics import (
         (["Key.delete", "a", " ", ",", "7"], 5 / 4, 0, 36 / 4, 36 / 4),
     ],
 )
-def test_characters_and_corrections(keys, per_character, corrections, gross, net):
+def test_corrections_and_speed_follow_characters_and_backspaces(keys, per_character, corrections, gross, net):
     values = measure_trial(keys=[(float(i), key) for i, key in enumerate(keys)])
     for name, expected in (
         ("keystrokes_per_character", per_character), ("error_corrections_per_character", corrections),
@@ -28,7 +28,7 @@ def test_characters_and_corrections(keys, per_character, corrections, gross, net
         assert values[name] == pytest.approx(expected, nan_ok=True), name
 
 
-def test_pauses_and_bursts():
+def test_pauses_divide_the_keys_into_bursts():
     keys = [(t, "a") for t in (1.0, 1.5, 3.5, 5.4, 5.5, 9.5)]  # pauses of 2.0 and 4.0 s
     values = measure_trial(keys=keys)
     assert (values["typing_pause_count"], values["typing_pause_time_s"]) == (2, pytest.approx(6.0))
@@ -36,7 +36,7 @@ def test_pauses_and_bursts():
     assert measure_trial({"typing_pause_s": 2.01}, keys=keys)["typing_pause_count"] == 1
 
 
-def test_correction_bursts():
+def test_correction_burst_is_a_run_of_backspace_and_delete():
     names = ["Key.delete", "Key.backspace", "a", "Key.backspace", "Key.shift", "Key.backspace"]
     values = measure_trial(keys=[(float(i), name) for i, name in enumerate(names)])
     assert values["correction_burst_count"] == 3

@@ -5,7 +5,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from analytics_kit.options import Options
-from analytics_kit.study.events.table import EventTable, Grouped, MemberRows
+from analytics_kit.study.events.table import EventTable, Grouped, ReadMember
 from analytics_kit.study.metrics.entropy import sample_entropies
 from analytics_kit.study.metrics.evaluate import SAMPLE_ENTROPY, evaluate
 from analytics_kit.study.schema.keys import KEY_CLASS_CODES, classify_key
@@ -26,7 +26,7 @@ def make_group(kind, trials):
     )
     x, y = rest if rest else (np.empty(0), np.empty(0))
     codes = [KEY_CLASS_CODES[classify_key(row[1])] for row in rows] if kind == "keyboard" else []
-    members = [MemberRows(str(i), i, len(trial), len(trial)) for i, trial in enumerate(trials) if trial is not None]
+    members = [ReadMember(str(i), i, len(trial), len(trial)) for i, trial in enumerate(trials) if trial is not None]
     group = Grouped(EventTable(kind, members, t, x, y, np.array(codes, np.int8), None), len(trials))
     group.sort_by_time()
     return group

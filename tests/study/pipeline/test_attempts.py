@@ -153,10 +153,8 @@ def test_completed_job_leaves_only_the_files_of_its_result(studies, odd):
     queue = Queue(studies, odd)
     answer = queue.run()
     manifest = queue.store.manifest(answer["prefix"])
-    parts = {path for path in queue.files if path.startswith("part-")}
-    handed_in = {"manifest.json", "values.parquet", "members.parquet", "issues.parquet"}
-    left = (queue.files - parts) | {path for path in parts if path.split("/")[1] not in handed_in}
-    assert left == needed(manifest) | {"merge-1/manifest.json"}
+    shards = {name for name in queue.folders if name.startswith("part-")}
+    assert queue.files == needed(manifest) | {f"{name}/manifest.json" for name in ("merge-1", *shards)}
     assert queue.store.folders("") == ["results"]
 
 

@@ -85,7 +85,7 @@ def test_options_apply_to_every_shard(studies, odd, options):
     assert_same(queue.result(queue.run()), studies.process(odd, **options))
 
 
-def test_nested_zips(studies):
+def test_nested_zips_give_the_same_as_in_one_process(studies):
     inner = {
         f"{n}_participant_session.zip": zip_bytes({
             f"A_B_trial_{k}/Mouse Clicks.csv": mouse((0.1, n, k), (0.2, n, k)) for k in (1, 2, 3)
@@ -99,7 +99,7 @@ def test_nested_zips(studies):
     assert "unreadable_zip" in set(result.issues.kind)
 
 
-def test_folder(studies):
+def test_folder_gives_the_same_as_in_one_process(studies):
     for name, content in odd_members().items():
         path = studies.root / "tree" / name
         if name.endswith("/") or ".." in name:
@@ -110,7 +110,7 @@ def test_folder(studies):
     assert_same(queue.result(queue.run()), studies.process(studies.root / "tree"))
 
 
-def test_saved_and_moved_result(studies, odd):
+def test_saved_and_moved_result_can_be_loaded(studies, odd):
     queue = Queue(studies, odd)
     answer = queue.run()
     queue.result(answer).save(studies.root / "kept")
@@ -120,7 +120,7 @@ def test_saved_and_moved_result(studies, odd):
     assert all(str(path).count(KEY) == 0 for path in (studies.root / "moved").rglob("*"))
 
 
-def test_object_store(studies, odd):
+def test_object_store_gives_the_same_as_a_folder(studies, odd):
     queue = Queue(studies, odd)
     queue.arguments["store"] = "memory://kit-distributed"
     queue.store = Store("memory://kit-distributed")
@@ -162,8 +162,8 @@ def test_progress_of_the_shards_sums_to_the_total(studies, odd):
 
 def test_rows_and_files_are_counted_once(studies, odd):
     members = odd_members()
-    twin = f"{folder(1)}/Mouse Movement.csv"  # the earlier of two is left out, and its rows are said to be lost
-    source = studies.zip(zip_bytes([*members.items(), (twin, members[twin])]), "twin.zip")
+    duplicate = f"{folder(1)}/Mouse Movement.csv"  # the earlier of two is left out, and its rows count as dropped
+    source = studies.zip(zip_bytes([*members.items(), (duplicate, members[duplicate])]), "duplicate.zip")
     queue = Queue(studies, source, shard_bytes=500)
     split = queue.begin()
     for number in range(split.shards):
@@ -179,7 +179,9 @@ def test_rows_and_files_are_counted_once(studies, odd):
     events = queue.result({"store": queue.arguments["store"], "prefix": f"results/{KEY}/job/merge-1"}).members
     events = events[events.role.isin(KINDS)]
     last = [reports[-1] for reports in queue.reports.values()]
-    assert sum(p.rows for p in last) == summary["rows_in"] - 20 - 1, "without the twin's and the unsafe file's"
+    assert sum(p.rows for p in last) == summary["rows_in"] - 20 - 1, (
+        "without those of the duplicate and of the unsafe file"
+    )
     assert merge.reports[-1].rows == summary["rows_in"]
     assert sum(p.files for p in last) == merge.reports[-1].files == len(events) - 1
 
@@ -259,7 +261,7 @@ def test_on_error_raise_raises_the_first_error(studies, odd):
     assert len(queue.folders) == 1 + split.shards - 1
 
 
-def test_unreadable_study(studies):
+def test_study_without_a_readable_file_raises(studies):
     members = {f"{folder(n)}/Mouse Movement.csv": mouse((0.1, n, n)) for n in (1, 2, 3)}
     source = studies.zip(patched(zip_bytes(members), *members, crc=1))
     queue = Queue(studies, source, shard_bytes=1)
@@ -267,7 +269,7 @@ def test_unreadable_study(studies):
         queue.run()
 
 
-def test_study_without_events(studies):
+def test_study_without_events_raises_and_leaves_nothing(studies):
     queue = Queue(studies, studies.zip({"readme.txt": "hello"}))
     with pytest.raises(NoEventsError):
         queue.begin()

@@ -34,7 +34,7 @@ def at(*clock):
         (["0:00", "0:00", "23:00"], [None, None, 1]),
     ],
 )
-def test_trial_order(clocks, order):
+def test_trial_order_follows_the_clocks(clocks, order):
     assert trial_order(["1"] * len(clocks), at(*clocks)) == order
 
 
@@ -127,7 +127,7 @@ def test_result_does_not_depend_on_the_cut_into_shards(studies, odd_study, whole
     assert result.summary == summary
 
 
-def test_odd_study_has_every_kind_of_issue(whole):
+def test_odd_study_has_issues_and_its_rows_add_up(whole):
     expected, summary = whole
     assert {"missing_header", "time_backwards", "missing_fields", "empty_file"} <= set(expected["issues"].kind)
     assert summary["rows_in"] == summary["rows_kept"] + summary["rows_dropped"]

@@ -25,10 +25,10 @@ def test_even_cuts_are_few_and_even(sizes, limit):
     assert len(ends) <= greedy + 1 if greedy else True
 
 
-@pytest.mark.parametrize(("megabytes", "parts"), [(64, 1), (67, 2), (130, 4), (1_024, 16), (1_030, 18)])
-def test_plan_of_a_large_study_has_even_shards(megabytes, parts):
+@pytest.mark.parametrize(("megabytes", "shards"), [(64, 1), (67, 2), (130, 4), (1_024, 16), (1_030, 18)])
+def test_plan_of_a_large_study_has_even_shards(megabytes, shards):
     sizes = [1 << 18] * (4 * megabytes)
     ends = even_cuts(sizes, 64 << 20)
-    assert len(ends) == parts
+    assert len(ends) == shards
     runs = [end - first for first, end in zip([0, *ends], ends, strict=False)]
     assert max(runs) - min(runs) <= len(runs)

@@ -80,7 +80,7 @@ def test_only_requested_metrics_are_columns(process):
     assert "path length" not in result._repr_html_()
 
 
-def test_summary(result):
+def test_summary_counts_the_study(result):
     assert result.summary == {
         "participants": 2, "sessions": 2, "tasks": 2, "factors": 1, "trials": 8,
         "events": {"mouse_movement": 48, "mouse_clicks": 16, "keyboard": 4},
@@ -91,7 +91,7 @@ def test_summary(result):
     assert repr(result) == "StudyResult(2 participants, 8 trials, 68 events, 0 issues)"
 
 
-def test_aggregates(result):
+def test_aggregates_sum_counts_and_average_other_metrics(result):
     by_task = result.tasks.set_index("task")
     trials = result.trials
     assert by_task.trial_count.to_dict() == {"Fill": 4, "Search": 4}
@@ -162,7 +162,7 @@ def test_events_are_in_the_order_of_trials_and_time(process):
         ({"factor": []}, 0),
     ],
 )
-def test_filters(result, choice, rows):
+def test_filters_choose_the_events_of_their_trials(result, choice, rows):
     events = result.events("mouse_movement", **choice)
     assert len(events) == rows
     everything = result.events("mouse_movement")

@@ -41,7 +41,7 @@ def test_open_reads_what_was_written(store):
         assert file.read() == b"\0\xff"
 
 
-def test_open_of_a_missing_file(store):
+def test_open_of_a_missing_file_raises(store):
     with pytest.raises(FileNotFoundError), store.open("a/b"):
         pass
     assert store.manifest("a") is None
@@ -93,7 +93,7 @@ def test_check_leaves_nothing(store, tmp_path):
 
 
 @pytest.mark.parametrize("verb", ["check", "create", "commit"])
-def test_store_below_a_file(tmp_path, verb):
+def test_store_below_a_file_raises_store_error(tmp_path, verb):
     (tmp_path / "file").write_text("")
     store = Store(str(tmp_path / "file" / "store"))
     with pytest.raises(StoreError, match="can't be used") as caught:
@@ -101,12 +101,12 @@ def test_store_below_a_file(tmp_path, verb):
     assert caught.value.hint
 
 
-def test_url_that_is_no_store():
+def test_url_of_an_unknown_protocol_raises_store_error():
     with pytest.raises(StoreError, match="nosuch://x can't hold a store"):
         Store("nosuch://x")
 
 
-def test_other_file_systems(studies):
+def test_result_in_memory_is_read_and_deleted(studies):
     store = Store("memory://kit-test-store")
     pipeline.run(studies.zip(STUDY), Options(), store, "r")
     assert StudyResult.open(store, "r").events("mouse_movement").x_px.tolist() == [1, 3]
@@ -277,7 +277,7 @@ def test_progress_never_falls_and_ends_at_1(studies, store):
     for name in ("rows", "files"):
         counts = [getattr(progress, name) for progress in seen[1:]]
         assert counts == sorted(counts)
-        assert len(set(counts)) > 3, "it is told on the way"
+        assert len(set(counts)) > 3, "progress is reported on the way"
     assert [(progress.rows, progress.files) for progress in seen[-2:]] == [(40 * 50, 40)] * 2
 
 
@@ -295,7 +295,7 @@ def test_report_that_raises_ends_the_work(studies, store, tmp_path, threads, mon
     assert not (tmp_path / "store" / "r").exists()
 
 
-def test_provenance(studies, store):
+def test_provenance_has_source_options_and_versions(studies, store):
     source = studies.zip(STUDY)
     pipeline.run(source, Options.of(idle_gap_s=0.3), store, "r")
     provenance = StudyResult.open(store, "r").provenance

@@ -84,11 +84,11 @@ def test_upload_beyond_the_limit_is_refused_at_once(tmp_path):
         ("x" * 300 + ".zip", "x" * 196 + ".zip"),
     ],
 )
-def test_safe_name(name, safe):
+def test_safe_name_is_accepted_by_any_store(name, safe):
     assert uploads.safe_name(name) == safe
 
 
-def test_is_upload_knows_only_this_store(settings):
+def test_is_upload_is_true_for_this_store_only(settings):
     source, store_url = uploaded(settings), settings.store_url()
     assert uploads.is_upload(store_url, source)
     assert not uploads.is_upload("/elsewhere", source)

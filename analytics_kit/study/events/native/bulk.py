@@ -64,7 +64,7 @@ def parse_rows(text: bytes, kind: Kind) -> pl.DataFrame | None:
         )  # fmt: skip
     except pl.exceptions.PolarsError:
         return None
-    lines, commas = (int(np.count_nonzero(_equals(text, sign))) for sign in (b"\n", b","))
+    lines, commas = (int(np.count_nonzero(_equals(text, character))) for character in (b"\n", b","))
     if kind == "keyboard":
         commas -= text.count(b',","\n')
     if frame.height != lines or commas != lines * cells:
@@ -77,8 +77,8 @@ def parse_rows(text: bytes, kind: Kind) -> pl.DataFrame | None:
     return frame if all(_is_complete(column) for column in frame) else None
 
 
-def _equals(text: bytes, sign: bytes) -> npt.NDArray[np.bool_]:
-    equal: npt.NDArray[np.bool_] = np.frombuffer(text, np.uint8) == ord(sign)
+def _equals(text: bytes, character: bytes) -> npt.NDArray[np.bool_]:
+    equal: npt.NDArray[np.bool_] = np.frombuffer(text, np.uint8) == ord(character)
     return equal
 
 

@@ -1,6 +1,6 @@
 """Read the rows of one member one by one, whatever its delimiter, encoding, quoting and damage.
 
-`fast` and `bulk` read only what looks as the logger writes it. All else comes here, so this module defines a row: a
+`fast` and `bulk` read only text as the logger writes it; all other text is read here. So this module defines a row: a
 line with text on it, or several if a quoted cell holds line breaks. It is kept if it has as many cells as the header
 and its numbers are finite decimal numbers.
 """
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from analytics_kit.errors import nearest
 from analytics_kit.model import Kind
 from analytics_kit.study.csv.cells import DECIMAL_COMMA_PATTERN, NUMBER_PATTERN
-from analytics_kit.study.csv.records import (
+from analytics_kit.study.csv.rows import (
     DELIMITERS,
     MAX_HEADER_CHARACTERS,
     decode_text,

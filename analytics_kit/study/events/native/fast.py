@@ -1,7 +1,7 @@
 """Decode lines as the logger writes them: a clock and a time, then x and y in plain digits, or a key.
 
-This is no CSV parser: it knows only these two shapes of line and stops at the first byte that does not fit. The text
-is then parsed by polars (`bulk`) or row by row (`careful`), with the same outcome.
+This is no CSV parser: it accepts lines of these two shapes only, and stops at the first byte that does not fit. The
+text is then parsed by polars (`bulk`) or row by row (`careful`), with the same result.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from analytics_kit.study.schema.compiling import Floats, Ints, kernel
 from analytics_kit.study.schema.keys import KEY_CLASS_CODES, NAMED_KEYS, classify_key
 
-SHORTEST_LINE = len(",0,\n")
+SHORTEST_LINE_BYTES = len(",0,\n")
 MAX_EXACT_DIGITS = 15
 """A whole number of this many digits is exact in float64; dividing it by a power of ten rounds only once."""
 _POWERS = np.array([10.0**n for n in range(MAX_EXACT_DIGITS + 1)])
@@ -56,7 +56,7 @@ def decode(
     """Fill columns (t, or t, x and y) and key codes from a text; return its rows, -1 if a line is not the logger's.
 
     Piece i of the text has whole lines from starts[i] to ends[i], and counts[i] is set to their number. `columns`
-    and, if lines end in a key, `codes` have space for a row per SHORTEST_LINE bytes. All is one loop, because passing
+    and, if lines end in a key, `codes` have space for a row per SHORTEST_LINE_BYTES. All is one loop, because passing
     arrays to a function for each cell takes three times as long.
     """
     has_keys, space = len(columns) == 1, np.uint64(len(columns[0]))

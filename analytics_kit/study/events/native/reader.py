@@ -1,8 +1,8 @@
 """Read all events of one kind in a shard, from files of the logger.
 
-Opening a CSV parser per file costs a hundred times more than the file's bytes, so members that look as the logger
-writes them are joined and read at once, by `fast` or, if that stops, by `bulk`. A batch that both refuse is halved
-until the irregular lines are alone, and those are read by `careful`.
+Opening a CSV parser per file costs a hundred times more than the file's bytes. So members in the logger's own form
+are joined and read at once, by `fast` or, if that stops, by `bulk`. A batch that both refuse is halved until the
+irregular lines are alone, and those are read by `careful`.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import polars as pl
 
 from analytics_kit.model import Kind
 from analytics_kit.study.archive.base import CHUNK_BYTES, Archive, Member, MemberUnreadableError
-from analytics_kit.study.csv.records import decode_utf8_or_latin1, find_row_boundary
+from analytics_kit.study.csv.rows import decode_utf8_or_latin1, find_row_boundary
 from analytics_kit.study.events.native.buffers import RowBuffers
 from analytics_kit.study.events.native.bulk import count_lines, is_regular, match_header, parse_rows
 from analytics_kit.study.events.native.careful import ParsedRows, native_header, read_member, read_rows
-from analytics_kit.study.events.native.fast import SHORTEST_LINE, decode
-from analytics_kit.study.events.table import EventTable, MemberRows, classify_keys
+from analytics_kit.study.events.native.fast import SHORTEST_LINE_BYTES, decode
+from analytics_kit.study.events.table import EventTable, ReadMember, classify_keys
 from analytics_kit.study.schema.compiling import Ints
 from analytics_kit.study.schema.issues import Issues
 
@@ -32,8 +32,8 @@ REPORT_BYTES = 256 << 10
 """Progress is reported after this many bytes: small members are not worth a report each."""
 MAX_RESERVED_BYTES = 512 << 20
 """At most this much is reserved for the size that a directory claims, which may be false."""
-NATIVE_LINE = len("10:00:00,0.00,a\n")
-"""No line of the logger is shorter."""
+NATIVE_LINE_BYTES = len("10:00:00,0.00,a\n")
+"""The length of the shortest line that the logger writes."""
 MAX_CAREFUL_BYTES = 2048
 """A piece of text this small is not halved again but read row by row."""
 
@@ -74,11 +74,11 @@ def read_events(
         If `issues` raises and data is lost.
     """
     claimed = min(sum(member.raw_bytes for member, _ in members), MAX_RESERVED_BYTES)
-    rows = claimed // NATIVE_LINE + CHUNK_BYTES // SHORTEST_LINE
+    rows = claimed // NATIVE_LINE_BYTES + CHUNK_BYTES // SHORTEST_LINE_BYTES
     reader = _Reader(kind, issues, keep_keys and kind == "keyboard", rows)
     unreported = 0
     for member, slot in members:
-        stats = MemberRows(member.name, slot)
+        stats = ReadMember(member.name, slot)
         reader.members.append(stats)
         try:
             if member.raw_bytes <= CHUNK_BYTES:
@@ -96,7 +96,7 @@ def read_events(
     return reader.table()
 
 
-Piece = tuple[bytes, int, MemberRows, int]
+Piece = tuple[bytes, int, ReadMember, int]
 """Lines of a member, from a position in a text to its end, and the number of the first one."""
 
 
@@ -107,12 +107,12 @@ class _Reader:
         self.kind = kind
         self.issues = issues
         self.keep_keys = keep_keys
-        self.members: list[MemberRows] = []
+        self.members: list[ReadMember] = []
         self.columns = RowBuffers(kind, rows)
         self.batch: list[Piece] = []
         self.batch_bytes = 0
 
-    def read_whole(self, raw: bytes, stats: MemberRows) -> None:
+    def read_whole(self, raw: bytes, stats: ReadMember) -> None:
         """Read a member that is in memory as a whole."""
         header = match_header(raw, self.kind)
         if header is None:
@@ -120,7 +120,7 @@ class _Reader:
         else:
             self._add(raw, len(header), header, stats, 2)
 
-    def read_pieces(self, chunks: Iterator[bytes], stats: MemberRows, advance: Callable[[int], None]) -> None:
+    def read_pieces(self, chunks: Iterator[bytes], stats: ReadMember, advance: Callable[[int], None]) -> None:
         """Read a member that comes in pieces, which are cut at line ends."""
         self._flush()
         rows_before = self.columns.rows
@@ -152,7 +152,7 @@ class _Reader:
             self.columns.truncate(rows_before)
             raise
 
-    def drop(self, stats: MemberRows, error: MemberUnreadableError) -> None:
+    def drop(self, stats: ReadMember, error: MemberUnreadableError) -> None:
         """Report a member that can't be read: the rows that could be counted are dropped."""
         rows_in = stats.rows_in + read_member(error.partial, self.kind, stats.member, Issues()).rows_in
         stats.rows_in, stats.rows_kept, stats.readable, stats.lines = rows_in, 0, False, []
@@ -160,7 +160,7 @@ class _Reader:
         issues.list = [issue for issue in issues.list if issue.member != stats.member or not issue.rows_dropped]
         self.issues.add(stats.member, error.kind, str(error), rows_dropped=rows_in, lost=True)
 
-    def _add(self, text: bytes, start: int, header: bytes, stats: MemberRows, line: int) -> None:
+    def _add(self, text: bytes, start: int, header: bytes, stats: ReadMember, line: int) -> None:
         if header.endswith(b"\r\n"):
             text, start = text[start:].replace(b"\r\n", b"\n"), 0
         if not text.endswith(b"\n"):
@@ -207,7 +207,7 @@ class _Reader:
         starts = np.array([piece[1] for piece in pieces])
         starts[1:] += ends[:-1]
         counts = np.empty(len(pieces), np.int64)
-        numbers, codes = self.columns.free(len(text) // SHORTEST_LINE)
+        numbers, codes = self.columns.free(len(text) // SHORTEST_LINE_BYTES)
         rows = decode(np.frombuffer(text, np.uint8), starts, ends, counts, numbers, codes)
         if rows < 0:
             return None
@@ -229,7 +229,7 @@ class _Reader:
         codes = None if keys is None else classify_keys(keys)
         self.columns.add(numbers, codes, keys if self.keep_keys else None)
 
-    def _halve(self, whole: bytes, start: int, stats: MemberRows, line: int) -> None:
+    def _halve(self, whole: bytes, start: int, stats: ReadMember, line: int) -> None:
         """Read the halves of a piece or, if it is small or irregular, its rows one by one."""
         text = whole[start:]
         regular = is_regular(text, self.kind)
@@ -243,7 +243,7 @@ class _Reader:
             read_rows(decoded, native_header(self.kind), line, self.kind, stats.member, self.issues), stats
         )
 
-    def _append_rows(self, rows: ParsedRows, stats: MemberRows) -> None:
+    def _append_rows(self, rows: ParsedRows, stats: ReadMember) -> None:
         self._flush()  # the waiting members come before these rows
         if not stats.rows_kept:
             stats.clock = rows.clock

@@ -1,7 +1,7 @@
 """Compare the means of metrics between levels: choose the design and the test, and report the outcome.
 
 The unit of analysis is the participant. Trials of one participant are not independent, so they are averaged per level
-before anything is tested; a test over trials would treat each trial as another person.
+before anything is tested; a test over trials would treat each trial as another participant.
 """
 
 from __future__ import annotations

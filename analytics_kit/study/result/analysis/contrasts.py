@@ -21,9 +21,7 @@ def _is_constant(deviations: Floats, values: Floats) -> bool:
 
 
 def paired_t(a: Floats, b: Floats) -> dict[str, Any]:
-    """Return the paired t test of two samples of the same participants; if it is impossible, `why` gives the
-    reason.
-    """
+    """Return the paired t test of two samples of the same participants; `why` gives the reason if impossible."""
     difference = a - b
     row: dict[str, Any] = {"n_a": len(a), "n_b": len(b), "difference": difference.mean()}
     if len(a) < 2:
@@ -70,8 +68,7 @@ def _t_row(
 
 
 def repeated_anova(values: Floats) -> dict[str, Any]:
-    """Return the repeated-measures ANOVA with Greenhouse-Geisser correction; if it is impossible, `why` gives the
-    reason.
+    """Return the repeated-measures ANOVA with Greenhouse-Geisser correction; `why` gives the reason if impossible.
 
     `values` has a row per participant and a column per level.
     """

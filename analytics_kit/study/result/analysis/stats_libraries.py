@@ -1,4 +1,4 @@
-"""Import the statistics libraries, which are an optional extra, or raise an error that says what to install."""
+"""Import the statistics libraries, which are an optional extra, or raise an error whose hint is what to install."""
 
 try:
     from scipy.stats import f, linregress, t

@@ -270,7 +270,7 @@ def test_no_piece_ends_in_a_quoted_cell(size):
 
 
 def test_text_with_a_quote_in_every_line_is_cut(monkeypatch):
-    monkeypatch.setattr("analytics_kit.study.csv.records.MAX_BOUNDARY_STEPS", 5)
+    monkeypatch.setattr("analytics_kit.study.csv.rows.MAX_BOUNDARY_STEPS", 5)
     content = log([('"',)] * 50, "keyboard")
     with pieces_of(200):
         table, issues = read_joined([content], "keyboard", piece_bytes=200)

@@ -27,7 +27,7 @@ def quality(process):
     return process(study()).quality().set_index("participant")
 
 
-def test_rows_and_losses(quality):
+def test_rows_and_losses_are_counted_per_participant(quality):
     assert quality.index.tolist() == ["1", "2"]
     assert quality.trial_count.tolist() == [2, 1]
     rows = [f"{kind}_rows" for kind in [*KINDS, "mouse_unknown"]]
@@ -49,7 +49,7 @@ def test_steps_by_hand(quality):
     assert quality.loc["2", STEP_COLUMNS].isna().all()
 
 
-def test_missing_files(quality):
+def test_missing_share_is_the_fraction_of_trials_without_a_file(quality):
     missing = [f"{kind}_missing_share" for kind in KINDS]
     assert quality.loc["1", missing].tolist() == [0, 0.5, 0.5, 1]
     assert quality.loc["2", missing].tolist() == [1, 1, 1, 0]
@@ -82,7 +82,7 @@ def test_gap_share_follows_the_option(process):
     assert process(study(), idle_gap_s=0.25).quality().gap_share[0] == 0.2
 
 
-def test_types(quality):
+def test_counts_are_int64_and_other_columns_float64(quality):
     kinds = quality.dtypes.astype(str)
     counts = ["trial_count", "rows_dropped", "artefact_rows", *(n for n in quality.columns if n.endswith("_rows"))]
     assert set(kinds[counts]) == {"Int64"}

@@ -1,4 +1,4 @@
-"""Without the statistics libraries an error says what to install, and everything else works."""
+"""Without the statistics libraries an error names what to install, and everything else works."""
 
 import subprocess
 import sys
