@@ -242,7 +242,7 @@ class TestButtons:
     def test_page_opened_later_shows_that_the_record_is_outdated(self, kernel, box):
         kernel.send_to_widget(box, action="open_page", page="one")
         kernel.send_to_widget(box, action="open_page", page="one")
-        assert not kernel.evaluate("job._panel._is_stale")
+        assert not kernel.evaluate("job._panel._is_record_stale")
         kernel.send_to_widget(box, action="open_page", page="two")
         self.await_box(kernel, box, "page was opened after")
         messages = kernel.run("run_later(end_job, job); print(job.wait(30))", "b")
