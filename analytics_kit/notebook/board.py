@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from analytics_kit import job_text
 from analytics_kit.backends.base import Backend
 from analytics_kit.errors import AnalyticsKitError
-from analytics_kit.job_listing import TOO_LATE_TO_CANCEL, paginate
+from analytics_kit.job_pages import paginate
 from analytics_kit.model import JobInfo, JobStatus
 from analytics_kit.notebook import board_html
 from analytics_kit.notebook.board_html import BoardView, QueueSummary
@@ -163,7 +163,7 @@ class Board(CellDisplay):
         elif action == "log":
             self._view = replace(view, log="\n".join(backend.log(job_id)) if view.log is None else None)
         elif action == "cancel":
-            return "" if backend.cancel(job_id) else TOO_LATE_TO_CANCEL
+            return "" if backend.cancel(job_id) else job_text.TOO_LATE_TO_CANCEL
         elif action == "retry":
             self._view = replace(view, open_job_id=backend.retry(job_id).job_id, log=None, page=1)
         else:

@@ -9,7 +9,7 @@ from html import escape
 from typing import Any
 
 from analytics_kit import job_text
-from analytics_kit.job_listing import JOBS_PER_PAGE, JobPage, paginate, queue_text
+from analytics_kit.job_pages import JOBS_PER_PAGE, JobPage, paginate
 from analytics_kit.model import JobInfo, JobStatus
 from analytics_kit.notebook import job_html
 
@@ -55,7 +55,7 @@ class QueueSummary:
     @property
     def text(self) -> str:
         """The summary in one line."""
-        return queue_text(self.backend, self.workers, self.busy) if self.backend else ""
+        return job_text.queue_text(self.backend, self.workers, self.busy) if self.backend else ""
 
 
 def select_jobs(infos: Iterable[JobInfo], view: BoardView) -> list[JobInfo]:

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from typing import Any, Protocol, Self
 
 from analytics_kit import job_text
-from analytics_kit.job_listing import TOO_LATE_TO_CANCEL
 from analytics_kit.model import JobInfo
 from analytics_kit.notebook import front_end, job_html
 from analytics_kit.notebook.cell_display import STATIC_WAIT_S, CellDisplay
@@ -132,7 +131,7 @@ class JobPanel(CellDisplay):
         if action == "cancel":
             is_cancelled = self.job.cancel()
             self._refresh()
-            return "" if is_cancelled else TOO_LATE_TO_CANCEL
+            return "" if is_cancelled else job_text.TOO_LATE_TO_CANCEL
         if action == "retry":
             return self._retry()
         if action == "log":

@@ -14,7 +14,8 @@ from flask_openapi3.blueprint import APIBlueprint
 from werkzeug.exceptions import Forbidden
 
 from analytics_kit.errors import AnalyticsKitError, SettingsError
-from analytics_kit.job_listing import TOO_LATE_TO_CANCEL, paginate, queue_text
+from analytics_kit.job_pages import paginate
+from analytics_kit.job_text import TOO_LATE_TO_CANCEL, queue_text
 from analytics_kit.web.error_responses import ConflictError, handle_kit_error, redact_locations
 from analytics_kit.web.routes.page_rows import JobRow
 from analytics_kit.web.service import Service
