@@ -19,7 +19,7 @@ TOO_LATE_TO_CANCEL = "It is too late to cancel: the job has ended, or its result
 
 
 def text(info: JobInfo) -> str:
-    """Return one line: study, status, and what matters in that status. It does not depend on the present time."""
+    """Return one line: study, status, and the details of that status. It does not depend on the present time."""
     line = f"{name(info)}: {info.status}"
     if not info.status.final and phase(info):
         line += f", {phase(info)}"
