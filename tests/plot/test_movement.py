@@ -130,7 +130,7 @@ class TestHeatmap:
         beyond = ak.plot.heatmap(movement, bins=5, screen=(160, 130))  # its last cells reach further than the screen
         assert np.nansum(beyond.data[0].z) == 2
 
-    def test_notes_say_what_a_cell_counts(self, movement, figure_text):
+    def test_notes_explain_what_a_cell_counts(self, movement, figure_text):
         figure = ak.plot.heatmap(movement, bins=3)
         assert "a cell of 30 by 30 px counts movement rows: travel, not time spent" in figure_text(figure)
         assert figure.data[0].colorbar.title.text == "movement rows"
