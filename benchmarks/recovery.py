@@ -14,7 +14,7 @@ import psutil
 
 import analytics_kit as ak
 from analytics_kit.backends.embedded import backend as embedded
-from analytics_kit.backends.embedded.paths import place_of
+from analytics_kit.backends.embedded.paths import broker_paths
 from benchmarks import studies
 from benchmarks.jobs import Row, broker
 
@@ -44,11 +44,11 @@ def taken_again(job: ak.Job) -> float:
 
     def seen() -> bool:
         try:
-            words = job.log().splitlines()
+            lines = job.log().splitlines()
         except ak.BrokerUnavailableError:
             return False
-        lost = [i for i, line in enumerate(words) if "is done again" in line]
-        return any("taken by" in line for line in words[lost[0] :]) if lost else False
+        lost = [i for i, line in enumerate(lines) if "is retried" in line]
+        return any("taken by" in line for line in lines[lost[0] :]) if lost else False
 
     return until(seen, "it is taken again")
 
@@ -66,7 +66,7 @@ def deaths(folder: Path) -> Iterator[Row]:
         client.submit(path).result()
 
         def owner() -> int:
-            return int(place_of(client.settings).owner_lock.read_text())
+            return int(broker_paths(client.settings).owner_lock.read_text())
 
         def server() -> psutil.Process:
             family = psutil.Process(owner()).children(recursive=True)
@@ -163,9 +163,9 @@ def hosts(folder: Path) -> Iterator[Row]:
 
 def _has_a_part(job: ak.Job, pid: int) -> bool:
     """Return whether the worker of this command has taken a shard and not finished it."""
-    words = [line.split() for line in job.log().splitlines()]
-    taken = {line[2] for line in words if f"-{pid}-0-" in line[-1] and line[2].startswith("part-")}
-    return bool(taken - {line[2] for line in words if line[-1] == "done"})
+    entries = [line.split() for line in job.log().splitlines()]
+    taken = {line[2] for line in entries if f"-{pid}-0-" in line[-1] and line[2].startswith("part-")}
+    return bool(taken - {line[2] for line in entries if line[-1] == "done"})
 
 
 def _kill_all(pid: int) -> None:

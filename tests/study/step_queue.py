@@ -45,7 +45,7 @@ class Queue:
     """Does the steps of one job, in an order and with accidents of its own choosing."""
 
     def __init__(self, studies, source, shard_bytes=2_000, **options):
-        self.root = studies.root / "fanned"
+        self.root = studies.root / "distributed"
         self.store = Store(str(self.root))
         options = Options.of(**options).to_json()
         self.arguments = {"source": str(source), "options": options, "store": str(self.root), "result_key": KEY}
@@ -53,27 +53,27 @@ class Queue:
         self.winners = {}
         self.reports = {}
 
-    def step(self, step="begin", attempt=1, **more):
-        return Step(self.arguments, step, attempt, **more)
+    def step(self, step="begin", attempt=1, **changes):
+        return Step(self.arguments, step, attempt, **changes)
 
-    def begin(self, **more):
+    def begin(self, **changes):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(pipeline, "SHARD_BYTES", self.shard_bytes)
-            return tasks.process_study(self.step(**more))
+            return tasks.process_study(self.step(**changes))
 
-    def part(self, number, attempt=1, **more):
-        step = self.step(f"part-{number}", attempt, shard=number, **more)
+    def shard(self, number, attempt=1, **changes):
+        step = self.step(f"part-{number}", attempt, shard=number, **changes)
         assert tasks.process_shard(step) == {}
         self.winners[number] = attempt
         self.reports[number] = step.reports
 
-    def merge(self, attempt=1, **more):
-        return tasks.merge_shards(self.step("merge", attempt, winning_attempts=self.winners, **more))
+    def merge(self, attempt=1, **changes):
+        return tasks.merge_shards(self.step("merge", attempt, winning_attempts=self.winners, **changes))
 
     def run(self, order=None):
         split = self.begin()
         for number in order or range(split.shards):
-            self.part(number)
+            self.shard(number)
         return self.merge()
 
     def result(self, answer):
@@ -105,8 +105,8 @@ def assert_same(result, expected):
     for kind in expected.kinds:
         assert result.events(kind).equals(expected.events(kind)), kind
     assert result.summary == expected.summary
-    told, known = result.provenance, expected.provenance
-    assert {**told, "created_at": ""} == {**known, "created_at": ""}
+    found, wanted = result.provenance, expected.provenance
+    assert {**found, "created_at": ""} == {**wanted, "created_at": ""}
 
 
 def odd_members():

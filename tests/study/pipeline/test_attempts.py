@@ -7,8 +7,8 @@ import pytest
 
 from analytics_kit import worker_tasks as tasks
 from analytics_kit.errors import JobCancelledError, StoreError
-from analytics_kit.study.pipeline import distributed as fanout
-from analytics_kit.study.pipeline import exchange as handover
+from analytics_kit.study.pipeline import distributed
+from analytics_kit.study.pipeline import exchange
 from analytics_kit.study.pipeline import run as pipeline
 from analytics_kit.study.store.store import Store
 from tests.study.step_queue import KEY, Queue, Step, assert_same, needed
@@ -43,11 +43,11 @@ def test_failed_shard_leaves_nothing_and_the_next_attempt_is_whole(studies, odd)
     queue = Queue(studies, odd)
     split = queue.begin()
     with pytest.raises(JobCancelledError):
-        queue.part(0, stop_at=2)
+        queue.shard(0, stop_at=2)
     assert queue.folders == {"begin-1"}
-    queue.part(0, 2)
+    queue.shard(0, 2)
     for number in range(1, split.shards):
-        queue.part(number)
+        queue.shard(number)
     assert_same(queue.result(queue.merge()), studies.process(odd))
 
 
@@ -55,10 +55,10 @@ def test_shard_reuses_a_committed_attempt(studies, odd, monkeypatch):
     queue = Queue(studies, odd)
     split = queue.begin()
     for number in range(split.shards):
-        queue.part(number)
-    monkeypatch.setattr(fanout, "run_shard", None)
-    queue.part(0, 2)
-    queue.part(0, 3)
+        queue.shard(number)
+    monkeypatch.setattr(distributed, "run_shard", None)
+    queue.shard(0, 2)
+    queue.shard(0, 3)
     answer = queue.merge()
     tasks.discard(queue.arguments, "job", answer)
     assert_same(queue.result(answer), studies.process(odd))
@@ -72,18 +72,18 @@ def test_superseded_attempt_does_no_harm(studies, odd):
     queue.begin()
     split = queue.begin(attempt=2)
     with pytest.raises(JobCancelledError):
-        queue.part(0, 1, stop_at=3)
-    queue.part(0, 2)
+        queue.shard(0, 1, stop_at=3)
+    queue.shard(0, 2)
     with pytest.raises(JobCancelledError):
-        queue.part(0, 1, stop_at=2)
-    queue.part(0, 3)
+        queue.shard(0, 1, stop_at=2)
+    queue.shard(0, 3)
     for number in range(1, split.shards):
-        queue.part(number)
+        queue.shard(number)
     with pytest.raises(JobCancelledError):
         queue.merge(1, stop_at=1)
     answer = queue.merge(2)
     with pytest.raises(StoreError, match="went missing"):  # the plan is gone
-        queue.part(1, 1)
+        queue.shard(1, 1)
     expected = studies.process(odd)
     assert_same(queue.result(answer), expected)
     assert queue.merge(3) == answer
@@ -97,7 +97,7 @@ def test_superseded_plan_does_not_count(studies, odd):
     queue.shard_bytes = 200
     assert queue.begin(attempt=9).shards > split.shards
     for number in range(split.shards):
-        queue.part(number)
+        queue.shard(number)
     assert_same(queue.result(queue.merge()), studies.process(odd))
 
 
@@ -106,15 +106,15 @@ def test_concurrent_merges_agree(studies, odd, monkeypatch):
     queue = Queue(studies, odd)
     split = queue.begin()
     for number in range(split.shards):
-        queue.part(number)
-    read = handover.read_plan
+        queue.shard(number)
+    read = exchange.read_plan
 
     def overtaken(store, *plan):
-        monkeypatch.setattr(handover, "read_plan", read)
+        monkeypatch.setattr(exchange, "read_plan", read)
         queue.merge(1)
         return read(store, *plan)
 
-    monkeypatch.setattr(handover, "read_plan", overtaken)
+    monkeypatch.setattr(exchange, "read_plan", overtaken)
     answer = queue.merge(2)
     assert answer["prefix"].endswith("merge-1")
     assert "merge-2" not in queue.folders
@@ -125,7 +125,7 @@ def test_failed_merge_is_repeated(studies, odd, monkeypatch):
     queue = Queue(studies, odd)
     split = queue.begin()
     for number in range(split.shards):
-        queue.part(number)
+        queue.shard(number)
     with monkeypatch.context() as patch:
         patch.setattr(Step, "begin_commit", lambda self: 1 / 0)
         with pytest.raises(ZeroDivisionError):
@@ -139,7 +139,7 @@ def test_result_is_committed_only_after_begin_commit(studies, odd, monkeypatch):
     queue = Queue(studies, odd)
     split = queue.begin()
     for number in range(split.shards):
-        queue.part(number)
+        queue.shard(number)
     step = queue.step("merge", winning_attempts=queue.winners)
     commit = Store.commit
     monkeypatch.setattr(Store, "commit", lambda *args: (step.commits == 1 or pytest.fail("too early"), commit(*args)))
@@ -164,7 +164,7 @@ def test_completed_job_leaves_only_the_files_of_its_result(studies, odd):
 def test_discard_removes_all_of_a_job_that_did_not_complete(studies, odd):
     queue = Queue(studies, odd)
     queue.begin()
-    queue.part(0)
+    queue.shard(0)
     for _ in range(2):
         tasks.discard(queue.arguments, "job", None)
         assert queue.files == set()
@@ -174,7 +174,7 @@ def test_discard_removes_all_of_a_job_that_did_not_complete(studies, odd):
 def test_discard_keeps_the_result_of_a_completed_job(studies, odd):
     queue = Queue(studies, odd)
     queue.begin()
-    queue.part(0)
+    queue.shard(0)
     with queue.store.create(f"results/{KEY}/job/part-0-7/events/half.parquet") as file:
         file.write(b"of a worker that died")
     with queue.store.create(f"results/{KEY}/other/begin-1/file") as file:

@@ -67,10 +67,10 @@ def test_result_does_not_depend_on_cut_order_or_failures(random_study, tmp_path_
         for attempt in range(1, throw.choice([1, 1, 2, 3])):
             if throw.random() < 0.5:
                 with pytest.raises(JobCancelledError):
-                    queue.part(number, attempt, stop_at=1)
+                    queue.shard(number, attempt, stop_at=1)
             else:  # it has finished, and its worker dies
-                queue.part(number, attempt)
-        queue.part(number, 3)
+                queue.shard(number, attempt)
+        queue.shard(number, 3)
     answer = queue.merge()
     tasks.discard(queue.arguments, "job", answer)
     assert_same(queue.result(answer), expected)
@@ -122,12 +122,12 @@ def test_saved_and_moved_result(studies, odd):
 
 def test_object_store(studies, odd):
     queue = Queue(studies, odd)
-    queue.arguments["store"] = "memory://kit-fanout"
-    queue.store = Store("memory://kit-fanout")
+    queue.arguments["store"] = "memory://kit-distributed"
+    queue.store = Store("memory://kit-distributed")
     split = queue.begin()
-    queue.part(0)
+    queue.shard(0)
     for number in range(split.shards):
-        queue.part(number, 2)
+        queue.shard(number, 2)
     answer = queue.merge()
     tasks.discard(queue.arguments, "job", answer)
     assert "begin-1" not in queue.store.folders(answer["folder"])
@@ -146,8 +146,8 @@ def test_progress_of_the_shards_sums_to_the_total(studies, odd):
     split = queue.begin()
     assert (split.shard_task, split.merge_task, split.unit) == (tasks.SHARD_TASK, tasks.MERGE_TASK, "bytes")
     for number in range(split.shards):
-        queue.part(number)
-    queue.part(0, 2)  # done by the first attempt, and told as much
+        queue.shard(number)
+    queue.shard(0, 2)  # committed by the first attempt, and reported as such
     last = [reports[-1] for reports in queue.reports.values()]
     assert sum(progress.done for progress in last) == split.total
     for reports in queue.reports.values():
@@ -167,9 +167,9 @@ def test_rows_and_files_are_counted_once(studies, odd):
     queue = Queue(studies, source, shard_bytes=500)
     split = queue.begin()
     for number in range(split.shards):
-        queue.part(number)
+        queue.shard(number)
     first = queue.reports[0][-1]
-    queue.part(0, 2)
+    queue.shard(0, 2)
     assert (queue.reports[0][-1].rows, queue.reports[0][-1].files) == (first.rows, first.files)
     for reports in queue.reports.values():
         assert [p.rows for p in reports] == sorted(p.rows for p in reports)
@@ -251,7 +251,7 @@ def test_on_error_raise_raises_the_first_error(studies, odd):
     failed = []
     for number in range(split.shards):
         try:
-            queue.part(number)
+            queue.shard(number)
         except BadMemberError as error:
             failed.append(error.message)
     assert len(failed) == 1
@@ -279,16 +279,16 @@ def test_source_changed_between_steps_is_refused(studies, odd):
     queue.begin()
     studies.zip({**odd_members(), "more.txt": "x"})
     with pytest.raises(BadArchiveError, match="has changed since the work began"):
-        queue.part(0)
+        queue.shard(0)
 
 
 def test_source_removed_between_steps_is_refused(studies, odd):
     queue = Queue(studies, odd)
     split = queue.begin()
     for number in range(split.shards):
-        queue.part(number)
+        queue.shard(number)
     (studies.root / "study.zip").unlink()
-    for act in (lambda: queue.part(0, 1), queue.merge):
+    for act in (lambda: queue.shard(0, 1), queue.merge):
         with pytest.raises(SourceNotFoundError):
             act()
 
@@ -297,6 +297,6 @@ def test_worker_reads_only_below_its_allowed_folders(studies, odd, monkeypatch):
     queue = Queue(studies, odd)
     queue.begin()
     monkeypatch.setenv("ANALYTICS_KIT_SOURCES", str(studies.root / "elsewhere"))
-    for act in (queue.begin, lambda: queue.part(0), queue.merge):
+    for act in (queue.begin, lambda: queue.shard(0), queue.merge):
         with pytest.raises(SourceNotFoundError, match="is not below a folder"):
             act()
