@@ -113,7 +113,7 @@ class CellDisplay(ABC):
         self._send_record()
 
     def hide(self, cell_id: str) -> None:
-        """Forget the cell, which displays the object no more; close it when no cell is left."""
+        """Forget the cell, which no longer displays the object; close the object when no cell is left."""
         self._cell_ids.discard(cell_id)
         if not self._cell_ids:
             self.close()

@@ -29,7 +29,7 @@ class HtmlWidget(anywidget.AnyWidget):
         self.on_msg(lambda _, message, buffers: on_message(message, buffers))
         if self.comm is not None:
             # ipykernel 7.4 treats each incoming message as the reply to the last one sent, and queues it for the main
-            # thread. Without this, a click that the front end sends to a subshell is handled while a cell runs.
+            # thread. With this reset, a click that the front end sends to a subshell is handled while a cell runs.
             self.comm._reply_subshell_for = None
 
     def close(self) -> None:

@@ -17,7 +17,7 @@ from analytics_kit.web.settings import ServerSettings
 from analytics_kit.web.study_catalogue import StudyCatalogue
 
 STOP_CHECK_S = 1.0
-"""Seconds between two checks of a waiting request whether the server stops."""
+"""Seconds after which a waiting request checks again whether the server stops."""
 
 
 class Service:
