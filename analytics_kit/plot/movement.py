@@ -24,7 +24,7 @@ MAX_SPEED_LINES = 200
 """Most trials whose speed is drawn."""
 MAX_BINS = 1_000
 PAUSE_THRESHOLD_S = 0.1
-"""A longer step is a pause, as in the idle time of a trial."""
+"""A longer step is a pause. It is the default of the option `idle_gap_s`."""
 
 
 def trajectory(
