@@ -7,8 +7,7 @@ import pytest
 
 from analytics_kit import worker_tasks as tasks
 from analytics_kit.errors import JobCancelledError, StoreError
-from analytics_kit.study.pipeline import distributed
-from analytics_kit.study.pipeline import exchange
+from analytics_kit.study.pipeline import distributed, exchange
 from analytics_kit.study.pipeline import run as pipeline
 from analytics_kit.study.store.store import Store
 from tests.study.step_queue import KEY, Queue, Step, assert_same, needed
