@@ -1,4 +1,4 @@
-"""Describe jobs, queues, sizes and times as text, for panels, the command line and the web page."""
+"""Describe jobs, queues, sizes and times as text, for panels, figures, the command line and the web page."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ SIGNS = {
     JobStatus.FAILED: "✖",
     JobStatus.CANCELLED: "■",
 }
+TOO_LATE_TO_CANCEL = "It is too late to cancel: the job has ended, or its result is being stored."
 
 
 def text(info: JobInfo) -> str:
-    """Return one line: study, status, and what matters in that status. It does not depend on the present time."""
+    """Return one line: study, status, and the details of that status. It does not depend on the present time."""
     line = f"{name(info)}: {info.status}"
     if not info.status.final and phase(info):
         line += f", {phase(info)}"
@@ -80,6 +81,18 @@ def count(number: int, noun: str) -> str:
     ('1 trial', '1,200 trials')
     """
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def queue_text(backend: str, workers: int, busy: int) -> str:
+    """Return where jobs run, in one line.
+
+    Examples
+    --------
+    >>> queue_text("redis", 2, 1)
+    'redis queue, 2 workers, 1 busy'
+    """
+    where = {"local": "in this process", "http": "on the server"}.get(backend, f"{backend} queue")
+    return f"{where}, {count(workers, 'worker')}, {busy:,} busy"
 
 
 def size(n_bytes: float) -> str:

@@ -1,4 +1,4 @@
-"""Reach the panels of `notebook` from the core below it: the one import up, made only when something is shown."""
+"""Give modules below `notebook` access to its panels: the one import of a higher floor, made on first display."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def has_kernel() -> bool:
 
 
 def new_panel(job: ObservedJob) -> JobPanel:
-    """Return a panel of the caller's own."""
+    """Return a new panel, which no other cell shares."""
     from analytics_kit.notebook.panel import JobPanel
 
     return JobPanel(job)
@@ -55,7 +55,7 @@ def display(job: ObservedJob) -> None:
 
 @contextmanager
 def show_while_waiting(job: ObservedJob) -> Iterator[None]:
-    """Display the job in the cell that waits inside; outside of a kernel import nothing and only wait."""
+    """Display the job in the cell whose code waits inside the block; outside a kernel, do and import nothing."""
     if not has_kernel():
         yield
         return

@@ -20,7 +20,7 @@ FLOORS: dict[str, list[str]] = {
         "__init__ deprecation errors",
         "model settings",
         "event_format job_text progress_bar",
-        "job_listing options",
+        "job_pages options",
         "study backends plot",
         "notebook_hook server_request table_export watcher worker_tasks",
         "job",

@@ -92,3 +92,9 @@ def test_duration_has_at_most_two_units(seconds, expected):
 def test_counts_and_sizes_are_formatted():
     assert [job_text.count(number, "trial") for number in (0, 1, 1200)] == ["0 trials", "1 trial", "1,200 trials"]
     assert job_text.size(2_500_000) == "2.5 MB"
+
+
+def test_queue_is_described_with_its_workers():
+    assert job_text.queue_text("local", 1, 0) == "in this process, 1 worker, 0 busy"
+    assert job_text.queue_text("http", 1_000, 999) == "on the server, 1,000 workers, 999 busy"
+    assert job_text.queue_text("embedded", 2, 1) == "embedded queue, 2 workers, 1 busy"

@@ -124,7 +124,7 @@ def serve(
 ) -> None:
     """Serve the HTTP API until Ctrl-C or SIGTERM."""
     try:
-        from analytics_kit.web import server as server  # needs the extra "server"
+        from analytics_kit.web import server  # needs the extra "server"
     except ImportError as error:
         raise SettingsError(f"{error.name} is missing.", hint="pip install 'analytics_kit[server]'") from error
     settings, is_generated = server.load_settings(data, token_file, no_token, host)

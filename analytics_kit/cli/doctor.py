@@ -100,7 +100,7 @@ def _check_broker(client: Client) -> Iterator[Finding]:
         yield Finding(
             "broker", f"none: jobs run in the calling process ({health['reason'] or 'as configured'})", is_chosen,
             "Start the configured Redis, or unset REDIS_URL and REDIS_HOST to use the embedded one."
-            if client.settings.broker_url() else "The message above says what the embedded broker needs.",
+            if client.settings.broker_url() else "The message above explains what the embedded broker needs.",
         )  # fmt: skip
         return
     yield Finding("broker", f"{health['backend']} at {broker['address']}, version {broker['version']}")

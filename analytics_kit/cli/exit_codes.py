@@ -17,4 +17,4 @@ class ExitCode(IntEnum):
     CANCELLED = 4
     """A job was cancelled."""
     INTERRUPTED = 130
-    """Ctrl-C, as shells count it."""
+    """Ctrl-C: 128 plus the number of SIGINT, as in shells."""

@@ -15,7 +15,7 @@ import typer
 from analytics_kit import job_text
 from analytics_kit.cli.exit_codes import ExitCode
 from analytics_kit.cli.output import err, job_json, job_pairs, out, print_frame, print_json, print_pairs, print_result
-from analytics_kit.cli.watch import fate_of, interruptible, study_name, watch
+from analytics_kit.cli.watch import fate_of, interruptible, watch
 from analytics_kit.client import Client
 from analytics_kit.errors import AnalyticsKitError, BrokerUnavailableError, SettingsError
 from analytics_kit.futures import as_completed
@@ -103,7 +103,7 @@ def _submit_many(
                 waiting = wait or job.backend == "local"
                 if not as_json:
                     console = err if waiting else out
-                    console.print(f"{job.id} {study_name(job.last_known)}", markup=False, highlight=False)
+                    console.print(f"{job.id} {job_text.name(job.last_known)}", markup=False, highlight=False)
             if waiting:
                 _await_all(jobs, timeout, as_json)
     finally:

@@ -24,7 +24,7 @@ err = Console(stderr=True, soft_wrap=True)
 
 
 def job_json(job: Job) -> dict[str, Any]:
-    """Return everything known about a job as a JSON object."""
+    """Return all fields of a job as a JSON object."""
     info = job.snapshot()
     error = info.error
     return {
@@ -51,7 +51,7 @@ def job_json(job: Job) -> dict[str, Any]:
 
 
 def job_pairs(job: Job) -> dict[str, str]:
-    """Return the same as names and texts for a terminal, without empty values."""
+    """Return the values of `job_json` as texts for a terminal, by name, without empty ones."""
     pairs = job_json(job)
     error, summary = pairs.pop("error"), pairs["summary"]
     pairs |= {

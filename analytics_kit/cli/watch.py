@@ -1,13 +1,13 @@
-"""Wait for jobs on the command line, with a progress bar and a note on what goes on after an interruption."""
+"""Wait for jobs on the command line, with a progress bar and a note on what becomes of interrupted jobs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 import typer
 
+from analytics_kit import job_text
 from analytics_kit.cli.exit_codes import ExitCode
 from analytics_kit.cli.output import err
 from analytics_kit.job import Job
@@ -18,7 +18,7 @@ from analytics_kit.progress_bar import ProgressBar
 def watch(job: Job, timeout: float | None) -> None:
     """Show a progress bar and the job's notices until it ends. Raises TimeoutError."""
     shown_notice = ""
-    with interruptible([job]), ProgressBar(study_name(job.last_known), err) as bar:
+    with interruptible([job]), ProgressBar(job_text.name(job.last_known), err) as bar:
         for info in job.follow(timeout):
             if info.notice not in ("", shown_notice):
                 shown_notice = info.notice
@@ -56,8 +56,3 @@ def fate_of(jobs: Sequence[Job]) -> str:
     if local:
         return f"{len(jobs)} jobs end with this process; nothing of them is kept."
     return f"{len(jobs)} jobs go on; `analytics-kit jobs` shows them."
-
-
-def study_name(info: JobInfo) -> str:
-    """Return the name of the study without its folder."""
-    return Path(info.source).name

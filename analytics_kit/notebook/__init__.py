@@ -1,1 +1,1 @@
-"""Panels in Jupyter that stand above jobs: a job, all jobs, a result, each with a record that stays in the file."""
+"""Panels in Jupyter for a job, all jobs and a result, each with a static record that stays in the saved notebook."""

@@ -13,16 +13,15 @@ from typing import Any, Protocol
 from analytics_kit import job_text
 from analytics_kit.backends.base import Backend
 from analytics_kit.errors import AnalyticsKitError
-from analytics_kit.job_listing import TOO_LATE_TO_CANCEL, paginate
+from analytics_kit.job_pages import paginate
 from analytics_kit.model import JobInfo, JobStatus
 from analytics_kit.notebook import board_html
 from analytics_kit.notebook.board_html import BoardView, QueueSummary
-from analytics_kit.notebook.cell_display import CellDisplay
-from analytics_kit.notebook.panel import STATIC_WAIT_S
+from analytics_kit.notebook.cell_display import STATIC_WAIT_S, CellDisplay
 from analytics_kit.notebook.upload_receiver import UPLOAD_ACTIONS, UploadClient, UploadReceiver
 
-QUEUE_STATUS_S = 2.0
-"""Workers are counted at most this often."""
+QUEUE_STATUS_INTERVAL_S = 2.0
+"""Least time between two counts of the workers."""
 
 
 class BoardClient(UploadClient, Protocol):
@@ -35,8 +34,8 @@ class BoardClient(UploadClient, Protocol):
     def backend(self) -> Backend:
         """The backend of the jobs."""
 
-    def listen_all(self, hear: Callable[[list[JobInfo] | Exception], None]) -> Callable[[], None]:
-        """Call `hear` with all jobs whenever one may have changed; return a function that stops it."""
+    def listen_all(self, on_jobs: Callable[[list[JobInfo] | Exception], None]) -> Callable[[], None]:
+        """Call `on_jobs` with all jobs whenever one may have changed; return a function that stops it."""
 
 
 class Board(CellDisplay):
@@ -62,15 +61,15 @@ class Board(CellDisplay):
 
     kind = "board"
 
-    def __init__(self, jobs: BoardClient) -> None:
+    def __init__(self, client: BoardClient) -> None:
         super().__init__()
-        self._client = jobs
+        self._client = client
         self._infos: dict[str, JobInfo] = {}
         self._queue = QueueSummary()
         self._queue_read_at = 0.0
         self._view = BoardView()
         self._announcement = ""
-        self._uploads = UploadReceiver(jobs, self._open_job)
+        self._uploads = UploadReceiver(client, self._open_job)
 
     def __repr__(self) -> str:
         self._refresh()
@@ -104,7 +103,7 @@ class Board(CellDisplay):
             stop()
 
     def _on_jobs(self, jobs: list[JobInfo] | Exception) -> None:
-        """Take over all jobs, or the error of listing them; the watcher's thread and others call it."""
+        """Store all jobs, or the error of listing them. Called on the watcher's thread and on others."""
         if isinstance(jobs, Exception):
             message = getattr(jobs, "message", str(jobs))
             self._update(self._infos, replace(self._queue, error=f"Reconnecting …: {message}"))
@@ -112,7 +111,7 @@ class Board(CellDisplay):
             self._update({info.job_id: info for info in jobs}, self._read_queue())
 
     def _read_queue(self) -> QueueSummary:
-        if time.monotonic() - self._queue_read_at < QUEUE_STATUS_S and not self._queue.error:
+        if time.monotonic() - self._queue_read_at < QUEUE_STATUS_INTERVAL_S and not self._queue.error:
             return self._queue
         with suppress(AnalyticsKitError):
             backend = self._client.backend
@@ -126,13 +125,13 @@ class Board(CellDisplay):
             if infos == before and queue == queue_before:
                 return
             self._infos, self._queue = infos, queue
-            moved = [info for job_id, info in infos.items() if _status(before.get(job_id)) != info.status]
-            if moved and before:
-                last = max(moved, key=lambda info: info.ended_at or info.started_at or info.created_at)
+            changed = [info for job_id, info in infos.items() if _status(before.get(job_id)) != info.status]
+            if changed and before:
+                last = max(changed, key=lambda info: info.ended_at or info.started_at or info.created_at)
                 self._announcement = f"{job_text.name(last)}: {last.status}"
-            if any(info.job_id == self._view.open_job_id for info in moved):
+            if any(info.job_id == self._view.open_job_id for info in changed):
                 self._view = replace(self._view, log=None)
-        self._changed(bool(moved) or queue.error != queue_before.error)
+        self._request_updates(bool(changed) or queue.error != queue_before.error)
 
     def _live_content(self) -> dict[str, str]:
         infos = list(self._infos.values())
@@ -164,7 +163,7 @@ class Board(CellDisplay):
         elif action == "log":
             self._view = replace(view, log="\n".join(backend.log(job_id)) if view.log is None else None)
         elif action == "cancel":
-            return "" if backend.cancel(job_id) else TOO_LATE_TO_CANCEL
+            return "" if backend.cancel(job_id) else job_text.TOO_LATE_TO_CANCEL
         elif action == "retry":
             self._view = replace(view, open_job_id=backend.retry(job_id).job_id, log=None, page=1)
         else:

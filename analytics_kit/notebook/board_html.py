@@ -1,4 +1,4 @@
-"""Render all jobs as HTML: counts, workers, a filter, one page of the table, and the job that is open."""
+"""Render all jobs as HTML: counts, workers, a filter, one page of the table, and the details of one job."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from html import escape
 from typing import Any
 
 from analytics_kit import job_text
-from analytics_kit.job_listing import JOBS_PER_PAGE, JobPage, paginate, queue_text
+from analytics_kit.job_pages import JOBS_PER_PAGE, JobPage, paginate
 from analytics_kit.model import JobInfo, JobStatus
 from analytics_kit.notebook import job_html
 
@@ -28,14 +28,14 @@ class BoardView:
     """Keep jobs of this status; empty for all."""
     page: int = 1
     open_job_id: str = ""
-    """The job whose card is open."""
+    """Id of the job that is shown with all details; empty for none."""
     log: str | None = None
     """The log of the open job, None while it is closed."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueueSummary:
-    """Where the jobs run, and how many workers there are."""
+    """The backend of the jobs and its workers."""
 
     backend: str = ""
     reason: str = ""
@@ -55,7 +55,7 @@ class QueueSummary:
     @property
     def text(self) -> str:
         """The summary in one line."""
-        return queue_text(self.backend, self.workers, self.busy) if self.backend else ""
+        return job_text.queue_text(self.backend, self.workers, self.busy) if self.backend else ""
 
 
 def select_jobs(infos: Iterable[JobInfo], view: BoardView) -> list[JobInfo]:
@@ -139,7 +139,7 @@ def _controls(view: BoardView) -> str:
 
 
 def _table(rows: str, *more_headings: str) -> str:
-    """Return the rows below the two headings that they always have and those given."""
+    """Return the table of the rows, below the headings of all tables and `more_headings`."""
     headings = ("Status", "Study", *more_headings)
     head = "".join(f'<th scope="col" style="{ALIGN_LEFT}">{heading}</th>' for heading in headings)
     return f'<table class="ak-jobs"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'

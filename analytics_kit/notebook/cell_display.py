@@ -1,8 +1,8 @@
-"""Display something live in a cell and leave a static record of it in the file.
+"""Display a live widget in a cell and keep a static record of its content in the saved notebook.
 
-Two outputs follow each other: a widget, and a static record in plain HTML that is updated as things go on. The
-record's style sheet hides the record while the box of the widget before it is drawn and connected, and hides a dead
-box. So the saved file, a report and a reopened notebook show the last known state and never a broken widget.
+A cell gets two outputs: the widget, and below it a static record in plain HTML, which is updated with each change.
+The record's style sheet hides the record while the widget's box is drawn and connected, and hides the box otherwise.
+So the saved file, a report and a reopened notebook show the last known state and never a broken widget.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from analytics_kit.notebook.front_end import Cell
 from analytics_kit.notebook.rate_limit import Channel, rate_limiter
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+STATIC_WAIT_S = 60.0
+"""Without a front end, a cell waits at most this long for jobs to end, so that a report holds their outcome."""
 _OUTPUT, _BOX = ".jp-OutputArea-child", ":is(.lm-Panel,.jupyter-widgets)"
 _RECORD_OF_LIVE_BOX = f"{_OUTPUT}:has(.ak-live:not(.jupyter-widgets-disconnected))+{_OUTPUT}:has(.ak-record)"
 _UNDRAWN_BOX = f"{_OUTPUT}:has(>{_BOX}):not(:has(>{_BOX}>:not(script))):has(+{_OUTPUT} .ak-record)"
@@ -29,18 +31,21 @@ the class names ak-live and ak-record stay as they are."""
 
 
 class CellDisplay(ABC):
-    """Something live in each cell that displays it. `close()` frees its widget; displaying it makes a new one."""
+    """An object that a cell displays as a live widget and a static record.
+
+    Several cells share one widget. `close()` frees it; displaying the object again creates a new one.
+    """
 
     kind: str
     renewed_by = "the cell is run again or something waits for the job"
-    """What updates the static record after the page was reloaded."""
+    """Events that update the static record after the page was reloaded, as part of a note."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._widget: Any = None
         self._stop: Callable[[], None] = lambda: None
         self._page: str | None = None
-        self._is_stale = False
+        self._is_record_stale = False
         self._note = ""
         self._cell_ids: set[str] = set()
         self._run_ids: set[str] = set()
@@ -86,13 +91,13 @@ class CellDisplay(ABC):
         self.show(cell)
 
     def show(self, cell: Cell) -> None:
-        """Display it in the running cell: live, or as the only static record of a report."""
+        """Display the object in the running cell: widget and record, or only the record in a report."""
         self._refresh()
         is_new = cell.is_live and self._open()
         if cell.is_live:
             _publish({WIDGET_VIEW: {"version_major": 2, "version_minor": 0, "model_id": self._widget.model_id}})
         with self._lock:
-            self._is_stale = False
+            self._is_record_stale = False
             self._cell_ids.add(cell.cell_id)
             self._run_ids.add(cell.run_id)
             self._record = self._render_record()
@@ -108,7 +113,7 @@ class CellDisplay(ABC):
         self._send_record()
 
     def hide(self, cell_id: str) -> None:
-        """Remove it from the cell, and close it when no cell is left."""
+        """Forget the cell, which no longer displays the object; close the object when no cell is left."""
         self._cell_ids.discard(cell_id)
         if not self._cell_ids:
             self.close()
@@ -137,8 +142,8 @@ class CellDisplay(ABC):
             self._widget = HtmlWidget(self.kind, self._on_message, **self._live_content())
             return True
 
-    def _changed(self, urgent: bool) -> None:
-        """Send box and record soon; a change of status goes before other updates."""
+    def _request_updates(self, urgent: bool) -> None:
+        """Have widget and record sent soon; urgent updates, those of a status, are sent before others."""
         if self._widget is not None:
             rate_limiter.request(self._live_channel, urgent)
             rate_limiter.request(self._record_channel, urgent)
@@ -164,7 +169,7 @@ class CellDisplay(ABC):
             "This page was opened after the cell had run. The view is live, but the saved notebook keeps the earlier "
             f"record until {self.renewed_by}."
         )
-        return " ".join(note for note in (self._note, stale if self._is_stale else "") if note)
+        return " ".join(note for note in (self._note, stale if self._is_record_stale else "") if note)
 
     def _on_message(self, content: Mapping[str, Any], buffers: Sequence[Any]) -> None:
         action = str(content.get("action"))
@@ -177,16 +182,16 @@ class CellDisplay(ABC):
             note = f"{action.capitalize()} did not work: {error}"
         with self._lock:
             self._note = note
-        self._changed(urgent=True)
+        self._request_updates(urgent=True)
 
     def _on_page_opened(self, page: str) -> None:
         """Note that a page has the widget. A later page can't update the record: display ids are not in the file."""
         with self._lock:
-            is_stale = self._page not in (None, page)
+            is_later_page = self._page not in (None, page)
             self._page = page
-        if is_stale:
-            self._is_stale = True
-            self._changed(urgent=True)
+        if is_later_page:
+            self._is_record_stale = True
+            self._request_updates(urgent=True)
 
 
 def _publish(data: Mapping[str, Any], transient: Mapping[str, str] | None = None, update: bool = False) -> None:

@@ -94,7 +94,7 @@ def explore(
     """Return a panel that shows a result trial by trial: path, heatmap, speed, key presses, all events and metrics.
 
     In the panel, lists choose trials by name, and the arrow keys step to the previous and the next trial. A result
-    without trials gives a panel that says so.
+    without trials gives a panel with a message.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The trial of a result that is explored, the names to choose it by, and its figures and metrics; no widgets."""
+"""The model of the explorer, without widgets: the chosen trial of a result, its names, figures and metrics."""
 
 from __future__ import annotations
 

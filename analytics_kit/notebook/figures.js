@@ -1,4 +1,4 @@
-// Draw the figures in `data-figure` with plotly; the kernel sends its script when the page draws its first figure.
+// Draw the figures in `data-figure` with plotly, whose script the kernel sends when the page draws its first figure.
 const isFigure = (node) => node.dataset?.figure !== undefined;
 const drawnFrom = new WeakMap();
 const requests = new WeakMap(); // per widget: one whose kernel has ended gets no reply and must not block the others

@@ -1,5 +1,5 @@
 // Draw the HTML that the kernel sends, keep unchanged elements (focus, open details, selected text), and report clicks,
-// choices and typing to the kernel. Files are uploaded in pieces; each is sent when an earlier one has arrived.
+// choices and typing to the kernel. Files are uploaded in pieces; a limited number of them is in transit.
 const pageId = (globalThis.analyticsKitPage ??= Math.random().toString(36).slice(2));
 const PIECE_BYTES = 1 << 20;
 const MAX_PIECES_IN_TRANSIT = 3;
@@ -20,7 +20,7 @@ function patch(old, next) {
     if (name === "value" && old.nodeName === "INPUT" && old !== document.activeElement) old.value = value;
   }
   if (!isFigure(next)) patchChildren(old, next);
-  // once a user has chosen, a select ignores the attributes of its options
+  // after a choice of the user, a select ignores the attributes of its options
   if (old.nodeName === "SELECT" && old.value !== next.value) old.value = next.value;
 }
 
@@ -184,7 +184,7 @@ function mount(model, el) {
 
   draw();
   model.on("change:content", draw);
-  // anywidget removes the listener with which ipywidgets marks a view whose kernel is gone.
+  // anywidget removes the listener with which ipywidgets marks a view whose kernel has ended.
   const onDisconnected = () => el.classList.add("jupyter-widgets-disconnected");
   model.on("comm_live_update", onDisconnected);
   body.addEventListener("click", onClick);

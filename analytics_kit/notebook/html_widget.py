@@ -13,10 +13,10 @@ FOLDER = Path(__file__).parent
 
 
 class HtmlWidget(anywidget.AnyWidget):
-    """The live part of a panel. `close` frees what it holds in the front end and in the kernel."""
+    """The live part of a panel. `close` frees its resources in the front end and in the kernel."""
 
     _esm = "\n".join((FOLDER / name).read_text("utf-8") for name in ("figures.js", "html_widget.js"))
-    # given a path, anywidget would keep every widget alive
+    # text and not a path, with which anywidget would keep every widget in memory
     _css = (FOLDER / "html_widget.css").read_text("utf-8")
     content = traitlets.Dict().tag(sync=True)
     """`html` to draw, and `announcement`: text that a screen reader reads aloud when it changes."""
@@ -28,8 +28,8 @@ class HtmlWidget(anywidget.AnyWidget):
         self.add_class("ak-live").add_class(f"ak-{kind}")
         self.on_msg(lambda _, message, buffers: on_message(message, buffers))
         if self.comm is not None:
-            # ipykernel 7.4 takes what arrives for the reply to what was sent last and queues it for the main thread.
-            # A click is no reply: a front end that opens a subshell for it gets through while a cell runs.
+            # ipykernel 7.4 treats each incoming message as the reply to the last one sent, and queues it for the main
+            # thread. With this reset, a click that the front end sends to a subshell is handled while a cell runs.
             self.comm._reply_subshell_for = None
 
     def close(self) -> None:

@@ -33,7 +33,7 @@ ACTIONS = {
     JobStatus.FAILED: ("retry", "log"),
     JobStatus.CANCELLED: ("retry", "log"),
 }
-"""The buttons of a job."""
+"""The actions that a job's status allows, in the order of their buttons."""
 
 
 def render_static(info: JobInfo, reason: str = "") -> str:
@@ -156,8 +156,11 @@ def _progress(info: JobInfo, now: datetime | None) -> list[str]:
     return [*blocks, _block("ak-facts", " · ".join(facts))] if facts else blocks
 
 
-def _outcome(info: JobInfo, job: str) -> list[str]:
-    """Return counts, first trials and issues of a completed job, and the code that loads the result."""
+def _outcome(info: JobInfo, job_code: str) -> list[str]:
+    """Return counts, first trials and issues of a completed job, and the code that loads its result.
+
+    `job_code` is the code for the job.
+    """
     summary: Mapping[str, Any] = (info.result or {}).get("summary") or {}
     if info.status is not JobStatus.COMPLETED or not summary:
         return []
@@ -172,7 +175,7 @@ def _outcome(info: JobInfo, job: str) -> list[str]:
         _block("ak-facts", escape(" · ".join(counts))),
         *_trials_table(preview, summary["trials"]),
         *_issues(preview, summary["issues"]),
-        _block("ak-load", f"<code>result = {escape(job)}.result()</code>"),
+        _block("ak-load", f"<code>result = {escape(job_code)}.result()</code>"),
     ]
 
 

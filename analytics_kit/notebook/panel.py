@@ -9,14 +9,10 @@ from datetime import UTC, datetime
 from typing import Any, Protocol, Self
 
 from analytics_kit import job_text
-from analytics_kit.job_listing import TOO_LATE_TO_CANCEL
 from analytics_kit.model import JobInfo
 from analytics_kit.notebook import front_end, job_html
-from analytics_kit.notebook.cell_display import CellDisplay
+from analytics_kit.notebook.cell_display import STATIC_WAIT_S, CellDisplay
 from analytics_kit.notebook.front_end import Cell
-
-STATIC_WAIT_S = 60.0
-"""Without a front end, displaying a job waits at most this long for its end, so that a report holds the outcome."""
 
 
 class ObservedJob(Protocol):
@@ -83,7 +79,7 @@ class JobPanel(CellDisplay):
 
     def is_missing(self, cell: Cell) -> bool:
         """Return whether no cell would show the end of the job to a user who waits in this cell."""
-        if not self._run_ids or self._is_stale:
+        if not self._run_ids or self._is_record_stale:
             return True
         return cell.is_live and cell.run_id not in self._run_ids and not self.job.snapshot().status.final
 
@@ -108,7 +104,7 @@ class JobPanel(CellDisplay):
             stop()
 
     def _on_change(self, info: JobInfo) -> None:
-        """Take over the job's new state; the watcher's thread and others call it."""
+        """Store the job's new state. Called on the watcher's thread and on others."""
         with self._lock:
             if self._info.status.final and info.job_id == self._info.job_id and not info.status.final:
                 return  # read before the end, delivered after it
@@ -117,7 +113,7 @@ class JobPanel(CellDisplay):
             if urgent:
                 self._log = None
         if info != before:
-            self._changed(urgent)
+            self._request_updates(urgent)
 
     def _live_content(self) -> dict[str, str]:
         html = job_html.render_live(
@@ -135,7 +131,7 @@ class JobPanel(CellDisplay):
         if action == "cancel":
             is_cancelled = self.job.cancel()
             self._refresh()
-            return "" if is_cancelled else TOO_LATE_TO_CANCEL
+            return "" if is_cancelled else job_text.TOO_LATE_TO_CANCEL
         if action == "retry":
             return self._retry()
         if action == "log":

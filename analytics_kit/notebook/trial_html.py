@@ -6,7 +6,13 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from analytics_kit.job_text import count
-from analytics_kit.notebook.explorer_model import NAME_COLUMNS, Explorer, NameOption, RenderedFigure
+from analytics_kit.notebook.explorer_model import (
+    FIGURE_HEIGHT_PX,
+    NAME_COLUMNS,
+    Explorer,
+    NameOption,
+    RenderedFigure,
+)
 
 STEP_BUTTONS = {"previous": "← Previous", "next": "Next →"}
 
@@ -77,7 +83,10 @@ def _select(explorer: Explorer, column: str, names: Sequence[NameOption], offere
 def _figure(name: str, figure: RenderedFigure, trial_name: str) -> str:
     notes = f'<span class="ak-facts">{figure.notes}</span>' if figure.notes else ""
     label = escape(f"{figure.title}: {trial_name}")
-    area = f'<div role="group" aria-label="{label}" data-key="{name}" data-figure="{escape(figure.json)}"></div>'
+    area = (
+        f'<div role="group" aria-label="{label}" style="height:{FIGURE_HEIGHT_PX}px" data-key="{name}" '
+        f'data-figure="{escape(figure.json)}"></div>'
+    )
     return f'<figure data-key="{name}"><figcaption><b>{figure.title}</b> {notes}</figcaption>{area}</figure>'
 
 

@@ -10,7 +10,7 @@ from analytics_kit.model import JobInfo
 from analytics_kit.settings import without_secrets
 
 UPLOAD_ACTIONS = ("upload", "piece", "abandon")
-"""Messages of a page about an upload: it begins, its next piece, it ends early."""
+"""Messages of a page about an upload: its start, its next piece, its early end."""
 
 
 class IncomingFile(Protocol):

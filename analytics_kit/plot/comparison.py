@@ -42,7 +42,7 @@ def task_comparison(
     """Draw a metric of each trial, with median and quartiles, by task and factor.
 
     Of more than 10,000 trials every nth is drawn, but all count for medians and quartiles. Trials where the metric is
-    NA are left out. The figure says both.
+    NA are left out. Notes in the figure state both.
 
     Parameters
     ----------
@@ -190,7 +190,8 @@ def learning_curve(
     """Draw a metric along the session: a thin line per participant and session, and the median in bold.
 
     Lines follow `trial_order`. Of more than 200 sessions every nth is drawn, but all count for the median. Trials
-    without a value, or without a position in their session (`trial_order` is NA), are left out. The figure says both.
+    without a value, or without a position in their session (`trial_order` is NA), are left out. Notes in the
+    figure state both.
 
     Parameters
     ----------

@@ -17,14 +17,14 @@ from analytics_kit.plot.screen_axes import area_layout, screen_area
 from analytics_kit.plot.selection import FigureSource, SelectedEvents, TrialFilter, read_events
 
 MAX_MARKS = 2_000
-"""Clicks or scrolls that are drawn of one sort."""
+"""Most clicks or scrolls of one sort that are drawn."""
 MANY_MARKS = 100
 """More marks of one sort are drawn smaller."""
 MAX_SPEED_LINES = 200
-"""Trials whose speed is drawn."""
+"""Most trials whose speed is drawn."""
 MAX_BINS = 1_000
 PAUSE_THRESHOLD_S = 0.1
-"""A longer step is a pause, as in the idle time of a trial."""
+"""A longer step is a pause. It is the default of the option `idle_gap_s`."""
 
 
 def trajectory(
@@ -39,8 +39,8 @@ def trajectory(
 ) -> go.Figure:
     """Draw the path of the pointer in px, y downwards, with time as colour and symbols for clicks and scrolls.
 
-    The path is broken between trials. Of more than 10,000 movement rows every nth is drawn, and the figure says so.
-    A selection without events gives a figure that says so.
+    The path is broken between trials. Of more than 10,000 movement rows every nth is drawn, which a note in the
+    figure states. A selection without events gives an empty figure with a message.
 
     Parameters
     ----------
@@ -175,7 +175,7 @@ def heatmap(
     """Count movement rows in square cells of the screen.
 
     The logger writes a row after some travel, so a cell counts travel and not time spent. No cell is smaller than a
-    pixel, and empty cells stay blank. A selection without movement gives a figure that says so.
+    pixel, and empty cells stay blank. A selection without movement gives an empty figure with a message.
 
     Parameters
     ----------
@@ -251,8 +251,9 @@ def speed_profile(
 
     The speed of a step is its length over its duration, drawn at the middle of the step; a step of more than 0.1 s is
     a pause and drawn flat. Of rows with equal times the last one counts. Of more than 200 trials every nth is drawn;
-    of more than 10,000 steps the fastest and the slowest of every n, so that peaks and pauses stay. The figure says
-    so. A selection in which no trial has two movement rows at different times gives a figure that says so.
+    of more than 10,000 steps the fastest and the slowest of every n, so that peaks and pauses stay. Notes in the
+    figure state this. A selection in which no trial has two movement rows at different times gives an empty figure
+    with a message.
 
     Parameters
     ----------

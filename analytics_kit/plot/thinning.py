@@ -1,4 +1,4 @@
-"""Choose which points to draw when there are too many, and the note that says so."""
+"""Choose which points to draw when there are too many, and describe the choice in a note."""
 
 from __future__ import annotations
 

@@ -43,8 +43,8 @@ def keystroke_timeline(
 ) -> go.Figure:
     """Draw key presses over the seconds since the trial began, a row per class of keys; never the typed text.
 
-    Of more than 10,000 presses every nth is drawn, and the figure says so. A selection without key presses gives a
-    figure that says so.
+    Of more than 10,000 presses every nth is drawn, which a note in the figure states. A selection without key presses
+    gives an empty figure with a message.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def session_timeline(
     """Draw all events over the seconds since their trial began: a row per kind, or per trial and kind.
 
     Trials are in the order of the session; of more than 40 the first are drawn, and of more than 5,000 events of a
-    kind every nth. The figure says so. A selection without events gives a figure that says so.
+    kind every nth. Notes in the figure state this. A selection without events gives an empty figure with a message.
 
     Parameters
     ----------

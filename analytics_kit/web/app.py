@@ -1,4 +1,4 @@
-"""Make the routes a Flask application, or a blueprint for an existing one."""
+"""Combine the routes into a Flask application, or into a blueprint for an existing one."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _require_loopback_host() -> None:
-    if not is_loopback(re.sub(r":\d+$", "", request.host).strip("[]").lower()):  # Flask's TRUSTED_HOSTS knows no IPv6
+    if not is_loopback(re.sub(r":\d+$", "", request.host).strip("[]").lower()):  # TRUSTED_HOSTS has no IPv6
         raise BadRequest("Without a token, only names of this machine are served.")
 
 

@@ -60,7 +60,7 @@ class TokenStore:
     def namespace_of(self, header: str | None) -> str | None:
         """Return the namespace for an Authorization header `Bearer TOKEN`; None for any other value.
 
-        All tokens are compared, in constant time, so that the duration tells nothing about them.
+        All tokens are compared, in constant time, so that the duration reveals nothing about them.
         """
         scheme, _, token = (header or "").partition(" ")
         hashed, namespace = _hash(token.strip()), None

@@ -20,8 +20,8 @@ LAUNCH_LIMIT_S = 60
 def server() -> dict[str, Any]:
     """Return the configuration for jupyter-server-proxy: the command, its environment, and the launcher's entry.
 
-    Jupyter adds a token, which only it and the server know, to the requests of users it has signed in. So other users
-    of the machine get no access through the server's port, although they can reach it.
+    Jupyter adds a token to the requests of users who are signed in to it. Only Jupyter and the server have the token,
+    so other users of the machine can reach the server's port but get no access.
     """
     token = secrets.token_urlsafe(32)
     data = os.environ.get("ANALYTICS_KIT_DATA") or _notebook_folder()

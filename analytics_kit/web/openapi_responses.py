@@ -23,7 +23,7 @@ ERROR_DESCRIPTIONS = {
 }
 PARQUET = "application/vnd.apache.parquet"
 COMMON_ERRORS = (401, 403, 422, 500, 503)
-"""Errors that nearly every route can answer with."""
+"""Errors that nearly every route can respond with."""
 
 
 class DocumentedResponse(NamedTuple):

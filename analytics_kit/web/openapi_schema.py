@@ -36,7 +36,7 @@ def build_schema(
     public_views : collection of str
         Operation ids that need no token.
     models : iterable of BaseModel classes
-        The response models, which become components beside those that they contain.
+        The response models; they and the models nested in them become components.
     """
     spec = OpenAPI(
         __name__,
@@ -51,6 +51,8 @@ def build_schema(
         model_schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
         nested = model_schema.pop("$defs", {})
         for name, component in (nested | {model.__name__: model_schema}).items():
+            if "description" in component:
+                component["description"] = component["description"].partition("\n\nExamples\n")[0]
             spec.components_schemas[name] = Schema(**component)
     schema = dict(spec.api_doc) | {"servers": [{"url": server_url}]}
     for item in schema["paths"].values():
@@ -59,7 +61,7 @@ def build_schema(
                 operation["description"] = operation["description"].replace("<br/>", " ").strip()
             if operation["operationId"] in public_views:
                 operation["security"] = []
-                del operation["responses"]["422"]  # they have no parameters; the library adds it to all
+                del operation["responses"]["422"]  # the library adds it to routes without parameters, too
     return schema
 
 

@@ -21,7 +21,7 @@ class ResponseModel(BaseModel):
 
 
 class ErrorAnswer(ResponseModel):
-    """Why a request was not served."""
+    """Error response: what is wrong with the request or the server."""
 
     error: str
     """The type of the error."""

@@ -25,7 +25,7 @@ from analytics_kit.web.settings import ServerSettings
 
 THREADS = 16
 GRACEFUL_STOP_S = 30
-"""Time for running requests to finish when the server is asked to stop."""
+"""Time for running requests to finish once the server has received the signal to stop."""
 HANG_LIMIT_S = 300
 """The serving process is restarted when its main thread has not responded for this long."""
 ACCESS_LOG_FORMAT = '%(h)s %(t)s "%(m)s %(U)s" %(s)s %(B)s bytes %(M)s ms'
@@ -46,7 +46,7 @@ def load_settings(
     without_token : bool
         Require no token.
     host : str
-        The address to listen at.
+        The address to listen on.
 
     Raises
     ------
@@ -141,7 +141,7 @@ class _GunicornServer(BaseApplication):  # type: ignore[misc]  # it has no types
         lines = [f"Serving {url}/"]
         if self._token is not None:
             lines += [f"Token: {self._token}", "(generated for this run; set ANALYTICS_KIT_TOKEN to choose one)"]
-        sys.stderr.write("\n".join([*lines, ""]))  # in one write: a reader of the first line can read the others, too
+        sys.stderr.write("\n".join([*lines, ""]))  # in one write, so that a reader of the first line gets all of them
         sys.stderr.flush()
 
     def _answer_waiting_requests_on_stop(self) -> None:

@@ -17,11 +17,11 @@ from analytics_kit.web.settings import ServerSettings
 from analytics_kit.web.study_catalogue import StudyCatalogue
 
 STOP_CHECK_S = 1.0
-"""How often a request that waits for a job checks whether the server stops."""
+"""Seconds after which a waiting request checks again whether the server stops."""
 
 
 class Service:
-    """State of the HTTP API, safe to use from threads. It connects when a request first needs it.
+    """State of the HTTP API, safe to use from several threads. A client connects when a request first needs it.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """Identify the sender of a request: a program by its token, or a browser by its session cookie.
 
 The signed cookie holds the namespace and the time of signing in, nothing else. A request that changes something also
-needs a CSRF token, which only a page of this server knows.
+needs a CSRF token, which only pages of this server contain.
 """
 
 from __future__ import annotations

@@ -91,13 +91,13 @@ class StudyCatalogue:
         self._client = client
         self._location = location
         self._store = Store.of(client.settings)
-        self._by_id = references_folder(STUDY_REFERENCES, client.settings.namespace)
-        self._by_content = references_folder(CONTENT_REFERENCES, client.settings.namespace)
+        self._study_references = references_folder(STUDY_REFERENCES, client.settings.namespace)
+        self._content_references = references_folder(CONTENT_REFERENCES, client.settings.namespace)
 
     def all(self) -> list[Study]:
         """Return all studies, sorted by id. Raises StoreError if they can't be listed."""
         studies = {study.study_id: study for study in self._in_folder()}
-        for file in self._store.files(self._by_id, recursive=False):
+        for file in self._store.files(self._study_references, recursive=False):
             if study := self._uploaded(reference_name(file.path)):
                 studies[study.study_id] = study
         return [studies[study_id] for study_id in sorted(studies)]
@@ -119,8 +119,8 @@ class StudyCatalogue:
     def receive(self, study_id: str, stream: IO[bytes], size_bytes: int) -> str:
         """Store an uploaded ZIP as the study with this id, and return the source to submit.
 
-        The study appears once the upload is complete and its central directory could be read. An upload equal to the
-        present one is discarded, and the source of the present one returned.
+        The study is listed once the upload is complete and its central directory could be read. If the study with
+        this id has the same content already, the upload is discarded and that study's source returned.
 
         Raises
         ------
@@ -142,7 +142,7 @@ class StudyCatalogue:
         if present is not None and fingerprint(present.source) == fingerprint(source):
             upload.abandon()
             return present.source
-        self._write_reference(reference_path(self._by_id, study_id), upload)
+        self._write_reference(reference_path(self._study_references, study_id), upload)
         return source
 
     def receive_content(self, content: str, name: str, stream: IO[bytes], size_bytes: int) -> None:
@@ -151,21 +151,21 @@ class StudyCatalogue:
         Its central directory is not read here; an unreadable ZIP fails as a job.
         """
         self._write_reference(
-            reference_path(self._by_content, content), self._receive_upload(name, stream, size_bytes)
+            reference_path(self._content_references, content), self._receive_upload(name, stream, size_bytes)
         )
 
     def find_content(self, content: str) -> str:
         """Return the source to submit for an uploaded fingerprint. Raises SourceNotFoundError."""
-        if study := self._read_reference(reference_path(self._by_content, content), content):
+        if study := self._read_reference(reference_path(self._content_references, content), content):
             return study.source
         raise SourceNotFoundError("The study was not uploaded, or has been removed since.", hint="Upload it.")
 
     def forget_content(self, content: str) -> None:
         """Stop offering the upload with this fingerprint."""
-        self._store.remove(reference_path(self._by_content, content))
+        self._store.remove(reference_path(self._content_references, content))
 
     def _receive_upload(self, name: str, stream: IO[bytes], size_bytes: int) -> Upload:
-        """Return a complete copy of the stream, which begins as a ZIP does."""
+        """Store the stream and return the complete upload; BadArchiveError if it does not begin as a ZIP does."""
         upload = self._client.receive(name if name.lower().endswith(".zip") else f"{name}.zip", size_bytes)
         try:
             first_bytes = b""
@@ -190,7 +190,9 @@ class StudyCatalogue:
     def _uploaded(self, study_id: str) -> Study | None:
         """Return the last upload with this id, while its copy exists."""
         return (
-            self._read_reference(reference_path(self._by_id, study_id), study_id) if is_study_id(study_id) else None
+            self._read_reference(reference_path(self._study_references, study_id), study_id)
+            if is_study_id(study_id)
+            else None
         )
 
     def _read_reference(self, path: str, study_id: str) -> Study | None:

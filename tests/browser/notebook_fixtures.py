@@ -41,7 +41,7 @@ def submit(study: str, **options: object) -> ak.Job:
 
 
 def process_study(task):
-    """Report the fractions in the control file until it says GO or FAIL."""
+    """Report the fractions in the control file until it contains GO or FAIL."""
     deadline, path, command = time.monotonic() + LIMIT_S, control_file(task.arguments["source"]), ""
     while command != GO:
         if command == FAIL:

@@ -66,7 +66,7 @@ def test_click_is_handled_while_a_cell_runs(notebook_page):
     expect(notebook_page.output(1)).to_have_text("actions while it ran: ['cancel']")
 
 
-def test_token_tells_a_server_from_another_on_its_port(lab, tmp_path):
+def test_token_distinguishes_two_servers_on_one_port(lab, tmp_path):
     """Of two servers that choose the same port one ends, and the other one responds to both."""
     other = Lab(tmp_path)
     other.url = lab.url

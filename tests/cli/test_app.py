@@ -233,7 +233,7 @@ def test_result_takes_the_format_from_the_extension(cli, job_id, tmp_path):
     assert len(pd.read_parquet(tmp_path / "t.parquet")) == 8
 
 
-def test_submit_wait_without_workers_says_so_and_can_be_interrupted(cli, study, redis_url, home):
+def test_submit_wait_without_workers_prints_a_notice_and_can_be_interrupted(cli, study, redis_url, home):
     environment = os.environ | {"REDIS_URL": redis_url.removesuffix("/0") + "/11", "ANALYTICS_KIT_HOME": str(home)}
     command = [sys.executable, "-m", "analytics_kit.cli", "submit", str(study), "--wait"]
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as waiting:

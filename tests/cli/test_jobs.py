@@ -125,7 +125,7 @@ class TestSubmitMany:
             assert run.stdout.read().count("cancelled") == 2
         assert run.returncode == 4
 
-    def test_time_out_says_what_goes_on(self, cli, studies, without_workers):
+    def test_time_out_prints_what_goes_on(self, cli, studies, without_workers):
         run = cli("submit", *studies, "--wait", "--timeout", "0.1", **without_workers)
         assert run.returncode == 3
         assert "3 jobs go on; `analytics-kit jobs` shows them." in run.stderr
@@ -274,7 +274,7 @@ class TestRedisIsDown:
         assert not run.stdout
 
 
-def test_cancel_without_matching_jobs_says_so(cli):
+def test_cancel_without_matching_jobs_prints_a_message(cli):
     run = cli("cancel", "--all", "--status", "failed")
     assert run.returncode == 0
     assert "nothing was done" in run.stderr

@@ -28,12 +28,12 @@ def make_job(**changes):
 
 
 def end_job(job, **changes):
-    """End a job, completed unless `changes` say otherwise."""
+    """End a job, completed unless `changes` give another state."""
     fake.change(job, **(changes or COMPLETED))
 
 
 def run_later(action, *arguments, **more):
-    """Call `action` while the cell goes on."""
+    """Call `action` after a moment, while the cell continues."""
     timer = threading.Timer(0.1, action, arguments, more)
     timer.daemon = True
     timer.start()

@@ -92,7 +92,7 @@ def test_board_follows_jobs_that_come_change_and_go(board, widget, jobs):
     until(lambda: "1 completed" in widget.content["html"], "it has ended")
     assert widget.content["announcement"] == "one.zip: completed"
     jobs.backend.delete(one.job_id)
-    until(lambda: "No jobs yet." in widget.content["html"], "it is gone")
+    until(lambda: "No jobs yet." in widget.content["html"], "the job is not listed any more")
 
 
 def test_board_displayed_again_starts_with_the_present_jobs(jobs):
@@ -104,7 +104,7 @@ def test_board_displayed_again_starts_with_the_present_jobs(jobs):
     stop()
     jobs.watcher._list_at = math.inf  # as if listing were so slow that it is not due again
     reads = jobs.backend.read_count
-    until(lambda: jobs.backend.read_count > reads + 1, "the watcher has gone on")
+    until(lambda: jobs.backend.read_count > reads + 1, "the watcher has read again")
     new = jobs.backend.put()
     calls.clear()
     stop = jobs.listen_all(calls.append)
@@ -115,12 +115,12 @@ def test_board_displayed_again_starts_with_the_present_jobs(jobs):
     until(lambda: jobs.watcher._thread is None, "the watcher has ended")
 
 
-def test_board_keeps_its_jobs_and_says_so_while_the_broker_is_away(board, widget, jobs):
+def test_board_keeps_its_jobs_and_shows_the_error_while_the_broker_is_away(board, widget, jobs):
     jobs.backend.put(source="/d/one.zip")
     until(lambda: "one.zip" in widget.content["html"], "the job is there")
     jobs.backend.away = "Redis <is> away"
     jobs.backend.notify()
-    until(lambda: "Reconnecting …: Redis &lt;is&gt; away" in widget.content["html"], "the board says so")
+    until(lambda: "Reconnecting …: Redis &lt;is&gt; away" in widget.content["html"], "the board shows the error")
     assert "one.zip" in widget.content["html"]
     jobs.backend.away = None
     until(lambda: "Reconnecting" not in widget.content["html"], "it is back")
@@ -152,7 +152,7 @@ def test_failed_action_is_noted(board, widget, jobs):
     job = jobs.backend.put()
     jobs.backend.away = "Redis is away"
     send(board, "cancel", job=job.job_id)
-    until(lambda: "Cancel did not work: Redis is away" in widget.content["html"], "the board says so")
+    until(lambda: "Cancel did not work: Redis is away" in widget.content["html"], "the board shows the error")
 
 
 def test_upload_becomes_a_job(board, widget, jobs):

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from analytics_kit.job_listing import JOBS_PER_PAGE
+from analytics_kit.job_pages import JOBS_PER_PAGE
 from analytics_kit.model import JobStatus, Progress
 from analytics_kit.notebook.board_html import BoardView, QueueSummary, render_live, render_static, render_text
 from tests.notebook.job_cases import CREATED, FAILURE, NOW, info

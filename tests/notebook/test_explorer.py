@@ -139,7 +139,7 @@ def test_hostile_names_are_escaped():
     panel.close()
 
 
-def test_panel_of_a_result_without_trials_says_so():
+def test_panel_of_a_result_without_trials_has_a_message():
     panel = explore(FakeResult([]))
     for text in (panel._live_content()["html"], panel._record_html(), repr(panel)):
         assert "There are no trials in this result." in text

@@ -179,7 +179,7 @@ def test_command_in_a_notice_is_marked_as_code(render):
 
 
 @RENDERS
-def test_local_job_says_so_and_why(render):
+def test_local_job_has_a_badge_and_a_reason(render):
     html = visible_text(render(CASES["running-here"], reason=REASON))
     assert "in this process" in html
     assert REASON in html

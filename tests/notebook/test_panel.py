@@ -33,7 +33,7 @@ def kernel(process):
 
 
 def await_record(kernel, text):
-    kernel.until(lambda messages: text in record_texts(messages)[-1], f"the record says {text}")
+    kernel.until(lambda messages: text in record_texts(messages)[-1], f"the record contains {text}")
 
 
 class TestLive:
@@ -53,7 +53,7 @@ class TestLive:
         kernel.run_silently("end_job(job)")
         await_record(kernel, "completed, 3 trials")
         kernel.until(
-            lambda messages: "✔ completed" in drawn_html(messages, first_model_id(first))[-1], "the box says it"
+            lambda messages: "✔ completed" in drawn_html(messages, first_model_id(first))[-1], "the box shows it"
         )
         assert displays(kernel.messages)[-1] == ("record", True, displays(first)[1][2])
         assert len(displays(kernel.messages)) == 3
@@ -197,14 +197,14 @@ class TestButtons:
         return first_model_id(kernel.run("job = make_job(**RUNNING); job", "a"))
 
     def await_box(self, kernel, box, text):
-        kernel.until(lambda messages: text in "".join(drawn_html(messages, box)[-1:]), f"the box says {text}")
+        kernel.until(lambda messages: text in "".join(drawn_html(messages, box)[-1:]), f"the box contains {text}")
 
     def test_cancel(self, kernel, box):
         kernel.send_to_widget(box, action="cancel")
         self.await_box(kernel, box, "■ cancelled")
         await_record(kernel, "cancelled")
 
-    def test_cancel_that_comes_too_late_says_so(self, kernel, box):
+    def test_cancel_that_comes_too_late_is_noted(self, kernel, box):
         kernel.run_silently("fake.cancel = lambda job_id: False")
         kernel.send_to_widget(box, action="cancel")
         self.await_box(kernel, box, "too late to cancel")
@@ -228,7 +228,7 @@ class TestButtons:
         self.await_box(kernel, box, 'aria-expanded="false"')
         assert "log of job-" not in drawn_html(kernel.messages, box)[-1]
 
-    def test_failed_action_says_why(self, kernel, box):
+    def test_failed_action_is_noted_with_its_error(self, kernel, box):
         kernel.run_silently("fake.away = 'Redis <is> away'")
         kernel.send_to_widget(box, action="cancel")
         self.await_box(kernel, box, "Cancel did not work: Redis &lt;is&gt; away")
@@ -242,7 +242,7 @@ class TestButtons:
     def test_page_opened_later_shows_that_the_record_is_outdated(self, kernel, box):
         kernel.send_to_widget(box, action="open_page", page="one")
         kernel.send_to_widget(box, action="open_page", page="one")
-        assert not kernel.evaluate("job._panel._is_stale")
+        assert not kernel.evaluate("job._panel._is_record_stale")
         kernel.send_to_widget(box, action="open_page", page="two")
         self.await_box(kernel, box, "page was opened after")
         messages = kernel.run("run_later(end_job, job); print(job.wait(30))", "b")

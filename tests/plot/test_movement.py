@@ -6,6 +6,7 @@ import pytest
 
 import analytics_kit as ak
 from analytics_kit.errors import SettingsError
+from analytics_kit.plot.movement import PAUSE_THRESHOLD_S
 
 
 @pytest.fixture
@@ -130,7 +131,7 @@ class TestHeatmap:
         beyond = ak.plot.heatmap(movement, bins=5, screen=(160, 130))  # its last cells reach further than the screen
         assert np.nansum(beyond.data[0].z) == 2
 
-    def test_notes_say_what_a_cell_counts(self, movement, figure_text):
+    def test_notes_explain_what_a_cell_counts(self, movement, figure_text):
         figure = ak.plot.heatmap(movement, bins=3)
         assert "a cell of 30 by 30 px counts movement rows: travel, not time spent" in figure_text(figure)
         assert figure.data[0].colorbar.title.text == "movement rows"
@@ -186,6 +187,9 @@ class TestSpeedProfile:
     def test_trials_without_a_speed_are_counted(self, movement, figure_text):
         both = pd.concat([movement, movement.head(1).assign(trial=2)])
         assert "2 trials · 1 trial without a speed" in figure_text(ak.plot.speed_profile(both))
+
+    def test_pause_threshold_is_the_default_of_idle_gap_s(self):
+        assert ak.Options().idle_gap_s == PAUSE_THRESHOLD_S
 
     def test_pause_is_drawn_flat(self, events):
         rows = [(0.0, 0, 0), (0.1, 30, 0), (0.5, 30, 8), (0.6, 30, 48)]

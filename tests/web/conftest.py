@@ -70,7 +70,7 @@ def bob(app):
 
 
 @pytest.fixture
-def nobody(app):
+def anonymous(app):
     """A client without a token."""
     return ApiClient(app)
 

@@ -16,28 +16,28 @@ ANN = {"Authorization": f"Bearer {TOKENS['ann']}"}
 
 
 @pytest.mark.parametrize("path", ROUTES)
-def test_reading_without_a_token_is_401(nobody, path):
-    response = nobody.get(path, 401)
+def test_reading_without_a_token_is_401(anonymous, path):
+    response = anonymous.get(path, 401)
     assert response.headers["WWW-Authenticate"].startswith("Bearer")
     assert response.json["error"] == "UnauthorizedError"
-    nobody.get(path, 401, headers={"Authorization": "Bearer wrong-0123456789abcdef"})
+    anonymous.get(path, 401, headers={"Authorization": "Bearer wrong-0123456789abcdef"})
 
 
-def test_changing_without_a_token_is_401_and_changes_nothing(nobody, tmp_path):
-    nobody.post("/mine/zip-data", 401, body=b"PK")
-    nobody.post("/jobs/x/retry", 401)
-    nobody.delete("/jobs/x", 401)
+def test_changing_without_a_token_is_401_and_changes_nothing(anonymous, tmp_path):
+    anonymous.post("/mine/zip-data", 401, body=b"PK")
+    anonymous.post("/jobs/x/retry", 401)
+    anonymous.delete("/jobs/x", 401)
     assert not (tmp_path / "home").exists()
 
 
-def test_a_token_in_the_query_is_ignored(nobody):
-    nobody.get(f"/jobs?token={TOKENS['ann']}", 401)
+def test_a_token_in_the_query_is_ignored(anonymous):
+    anonymous.get(f"/jobs?token={TOKENS['ann']}", 401)
 
 
-def test_liveness_and_the_description_need_no_token(nobody):
-    assert nobody.get("/health/live").json == {"live": True}
-    assert nobody.get("/openapi.json").json["openapi"] == "3.1.0"
-    assert nobody.get("/docs").mimetype == "text/html"
+def test_liveness_and_the_description_need_no_token(anonymous):
+    assert anonymous.get("/health/live").json == {"live": True}
+    assert anonymous.get("/openapi.json").json["openapi"] == "3.1.0"
+    assert anonymous.get("/docs").mimetype == "text/html"
 
 
 def test_a_server_without_tokens_is_refused_by_default(settings):

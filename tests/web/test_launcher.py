@@ -64,7 +64,7 @@ def test_the_command_serves_users_of_jupyter_and_nobody_else(tmp_path, data, mon
         prefix = {"X-Forwarded-Prefix": "/user/ann/analytics-kit"}
         until(
             lambda: get(port, "/api/analytics/health/live", {})[0] == 200,
-            "the server answers",
+            "the server responds",
             launcher.LAUNCH_LIMIT_S,
         )
         assert get(port, "/api/analytics/jobs", {})[0] == 401

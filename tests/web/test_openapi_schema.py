@@ -90,6 +90,10 @@ def test_the_schema_is_valid_openapi_3_1_and_has_every_route(served):
     assert {method for method, _ in described} == set(METHODS)
 
 
+def test_descriptions_contain_no_python_examples(served):
+    assert ">>>" not in served.test_client().get("/api/analytics/openapi.json").get_data(as_text=True)
+
+
 def test_all_routes_but_liveness_need_the_token(served):
     schema = served.test_client().get("/api/analytics/openapi.json").json
     for path, item in schema["paths"].items():

@@ -82,9 +82,9 @@ class TestSigningIn:
     def test_a_changed_cookie_is_not_accepted(self, browser):
         (cookie,) = parse_cookie(browser.client.get(f"{URL_PREFIX}/").request.headers["Cookie"]).items()
         for value in ("", "ann", cookie[1][:-1], f"x{cookie[1]}"):
-            nobody = Browser(browser.app)
-            nobody.client.set_cookie(cookie[0], value, path=f"{URL_PREFIX}/")
-            assert nobody.open().all("input")[0]["name"] == "token"
+            forger = Browser(browser.app)
+            forger.client.set_cookie(cookie[0], value, path=f"{URL_PREFIX}/")
+            assert forger.open().all("input")[0]["name"] == "token"
 
     def test_a_session_survives_a_restart_unless_tokens_change(self, browser, settings):
         (cookie,) = parse_cookie(browser.client.get(f"{URL_PREFIX}/").request.headers["Cookie"]).items()

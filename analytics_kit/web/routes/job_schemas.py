@@ -1,4 +1,4 @@
-"""Schemas of the routes of jobs: what they take, and what they return about a job."""
+"""Schemas of the requests and responses of the routes of jobs."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ CONTENT_FINGERPRINT = r"^[0-9a-f]{64}$"
 
 
 class JobPath(RequestModel):
-    """A job in the path."""
+    """Path parameter of a job."""
 
     job_id: Annotated[str, Field(pattern=JOB_ID)]
     """The `job_id` of the response that created the job."""
 
 
 class JobsQuery(RequestModel):
-    """Which jobs to list."""
+    """Filters and page of a list of jobs."""
 
     status: JobStatus | None = None
     """Only jobs of this status."""
@@ -41,14 +41,14 @@ class JobsQuery(RequestModel):
 
 
 class SubmitBody(RequestModel):
-    """A study to be processed: one of the catalogue, or one that was uploaded."""
+    """A study to process, from the catalogue or uploaded, and how to process it."""
 
     study_id: Annotated[str, Field(pattern=STUDY_ID)] | None = None
     """A study of the catalogue."""
     content: Annotated[str, Field(pattern=CONTENT_FINGERPRINT)] | None = None
     """An uploaded study, by its fingerprint."""
     options: Options = Field(default_factory=Options)
-    """How to process it."""
+    """Options of the processing."""
     refresh: bool = False
     """Process the study again even if a job has done so with the same options."""
     rejoin: bool = False
@@ -78,7 +78,7 @@ class SubmitBody(RequestModel):
 
 
 class ProgressAnswer(ResponseModel):
-    """How far a job is."""
+    """Progress of a job."""
 
     phase: str
     done: int
@@ -93,7 +93,7 @@ class ProgressAnswer(ResponseModel):
 
 
 class FailureAnswer(ResponseModel):
-    """Why a job failed."""
+    """Cause of a job's failure."""
 
     error: str
     message: str
@@ -125,7 +125,7 @@ class JobAnswer(ResponseModel):
     queue_position: int | None
     """1 for the job that is next; None for one that is not queued."""
     notice: str
-    """Why a queued job does not start, if there is a reason; else empty."""
+    """Reason why a queued job does not start; empty if there is none."""
     backend: str
     tags: list[str]
     retry_of: str | None

@@ -14,7 +14,8 @@ from flask_openapi3.blueprint import APIBlueprint
 from werkzeug.exceptions import Forbidden
 
 from analytics_kit.errors import AnalyticsKitError, SettingsError
-from analytics_kit.job_listing import TOO_LATE_TO_CANCEL, paginate, queue_text
+from analytics_kit.job_pages import paginate
+from analytics_kit.job_text import TOO_LATE_TO_CANCEL, queue_text
 from analytics_kit.web.error_responses import ConflictError, handle_kit_error, redact_locations
 from analytics_kit.web.routes.page_rows import JobRow
 from analytics_kit.web.service import Service
@@ -23,10 +24,10 @@ from analytics_kit.web.study_catalogue import RESERVED, STUDY_ID
 from analytics_kit.web.templating import render
 
 PAGE_VIEWS = ("page", "page_form")
-"""Views of the page, which authenticate by themselves and offer to sign in."""
+"""Views of the page; without a valid token or cookie they return the sign-in form."""
 FORM_LIMIT_BYTES = 20_000
 LIVE_QUERY = "part=live"
-"""In the query of requests for the part of the page that changes."""
+"""Query of requests for the part of the page that changes."""
 PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",

@@ -1,4 +1,4 @@
-"""Text of a job's row on the page."""
+"""Texts of a job's row on the page."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class JobRow:
     """None for a job that is not running."""
     facts: tuple[str, ...]
     problem: str
-    """Why the job failed, or why it does not start."""
+    """The reason why the job failed or does not start; empty if there is none."""
     hint: str
     tables: tuple[str, ...]
     """Names of the tables to download."""
@@ -57,7 +57,7 @@ class JobRow:
 
 
 def _work(info: JobInfo) -> list[str]:
-    """Return what is known of the progress of a job that has not ended."""
+    """Return the position and the progress of a job that has not ended."""
     progress = info.progress
     if info.status.final:
         return []

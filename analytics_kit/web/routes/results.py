@@ -37,7 +37,7 @@ MIME_TYPES = {"csv": "text/csv; charset=utf-8", "parquet": PARQUET}
 
 
 class ResultQuery(RequestModel):
-    """Which table of a result, and in which form."""
+    """Table of a result and its format."""
 
     table: TableName = "trials"
     """The table; tables of events are named by their kind."""
@@ -54,7 +54,7 @@ class ResultQuery(RequestModel):
 
 
 class FileQuery(RequestModel):
-    """A file of a result."""
+    """File of a result."""
 
     path: Annotated[str, Field(min_length=1, max_length=1000)]
     """A path from the result's manifest."""

@@ -59,7 +59,7 @@ class HealthAnswer(ResponseModel):
 
 
 class LiveAnswer(ResponseModel):
-    """That the server answers."""
+    """Confirmation that the server responds."""
 
     live: Literal[True] = True
 
@@ -96,9 +96,9 @@ def add_server_routes(blueprint: APIBlueprint, service: Service) -> None:
             report = _unreachable_health(service.settings.backend, UNAVAILABLE_MESSAGES[type(error)])
         return json_response(HealthAnswer(**report), 200 if report["ready"] else 503)
 
-    @blueprint.get("/health/live", responses=responses(json_body(LiveAnswer, "The server answers."), common=()))
+    @blueprint.get("/health/live", responses=responses(json_body(LiveAnswer, "The server responds."), common=()))
     def live() -> Response:
-        """Report that the server answers."""
+        """Confirm that the server responds."""
         return json_response(LiveAnswer())
 
     def _schema() -> dict[str, Any]:

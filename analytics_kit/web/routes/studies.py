@@ -30,7 +30,7 @@ def _require_not_reserved(study_id: str) -> str:
 
 
 class StudyPath(RequestModel):
-    """A study in the path."""
+    """Path parameter of a study."""
 
     study_id: Annotated[
         str,
@@ -41,7 +41,7 @@ class StudyPath(RequestModel):
 
 
 class UploadQuery(RequestModel):
-    """How to answer the upload of a study."""
+    """Parameters of the response to an upload."""
 
     is_async: bool = Field(True, alias="async")
     """false: wait for the job to end, up to the server's limit, and return the result."""
@@ -50,7 +50,7 @@ class UploadQuery(RequestModel):
 
 
 class ZipDataQuery(RequestModel):
-    """How to answer the request for a study."""
+    """Parameters of the response to a request for a study."""
 
     is_async: bool = Field(True, alias="async")
     """false: wait for the job to end, up to the server's limit, and return the result."""

@@ -26,14 +26,14 @@ ZIP_REQUEST_BODY: dict[str, Any] = {
 
 
 class ContentPath(RequestModel):
-    """A study, by its content."""
+    """Path parameter of an uploaded study."""
 
     content: Annotated[str, Field(pattern=CONTENT_FINGERPRINT)]
     """The fingerprint of the study: SHA-256, in hex, of the names, sizes and CRCs in its ZIP."""
 
 
 class ContentQuery(RequestModel):
-    """About the upload."""
+    """Parameters of an upload."""
 
     name: Annotated[str, Field(min_length=1, max_length=500)] = "study.zip"
     """The file name to display."""

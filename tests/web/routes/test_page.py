@@ -165,14 +165,14 @@ class TestRendering:
         assert [script for script in page.all("script") if "src" not in script] == []
 
     @pytest.mark.parametrize("name", ["page.css", "page.js", "icon.svg"])
-    def test_static_files_need_no_token_and_are_revalidated(self, nobody, name):
-        response = nobody.get(f"/static/{name}", buffered=True)
+    def test_static_files_need_no_token_and_are_revalidated(self, anonymous, name):
+        response = anonymous.get(f"/static/{name}", buffered=True)
         assert response.headers["Cache-Control"] == "no-cache"
         assert response.headers["X-Content-Type-Options"] == "nosniff"
-        nobody.get(f"/static/{name}", 304, buffered=True, headers={"If-None-Match": response.headers["ETag"]})
+        anonymous.get(f"/static/{name}", 304, buffered=True, headers={"If-None-Match": response.headers["ETag"]})
 
-    def test_statuses_have_the_colours_of_the_panels(self, nobody):
-        css = nobody.get("/static/page.css", buffered=True).get_data(as_text=True)
+    def test_statuses_have_the_colours_of_the_panels(self, anonymous):
+        css = anonymous.get("/static/page.css", buffered=True).get_data(as_text=True)
         for status in JobStatus:
             assert re.search(rf"\.status\.{status} {{\s+background: {STATUS_COLOURS[status]};", css)
 

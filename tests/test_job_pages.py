@@ -1,8 +1,8 @@
-"""Lists of jobs: pages, and the line about their queue."""
+"""Pages of a list of jobs."""
 
 import pytest
 
-from analytics_kit.job_listing import JOBS_PER_PAGE, paginate, queue_text
+from analytics_kit.job_pages import JOBS_PER_PAGE, paginate
 
 
 @pytest.mark.parametrize(
@@ -14,9 +14,3 @@ def test_a_page_is_the_nearest_existing_one(count, wanted, number, page_count, f
     page = paginate(range(count), wanted)
     assert (page.number, page.page_count, page.job_count, len(page.jobs)) == (number, page_count, count, on_page)
     assert next(iter(page.jobs), None) == first
-
-
-def test_the_queue_is_named_by_where_its_jobs_run():
-    assert queue_text("local", 1, 0) == "in this process, 1 worker, 0 busy"
-    assert queue_text("http", 1_000, 999) == "on the server, 1,000 workers, 999 busy"
-    assert queue_text("embedded", 2, 1) == "embedded queue, 2 workers, 1 busy"

@@ -1,15 +1,13 @@
-"""Show a list of jobs in pages, with what the notebook's board and the web page both say about it."""
+"""Split a list of jobs into pages, for the notebook's board and the web page."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from analytics_kit import job_text
 from analytics_kit.model import JobInfo
 
 JOBS_PER_PAGE = 20
-TOO_LATE_TO_CANCEL = "It is too late to cancel: the job has ended, or its result is being stored."
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +44,3 @@ def paginate(infos: Sequence[JobInfo], number: int) -> JobPage:
     number = min(max(number, 1), page_count)
     start = (number - 1) * JOBS_PER_PAGE
     return JobPage(infos[start : start + JOBS_PER_PAGE], number, page_count, len(infos))
-
-
-def queue_text(backend: str, workers: int, busy: int) -> str:
-    """Return where jobs run, in one line.
-
-    Examples
-    --------
-    >>> queue_text("redis", 2, 1)
-    'redis queue, 2 workers, 1 busy'
-    """
-    where = {"local": "in this process", "http": "on the server"}.get(backend, f"{backend} queue")
-    return f"{where}, {job_text.count(workers, 'worker')}, {busy:,} busy"
