@@ -33,8 +33,8 @@ def measure(t: Floats, dx: Floats, dy: Floats, starts: Ints, ends: Ints, scroll_
     """Fill a row of `out` (columns in the order of SCROLL_METRICS) for each trial.
 
     Without rows there are 0 bursts in 0 s, and the rate is NA. Distance and reversals are then NA too, not 0: a shard
-    does not show whether the log has dx and dy in other trials. dx and dy may be empty arrays or contain NaN; dy
-    alone gives the wheel's direction but no distance.
+    does not show whether the log has dx and dy in other trials. dx and dy may be empty arrays or contain NaN. One
+    of them alone gives no distance; dy alone gives the wheel's direction.
     """
     for i in range(len(starts)):
         start, end = starts[i], ends[i]
@@ -45,7 +45,7 @@ def measure(t: Floats, dx: Floats, dy: Floats, starts: Ints, ends: Ints, scroll_
         out[i, 1] = time_s
         if time_s > 0:
             out[i, 2] = n / time_s
-        if len(dx) and n:
+        if len(dx) and len(dy) and n:
             total = 0.0
             for row in range(start, end):
                 total += distance(0.0, 0.0, dx[row], dy[row])

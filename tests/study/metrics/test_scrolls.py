@@ -20,3 +20,11 @@ def test_wheel_steps_give_distance_and_reversals():
     none = measure_trial(scrolls=rows)
     assert math.isnan(none["scroll_distance_px"])
     assert math.isnan(none["scroll_reversal_count"])
+
+
+@pytest.mark.parametrize("known", ["dx", "dy"])
+def test_one_direction_of_wheel_steps_gives_no_distance(known):
+    rows = [(0.0, 0, 0), (0.1, 0, 0), (0.2, 0, 0)]
+    values = measure_with_columns("mouse_scrolls", rows, **{known: [2, -3, 1]})
+    assert math.isnan(values["scroll_distance_px"])
+    assert values["scroll_reversal_count"] == 2 if known == "dy" else math.isnan(values["scroll_reversal_count"])
