@@ -27,9 +27,7 @@ from analytics_kit.table_export import FileFormat, FrameName, csv_chunks, parque
 
 app = typer.Typer()
 
-OptionPairs = Annotated[
-    list[str] | None, typer.Option("--set", help="A processing option, such as on_error=raise.")
-]
+OptionPairs = Annotated[list[str] | None, typer.Option("--set", help="A processing option, such as on_error=raise.")]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 SourceArgument = Annotated[str, typer.Argument(help="Path or URL of a ZIP, a folder, or one CSV.")]
 JobIds = Annotated[list[str] | None, typer.Argument(metavar="ID", help="The jobs.")]
