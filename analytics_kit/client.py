@@ -19,7 +19,7 @@ from analytics_kit import notebook_hook
 from analytics_kit.backends.base import Backend, RemoteBackend
 from analytics_kit.backends.machine import pool_size
 from analytics_kit.backends.open import open_backend
-from analytics_kit.deprecation import renamed_attribute
+from analytics_kit.deprecation import RenamedAttribute
 from analytics_kit.errors import BrokerUnavailableError, SettingsError, StoreError, nearest
 from analytics_kit.futures import as_completed, gather
 from analytics_kit.job import Job
@@ -395,10 +395,7 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name):
-            return renamed_attribute(self, name, {"called": "client_name"})
+    called = RenamedAttribute("client_name")
 
     def _send(self, request: JobRequest) -> tuple[Watcher, JobInfo]:
         """Submit to the backend; under `auto`, choose the backend anew once when the one in use is gone."""

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
 from typing import Any
 
 
-def renamed_attribute(owner: object, name: str, new_names: Mapping[str, str]) -> Any:
-    """Return the attribute of `owner` that was called `name` before; for use in `__getattr__`.
+class RenamedAttribute:
+    """The former name of an attribute: reading it warns and gives the attribute that is called `new_name` now."""
 
-    Raises AttributeError where `new_names` does not list it.
-    """
-    kind = type(owner).__name__
-    if name not in new_names:
-        raise AttributeError(f"{kind!r} object has no attribute {name!r}")
-    message = f"{kind}.{name} is deprecated and goes with 1.0; use {kind}.{new_names[name]}."
-    warnings.warn(message, DeprecationWarning, stacklevel=3)
-    return getattr(owner, new_names[name])
+    def __init__(self, new_name: str) -> None:
+        self._new_name = new_name
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._message = (
+            f"{owner.__name__}.{name} is deprecated and goes with 1.0; use {owner.__name__}.{self._new_name}."
+        )
+
+    def __get__(self, instance: object, owner: type) -> Any:
+        if instance is None:
+            return self
+        warnings.warn(self._message, DeprecationWarning, stacklevel=2)
+        return getattr(instance, self._new_name)

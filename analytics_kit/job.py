@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from analytics_kit import job_text, notebook_hook
 from analytics_kit.backends.base import RemoteBackend
-from analytics_kit.deprecation import renamed_attribute
+from analytics_kit.deprecation import RenamedAttribute
 from analytics_kit.errors import AnalyticsKitError, BrokerUnavailableError, JobCancelledError, JobNotFoundError
 from analytics_kit.model import Failure, JobInfo, JobStatus, Progress
 from analytics_kit.study.result.result import StudyResult
@@ -31,14 +31,6 @@ FALLBACK_POLL_S = 2.0
 """After this long without an update, a waiter reads the job itself: a callback may hold up the watcher."""
 ERROR_LOG_LINES = 20
 """Lines of the worker's log that are shown below a job's error."""
-RENAMED_ATTRIBUTES = {
-    "known": "last_known",
-    "learn": "update",
-    "shown": "snapshot",
-    "reason": "backend_notice",
-    "client": "client_name",
-}
-"""Former names of attributes of `Job`."""
 
 
 class Job:
@@ -341,10 +333,11 @@ class Job:
     def _ipython_display_(self) -> None:
         notebook_hook.display(self)
 
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name):
-            return renamed_attribute(self, name, RENAMED_ATTRIBUTES)
+    known = RenamedAttribute("last_known")
+    learn = RenamedAttribute("update")
+    shown = RenamedAttribute("snapshot")
+    reason = RenamedAttribute("backend_notice")
+    client = RenamedAttribute("client_name")
 
 
 def _error(failure: Failure) -> AnalyticsKitError:

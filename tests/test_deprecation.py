@@ -3,10 +3,18 @@
 import pytest
 
 import analytics_kit as ak
-from analytics_kit.job import RENAMED_ATTRIBUTES
 
 
-@pytest.mark.parametrize(("old", "new"), RENAMED_ATTRIBUTES.items())
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("known", "last_known"),
+        ("learn", "update"),
+        ("shown", "snapshot"),
+        ("reason", "backend_notice"),
+        ("client", "client_name"),
+    ],
+)
 def test_former_attribute_of_a_job_warns_and_is_the_new_one(job, old, new):
     with pytest.warns(DeprecationWarning, match=rf"Job\.{old} is deprecated .* use Job\.{new}\."):
         value = getattr(job, old)
@@ -21,6 +29,7 @@ def test_former_attribute_of_a_client_warns_and_is_the_new_one(tmp_path):
     assert caught[0].filename == __file__
 
 
-def test_unknown_attribute_is_an_attribute_error(job):
-    with pytest.raises(AttributeError, match="'Job' object has no attribute 'resullt'"):
-        job.resullt  # noqa: B018
+def test_error_inside_a_property_is_not_hidden(job, monkeypatch):
+    monkeypatch.setattr(job.watcher.backend, "get", lambda job_id: job_id.nothing)
+    with pytest.raises(AttributeError, match="'str' object has no attribute 'nothing'"):
+        job.status  # noqa: B018
