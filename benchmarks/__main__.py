@@ -95,7 +95,7 @@ def memory(folder: Path) -> Iterator[Row]:
             nonlocal peak
             while not watched.wait(0.05):
                 for process in psutil.process_iter(["name", "cmdline"]):
-                    if "analytics_kit.backends.worker.worker" in (process.info["cmdline"] or ()):
+                    if "analytics_kit.backends.worker" in (process.info["cmdline"] or ()):
                         peak = max(peak, high_water(process.pid))
 
         watcher = threading.Thread(target=watch)

@@ -55,7 +55,7 @@ def taken_again(job: ak.Job) -> float:
 
 def descendants(pid: int, depth: int) -> list[psutil.Process]:
     """Return the workers (1 below their supervisor) or the task processes (2 below)."""
-    found = [p for p in psutil.Process(pid).children() if "analytics_kit.backends.worker.worker" in p.cmdline()]
+    found = [p for p in psutil.Process(pid).children() if "analytics_kit.backends.worker" in p.cmdline()]
     return found if depth == 1 else [child for worker in found for child in worker.children()]
 
 

@@ -80,7 +80,7 @@ FLOORS: dict[str, list[str]] = {
         "recovery",
         "backend",
     ],
-    "backends.worker": ["entry limits pool", "task_process", "worker"],
+    "backends.worker": ["entry limits pool", "task_process", "worker", "__main__"],
     "backends.embedded": ["paths server_guard", "backend", "supervisor"],
     "backends.http": ["transport", "upload_queue", "backend"],
     "plot": [

@@ -7,6 +7,9 @@ done, a queued one, and a cancelled one whose clean-up is queued. `{root}` stand
 
 import base64
 import json
+import os
+import subprocess
+import sys
 import time
 import zipfile
 from pathlib import Path
@@ -24,7 +27,7 @@ from analytics_kit.backends.redis.attempts import AttemptStore
 from analytics_kit.backends.redis.backend import RedisBackend
 from analytics_kit.backends.redis.cleanup import queue_cleanup
 from analytics_kit.backends.redis.connection import connect
-from analytics_kit.backends.redis.rq_queue import waiting_ids
+from analytics_kit.backends.redis.rq_queue import live_workers, waiting_ids
 from analytics_kit.client import PROCESS_STUDY, WORKER_TASKS
 from analytics_kit.model import JobRequest, Split
 from analytics_kit.settings import Settings
@@ -125,6 +128,25 @@ def test_present_jobs_are_written_with_the_older_names(redis_server):
                 "analytics_kit.tasks",
             )
         backend.close()
+
+
+def test_pool_of_the_older_version_can_start_workers(redis_server):
+    """Such a pool runs on while the package is upgraded, and replaces workers that die."""
+    with redis_server() as server, connect(server.url) as connection:
+        read_end, write_end = os.pipe()
+        command = [sys.executable, "-P", "-m", "analytics_kit.backends.worker", "--code", "analytics_kit.tasks"]
+        process = subprocess.Popen(
+            [*command, "--name", "older", "--owner", str(read_end)],
+            pass_fds=[read_end],
+            env=os.environ | {"REDIS_URL": server.url},
+        )
+        os.close(read_end)
+        try:
+            until(lambda: "older" in live_workers(connection) or process.poll() is not None, "the worker listens")
+            assert process.poll() is None
+        finally:
+            os.close(write_end)
+        assert process.wait(10) == 1
 
 
 def test_jobs_are_listed_with_their_status(client, content):

@@ -184,7 +184,7 @@ def _kill(kind: str, paths, chance: random.Random) -> int:
         if "supervisor" not in " ".join(owner.cmdline()):
             return 0
         workers = [
-            child for child in owner.children() if "analytics_kit.backends.worker.worker" in " ".join(child.cmdline())
+            child for child in owner.children() if "analytics_kit.backends.worker" in " ".join(child.cmdline())
         ]
         task_processes = [child for worker in workers for child in worker.children()]
         servers = [c for c in owner.children(recursive=True) if "server" in c.name() and "unixsocket" not in c.name()]

@@ -166,7 +166,7 @@ def start_worker(
         The second is a descriptor whose closing ends the process; the system closes it when this process ends.
     """
     read_end, write_end = os.pipe()
-    command = [sys.executable, "-P", "-m", "analytics_kit.backends.worker.worker", "--code", code, "--name", name]
+    command = [sys.executable, "-P", "-m", "analytics_kit.backends.worker", "--code", code, "--name", name]
     command += ["--keep-alive-pipe", str(read_end), *(["--socket", str(socket_path)] if socket_path else [])]
     try:
         process = subprocess.Popen(

@@ -167,11 +167,14 @@ def exit_when_closed(pipe: int) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a worker until a signal arrives; `pool.start_worker` passes the arguments."""
-    parser = argparse.ArgumentParser(prog="python -m analytics_kit.backends.worker.worker")
+    parser = argparse.ArgumentParser(prog="python -m analytics_kit.backends.worker")
     parser.add_argument("--code", required=True, help="dotted name of the module with the work")
     parser.add_argument("--name", default=f"{socket.gethostname()}-{os.getpid()}")
     parser.add_argument("--socket", type=Path, help="socket of the Redis server; default: the settings name it")
-    parser.add_argument("--keep-alive-pipe", type=int, help="descriptor of a pipe whose closing ends the worker")
+    # Pools of earlier versions, which run on while the package is upgraded, pass `--owner`.
+    parser.add_argument(
+        "--keep-alive-pipe", "--owner", type=int, help="descriptor of a pipe whose closing ends the worker"
+    )
     arguments = parser.parse_args(argv)
     url = socket_url(arguments.socket) if arguments.socket else Settings.of().broker_url()
     if url is None:
@@ -191,7 +194,3 @@ def main(argv: Sequence[str] | None = None) -> int:
                 attempts.return_to_queue(attempt, "its worker got a second signal to stop")
             raise
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -92,7 +92,7 @@ class TestSecrets:
         secret = redis_url.split("@")[0].rpartition(":")[2]
         processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
         lines = [" ".join(process.cmdline()) for process in processes]
-        assert any("analytics_kit.backends.worker.worker" in line for line in lines)
+        assert any("analytics_kit.backends.worker" in line for line in lines)
         assert any("redis-server" in line for line in lines)
         assert not [line for line in lines if secret in line]
 
