@@ -185,7 +185,7 @@ class StoreMachine(RuleBasedStateMachine):
     def retry_or_return(self, job_id, data, client, is_loss):
         attempt, job = self.any_attempt(job_id, data), self.model[job_id]
         if is_loss:
-            self.stores[client].retry_or_fail(attempt, FAILURE, RETRIES)
+            self.stores[client].retry_or_fail(attempt, FAILURE)
         else:
             self.stores[client].return_to_queue(attempt, "its worker was stopped")
         if job.holds(attempt) and job.state not in FINAL:
@@ -267,7 +267,7 @@ def test_only_one_of_many_that_end_a_job_at_the_same_time_does(store, make_reque
             ("cancelled", lambda job_id=job_id: store.jobs.cancel(job_id)),
             ("failed", lambda attempt=attempt: store.change_state(attempt, RecordState.FAILED, error=FAILURE)),
             ("completed", lambda attempt=attempt: store.change_state(attempt, RecordState.COMPLETED, result={})),
-            ("lost", lambda attempt=attempt: store.retry_or_fail(attempt, FAILURE, 0)),
+            ("lost", lambda attempt=attempt: store.retry_or_fail(attempt, FAILURE)),
         ]
         threads = [threading.Thread(target=call_at_once, args=call) for call in calls]
         for thread in threads:

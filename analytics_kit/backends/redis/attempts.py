@@ -6,6 +6,7 @@ away for a moment.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -92,26 +93,21 @@ class AttemptStore:
         answer = self._change("finish_shard", attempt, str(attempt.shard), self._pending_limit())
         self._put_steps(attempt, answer)
 
-    def retry_or_fail(self, attempt: Attempt, failure: Failure, retries: int | None = None) -> None:
-        """Retry a lost step after a delay, or fail the job. No effect unless the attempt is the newest.
+    def retry_or_fail(self, attempt: Attempt, failure: Failure) -> None:
+        """Retry a lost step after a delay, as often as its record allows; then fail the job.
+
+        No effect unless the attempt is the newest and the record can be read.
 
         Parameters
         ----------
         failure : why the attempt ended, a cause that may not occur again.
-        retries : how often the step is retried; by default as often as the record allows.
         """
-        if retries is None:
-            for record in self.jobs.get_many([attempt.job_id]):
-                self.retry_or_fail(attempt, failure, record.retries)
-            return
-        try:
-            losses = self._losses(attempt)
-            delay_s = RETRY_DELAYS_S[min(losses, len(RETRY_DELAYS_S) - 1)]
-            answer = self._change("retry", attempt, str(retries), str(delay_s), failure.message, "")
-            if answer[0] == 2:
-                self.change_state(attempt, RecordState.FAILED, error=failure)
-        except ChangeRefusedError:
-            return
+        for record in self.jobs.get_many([attempt.job_id]):
+            with contextlib.suppress(ChangeRefusedError):
+                delay_s = RETRY_DELAYS_S[min(self._losses(attempt), len(RETRY_DELAYS_S) - 1)]
+                answer = self._change("retry", attempt, str(record.retries), str(delay_s), failure.message, "")
+                if answer[0] == 2:
+                    self.change_state(attempt, RecordState.FAILED, error=failure)
 
     def return_to_queue(self, attempt: Attempt, reason: str, notice: str = "", delay_s: float = 0.0) -> None:
         """Queue the step as a new attempt, which does not count as a retry. No effect unless this is the newest."""

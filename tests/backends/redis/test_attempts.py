@@ -33,7 +33,7 @@ class TestAttempts:
 
     def test_lost_attempt_is_retried_after_a_delay_until_retries_are_used_up(self, store, jobs, connection, running):
         for number in (1, 2):
-            store.retry_or_fail(BEGIN._replace(number=number), FAILURE, 2)
+            store.retry_or_fail(BEGIN._replace(number=number), FAILURE)
             new = BEGIN._replace(number=number + 1)
             assert store.pending_steps(["job-1"]) == [{new: "later"}]
             ((_, due),) = connection.zrange(DELAYED_KEY, 0, -1, withscores=True)
@@ -42,12 +42,14 @@ class TestAttempts:
             assert connection.zcard(DELAYED_KEY) == 0
             store.claim(new, "w1")
         assert jobs.get("job-1").state is RecordState.RUNNING
-        store.retry_or_fail(BEGIN._replace(number=3), FAILURE, 2)
+        store.retry_or_fail(BEGIN._replace(number=3), FAILURE)
         assert (jobs.get("job-1").state, jobs.get("job-1").error) == (RecordState.FAILED, FAILURE)
 
     def test_loss_of_a_replaced_attempt_changes_nothing(self, store, jobs, running):
-        store.retry_or_fail(BEGIN, FAILURE, 2)
-        store.retry_or_fail(BEGIN, FAILURE, 0)
+        store.retry_or_fail(BEGIN, FAILURE)
+        steps = store.pending_steps(["job-1"])
+        store.retry_or_fail(BEGIN, FAILURE)
+        assert store.pending_steps(["job-1"]) == steps
         assert jobs.get("job-1").state is RecordState.RUNNING
 
     def test_return_to_queue_counts_as_no_loss(self, store, jobs, running):
@@ -55,12 +57,12 @@ class TestAttempts:
             store.return_to_queue(BEGIN._replace(number=number), "its worker was stopped")
         assert store.pending_steps(["job-1"]) == [{BEGIN._replace(number=6): "queued"}]
         store.claim(BEGIN._replace(number=6), "w1")
-        store.retry_or_fail(BEGIN._replace(number=6), FAILURE, 1)
+        store.retry_or_fail(BEGIN._replace(number=6), FAILURE)
         assert jobs.get("job-1").state is RecordState.RUNNING
 
     def test_lost_commit_is_retried_and_only_the_new_attempt_completes(self, store, jobs, running):
         store.change_state(BEGIN, RecordState.COMMITTING)
-        store.retry_or_fail(BEGIN, FAILURE, 1)
+        store.retry_or_fail(BEGIN, FAILURE)
         new = BEGIN._replace(number=2)
         store.queue_due(new)
         assert store.claim(new, "w2")[0].state is RecordState.COMMITTING
