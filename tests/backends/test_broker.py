@@ -39,7 +39,7 @@ class TestRestart:
         assert backend.get(running).status is JobStatus.RUNNING
         gate.touch()
         for job_id in (running, *waiting):
-            assert wait_for_end(backend, job_id).status is JobStatus.COMPLETED
+            assert wait_for_end(backend, job_id, BrokerUnavailableError).status is JobStatus.COMPLETED
 
     def test_step_that_ends_while_the_broker_is_away_is_recorded(self, server, backend, make_request, gate):
         job_id = backend.submit(make_request("gated", gate=gate)).job_id
@@ -48,7 +48,7 @@ class TestRestart:
         gate.touch()
         time.sleep(1.0)  # the step ends meanwhile
         server.start()
-        info = wait_for_end(backend, job_id)
+        info = wait_for_end(backend, job_id, BrokerUnavailableError)
         assert info.status is JobStatus.COMPLETED
         assert "is retried" not in "\n".join(backend.log(job_id))
 
@@ -59,7 +59,7 @@ class TestRestart:
         gate.touch()
         time.sleep(0.5)
         server.start()
-        assert len(wait_for_end(backend, job_id).result["files"]) == 4
+        assert len(wait_for_end(backend, job_id, BrokerUnavailableError).result["files"]) == 4
 
     def test_changes_are_observed_again_after_a_restart(self, server, backend, make_request, gate):
         job_id = backend.submit(make_request("gated", gate=gate)).job_id

@@ -2,20 +2,19 @@
 
 from analytics_kit.backends.local import LocalBackend
 from analytics_kit.backends.record import RecordState
-from analytics_kit.errors import BrokerUnavailableError
 from tests.processes import until
 
 
-def wait_for_end(backend, job_id, limit_s=60):
-    """Return the job once it has ended; a broker that is away meanwhile is waited for."""
+def wait_for_end(backend, job_id, ignored=()):
+    """Return the job once it has ended; while reading it raises one of the exceptions `ignored`, go on waiting."""
 
     def ended():
         try:
             return (info := backend.get(job_id)).status.final and info
-        except BrokerUnavailableError:
+        except ignored:
             return None
 
-    return until(ended, "the job has ended", limit_s)
+    return until(ended, "the job has ended", 60)
 
 
 def observe_end(backend, job_id):
