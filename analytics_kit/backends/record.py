@@ -226,7 +226,7 @@ def encode_fields(values: Mapping[str, Any]) -> dict[str, str]:
 
 
 def split_fields(split: Split) -> dict[str, Any]:
-    """Return the JSON of a record's field `split`, with its names on the wire."""
+    """Return the value of a record's field `split`, with its names on the wire; `lua/split.lua` adds `at`."""
     return {
         "parts": split.shards,
         "total": split.total,

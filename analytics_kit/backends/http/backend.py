@@ -227,7 +227,10 @@ class HttpBackend:
         self._transport.close()
 
     def _upload_jobs(self) -> dict[str, JobInfo]:
-        """Return the jobs that the server does not have: uploads that wait, run, have failed or were cancelled."""
+        """Return the jobs that the server does not have: uploads that wait, run, have failed or were cancelled.
+
+        Completed uploads are removed from the queue: the server has their jobs.
+        """
         infos = {}
         for info in self._upload_queue.jobs.list():
             if info.status is JobStatus.COMPLETED:

@@ -35,7 +35,7 @@ UPLOAD_TIMEOUT = Timeout(connect=5, read=600)
 TRANSFER_CHUNK_BYTES = 1 << 18
 DOWNLOAD_TRIES = 3
 TOKEN_HINT = "Pass token=, or set ANALYTICS_KIT_TOKEN; ask the administrator of the server for one."  # noqa: S105  no token
-UNAVAILABLE_HINT = "Try again soon; the cause is in its log, which the administrator can read."
+UNAVAILABLE_HINT = "Try again soon; the cause is in the log of the server, which its administrator can read."
 _TOKEN_PATTERN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 
 Query = Sequence[tuple[str, object]]

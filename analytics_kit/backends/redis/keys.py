@@ -19,10 +19,14 @@ SUBMISSIONS_KEY = "ak:submitted"
 """Number of jobs ever submitted."""
 POOL_KEY = "ak:pool"
 """What an embedded worker pool does before it takes work, and what is wrong with it."""
-RECOVERY_TURN_KEY, SUSPECTS_KEY, SWEPT_KEY = "ak:turn", "ak:suspects", "ak:swept"
-"""Set while no recovery round may start; what looked lost in the last one, since when; set while no sweep is due."""
+RECOVERY_TURN_KEY = "ak:turn"
+"""Exists while no further recovery round may start."""
+SUSPECTS_KEY = "ak:suspects"
+"""What looked lost in the last recovery round, and since when, as JSON."""
+SWEPT_KEY = "ak:swept"
+"""Exists while no sweep of the store is due."""
 CLEANUP_QUEUED_PREFIX = "ak:discard:"
-"""Of a job, while its clean-up is queued."""
+"""Prefix of the keys that exist while the clean-up of a job is queued."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +89,7 @@ class JobKeys:
         return f"{self.namespace}:{job_id}"
 
     def cleanup_queued(self, job_id: str) -> str:
-        """Set while the clean-up of a job is queued."""
+        """Key that exists while the clean-up of a job is queued."""
         return f"{CLEANUP_QUEUED_PREFIX}{self.member(job_id)}"
 
 
