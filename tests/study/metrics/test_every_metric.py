@@ -27,7 +27,7 @@ def check(value, expected):
 def test_families_and_catalogue_list_the_same_metrics():
     modules = [import_module(f"{metrics.__name__}.{module.name}") for module in iter_modules(metrics.__path__)]
     tuples = {name: value for module in modules for name, value in vars(module).items() if name.endswith("_METRICS")}
-    computed = {*EVENT_COUNT_METRICS.values(), SAMPLE_ENTROPY}
+    computed = {*EVENT_COUNT_METRICS.values(), SAMPLE_ENTROPY, "click_rate_per_min"}
     for names in tuples.values():
         computed |= {*names} if isinstance(names, tuple) else set()
     assert computed == {*METRIC_NAMES}
