@@ -19,6 +19,7 @@ from analytics_kit.web.settings import ServerSettings
 from tests.processes import until
 from tests.web.api_client import TOKENS, ApiClient
 from tests.web.small_study import small_zip
+from tests.web.test_openapi_schema import ROUTES
 
 PAGE = Path(__file__).parents[2] / "docs" / "http-api.md"
 SAMPLE = re.compile(
@@ -75,6 +76,13 @@ class Comparison:
         for documented_id, actual_id in zip(ID.findall(documented), ID.findall(actual), strict=False):
             assert self.ids.setdefault(documented_id, actual_id) == actual_id, path
         assert self.with_actual_ids(documented) == actual, path
+
+
+def test_every_route_has_a_sample_on_the_page():
+    requests = {tuple(sample["request"].split()[:2]) for sample in SAMPLE.finditer(PAGE.read_text(encoding="utf-8"))}
+    for method, route in ROUTES:
+        path = re.compile(re.sub(r"\\{\w+\\}", "[^/?]+", re.escape(route)) + r"(\?.*)?")
+        assert any(method == sent and path.fullmatch(url) for sent, url in requests), f"{method} {route}"
 
 
 @pytest.fixture(scope="module")

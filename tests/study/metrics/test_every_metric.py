@@ -2,6 +2,8 @@
 
 import math
 import re
+from importlib import import_module
+from pkgutil import iter_modules
 
 import numpy as np
 import pytest
@@ -9,7 +11,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from analytics_kit.options import Options
-from analytics_kit.study.metrics.catalogue import CATALOGUE, METRIC_NAMES, METRICS_BY_NAME
+from analytics_kit.study import metrics
+from analytics_kit.study.metrics.catalogue import CATALOGUE, EVENT_COUNT_METRICS, METRIC_NAMES, METRICS_BY_NAME
+from analytics_kit.study.metrics.evaluate import SAMPLE_ENTROPY
 from tests.study.metrics.expected_metrics import EMPTY, EXPECTED, FULL, KEYS, NA, ONE, TWO
 from tests.study.metrics.trial_metrics import KIND, measure_trial, measure_trials
 
@@ -18,6 +22,15 @@ each_metric = pytest.mark.parametrize("name", METRIC_NAMES)
 
 def check(value, expected):
     assert value == pytest.approx(expected, rel=1e-12, abs=1e-12, nan_ok=True)
+
+
+def test_families_and_catalogue_list_the_same_metrics():
+    modules = [import_module(f"{metrics.__name__}.{module.name}") for module in iter_modules(metrics.__path__)]
+    tuples = {name: value for module in modules for name, value in vars(module).items() if name.endswith("_METRICS")}
+    computed = {*EVENT_COUNT_METRICS.values(), SAMPLE_ENTROPY, "click_rate_per_min"}
+    for names in tuples.values():
+        computed |= {*names} if isinstance(names, tuple) else set()
+    assert computed == {*METRIC_NAMES}
 
 
 def test_every_metric_is_tested():
