@@ -20,7 +20,7 @@ _ENTRY = struct.Struct("<4sxBxxHH4xLLLHHH4xLL")
 _MAX_COMMENT_BYTES = 0xFFFF
 _MAX_ENTRY_BYTES = _ENTRY.size + 3 * 0xFFFF
 _IN_EXTRA = 0xFFFFFFFF
-"""Stands for a number that is too large for its field and stands in the entry's extra field."""
+"""Marks a number that is too large for its field; the entry's extra field holds it."""
 _UNIX = (3, 19)
 """Systems (Unix, macOS) whose entries have a file type."""
 DIRECTORY_PIECE_BYTES = 1 << 20

@@ -49,7 +49,7 @@ class ArchiveLimits:
         size: int,
         packed_bytes: int | None,
     ) -> None:
-        """Check the listing of one ZIP; `packed_bytes` is the size that a nested one has in its outer one.
+        """Check the listing of one ZIP; `packed_bytes` is the packed size of a nested one, None for the outer one.
 
         Raises UnsafeArchiveError.
         """

@@ -27,8 +27,9 @@ from analytics_kit.study.archive.central_directory import (
 from analytics_kit.study.archive.decompress import AES, DEFLATED, DamagedError, inflate, is_supported, method_name
 from analytics_kit.study.archive.limits import SPECIAL_FILES, ArchiveLimits
 
-_HEADER_BYTES = 128
 _LOCAL_HEADER = struct.Struct("<4s2xHH16xHH")
+_HEADER_READ_BYTES = 128
+"""Read of a local header besides its name: its fixed part and the usual extra fields."""
 
 
 class ZipArchive(Archive):
@@ -115,7 +116,7 @@ class ZipArchive(Archive):
         # deflate never grows a member that much: a larger size is false
         packed_bytes = min(member.packed_bytes, 2 * CHUNK_BYTES)
         # local header and data in one read; the header's length is known only from the header
-        data = self._packed(member, member.offset, _max_header_bytes(member) + packed_bytes)
+        data = self._packed(member, member.offset, _header_read_bytes(member) + packed_bytes)
         start = _data_start(data, member)
         data = data[start : start + packed_bytes]
         if len(data) < packed_bytes:
@@ -149,7 +150,7 @@ class ZipArchive(Archive):
 
     def _pieces(self, member: Member) -> Iterator[bytes]:
         """Yield the packed bytes of a member."""
-        start = _data_start(self._packed(member, member.offset, _max_header_bytes(member)), member)
+        start = _data_start(self._packed(member, member.offset, _header_read_bytes(member)), member)
         offset, left = member.offset + start, member.packed_bytes
         while left > 0:
             data = bytes(self._packed(member, offset, min(left, CHUNK_BYTES // 4)))
@@ -180,9 +181,9 @@ def _digest(entries: Iterable[CentralEntry]) -> str:
     return digest.hexdigest()
 
 
-def _max_header_bytes(member: Member) -> int:
-    """Return how long a member's local header may be, with room for common extra fields."""
-    return _HEADER_BYTES + 4 * len(member.name)
+def _header_read_bytes(member: Member) -> int:
+    """Return how many bytes to read for a member's local header; only its extra fields may be longer."""
+    return _HEADER_READ_BYTES + 4 * len(member.name)
 
 
 def _data_start(header: bytes | memoryview, member: Member) -> int:

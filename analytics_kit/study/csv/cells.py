@@ -72,9 +72,10 @@ def parse_regular_cells(
 def parse_irregular_cells(
     body: bytes, delimiter: str, quoted: bool, width: int, positions: Mapping[str, int]
 ) -> pl.DataFrame:
-    """Return the cells of any text in UTF-8, with the columns `line` and `problem`; parameters as above.
+    """Return the cells of any text in UTF-8, with the columns `line` and `problem`.
 
     `problem` is null, or the reason why the row can't be used: "missing_fields", "extra_fields", "open_quote".
+    The parameters are those of `parse_regular_cells`.
     """
     columns: dict[str, list[str]] = {name: [] for name in positions}
     lines, problems = list[int](), list[str | None]()

@@ -54,6 +54,7 @@ class LogFormat(ABC):
     See Also
     --------
     analytics_kit.EventFormat : Describe a log without a class.
+    analytics_kit.study.archive.base.MemberUnreadableError : Raise it for a file that can't be read.
 
     Examples
     --------

@@ -99,7 +99,7 @@ def _read_names(
     archive: Archive, log: LogFormat, batch: Sequence[int], names_of: dict[int, list[TrialNames]],
     errors: dict[int, MemberUnreadableError],
 ) -> None:  # fmt: skip
-    """Read the names of the trials in each file of a batch, or the error that there are none."""
+    """Add the names of the trials in each file of a batch to `names_of`; a file without any is in `errors`."""
     files, numbers = [], []
     for index in batch:
         try:
@@ -132,7 +132,10 @@ def batch_by_size(items: Sequence[Item], sizes: Sequence[int]) -> Iterator[list[
 
 
 def _number_trials(found: Sequence[tuple[str, TrialNames]], issues: list[tuple[str, str, str]]) -> list[Trial]:
-    """Return trials with their numbers: that of the log, or its last digits, or the position in the session."""
+    """Return the trials with their numbers.
+
+    The number is that at the end of the name in the log or, if these are not unique in a session, the position in it.
+    """
     sessions: defaultdict[TrialNames, list[int]] = defaultdict(list)
     for i, (group, names) in enumerate(found):
         sessions[group, *names[:4]].append(i)

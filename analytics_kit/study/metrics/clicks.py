@@ -7,21 +7,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics_kit.study.metrics.primitives import distance, max_rows, mean, median, without_nan
+from analytics_kit.study.metrics.primitives import distance, intervals, max_rows, mean, median, without_nan
 from analytics_kit.study.schema.compiling import TOLERANCE_S, Floats, Ints, kernel
 
 CLICK_METRICS = (
     "time_to_first_click_s", "click_count", "unpaired_click_events", "click_hold_mean_s", "click_hold_median_s",
     "inter_click_interval_median_s", "double_click_count", "rage_click_count", "drag_count",
 )  # fmt: skip
-
-
-@kernel
-def press_intervals(t: Floats, scratch: Floats) -> Floats:
-    """Return the times from press to press."""
-    for k in range(1, len(t)):
-        scratch[k - 1] = t[k] - t[k - 1]
-    return scratch[: len(t) - 1]
 
 
 @kernel
@@ -83,4 +75,4 @@ def measure(
             continue
         out[i, 0] = t[0]
         if n > 1:
-            out[i, 5] = median(press_intervals(t, scratch))
+            out[i, 5] = median(intervals(t, scratch))

@@ -57,8 +57,8 @@ def sample_entropies(differences: Floats) -> Floats:
     """Return the sample entropy of each trial of a study.
 
     It is the negative logarithm of the fraction of pairs of similar windows (3 differences each) whose next
-    differences are similar too (Hehman et al. 2015, as in mousetrap). The tolerance is 0.2
-    standard deviations (n - 1) of the differences of all trials.
+    differences are similar too (Hehman et al. 2015, as in mousetrap). The tolerance is 0.2 standard deviations
+    (n - 1) of the differences of all trials.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def sample_entropies(differences: Floats) -> Floats:
     Returns
     -------
     numpy.ndarray, shape (trials,), float64
-        Sample entropy in nat; NaN for a trial without differences, or without similar windows.
+        Sample entropy in nat; NaN for a trial without differences, or if no next differences are similar.
     """
     out = np.full(len(differences), np.nan)
     finite = np.isfinite(differences).all(axis=1)

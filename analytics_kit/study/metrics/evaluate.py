@@ -9,7 +9,7 @@ import numpy as np
 from analytics_kit.model import KINDS, Kind
 from analytics_kit.options import Options
 from analytics_kit.study.events.table import Grouped
-from analytics_kit.study.metrics import (  # fmt: skip
+from analytics_kit.study.metrics import (
     aiming,
     clicks,
     durations,
@@ -86,6 +86,11 @@ def evaluate(groups: Mapping[Kind, Grouped], trials: int, options: Options) -> T
         Number of trials in the shard.
     options
         Requested metrics (`options.metrics`, None for all) and thresholds.
+
+    Returns
+    -------
+    TrialMetrics
+        The requested metrics; sample entropy is NaN until the merge computes it from `x_differences`.
     """
     metrics = TrialMetrics(trials, options.metrics)
     for kind, name in EVENT_COUNT_METRICS.items():

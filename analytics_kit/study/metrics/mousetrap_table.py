@@ -16,7 +16,7 @@ from analytics_kit.study.schema.compiling import Floats, Ints
 
 COUNT_MEASURES = ("xpos_flips", "ypos_flips", "xpos_reversals", "ypos_reversals", "hovers")
 MAX_SAMPLES = 20_000_000
-"""Samples of one resampled trial, which take 24 bytes each."""
+"""The largest number of samples of a resampled trial; each takes 24 bytes."""
 _EVENT_COLUMNS = ("t_s", "x_px", "y_px")
 
 

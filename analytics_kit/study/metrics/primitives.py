@@ -40,6 +40,14 @@ def max_rows(starts: Ints, ends: Ints) -> int:
 
 
 @kernel
+def intervals(t: Floats, scratch: Floats) -> Floats:
+    """Write the times from row to row to `scratch` and return them."""
+    for i in range(1, len(t)):
+        scratch[i - 1] = t[i] - t[i - 1]
+    return scratch[: max(len(t) - 1, 0)]
+
+
+@kernel
 def without_nan(values: Floats, scratch: Floats) -> Floats:
     """Copy the values that are not NaN to `scratch` and return them."""
     n = 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics_kit.study.metrics.primitives import max_rows, mean, median
+from analytics_kit.study.metrics.primitives import intervals, max_rows, mean, median
 from analytics_kit.study.schema.compiling import TOLERANCE_S, Codes, Floats, Ints, kernel
 from analytics_kit.study.schema.keys import KEY_CLASS_CODES, KEY_CLASSES
 
@@ -22,14 +22,6 @@ TYPING_METRICS = (
 _CLASSES = len(KEY_CLASSES)
 _SHARES = len(TYPING_METRICS) - _CLASSES
 _LAST_CHARACTER, _BACKSPACE, _DELETE = (KEY_CLASS_CODES[name] for name in ("space", "backspace", "delete"))
-
-
-@kernel
-def intervals(t: Floats, scratch: Floats) -> Floats:
-    """Return the times from press to press."""
-    for i in range(1, len(t)):
-        scratch[i - 1] = t[i] - t[i - 1]
-    return scratch[: max(len(t) - 1, 0)]
 
 
 @kernel

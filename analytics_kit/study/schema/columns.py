@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-TRIAL_COLUMNS = ("participant", "session", "task", "factor", "trial", "trial_order")
+from analytics_kit.event_format import TRIAL_KEYS
+
+TRIAL_COLUMNS = (*TRIAL_KEYS, "trial_order")
 """The columns that name a trial; the metrics follow them in the trials table."""
 
 PREVIEW_COLUMNS = (

@@ -150,8 +150,8 @@ def test_ratio_is_checked_only_above_64_mb(studies, monkeypatch):
 
 
 POSITIONS = {
-    "behind the end": (patched(TWO, BAD, packed=0xFFFFFFFE), r"trial_2/.* in study.zip lies outside the ZIP"),
-    "begins behind the end": (patched(TWO, BAD, offset=0xFFFFFFF0), r"trial_2/.* lies outside the ZIP"),
+    "ends beyond the ZIP": (patched(TWO, BAD, packed=0xFFFFFFFE), r"trial_2/.* in study.zip lies outside the ZIP"),
+    "begins beyond the ZIP": (patched(TWO, BAD, offset=0xFFFFFFF0), r"trial_2/.* lies outside the ZIP"),
     "over the directory": (patched(TWO, BAD, packed=60), r"trial_2/.* overlaps the ZIP's directory"),
     "over the next file": (patched(TWO, GOOD, packed=60), r"trial_1/.* shares bytes with .*trial_2/"),
     "twice the same": (patched(TWO, BAD, offset=0), r"shares bytes with"),
@@ -206,9 +206,9 @@ def test_resource_fork_of_a_nested_zip_is_no_zip(studies):
     assert issues_of(result) == []
 
 
-@pytest.mark.parametrize("room", [0, 400, 1 << 20])
-def test_nested_zips_beyond_the_memory_limit_are_read_from_a_file(studies, monkeypatch, room):
-    monkeypatch.setattr(byte_range, "IN_MEMORY_BYTES", room)
+@pytest.mark.parametrize("memory_bytes", [0, 400, 1 << 20])
+def test_nested_zips_beyond_the_memory_limit_are_read_from_a_file(studies, monkeypatch, memory_bytes):
+    monkeypatch.setattr(byte_range, "IN_MEMORY_BYTES", memory_bytes)
     texts = {f"{i}.zip": mouse(*[(t / 10, i, t) for t in range(20)]) for i in (1, 2, 3, 4, 6)}
     members = {name: zip_bytes({"Mouse Movement.csv": text}) for name, text in texts.items()}
     path = studies.zip({"5.zip": b"broken" * 100, **members})

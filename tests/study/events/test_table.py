@@ -1,8 +1,6 @@
 """Rows of a table are sorted stably by time, with their keys."""
 
-from tests.study.metrics.trial_metrics import (
-    make_group,
-)
+from tests.study.metrics.trial_metrics import make_group
 
 
 def test_sort_by_time_keeps_the_order_of_equal_times_and_moves_keys():

@@ -14,7 +14,7 @@ def test_log_format_from_the_former_path_warns_and_is_the_same_class():
 
 
 def test_import_statement_of_the_former_path_warns():
-    with pytest.warns(DeprecationWarning, match="until 1.0|deprecated"):
+    with pytest.warns(DeprecationWarning, match="is deprecated"):
         exec("from analytics_kit.study.formats.log_format import LogFormat")  # noqa: S102
 
 

@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 
 from analytics_kit.study.metrics import aiming
-from tests.study.metrics.trial_metrics import (
-    measure_trial,
-)
+from tests.study.metrics.trial_metrics import measure_trial
 
 
 def test_inter_click_path_efficiency_is_straight_distance_by_path_length():

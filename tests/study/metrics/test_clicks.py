@@ -4,9 +4,7 @@ import math
 
 import pytest
 
-from tests.study.metrics.trial_metrics import (
-    measure_trial,
-)
+from tests.study.metrics.trial_metrics import measure_trial
 
 
 @pytest.mark.parametrize(("rows", "pairs", "odd"), [(1, 0, 1), (2, 1, 0), (3, 1, 1), (5, 2, 1)])

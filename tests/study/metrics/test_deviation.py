@@ -10,14 +10,7 @@ from hypothesis import strategies as st
 
 from analytics_kit.study.metrics.deviation import area_under_curve, maximum_deviations
 from analytics_kit.study.metrics.movement import path_length, speed_max, speeds
-from tests.study.metrics.trial_metrics import (
-    corner_path,
-    diagonal_path,
-    measure_trial,
-    pixels,
-    steady,
-    ticks,
-)
+from tests.study.metrics.trial_metrics import corner_path, diagonal_path, measure_trial, pixels, steady, ticks
 
 
 def test_path_length_deviation_and_area_of_the_corner():

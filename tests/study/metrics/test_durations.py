@@ -6,10 +6,7 @@ import pytest
 
 from analytics_kit.options import Options
 from analytics_kit.study.metrics.evaluate import evaluate
-from tests.study.metrics.trial_metrics import (
-    make_group,
-    measure_trial,
-)
+from tests.study.metrics.trial_metrics import make_group, measure_trial
 
 
 def test_active_time_sums_the_gaps_between_all_kinds():

@@ -10,9 +10,7 @@ from hypothesis import strategies as st
 from analytics_kit.study.metrics import entropy
 from analytics_kit.study.metrics.entropy import sample_entropies
 from tests.study.metrics.expected_metrics import sample_entropy
-from tests.study.metrics.trial_metrics import (
-    measure_trials,
-)
+from tests.study.metrics.trial_metrics import measure_trials
 
 walks = st.lists(st.integers(-30, 30), min_size=2, max_size=30).map(np.cumsum)
 

@@ -4,10 +4,7 @@ import math
 
 import pytest
 
-from tests.study.metrics.trial_metrics import (
-    corner_path,
-    measure_trial,
-)
+from tests.study.metrics.trial_metrics import corner_path, measure_trial
 
 
 def test_corner_has_the_known_metrics():
@@ -24,7 +21,7 @@ def test_corner_has_the_known_metrics():
 
 def test_speeds_and_rates_are_na_if_all_times_are_equal():
     values = measure_trial(moves=[(0.5, i, i) for i in range(5)], keys=[(0.5, "a")] * 3, clicks=[(0.5, 1, 1)] * 4,
-                      scrolls=[(0.5, 0, 0)] * 3)  # fmt: skip
+                           scrolls=[(0.5, 0, 0)] * 3)  # fmt: skip
     assert values["movement_count"] == 5
     assert values["path_length_px"] == 0
     for name in ("speed_max_px_s", "speed_mean_px_s", "speed_median_px_s", "keystroke_rate_per_s",

@@ -4,13 +4,11 @@ import math
 
 import pytest
 
-from tests.study.metrics.trial_metrics import (
-    measure_with_columns,
-)
+from tests.study.metrics.trial_metrics import measure_with_columns
 
-# a down, b down before a is up, both up, a again twice (repeated), up once; c is never let go
+# a down, b down before a is up, both up, a again twice (repeated), up once; c is never released
 KEY_ROWS = [(1.0, "a", 0), (1.2, "b", 0), (1.3, "a", 1), (1.5, "b", 1), (2.0, "a", 0), (2.04, "a", 0), (2.5, "a", 1),
-           (3.0, "c", 0)]  # fmt: skip
+            (3.0, "c", 0)]  # fmt: skip
 
 
 def measure_keys(rows, known=True):

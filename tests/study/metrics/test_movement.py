@@ -4,9 +4,7 @@ import math
 
 import pytest
 
-from tests.study.metrics.trial_metrics import (
-    measure_trial,
-)
+from tests.study.metrics.trial_metrics import measure_trial
 
 
 def test_time_of_equal_maxima_is_the_first():

@@ -5,12 +5,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.study.metrics.trial_metrics import (
-    measure_trial,
-    pixels,
-    steady,
-    ticks,
-)
+from tests.study.metrics.trial_metrics import measure_trial, pixels, steady, ticks
 
 NOT_REVERSIBLE = {
     "acceleration_max_time_s", "acceleration_max_px_s2", "acceleration_min_px_s2", "curvature_mean_rad_px",
@@ -18,8 +13,6 @@ NOT_REVERSIBLE = {
     "speed_max_time_s", "sample_entropy",
 }  # fmt: skip
 """Metrics that differ for a reversed path: they are times, or depend on the previous step or on rest before it."""
-
-
 MIRRORED = {
     "maximum_absolute_deviation_px": ("maximum_absolute_deviation_px", -1),
     "maximum_deviation_above_px": ("maximum_deviation_below_px", -1),

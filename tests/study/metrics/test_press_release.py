@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 
 from analytics_kit.study.metrics import press_release
-from tests.study.metrics.trial_metrics import (
-    measure_with_columns,
-)
+from tests.study.metrics.trial_metrics import measure_with_columns
 
 
 def test_clicks_pair_as_logged():

@@ -4,10 +4,7 @@ import math
 
 import pytest
 
-from tests.study.metrics.trial_metrics import (
-    measure_trial,
-    measure_with_columns,
-)
+from tests.study.metrics.trial_metrics import measure_trial, measure_with_columns
 
 
 def test_wheel_steps_give_distance_and_reversals():

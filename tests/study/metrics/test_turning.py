@@ -7,10 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analytics_kit.study.metrics import turning
-from tests.study.metrics.trial_metrics import (
-    measure_trial,
-    steady,
-)
+from tests.study.metrics.trial_metrics import measure_trial, steady
 
 
 @pytest.mark.parametrize(
