@@ -34,7 +34,7 @@ STUDY_REFERENCES = "studies"
 CONTENT_REFERENCES = "contents"
 RESULT_KEY = re.compile("[0-9a-f]{64}")
 UPLOAD_TOKEN = re.compile("[0-9a-f]{32}")
-UPLOAD_LOCATION = re.compile(rf"(?P<store>.+)/(?P<folder>{UPLOADS}/[0-9a-f]{{32}})/[^/]+", re.DOTALL)
+UPLOAD_LOCATION = re.compile(rf"(?P<store>.+)/(?P<folder>{UPLOADS}/{UPLOAD_TOKEN.pattern})/[^/]+", re.DOTALL)
 """The location of an uploaded study: its store, and its folder in the store."""
 LEFTOVER = re.compile(
     rf"{re.escape(PROBE_PREFIX)}\d+-[0-9a-f]+(\.[0-9a-f]+~)?"
