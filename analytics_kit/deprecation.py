@@ -14,7 +14,8 @@ class RenamedAttribute:
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._message = (
-            f"{owner.__name__}.{name} is deprecated and goes with 1.0; use {owner.__name__}.{self._new_name}."
+            f"{owner.__name__}.{name} is deprecated and will be removed in 1.0; "
+            f"use {owner.__name__}.{self._new_name}."
         )
 
     def __get__(self, instance: object, owner: type) -> Any:

@@ -5,7 +5,6 @@ from analytics_kit.errors import BadMemberError, rebuild
 
 
 def test_the_tree_of_errors_is_drawn_at_the_top_of_its_file():
-
     drawn = {word for word in errors.__doc__.split() if word.endswith("Error") and word != "FileNotFoundError"}
     classes = {name for name in vars(errors) if name.endswith("Error")}
     assert drawn == classes
@@ -14,7 +13,6 @@ def test_the_tree_of_errors_is_drawn_at_the_top_of_its_file():
 
 
 def test_an_error_survives_the_way_to_another_process():
-
     error = rebuild("BadMemberError", "line 3 is bad", "mend it")
     assert type(error) is BadMemberError
     assert (error.message, error.hint) == ("line 3 is bad", "mend it")
