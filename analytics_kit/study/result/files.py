@@ -57,7 +57,7 @@ class ResultFiles:
                 if not in_file:
                     continue
             with self._open(event_file["path"]) as file:
-                yield read_stored_events(file, kind, in_file, columns)
+                yield read_stored_events(file, in_file, columns)
 
     def copy_to(self, folder: Path, new: Mapping[str, pd.DataFrame]) -> None:
         """Copy the result into a folder, adding or replacing the tables in `new`."""
