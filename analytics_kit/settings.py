@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import math
 import os
 import re
 from pathlib import Path
@@ -173,9 +174,12 @@ def without_secrets(url: str) -> str:
 def settings_environment(settings: Settings) -> dict[str, str]:
     """Return environment variables that give a child process these settings, except those of the broker."""
     home = str(settings.home.expanduser().absolute())
-    variables = {"ANALYTICS_KIT_HOME": home, "ANALYTICS_KIT_STORE": settings.store_url()}
-    if settings.store_limit_gb is not None:
-        variables["ANALYTICS_KIT_STORE_LIMIT_GB"] = str(settings.store_limit_gb)
+    limit_gb = math.inf if settings.store_limit_gb is None else settings.store_limit_gb
+    variables = {
+        "ANALYTICS_KIT_HOME": home,
+        "ANALYTICS_KIT_STORE": settings.store_url(),
+        "ANALYTICS_KIT_STORE_LIMIT_GB": str(limit_gb),
+    }
     if settings.sources is not None:
         variables["ANALYTICS_KIT_SOURCES"] = ":".join(str(path) for path in settings.sources)
     return variables

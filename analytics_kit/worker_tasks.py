@@ -129,22 +129,22 @@ def _open_unchanged(context: StepContext) -> Archive:
 
     source, submitted = context.arguments["source"], context.arguments.get("content")
     options = Options.of(**context.arguments["options"])
+    if submitted is None:
+        return open_archive(source, options)
     try:
         try:
             archive = open_archive(source, options)
         except (BadArchiveError, UnsafeArchiveError):
-            if submitted in (None, fingerprint(source, options)[0]):
+            if fingerprint(source, options)[0] == submitted:
                 raise
             raise _changed(source) from None
     except SourceNotFoundError as error:
-        if submitted is None:
-            raise
         raise SourceNotFoundError(
             f"{without_secrets(source)} existed when it was submitted; a worker on {socket.gethostname()} can't find "
             "it there.",
             hint="It was moved or deleted since, or that host does not see its folder. Submit it again.",
         ) from error
-    if submitted not in (None, archive.fingerprint()):
+    if archive.fingerprint() != submitted:
         archive.close()
         raise _changed(source)
     return archive

@@ -29,6 +29,14 @@ def test_former_attribute_of_a_client_warns_and_is_the_new_one(tmp_path):
     assert caught[0].filename == __file__
 
 
+def test_setting_a_former_attribute_warns_and_sets_the_new_one(tmp_path):
+    with ak.Client("local", home=tmp_path) as client:
+        with pytest.warns(DeprecationWarning, match=r"use Client\.client_name") as caught:
+            client.called = "lab"
+        assert client.client_name == "lab"
+    assert caught[0].filename == __file__
+
+
 def test_error_inside_a_property_is_not_hidden(job, monkeypatch):
     monkeypatch.setattr(job.watcher.backend, "get", lambda job_id: job_id.nothing)
     with pytest.raises(AttributeError, match="'str' object has no attribute 'nothing'"):

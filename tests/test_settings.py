@@ -1,16 +1,17 @@
 """Settings: argument > environment > .env > default, understood, and never shown where secret."""
 
+import os
+from pathlib import Path
+
 import pytest
 
 from analytics_kit.errors import SettingsError
-from analytics_kit.settings import Settings, without_secrets
+from analytics_kit.settings import Settings, settings_environment, without_secrets
 
 
 @pytest.fixture(autouse=True)
 def clean(monkeypatch, tmp_path):
-    """No settings from outside."""
-    import os
-
+    """Remove the settings of the environment, and of a `.env` file."""
     for name in list(os.environ):
         if name.startswith(("REDIS_", "ANALYTICS_KIT_", "JUPYTERHUB_")):
             monkeypatch.delenv(name)
@@ -124,10 +125,22 @@ def test_the_limit_of_the_store(monkeypatch, text, limit_gb):
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "nan", "much"])
-def test_a_limit_that_is_none(monkeypatch, text):
+def test_an_impossible_limit_names_the_variable(monkeypatch, text):
     monkeypatch.setenv("ANALYTICS_KIT_STORE_LIMIT_GB", text)
     with pytest.raises(SettingsError, match="ANALYTICS_KIT_STORE_LIMIT_GB"):
         Settings.of()
+
+
+@pytest.mark.parametrize("limit_gb", [None, float("inf"), 0.5])
+def test_a_child_process_gets_the_settings_of_its_parent(monkeypatch, tmp_path, limit_gb):
+    given = Settings.of(
+        home=tmp_path, store="memory://s", store_limit_gb=limit_gb, sources=(Path("/data"), Path("/studies"))
+    )
+    for name, value in settings_environment(given).items():
+        monkeypatch.setenv(name, value)
+    child = Settings.of()
+    assert (child.home, child.store_url(), child.sources) == (given.home, given.store_url(), given.sources)
+    assert child.store_limit_gb == (float("inf") if limit_gb is None else limit_gb)
 
 
 def test_jupyterhub_names_the_namespace(monkeypatch):

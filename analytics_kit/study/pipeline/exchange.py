@@ -46,7 +46,8 @@ def write_plan(store: Store, prefix: str, archive: Archive, plan: Plan, issues: 
     _write(store, table_path(prefix, "nested"), archive.nested, _MEMBER)
     _write(store, table_path(prefix, "trials"), plan.trials, get_type_hints(Trial))
     _write(store, table_path(prefix, "others"), plan.others, get_type_hints(MemberRow))
-    _write(store, table_path(prefix, "surveys"), [(*members[p.member], *p) for p in plan.surveys], _SURVEY)
+    surveys = [(*members[survey.member], *survey) for survey in plan.surveys]
+    _write(store, table_path(prefix, "surveys"), surveys, _SURVEY)
     _write(store, table_path(prefix, "issues"), issues.list, get_type_hints(Issue))
     manifest: PlanManifest = {
         "schema_version": SCHEMA_VERSION,

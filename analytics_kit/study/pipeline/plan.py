@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
@@ -64,7 +64,10 @@ class Shard:
 
 
 class MemberRow(NamedTuple):
-    """A row of `StudyResult.members`. Numbers of rows are None for a member that holds no events."""
+    """A row of `StudyResult.members`; `trial_index` is its column `trial_row`.
+
+    `trial_index` is None for a member of no trial or of several, numbers of rows for one that holds no events.
+    """
 
     member: str
     role: str
@@ -119,29 +122,30 @@ def make_plan(archive: Archive, options: Options, issues: Issues, shard_bytes: i
 def _sort_out_members(
     archive: Archive, layout: StudyLayout, trial_index: Mapping[int, int], issues: Issues
 ) -> tuple[list[MemberAssignment], list[MemberRow]]:
-    """Return the members that shards read, and rows for those that hold no events or are left out."""
+    """Return the members that shards read, and a row for each other one: it holds no events or is left out."""
     to_read: list[MemberAssignment] = []
     others: list[MemberRow] = []
-    pending = {a.member for a in layout.assignments if a.trial in trial_index and a.role in _EVENT_ROLES}
     latest = {member.name: index for index, member in enumerate(archive.members)}
+    trial_counts = Counter(assignment.member for assignment in layout.assignments)
+    chosen = {a.member for a in layout.assignments if a.trial in trial_index and a.role in _EVENT_ROLES}
+    listed = {number for number in chosen if latest[archive.members[number].name] == number}  # shards list these
     for assignment in layout.assignments:
-        member = archive.members[assignment.member]
+        number, trial = assignment.member, assignment.trial
+        member = archive.members[number]
         if assignment.role == "unsafe_name":
             others.append(_left_out(archive, assignment, None, issues, "unsafe_name", _UNSAFE_NAME))
-        elif assignment.role not in _EVENT_ROLES or assignment.trial is None:
-            index = None if assignment.trial is None else trial_index.get(assignment.trial)
+        elif assignment.role not in _EVENT_ROLES or trial is None:
+            index = None if trial is None else trial_index.get(trial)
             others.append(MemberRow(member.name, assignment.role, index, member.raw_bytes, None, None))
-        elif assignment.trial not in trial_index:
-            if assignment.member not in pending:
-                pending.add(assignment.member)  # one row for all its trials
-                others.append(MemberRow(member.name, "not_chosen", None, member.raw_bytes, None, None))
-        elif latest[member.name] != assignment.member:
-            index = trial_index[assignment.trial]
-            if assignment.member in pending:
-                pending.discard(assignment.member)
-                others.append(_left_out(archive, assignment, index, issues, "duplicate_member", _DUPLICATE))
-        else:
+        elif trial in trial_index and latest[member.name] == number:
             to_read.append(assignment)
+        elif number not in listed:
+            listed.add(number)  # one row for all its trials
+            if number in chosen:
+                index = trial_index[trial] if trial_counts[number] == 1 else None
+                others.append(_left_out(archive, assignment, index, issues, "duplicate_member", _DUPLICATE))
+            else:
+                others.append(MemberRow(member.name, "not_chosen", None, member.raw_bytes, None, None))
     return to_read, others
 
 
@@ -169,9 +173,12 @@ def _settle_names(trials: Sequence[Trial], options: Options, issues: Issues) -> 
 
 
 def _left_out(
-    archive: Archive, assignment: MemberAssignment, trial: int | None, issues: Issues, kind: str, message: str
+    archive: Archive, assignment: MemberAssignment, index: int | None, issues: Issues, kind: str, message: str
 ) -> MemberRow:
-    """Report an issue for a member that is not read, with the number of rows that are lost with it."""
+    """Return the row of a member that is not read, and report an issue with the number of rows lost with it.
+
+    `index` is that of its trial.
+    """
     member = archive.members[assignment.member]
     try:
         raw = archive.read_short(member) if member.name.lower().endswith(".csv") else b""
@@ -179,7 +186,7 @@ def _left_out(
     except MemberUnreadableError:
         rows = 0
     issues.add(member.name, kind, message, rows_dropped=rows, lost=True)
-    return MemberRow(member.name, assignment.role, trial, member.raw_bytes, rows, 0)
+    return MemberRow(member.name, assignment.role, index, member.raw_bytes, rows, 0)
 
 
 def _require_events(

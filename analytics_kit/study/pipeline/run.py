@@ -22,6 +22,7 @@ from analytics_kit.study.pipeline.merge import merge
 from analytics_kit.study.pipeline.plan import SHARD_BYTES, Plan, Shard, make_plan
 from analytics_kit.study.pipeline.shard import ShardResult, run_shard
 from analytics_kit.study.schema.issues import Issues
+from analytics_kit.study.store.manifests import ResultManifest
 from analytics_kit.study.store.store import Store
 
 MERGE_FRACTION = 0.05
@@ -97,11 +98,17 @@ def merge_and_commit(
     """Merge the results of all shards, commit the result below `prefix`, and return its summary."""
     report(progress_after_reading(plan, results))
     merged = merge(archive, plan, results, issues, store, prefix)
-    provenance = _provenance(archive, plan, options)
+    manifest: ResultManifest = {
+        "schema_version": SCHEMA_VERSION,
+        "provenance": _provenance(archive, plan, options),
+        "summary": merged["summary"],
+        "preview": merged["preview"],
+        "tables": merged["tables"],
+        "parts": merged["parts"],
+    }
     before_commit()
-    store.commit(prefix, {"schema_version": SCHEMA_VERSION, "provenance": provenance, **merged})
-    summary: dict[str, Any] = merged["summary"]
-    return summary
+    store.commit(prefix, dict(manifest))
+    return manifest["summary"]
 
 
 def progress_after_reading(plan: Plan, results: Sequence[ShardResult]) -> Progress:

@@ -15,6 +15,7 @@ from analytics_kit.errors import ResultExpiredError
 from analytics_kit.model import Files
 from analytics_kit.study.schema.columns import TRIAL_INDEX
 from analytics_kit.study.store.event_reading import read_stored_events
+from analytics_kit.study.store.paths import EVENTS, table_path
 from analytics_kit.study.store.store import Store
 
 
@@ -57,7 +58,7 @@ class ResultFiles:
                 if not in_file:
                     continue
             with self._open(event_file["path"]) as file:
-                yield read_stored_events(file, kind, in_file, columns)
+                yield read_stored_events(file, in_file, columns)
 
     def copy_to(self, folder: Path, new: Mapping[str, pd.DataFrame]) -> None:
         """Copy the result into a folder, adding or replacing the tables in `new`."""
@@ -70,13 +71,13 @@ class ResultFiles:
             return new_path
 
         old = {name: path for name, path in self.manifest["tables"].items() if name not in new}
-        tables = {name: copy(path, f"{name}.parquet") for name, path in old.items()}
+        tables = {name: copy(path, table_path("", name)) for name, path in old.items()}
         for name, table in new.items():
-            tables[name] = f"{name}.parquet"
+            tables[name] = table_path("", name)
             with target.create(tables[name]) as file:
                 table.to_parquet(file)
         event_files = [
-            event_file | {"path": copy(event_file["path"], f"events/{event_file['path'].rpartition('/')[2]}")}
+            event_file | {"path": copy(event_file["path"], f"{EVENTS}/{event_file['path'].rpartition('/')[2]}")}
             for event_file in self.manifest["parts"]
         ]
         target.commit("", self.manifest | {"tables": tables, "parts": event_files})

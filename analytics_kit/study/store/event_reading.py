@@ -12,19 +12,18 @@ import pyarrow.parquet as pq
 from analytics_kit.study.schema.columns import TRIAL_INDEX
 
 
-def read_stored_events(file: IO[bytes], kind: str, trials: Sequence[int] | None, columns: Sequence[str]) -> pa.Table:
+def read_stored_events(file: IO[bytes], trials: Sequence[int] | None, columns: Sequence[str]) -> pa.Table:
     """Return the columns of the events of some trials, with their trial index, in the order of the file.
 
     Parameters
     ----------
     file : binary file
         Parquet that `event_parquet.write_events` wrote.
-    kind : str
-        The kind of its events.
     trials : sequence of int or None
         Trial indices; None reads all.
     columns : sequence of str
-        Public columns: `t_s`, `x_px`, `y_px`, `key`, `key_class`, `action`. One that is not stored is NA.
+        Public columns: `t_s`, `x_px`, `y_px`, `key`, `key_class`, `action`. One that is not stored is
+        NA, except that all keys without an action are presses.
     """
     parquet = pq.ParquetFile(file)
     stored = parquet.schema_arrow.names

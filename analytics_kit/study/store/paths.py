@@ -29,12 +29,13 @@ STORE_ID = "store.id"
 SWEEP_MARKER = ".swept"
 PROBE_PREFIX = ".probe-"
 RESULTS = "results"
+EVENTS = "events"
 UPLOADS = "uploads"
 STUDY_REFERENCES = "studies"
 CONTENT_REFERENCES = "contents"
 RESULT_KEY = re.compile("[0-9a-f]{64}")
 UPLOAD_TOKEN = re.compile("[0-9a-f]{32}")
-UPLOAD_LOCATION = re.compile(rf"(?P<store>.+)/(?P<folder>{UPLOADS}/[0-9a-f]{{32}})/[^/]+", re.DOTALL)
+UPLOAD_LOCATION = re.compile(rf"(?P<store>.+)/(?P<folder>{UPLOADS}/{UPLOAD_TOKEN.pattern})/[^/]+", re.DOTALL)
 """The location of an uploaded study: its store, and its folder in the store."""
 LEFTOVER = re.compile(
     rf"{re.escape(PROBE_PREFIX)}\d+-[0-9a-f]+(\.[0-9a-f]+~)?"
@@ -71,12 +72,12 @@ def shard_step(number: int) -> str:
 
 def manifest_path(prefix: str) -> str:
     """Return the path of the manifest that makes the folder `prefix` readable; the empty prefix is the root."""
-    return f"{prefix}/{MANIFEST}" if prefix else MANIFEST
+    return _below(prefix, MANIFEST)
 
 
 def table_path(prefix: str, table: str) -> str:
-    """Return the path of a table below `prefix`."""
-    return f"{prefix}/{table}.parquet"
+    """Return the path of a table below `prefix`; the empty prefix is the root."""
+    return _below(prefix, f"{table}.parquet")
 
 
 def shard_path(prefix: str, number: int) -> str:
@@ -86,7 +87,7 @@ def shard_path(prefix: str, number: int) -> str:
 
 def events_path(prefix: str, kind: str, shard: int) -> str:
     """Return the path of the event table of one kind that a shard writes below `prefix`."""
-    return table_path(prefix, f"events/{kind}-{shard:05d}")
+    return table_path(prefix, f"{EVENTS}/{kind}-{shard:05d}")
 
 
 def references_folder(references: str, namespace: str) -> str:
@@ -116,10 +117,14 @@ def result_manifests(paths: Sequence[str]) -> set[str]:
 
     Plans and shards have manifests too, which only the merge reads.
     """
-    plans = {path.rpartition("/")[0] for path in paths if path.endswith(shard_path("", 0))}
+    parts = {path: path.rpartition("/") for path in paths}
+    plans = {folder for folder, _, name in parts.values() if name == shard_path("", 0)}
     found = set()
-    for path in paths:
-        folder, _, name = path.rpartition("/")
+    for path, (folder, _, name) in parts.items():
         if name == MANIFEST and folder not in plans and not folder.rpartition("/")[2].startswith(_SHARD_STEP):
             found.add(path)
     return found
+
+
+def _below(prefix: str, name: str) -> str:
+    return f"{prefix}/{name}" if prefix else name
