@@ -15,7 +15,7 @@ import typer
 from analytics_kit import job_text
 from analytics_kit.cli.exit_codes import ExitCode
 from analytics_kit.cli.output import err, job_json, job_pairs, out, print_frame, print_json, print_pairs, print_result
-from analytics_kit.cli.watch import fate_of, interruptible, watch
+from analytics_kit.cli.watch import interruptible, unfinished_note, watch
 from analytics_kit.client import Client
 from analytics_kit.errors import AnalyticsKitError, BrokerUnavailableError, SettingsError
 from analytics_kit.futures import as_completed
@@ -77,7 +77,7 @@ def _submit_one(job: Job, wait: bool, timeout: float | None, as_json: bool) -> N
         has_ended = job.wait(timeout)
     print_json(job_json(job))
     if not has_ended:
-        raise TimeoutError(fate_of([job]))
+        raise TimeoutError(unfinished_note([job]))
     job.result()
 
 
@@ -124,7 +124,7 @@ def _await_all(jobs: Sequence[Job], timeout: float | None, as_json: bool) -> Non
             if not as_json:
                 out.print(f"{job.id} {job_text.text(job.snapshot())}", markup=False, highlight=False)
     except TimeoutError:
-        raise TimeoutError(fate_of([job for job in jobs if not job.last_known.status.final])) from None
+        raise TimeoutError(unfinished_note([job for job in jobs if not job.last_known.status.final])) from None
 
 
 @app.command()
