@@ -72,6 +72,26 @@ def position(info: JobInfo) -> str:
     return "" if info.queue_position is None else f"number {info.queue_position:,} in the queue"
 
 
+def progress_facts(info: JobInfo, *, with_rate: bool = True) -> list[str]:
+    """Return position in the queue, rows, files, rate and time left of an unfinished job, as far as they are known.
+
+    `with_rate=False` leaves out rate and time left, which differ between runs.
+    """
+    progress = info.progress
+    if info.status.final:
+        return []
+    facts = [] if info.queue_position is None else [position(info)]
+    if progress.rows:
+        facts.append(count(progress.rows, "row"))
+    if progress.files:
+        facts.append(count(progress.files, "file"))
+    if with_rate and progress.rate_per_s and progress.unit == "bytes":
+        facts.append(f"{size(progress.rate_per_s)}/s")
+    if with_rate and progress.eta_s is not None and info.status is JobStatus.RUNNING:
+        facts.append(f"about {duration(progress.eta_s)} left")
+    return facts
+
+
 def count(number: int, noun: str) -> str:
     """Return a number with its noun.
 

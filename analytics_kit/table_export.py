@@ -70,8 +70,7 @@ def read_table(result: StudyResult, name: str, participant: str | None = None) -
         frame: pd.DataFrame = getattr(result, name)
         if participant is not None:
             frame = frame[(frame["participant"] == participant).fillna(False).astype(bool)]
-        starts = range(0, max(1, len(frame)), CHUNK_ROWS)
-        return ChunkedTable(len(frame), (frame.iloc[start : start + CHUNK_ROWS] for start in starts))
+        return ChunkedTable(len(frame), row_chunks(frame))
     if participant is not None:
         frame = result.events(name, participant=participant)
         return ChunkedTable(len(frame), iter([frame]))
@@ -82,6 +81,11 @@ def read_table(result: StudyResult, name: str, participant: str | None = None) -
     if not is_grouped or not row_count:
         return ChunkedTable(row_count, iter([result.events(name)]))
     return ChunkedTable(row_count, (result.events(name, participant=each) for each in participants.unique()))
+
+
+def row_chunks(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """Return a table in memory in chunks of `CHUNK_ROWS` rows; an empty table gives one empty chunk."""
+    return (frame.iloc[start : start + CHUNK_ROWS] for start in range(0, max(1, len(frame)), CHUNK_ROWS))
 
 
 def read_page(table: ChunkedTable, offset: int, limit: int) -> tuple[list[str], list[list[Any]]]:

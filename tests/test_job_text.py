@@ -89,6 +89,17 @@ def test_duration_has_at_most_two_units(seconds, expected):
     assert job_text.duration(seconds) == expected
 
 
+def test_progress_facts_are_those_known_of_an_unfinished_job():
+    progress = Progress(
+        "processing", 1, 4, fraction=0.25, rows=1200, files=1, rate_per_s=4e6, eta_s=61.0, unit="bytes"
+    )
+    running = info(JobStatus.RUNNING, progress=progress)
+    assert job_text.progress_facts(running) == ["1,200 rows", "1 file", "4.0 MB/s", "about 1 min 1 s left"]
+    assert job_text.progress_facts(running, with_rate=False) == ["1,200 rows", "1 file"]
+    assert job_text.progress_facts(info(JobStatus.QUEUED, queue_position=2)) == ["number 2 in the queue"]
+    assert job_text.progress_facts(info(JobStatus.FAILED, progress=progress)) == []
+
+
 def test_counts_and_sizes_are_formatted():
     assert [job_text.count(number, "trial") for number in (0, 1, 1200)] == ["0 trials", "1 trial", "1,200 trials"]
     assert job_text.size(2_500_000) == "2.5 MB"

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 import analytics_kit as ak
+from analytics_kit import table_export
 from analytics_kit.errors import SettingsError
 from analytics_kit.table_export import (
     FrameName,
@@ -16,6 +17,7 @@ from analytics_kit.table_export import (
     parquet_chunks,
     read_page,
     read_table,
+    row_chunks,
 )
 
 FORMULAS = ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "\n=1", " =1", "＝1"]  # noqa: RUF001
@@ -74,6 +76,14 @@ def test_one_chunk_is_written_byte_for_byte_as_pandas_writes_it(result, name):
     frame = getattr(result, name)
     assert b"".join(csv_chunks([frame], escape_formulas=False)) == frame.to_csv(index=False).encode()
     assert b"".join(parquet_chunks([frame])) == frame.to_parquet(index=False)
+
+
+def test_a_table_is_written_in_chunks_of_rows_as_in_one(result, monkeypatch):
+    monkeypatch.setattr(table_export, "CHUNK_ROWS", 5)
+    chunks = list(row_chunks(result.members))
+    assert {len(chunk) for chunk in chunks[:-1]} == {5}
+    assert len(chunks[-1]) <= 5
+    assert b"".join(csv_chunks(chunks, escape_formulas=False)) == result.members.to_csv(index=False).encode()
 
 
 def test_events_are_read_one_participant_after_the_other(result, monkeypatch):

@@ -15,7 +15,7 @@ import typer
 from analytics_kit import job_text
 from analytics_kit.cli.exit_codes import ExitCode
 from analytics_kit.cli.output import err, job_json, job_pairs, out, print_frame, print_json, print_pairs, print_result
-from analytics_kit.cli.watch import fate_of, interruptible, watch
+from analytics_kit.cli.watch import interruptible, unfinished_note, watch
 from analytics_kit.client import Client
 from analytics_kit.errors import AnalyticsKitError, BrokerUnavailableError, SettingsError
 from analytics_kit.futures import as_completed
@@ -23,7 +23,7 @@ from analytics_kit.job import Job
 from analytics_kit.model import JobInfo, JobStatus
 from analytics_kit.options import Options
 from analytics_kit.settings import Settings
-from analytics_kit.table_export import FileFormat, FrameName, csv_chunks, parquet_chunks
+from analytics_kit.table_export import FileFormat, FrameName, csv_chunks, parquet_chunks, row_chunks
 
 app = typer.Typer()
 
@@ -77,7 +77,7 @@ def _submit_one(job: Job, wait: bool, timeout: float | None, as_json: bool) -> N
         has_ended = job.wait(timeout)
     print_json(job_json(job))
     if not has_ended:
-        raise TimeoutError(fate_of([job]))
+        raise TimeoutError(unfinished_note([job]))
     job.result()
 
 
@@ -124,7 +124,7 @@ def _await_all(jobs: Sequence[Job], timeout: float | None, as_json: bool) -> Non
             if not as_json:
                 out.print(f"{job.id} {job_text.text(job.snapshot())}", markup=False, highlight=False)
     except TimeoutError:
-        raise TimeoutError(fate_of([job for job in jobs if not job.last_known.status.final])) from None
+        raise TimeoutError(unfinished_note([job for job in jobs if not job.last_known.status.final])) from None
 
 
 @app.command()
@@ -168,7 +168,9 @@ def result(
         FileFormat | None,
         typer.Option("--format", help="The file format; by default from the extension of -o, else CSV."),
     ] = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="The file; else standard output.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The file to write; standard output if left out.")
+    ] = None,
 ) -> None:
     """Write a table of a completed job's result."""
     with _queue_client() as client:
@@ -179,21 +181,22 @@ def result(
             )
         frame: pd.DataFrame = getattr(job.result(), table)
     extension = "" if output is None else output.suffix.lower()
-    if file_format is None and extension not in ("", ".csv", ".parquet", ".txt"):
-        raise SettingsError(
-            f"{output}: tables are written as CSV or Parquet.", hint="Name it .csv or .parquet, or give --format."
-        )
     if file_format is None:
+        if extension not in ("", ".csv", ".parquet", ".txt"):
+            raise SettingsError(
+                f"{output}: tables are written as CSV or Parquet.", hint="Name it .csv or .parquet, or give --format."
+            )
         file_format = "parquet" if extension == ".parquet" else "csv"
     if file_format == "parquet" and output is None and sys.stdout.isatty():
         raise SettingsError("Parquet is binary and can't be printed in a terminal.", hint="Name a file with -o.")
-    chunks = parquet_chunks([frame]) if file_format == "parquet" else csv_chunks([frame], escape_formulas=False)
+    is_csv = file_format == "csv"
+    chunks = csv_chunks(row_chunks(frame), escape_formulas=False) if is_csv else parquet_chunks([frame])
     if output is None:
         sys.stdout.buffer.writelines(chunks)
         return
-    compression = "infer" if file_format == "csv" else None  # --format csv -o table.csv.gz
-    with fsspec.open(str(output.absolute()), "wb", compression=compression, auto_mkdir=False) as file:
-        file.writelines(chunks)
+    local = fsspec.filesystem("file")  # unlike fsspec.open, it takes :: and * in a name as they are
+    with local.open(str(output.absolute()), "wb", compression="infer" if is_csv else None) as file:
+        file.writelines(chunks)  # a CSV is compressed by its extension, as in --format csv -o table.csv.gz
     out.print(f"{output}: {len(frame)} rows")
 
 

@@ -25,7 +25,7 @@ def watch(job: Job, timeout: float | None) -> None:
                 bar.print_above(shown_notice)
             bar.show(info.progress, _phase(info))
     if not job.last_known.status.final:
-        raise TimeoutError(fate_of([job]))
+        raise TimeoutError(unfinished_note([job]))
 
 
 def _phase(info: JobInfo) -> str:
@@ -41,12 +41,12 @@ def interruptible(jobs: Sequence[Job]) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         unfinished = [job for job in jobs if not job.last_known.status.final]
-        err.print(f"Interrupted. {fate_of(unfinished) if unfinished else ''}", markup=False, highlight=False)
+        err.print(f"Interrupted. {unfinished_note(unfinished) if unfinished else ''}", markup=False, highlight=False)
         raise typer.Exit(ExitCode.INTERRUPTED) from None
 
 
-def fate_of(jobs: Sequence[Job]) -> str:
-    """Return what becomes of jobs that are no longer waited for."""
+def unfinished_note(jobs: Sequence[Job]) -> str:
+    """Return the note on unfinished jobs that are no longer waited for."""
     local = any(job.backend == "local" for job in jobs)
     if len(jobs) == 1:
         job = jobs[0]

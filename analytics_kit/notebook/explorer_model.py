@@ -67,19 +67,10 @@ class _SingleTrialResult:
     def kinds(self) -> Sequence[str]:
         return self.result.kinds if self.row is not None else ()
 
-    def events(
-        self,
-        kind: str,
-        *,
-        participant: object = None,
-        task: object = None,
-        factor: object = None,
-        trial: object = None,
-        columns: Sequence[str] | None = None,
-    ) -> pd.DataFrame:
+    def events(self, kind: str, *, columns: Sequence[str] | None = None, **names: object) -> pd.DataFrame:
         if kind not in self._events_by_kind:
             self._events_by_kind[kind] = self._read_events(kind)
-        table = TrialFilter(participant, task, factor, trial).apply(self._events_by_kind[kind])
+        table = TrialFilter(**names).apply(self._events_by_kind[kind])
         return table if columns is None else table[list(columns)]
 
     def _read_events(self, kind: str) -> pd.DataFrame:

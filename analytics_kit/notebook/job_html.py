@@ -136,17 +136,8 @@ def _progress(info: JobInfo, now: datetime | None) -> list[str]:
     """Return the bar of an unfinished job and its facts; `now` adds rate and times."""
     if info.status.final:
         return []
-    progress = info.progress
-    facts = [position] if (position := job_text.position(info)) else []
-    if progress.rows:
-        facts.append(job_text.count(progress.rows, "row"))
-    if progress.files:
-        facts.append(job_text.count(progress.files, "file"))
+    facts = job_text.progress_facts(info, with_rate=now is not None)
     if now is not None:
-        if progress.rate_per_s and progress.unit == "bytes":
-            facts.append(f"{job_text.size(progress.rate_per_s)}/s")
-        if progress.eta_s is not None and info.status is JobStatus.RUNNING:
-            facts.append(f"about {job_text.duration(progress.eta_s)} left")
         elapsed_s = (now - (info.started_at or info.created_at)).total_seconds()
         suffix = "waiting" if info.started_at is None else "so far"
         elapsed = f'<span class="ak-elapsed" data-seconds="{elapsed_s:.1f}">{job_text.duration(elapsed_s)}</span>'

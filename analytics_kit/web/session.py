@@ -78,7 +78,7 @@ class SessionCookies:
         _set_cookie(response, "", 0)
 
     def _csrf_token(self, subject: str) -> str:
-        message = f"proof of {subject}"  # on the wire: pages that are open during an upgrade go on working
+        message = f"proof of {subject}"  # as in earlier versions: forms that were loaded before an upgrade stay valid
         return hmac.new(self._key, message.encode(), hashlib.sha256).hexdigest()
 
 

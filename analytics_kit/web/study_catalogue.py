@@ -150,9 +150,8 @@ class StudyCatalogue:
 
         Its central directory is not read here; an unreadable ZIP fails as a job.
         """
-        self._write_reference(
-            reference_path(self._content_references, content), self._receive_upload(name, stream, size_bytes)
-        )
+        upload = self._receive_upload(name, stream, size_bytes)
+        self._write_reference(reference_path(self._content_references, content), upload)
 
     def find_content(self, content: str) -> str:
         """Return the source to submit for an uploaded fingerprint. Raises SourceNotFoundError."""
@@ -189,11 +188,9 @@ class StudyCatalogue:
 
     def _uploaded(self, study_id: str) -> Study | None:
         """Return the last upload with this id, while its copy exists."""
-        return (
-            self._read_reference(reference_path(self._study_references, study_id), study_id)
-            if is_study_id(study_id)
-            else None
-        )
+        if not is_study_id(study_id):
+            return None
+        return self._read_reference(reference_path(self._study_references, study_id), study_id)
 
     def _read_reference(self, path: str, study_id: str) -> Study | None:
         try:

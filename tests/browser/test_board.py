@@ -77,7 +77,7 @@ def test_large_study_is_uploaded_and_becomes_a_job(board, study):
         archive.writestr(
             "1_participant_session/Search_Baseline_trial_1/Screen Recording.mp4", os.urandom(FILLER_BYTES)
         )
-    find, status = board.page.get_by_label("Find"), board.page.locator(f"{BOARD} select[data-field=status]")
+    find, status = board.page.get_by_label("Find"), board.page.locator(BOARD).get_by_label("Status")
     find.fill("another")
     status.select_option("failed")
     board.page.evaluate(UPLOAD, f"{BOARD} .ak-uploads progress")
@@ -112,7 +112,7 @@ def test_jobs_are_found_by_text_and_by_status(board, submit_study):
     submit_study("waiting.zip", GO)
     await_rows(board, "waiting.zip", "running.zip", "torn.zip", "done.zip")
     board.check_appearance("board", BOARD)
-    find, status = board.page.get_by_label("Find"), board.page.locator(f"{BOARD} select[data-field=status]")
+    find, status = board.page.get_by_label("Find"), board.page.locator(BOARD).get_by_label("Status")
     find.click()
     board.page.keyboard.type("ING.zip")
     await_rows(board, "waiting.zip", "running.zip")

@@ -138,6 +138,12 @@ def test_result_compresses_csv_by_the_extension(cli, job_id, tmp_path):
     assert gzip.decompress(path.read_bytes()).startswith(b"participant,")
 
 
+@pytest.mark.parametrize("name", ["t::1.csv", "t*.csv", "t[1].csv"])
+def test_result_writes_to_the_file_of_any_name(cli, job_id, tmp_path, name):
+    assert cli("result", job_id, "-o", tmp_path / name).returncode == 0
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
 def test_doctor_finds_no_fault(cli, job_id):
     run = cli("doctor")
     assert run.returncode == 0

@@ -10,6 +10,7 @@ from analytics_kit.model import Failure, JobStatus, Progress
 from analytics_kit.notebook.html_widget import HtmlWidget
 from analytics_kit.watcher import Watcher
 from tests.fake_backend import FakeBackend
+from tests.processes import later  # noqa: F401  the cells of tests call it
 
 RUNNING = {"status": JobStatus.RUNNING, "progress": Progress("processing", 40, 100, fraction=0.4)}
 FAILED = {"status": JobStatus.FAILED, "error": Failure("BadArchiveError", "torn", "mend it")}
@@ -30,13 +31,6 @@ def make_job(**changes):
 def end_job(job, **changes):
     """End a job, completed unless `changes` give another state."""
     fake.change(job, **(changes or COMPLETED))
-
-
-def run_later(action, *arguments, **more):
-    """Call `action` after a moment, while the cell continues."""
-    timer = threading.Timer(0.1, action, arguments, more)
-    timer.daemon = True
-    timer.start()
 
 
 def report_progress(jobs, stop):

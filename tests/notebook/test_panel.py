@@ -131,13 +131,13 @@ def send_times(messages):
 
 class TestWaiting:
     def test_waiting_cell_displays_the_job(self, kernel):
-        messages = kernel.run("job = make_job(**RUNNING); run_later(end_job, job); print(job.wait(30))", "a")
+        messages = kernel.run("job = make_job(**RUNNING); later(end_job, job); print(job.wait(30))", "a")
         assert [each[:2] for each in displays(messages)] == [("view", False), ("record", False), ("record", True)]
         assert "completed" in record_texts(messages)[-1]
 
     def test_cell_that_displays_the_job_already_only_updates_it(self, kernel):
         messages = kernel.run(
-            "job = make_job(**RUNNING); display(job); run_later(end_job, job); print(job.wait(30))", "a"
+            "job = make_job(**RUNNING); display(job); later(end_job, job); print(job.wait(30))", "a"
         )
         assert [each[:2] for each in displays(messages)] == [("view", False), ("record", False), ("record", True)]
 
@@ -147,14 +147,14 @@ class TestWaiting:
             "from analytics_kit.notebook.rate_limit import rate_limiter; rate_limiter.request = lambda *_: None"
         )
         messages = kernel.run(
-            "job = make_job(**RUNNING); display(job); run_later(end_job, job); print(job.wait(30))", "a"
+            "job = make_job(**RUNNING); display(job); later(end_job, job); print(job.wait(30))", "a"
         )
         kernel.run_silently("del rate_limiter.request")
         assert "completed" in record_texts(messages)[-1]
 
     def test_waiting_in_another_cell_displays_the_job_there_too(self, kernel):
         kernel.run("job = make_job(**RUNNING); job", "a")
-        messages = kernel.run("run_later(end_job, job); print(job.wait(30))", "b")
+        messages = kernel.run("later(end_job, job); print(job.wait(30))", "b")
         assert [each[:2] for each in displays(messages)][:2] == [("view", False), ("record", False)]
         assert "completed" in record_texts(messages)[-1]
 
@@ -245,7 +245,7 @@ class TestButtons:
         assert not kernel.evaluate("job._panel._is_record_stale")
         kernel.send_to_widget(box, action="open_page", page="two")
         self.await_box(kernel, box, "page was opened after")
-        messages = kernel.run("run_later(end_job, job); print(job.wait(30))", "b")
+        messages = kernel.run("later(end_job, job); print(job.wait(30))", "b")
         assert displays(messages)[0][0] == "view"
         self.await_box(kernel, box, "✔ completed")
         assert "page was opened" not in drawn_html(kernel.messages, box)[-1]
@@ -277,18 +277,18 @@ class TestErrors:
 
 class TestWithoutFrontEnd:
     def test_display_waits_and_gives_one_settled_record(self, kernel):
-        messages = kernel.run("job = make_job(**RUNNING); run_later(end_job, job); job", "a", stdin=False)
+        messages = kernel.run("job = make_job(**RUNNING); later(end_job, job); job", "a", stdin=False)
         assert [each[:2] for each in displays(messages)] == [("record", False)]
         assert record_texts(messages) == ["study.zip: completed, 3 trials, 9 events, 0 issues"]
         assert not [m for m in messages if m["msg_type"].startswith("comm")]
 
     def test_failed_job_gives_one_settled_record(self, kernel):
-        messages = kernel.run("job = make_job(**RUNNING); run_later(end_job, job, **FAILED); job", "a", stdin=False)
+        messages = kernel.run("job = make_job(**RUNNING); later(end_job, job, **FAILED); job", "a", stdin=False)
         assert record_texts(messages) == ["study.zip: failed, BadArchiveError: torn"]
 
     @pytest.mark.parametrize("code", ["print(job.wait(30))", "display(job); print(job.wait(30))"])
     def test_waiting_gives_exactly_one_settled_record(self, kernel, code):
-        messages = kernel.run(f"job = make_job(**RUNNING); run_later(end_job, job); {code}", "a", stdin=False)
+        messages = kernel.run(f"job = make_job(**RUNNING); later(end_job, job); {code}", "a", stdin=False)
         assert [each[:2] for each in displays(messages)] == [("record", False)]
         assert "completed" in record_texts(messages)[0]
 
@@ -298,7 +298,7 @@ class TestWithoutFrontEnd:
 
     def test_two_runs_give_equal_outputs(self, kernel):
         def outputs():
-            messages = kernel.run("job = make_job(**RUNNING); run_later(end_job, job); job", "a", stdin=False)
+            messages = kernel.run("job = make_job(**RUNNING); later(end_job, job); job", "a", stdin=False)
             return [m["content"]["data"] for m in messages if m["msg_type"] == "display_data"]
 
         assert outputs() == outputs()

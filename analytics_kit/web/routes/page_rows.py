@@ -38,6 +38,7 @@ class JobRow:
     def of(cls, info: JobInfo, now: datetime) -> JobRow:
         """Return the row of a job, with durations up to `now`."""
         fields, is_running = job_fields(info), info.status is JobStatus.RUNNING
+        facts = (*job_text.progress_facts(info), job_text.outcome(info), _elapsed(info, now))
         failure = fields["error"]
         return cls(
             job_id=info.job_id,
@@ -49,28 +50,11 @@ class JobRow:
             size="" if info.size_bytes is None else job_text.size(info.size_bytes),
             phase=job_text.phase(info) or "Progress",
             percent=job_text.floor_percent(info.progress) if is_running else None,
-            facts=tuple(fact for fact in (*_work(info), job_text.outcome(info), _elapsed(info, now)) if fact),
+            facts=tuple(fact for fact in facts if fact),
             problem=fields["notice"] if failure is None else f"{failure.error}: {failure.message}",
             hint="" if failure is None else failure.hint,
             tables=_tables(info) if info.status is JobStatus.COMPLETED else (),
         )
-
-
-def _work(info: JobInfo) -> list[str]:
-    """Return the position and the progress of a job that has not ended."""
-    progress = info.progress
-    if info.status.final:
-        return []
-    facts = [job_text.position(info)]
-    if progress.rows:
-        facts.append(job_text.count(progress.rows, "row"))
-    if progress.files:
-        facts.append(job_text.count(progress.files, "file"))
-    if progress.rate_per_s and progress.unit == "bytes":
-        facts.append(f"{job_text.size(progress.rate_per_s)}/s")
-    if progress.eta_s is not None and info.status is JobStatus.RUNNING:
-        facts.append(f"about {job_text.duration(progress.eta_s)} left")
-    return facts
 
 
 def _elapsed(info: JobInfo, now: datetime) -> str:
