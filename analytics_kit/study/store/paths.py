@@ -9,6 +9,7 @@
             manifest.json                         written last; without it nothing here is read
             events/<kind>-<shard>.parquet         event tables
             <table>.parquet                       trials, issues, members, surveys; or what a step hands on
+            revision-<token>/                     the files above that were replaced when participants were forgotten
             shard-<n>.parquet                     of a plan: the members of shard n
     uploads/<token>/<name>                        a study that a user uploaded
     studies/<namespace>/<study id>.json           on a web server: the upload with this study id
@@ -90,12 +91,19 @@ def events_path(prefix: str, kind: str, shard: int) -> str:
     return table_path(prefix, f"{EVENTS}/{kind}-{shard:05d}")
 
 
-def references_folder(references: str, namespace: str) -> str:
-    """Return the folder of a namespace's references to uploads, STUDY_REFERENCES or CONTENT_REFERENCES.
+def revision_folder(prefix: str, token: str) -> str:
+    """Return the folder below `prefix` for the files that replace some of a result's."""
+    return f"{prefix}/revision-{token}"
 
-    The namespace is hashed, since it may hold characters that a path can't.
-    """
-    return f"{references}/{hashlib.sha256(namespace.encode()).hexdigest()[:32]}"
+
+def owner_of(namespace: str) -> str:
+    """Return how paths and manifests name a namespace: hashed, since it may hold characters that a path can't."""
+    return hashlib.sha256(namespace.encode()).hexdigest()[:32]
+
+
+def references_folder(references: str, namespace: str) -> str:
+    """Return the folder of a namespace's references to uploads, STUDY_REFERENCES or CONTENT_REFERENCES."""
+    return f"{references}/{owner_of(namespace)}"
 
 
 def reference_path(folder: str, name: str) -> str:
