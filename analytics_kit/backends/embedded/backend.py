@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -72,6 +72,14 @@ class EmbeddedBackend(RedisBackend):
                     self._open(socket_url(ensure_running(self._settings, self._code)))
                     jobs.connection.close()
         return super()._call(action)
+
+    @contextlib.contextmanager
+    def forgetting(self) -> Iterator[None]:
+        """Hold the lock of the namespace; then have the server write its file anew, without what was overwritten."""
+        with super().forgetting():
+            yield
+        with contextlib.suppress(redis.RedisError):
+            self._jobs.connection.bgrewriteaof()
 
 
 def ensure_running(settings: Settings, code: str) -> Path:

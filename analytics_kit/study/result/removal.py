@@ -72,7 +72,26 @@ def remove_participant(store: Store, prefix: str, folder: str, participant: str)
         raise StoreError("A file of the result is missing.", hint="Delete its job.") from error
     if removed or "revision" in manifest:
         remove_unreferenced(store, folder, prefix)
+    _remove_other_revisions(store, prefix)
     return removed
+
+
+def _remove_other_revisions(store: Store, prefix: str) -> None:
+    """Remove the files that an earlier removal wrote, or one that was interrupted."""
+    manifest = store.manifest(prefix)
+    if manifest is None:
+        return
+    used = [*manifest["tables"].values(), *(part["path"] for part in manifest["parts"])]
+    for name in store.folders(prefix):
+        revision = f"{prefix}/{name}"
+        if not paths.is_revised(revision):
+            continue
+        if not any(path.startswith(f"{revision}/") for path in used):
+            store.remove(revision)
+            continue
+        for file in store.files(revision):  # of an earlier revision some event files may still be used
+            if file.path not in used:
+                store.remove(file.path)
 
 
 def _replace(store: Store, prefix: str, manifest: dict[str, Any], participant: str) -> Removed:

@@ -44,6 +44,7 @@ LEFTOVER = re.compile(
 )
 """Files at the root that stay only where a process was killed while it wrote them."""
 _SHARD_STEP = "part-"
+_REVISION = "revision-"
 
 
 def job_folder(result_key: str, job_id: str) -> str:
@@ -93,7 +94,16 @@ def events_path(prefix: str, kind: str, shard: int) -> str:
 
 def revision_folder(prefix: str, token: str) -> str:
     """Return the folder below `prefix` for the files that replace some of a result's."""
-    return f"{prefix}/revision-{token}"
+    return f"{prefix}/{_REVISION}{token}"
+
+
+def is_revised(path: str) -> bool:
+    """Return whether a path is that of such a folder, or of a file in one.
+
+    >>> is_revised(f"{revision_folder('results/key/job', '7f')}/trials.parquet"), is_revised("results/key/job")
+    (True, False)
+    """
+    return any(part.startswith(_REVISION) for part in path.split("/"))
 
 
 def owner_of(namespace: str) -> str:

@@ -13,6 +13,7 @@ from analytics_kit.web.error_responses import UNAVAILABLE_MESSAGES, json_respons
 from analytics_kit.web.openapi_responses import json_body, responses
 from analytics_kit.web.openapi_schema import build_schema, render_docs
 from analytics_kit.web.routes.job_schemas import JOB_MODELS
+from analytics_kit.web.routes.participants import PARTICIPANT_MODELS
 from analytics_kit.web.routes.results import RESULT_MODELS
 from analytics_kit.web.routes.studies import STUDY_MODELS
 from analytics_kit.web.routes.uploads import UPLOAD_MODELS
@@ -65,7 +66,8 @@ class LiveAnswer(ResponseModel):
 
 
 RESPONSE_MODELS = (
-    ErrorAnswer, *JOB_MODELS, *RESULT_MODELS, *UPLOAD_MODELS, *STUDY_MODELS, QueueAnswer, HealthAnswer, LiveAnswer,
+    ErrorAnswer, *JOB_MODELS, *RESULT_MODELS, *UPLOAD_MODELS, *STUDY_MODELS, *PARTICIPANT_MODELS, QueueAnswer,
+    HealthAnswer, LiveAnswer,
 )  # fmt: skip
 """All response models, which become the components of OpenAPI."""
 

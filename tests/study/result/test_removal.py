@@ -12,6 +12,7 @@ from analytics_kit.errors import ResultExpiredError, StoreError
 from analytics_kit.model import KINDS
 from analytics_kit.options import Options
 from analytics_kit.study.pipeline import run as pipeline
+from analytics_kit.study.pipeline.attempts import remove_unreferenced
 from analytics_kit.study.result.removal import Removed, remove_participant
 from analytics_kit.study.result.result import StudyResult
 from analytics_kit.study.store.store import Store
@@ -224,6 +225,29 @@ def test_a_process_that_dies_after_the_manifest_is_finished_by_the_next_call(sto
         assert remove_participant(store, prefix, prefix, "1")
     assert remove_participant(store, prefix, prefix, "1") == Removed()
     assert len([file for file in store.files(prefix) if file.path.endswith("trials.parquet")]) == 1
+
+
+def test_a_clean_up_that_goes_by_the_manifest_before_leaves_the_new_files(stored, monkeypatch):
+    study = FORMATS["fulcrum"](random.Random(5))
+    store, prefix = stored(study.members)
+    before = store.manifest(prefix)
+    remove_participant(store, prefix, prefix, "1")
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "manifest", lambda *_: before)
+        remove_unreferenced(store, prefix, prefix)
+    assert check(StudyResult.open(store, prefix), with_views=True) == []
+
+
+def test_files_of_earlier_revisions_go_unless_they_are_still_used(stored):
+    study = FORMATS["fulcrum"](random.Random(6))
+    store, prefix = stored(study.members)
+    names = list(StudyResult.open(store, prefix).participants["participant"])
+    for name in names[:-1]:
+        remove_participant(store, prefix, prefix, name)
+    manifest = store.manifest(prefix)
+    named = {*manifest["tables"].values(), *(part["path"] for part in manifest["parts"]), f"{prefix}/manifest.json"}
+    assert {file.path for file in store.files(prefix)} == named
+    assert manifest["revision"] == len(names) - 1 >= 1
 
 
 def test_a_result_that_is_replaced_meanwhile_is_not_overwritten(stored, monkeypatch):
