@@ -188,9 +188,9 @@ class RedisBackend:
     def _quiet_jobs(self, jobs: JobStore, active: Sequence[Record]) -> dict[str, JobInfo]:
         """Return those of the jobs that run and have reported nothing for long, with a notice."""
         reported_at = {r.job_id: r.reported_at for r in active if r.reported_at}
-        if all(time.time() - at <= QUIET_S for at in reported_at.values()):
+        if all(0 <= time.time() - at <= QUIET_S for at in reported_at.values()):
             return {}
-        now_s = jobs.now_s()  # clocks of hosts differ
+        now_s = jobs.now_s()  # clocks of hosts differ; a report in the future says that this one does
         return {
             record.job_id: replace(
                 record.info(self.name),

@@ -254,6 +254,20 @@ class Store:
             except FileNotFoundError:
                 return None
 
+    def now_s(self) -> float:
+        """Return the time of the store's own clock: that of a small file which is written and removed.
+
+        Infinity where the file system has no times. Raises StoreError where the store can't be written.
+        """
+        probe = f"{PROBE_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
+        with self.create(probe, durable=False):
+            pass
+        try:
+            now = self.changed_at(probe)
+        finally:
+            self.remove(probe)
+        return float("inf") if now is None else now
+
     def touch(self, path: str) -> None:
         """Mark a file as used now, where the store can do that cheaply; never fails."""
         if self._local:
