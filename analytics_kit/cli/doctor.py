@@ -80,7 +80,7 @@ def _check_store(settings: Settings) -> Iterator[Finding]:
     except AnalyticsKitError as error:
         yield Finding("store", error.message, False, error.hint)
     if settings.store is None:
-        home = settings.home.expanduser()
+        home = settings.home
         if home.exists():
             free = shutil.disk_usage(home).free
             yield Finding(

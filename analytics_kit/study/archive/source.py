@@ -14,7 +14,7 @@ import fsspec
 
 from analytics_kit.errors import AnalyticsKitError, BadArchiveError, SourceNotFoundError
 from analytics_kit.options import Options
-from analytics_kit.settings import without_secrets
+from analytics_kit.settings import user_path, without_secrets
 from analytics_kit.study.archive.base import Archive, Member
 from analytics_kit.study.archive.byte_range import IN_MEMORY_BYTES
 from analytics_kit.study.archive.folder_archive import FolderArchive
@@ -34,7 +34,7 @@ def locate(source: str | os.PathLike[str]) -> str:
     text = os.fspath(source)
     if is_url(text):
         return text
-    path = Path(text).expanduser()
+    path = user_path(text)
     if not text or not path.exists():
         raise SourceNotFoundError(f"There is no study at {path.absolute() if text else 'an empty path'}.")
     if not (path.is_file() or path.is_dir()):
