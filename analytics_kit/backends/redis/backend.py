@@ -18,6 +18,7 @@ from analytics_kit.backends.redis.job_store import JobStore
 from analytics_kit.backends.redis.pool_state import read_pool_state
 from analytics_kit.backends.redis.recovery import run_recovery
 from analytics_kit.errors import BrokerUnavailableError
+from analytics_kit.handle import Handle
 from analytics_kit.model import JobInfo, JobRequest, JobStatus, Progress
 from analytics_kit.settings import Settings, without_secrets
 
@@ -31,7 +32,7 @@ NO_WORKER = "No worker listens on this Redis; the job waits. Start one with: ana
 T = TypeVar("T")
 
 
-class RedisBackend:
+class RedisBackend(Handle):
     """Jobs on a Redis server, run by `analytics-kit worker` processes on any number of hosts.
 
     Parameters
@@ -148,6 +149,10 @@ class RedisBackend:
     def close(self) -> None:
         """Close the connections; jobs are not affected."""
         self._jobs.connection.close()
+
+    def shutdown(self, only_unused: bool = False) -> None:
+        """Do what `close` does: server and workers were started by others."""
+        self.close()
 
     def _measure(self, jobs: JobStore) -> tuple[dict[str, Any], int, str]:
         """Return address, version and latency of the broker, how many workers live, and why none do."""
