@@ -29,6 +29,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from analytics_kit.errors import SettingsError, nearest
+from analytics_kit.utf8_text import utf8_text
 
 SETTINGS_HINT = "The README lists the settings, under “Your own Redis”."
 URL_SCHEMES = ("redis", "rediss", "unix")
@@ -250,12 +251,15 @@ class Settings(BaseSettings):
 
 
 def without_secrets(url: str) -> str:
-    """Return the URL without user, password, query and fragment, for display. A path stays as it is."""
+    """Return the URL without user, password, query and fragment, for display.
+
+    A path stays as it is, but for bytes that are not UTF-8.
+    """
     if "://" not in url:
-        return url
+        return utf8_text(url)
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{host}{parts.path}"
+    return utf8_text(f"{parts.scheme}://{host}{parts.path}")
 
 
 def settings_environment(settings: Settings) -> dict[str, str]:

@@ -17,6 +17,7 @@ PACKAGE = Path(analytics_kit.__file__).parent
 ROOT = PACKAGE.parent
 FLOORS: dict[str, list[str]] = {
     "": [
+        "utf8_text",
         "__init__ deprecation errors handle",
         "model process_fork settings",
         "event_format job_text progress_bar",

@@ -124,7 +124,9 @@ def _open(source: str, options: Options | None = None, in_memory_bytes: int | No
         return FolderArchive(path)
     size = path.stat().st_size
     whole = size <= (IN_MEMORY_BYTES if in_memory_bytes is None else in_memory_bytes)
-    return ZipArchive(io.BytesIO(path.read_bytes()) if whole else path.open("rb"), source, size, options)
+    return ZipArchive(
+        io.BytesIO(path.read_bytes()) if whole else path.open("rb"), without_secrets(source), size, options
+    )
 
 
 @contextmanager

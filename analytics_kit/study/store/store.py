@@ -119,7 +119,8 @@ class Store:
 
     def commit(self, prefix: str, manifest: dict[str, Any]) -> None:
         """Make all below `prefix` readable at once: sync its files, then write the manifest."""
-        text = json.dumps(manifest, ensure_ascii=False, allow_nan=False, indent=1).encode()
+        # The escapes are those of JSON, so that a name that is not UTF-8 is read as it was.
+        text = json.dumps(manifest, ensure_ascii=False, allow_nan=False, indent=1).encode(errors="backslashreplace")
         path = manifest_path(prefix)
         paths, self._unsynced = self._unsynced, []
         with store_errors(self._location(prefix)):
