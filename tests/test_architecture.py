@@ -100,7 +100,7 @@ FLOORS: dict[str, list[str]] = {
     "web": [
         "__init__ auth schemas settings study_catalogue templating",
         "error_responses launcher openapi_responses session",
-        "openapi_schema service",
+        "connections openapi_schema service wsgi_bridge",
         "routes",
         "app",
         "server",
