@@ -101,7 +101,7 @@ FLOORS: dict[str, list[str]] = {
     "web": [
         "__init__ auth one_process schemas settings study_catalogue templating",
         "error_responses launcher openapi_responses session",
-        "openapi_schema service",
+        "connections openapi_schema service wsgi_bridge",
         "routes",
         "app",
         "server",
