@@ -12,6 +12,7 @@ import pandas as pd
 from analytics_kit.client import Client
 from analytics_kit.job import Job
 from analytics_kit.model import ForgetReport
+from analytics_kit.process_fork import renew_after_fork
 from analytics_kit.study.result.result import StudyResult
 
 if TYPE_CHECKING:
@@ -19,6 +20,14 @@ if TYPE_CHECKING:
 
 _default: Client | None = None
 _default_lock = threading.Lock()
+
+
+def _renew() -> None:
+    global _default_lock
+    _default_lock = threading.Lock()
+
+
+renew_after_fork(_renew)
 
 
 def default_client() -> Client:

@@ -22,9 +22,11 @@ from analytics_kit.backends.open import open_backend
 from analytics_kit.deprecation import RenamedAttribute
 from analytics_kit.errors import BrokerUnavailableError, SettingsError, StoreError, nearest
 from analytics_kit.futures import as_completed, gather
+from analytics_kit.handle import Handle
 from analytics_kit.job import Job
 from analytics_kit.model import SCHEMA_VERSION, ForgetReport, JobInfo, JobRequest, JobStatus
 from analytics_kit.options import Options
+from analytics_kit.process_fork import renew_after_fork, require_polars_threads
 from analytics_kit.progress_bar import ProgressBar
 from analytics_kit.server_request import request_for_server
 from analytics_kit.settings import Settings, without_secrets
@@ -48,11 +50,12 @@ JOB_COLUMNS = (
 )  # fmt: skip
 
 
-class Client:
+class Client(Handle):
     """A connection to one backend and one store, with the same verbs as the package.
 
-    `connect` makes one, after checking that its backend answers. A client is safe to use from threads; closing it,
-    also by leaving a `with` block, leaves its jobs alone.
+    `connect` makes one, after checking that its backend answers. A client is safe to use from threads; closing it
+    leaves its jobs alone. Leaving a `with` block also stops an embedded broker that nobody else can be expected to
+    use: its `home` was passed as an argument, no other client is connected and no job is queued or running.
 
     Parameters
     ----------
@@ -75,12 +78,18 @@ class Client:
     4
     """
 
+    _other_processes = "Make a client there, with analytics_kit.connect(), and find jobs by their id."
+
     def __init__(self, url: str | None = None, **settings: Any) -> None:
         self.settings = Settings.of(url, **settings)
         self.client_name = "client"
         """What the user's code probably calls it, for the lines of code that panels show."""
-        self._lock = threading.Lock()
         self._opened: Watcher | None = None
+        self._renew()
+        renew_after_fork(self._renew)
+
+    def _renew(self) -> None:
+        self._lock = threading.Lock()
 
     @property
     def backend(self) -> Backend:
@@ -253,6 +262,7 @@ class Client:
         >>> list(result.participants["participant"])
         ['1', '2']
         """
+        require_polars_threads()
         # It loads the compiled kernels, which a process that only submits does not need.
         from analytics_kit.study.pipeline import run as pipeline
 
@@ -436,16 +446,37 @@ class Client:
 
     def close(self) -> None:
         """Close connections and threads. Callbacks of jobs that have not ended are still called."""
+        self._end(lambda backend: backend.close())
+
+    def shutdown(self) -> None:
+        """Close, and stop the embedded broker of this client with its workers, whoever else uses it.
+
+        Jobs and results are kept. Running work is done again when a client next uses the broker, which starts it. A
+        Redis that was named and a server are others', and go on; jobs of the local backend end with their process.
+
+        See Also
+        --------
+        close : Leave the broker to other clients; it ends when it was idle for `idle_s`.
+
+        Examples
+        --------
+        >>> import analytics_kit as ak
+        >>> client = ak.connect("local")
+        >>> client.shutdown()
+        """
+        self._end(lambda backend: backend.shutdown())
+
+    def _end(self, how: Callable[[Backend], None]) -> None:
         with self._lock:
-            if self._opened is not None:
-                self._opened.backend.close()
-                self._opened = None
+            opened, self._opened = self._opened, None
+        if opened is not None:
+            how(opened.backend)
 
     def __enter__(self) -> Client:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        self._end(lambda backend: backend.shutdown(only_unused=True))
 
     called = RenamedAttribute("client_name")
 

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import IO, Any, Literal, Protocol
 
 from analytics_kit.errors import AnalyticsKitError, rebuild
+from analytics_kit.utf8_text import utf8_text
 
 SCHEMA_VERSION = 3
 """Version of the job records and of the stored tables; a worker leaves jobs of a newer version in the queue."""
@@ -96,6 +97,10 @@ class Failure:
     hint: str = ""
     log: str = ""
     traceback: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("message", "hint", "log", "traceback"):
+            object.__setattr__(self, name, utf8_text(getattr(self, name)))
 
     @classmethod
     def of(cls, error: BaseException, log: str = "", traceback: str = "") -> Failure:
@@ -187,6 +192,12 @@ class JobInfo:
     retry_of: str | None = None
     notice: str = ""
     queue_position: int | None = None
+
+    def __post_init__(self) -> None:
+        """Make the texts such as can be encoded: one name that is not UTF-8 must not spoil the list of all jobs."""
+        object.__setattr__(self, "source", utf8_text(self.source))
+        object.__setattr__(self, "notice", utf8_text(self.notice))
+        object.__setattr__(self, "tags", tuple(map(utf8_text, self.tags)))
 
 
 @dataclass(frozen=True, slots=True)

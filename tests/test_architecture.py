@@ -17,8 +17,9 @@ PACKAGE = Path(analytics_kit.__file__).parent
 ROOT = PACKAGE.parent
 FLOORS: dict[str, list[str]] = {
     "": [
-        "__init__ deprecation errors",
-        "model settings",
+        "utf8_text",
+        "__init__ deprecation errors handle",
+        "model process_fork settings",
         "event_format job_text progress_bar",
         "job_pages options redaction",
         "study backends plot",
@@ -64,7 +65,7 @@ FLOORS: dict[str, list[str]] = {
     ],
     "study.sample": ["behaviour", "study"],
     "backends": [
-        "dotted_names machine",
+        "dotted_names machine time_budget",
         "progress record",
         "base",
         "redis step_runner",
@@ -99,9 +100,9 @@ FLOORS: dict[str, list[str]] = {
         "board",
     ],
     "web": [
-        "__init__ auth schemas settings study_catalogue templating",
+        "__init__ auth one_process schemas settings study_catalogue templating",
         "error_responses launcher openapi_responses session",
-        "openapi_schema service",
+        "connections openapi_schema service wsgi_bridge",
         "routes",
         "app",
         "server",

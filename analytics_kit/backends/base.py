@@ -113,6 +113,12 @@ class Backend(Protocol):
     def close(self) -> None:
         """Close connections and threads; jobs are not affected."""
 
+    def shutdown(self, only_unused: bool = False) -> None:
+        """Close, and end the processes that this backend has started to run jobs; jobs are kept.
+
+        With `only_unused`, leave processes alone that others may use.
+        """
+
 
 @runtime_checkable
 class RemoteBackend(Protocol):

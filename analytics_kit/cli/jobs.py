@@ -23,7 +23,7 @@ from analytics_kit.futures import as_completed
 from analytics_kit.job import Job
 from analytics_kit.model import JobInfo, JobStatus
 from analytics_kit.options import Options
-from analytics_kit.settings import Settings
+from analytics_kit.settings import Settings, user_path
 from analytics_kit.table_export import FileFormat, FrameName, csv_chunks, parquet_chunks, row_chunks
 
 app = typer.Typer()
@@ -196,7 +196,7 @@ def result(
         sys.stdout.buffer.writelines(chunks)
         return
     local = fsspec.filesystem("file")  # unlike fsspec.open, it takes :: and * in a name as they are
-    with local.open(str(output.absolute()), "wb", compression="infer" if is_csv else None) as file:
+    with local.open(str(user_path(output).absolute()), "wb", compression="infer" if is_csv else None) as file:
         file.writelines(chunks)  # a CSV is compressed by its extension, as in --format csv -o table.csv.gz
     out.print(f"{output}: {len(frame)} rows")
 

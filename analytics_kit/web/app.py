@@ -22,6 +22,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from analytics_kit.errors import AnalyticsKitError
 from analytics_kit.web import URL_PREFIX
 from analytics_kit.web.error_responses import (
+    SECURITY_HEADERS,
     handle_http_error,
     handle_kit_error,
     handle_unexpected_error,
@@ -43,15 +44,6 @@ APP_NAME = "analytics_kit"
 COOKIE_VIEWS = ("job_result",)
 """Views that the page links to. They only read, so a session cookie needs no CSRF token for them."""
 JSON_LIMIT_BYTES = 1 << 20
-SECURITY_HEADERS = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-}
 
 
 def create_app(settings: ServerSettings | None = None, prefix: str = URL_PREFIX) -> Flask:

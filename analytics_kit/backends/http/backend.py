@@ -15,6 +15,7 @@ from analytics_kit.backends.base import ANY_JOB
 from analytics_kit.backends.http.transport import FORGET_TIMEOUT, Transport
 from analytics_kit.backends.http.upload_queue import UploadQueue
 from analytics_kit.errors import BrokerUnavailableError, JobNotFoundError, SettingsError, SourceNotFoundError
+from analytics_kit.handle import Handle
 from analytics_kit.model import Failure, ForgetReport, JobInfo, JobRequest, JobStatus, Progress
 from analytics_kit.settings import Settings
 
@@ -28,7 +29,7 @@ UPLOAD_FRACTION = 0.5
 """Fraction of an uploaded job's progress that is the upload."""
 
 
-class HttpBackend:
+class HttpBackend(Handle):
     """Jobs on a server (`analytics-kit serve`), in the namespace of the token.
 
     A study that the server does not have is uploaded by a thread of this process. Until the upload is completed, the
@@ -240,6 +241,10 @@ class HttpBackend:
         self._upload_queue.jobs.close()
         self._transport.close()
 
+    def shutdown(self, only_unused: bool = False) -> None:
+        """Do what `close` does: the server is not this client's."""
+        self.close()
+
     def _upload_jobs(self) -> dict[str, JobInfo]:
         """Return the jobs that the server does not have: uploads that wait, run, have failed or were cancelled.
 
@@ -317,7 +322,7 @@ class HttpChanges:
         return None
 
 
-class HttpFiles:
+class HttpFiles(Handle):
     """Files of one job's result, each downloaded when it is read.
 
     Raises

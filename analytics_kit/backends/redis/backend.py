@@ -23,6 +23,7 @@ from analytics_kit.backends.redis.job_store import JobStore
 from analytics_kit.backends.redis.pool_state import read_pool_state
 from analytics_kit.backends.redis.recovery import run_recovery
 from analytics_kit.errors import BrokerUnavailableError, SettingsError
+from analytics_kit.handle import Handle
 from analytics_kit.model import JobInfo, JobRequest, JobStatus, Progress
 from analytics_kit.settings import Settings, without_secrets
 
@@ -38,7 +39,7 @@ NO_WORKER = "No worker listens on this Redis; the job waits. Start one with: ana
 T = TypeVar("T")
 
 
-class RedisBackend:
+class RedisBackend(Handle):
     """Jobs on a Redis server, run by `analytics-kit worker` processes on any number of hosts.
 
     Parameters
@@ -194,6 +195,10 @@ class RedisBackend:
         """Close the connections; jobs are not affected."""
         self._jobs.connection.close()
 
+    def shutdown(self, only_unused: bool = False) -> None:
+        """Do what `close` does: server and workers were started by others."""
+        self.close()
+
     def _measure(self, jobs: JobStore) -> tuple[dict[str, Any], int, str]:
         """Return address, version and latency of the broker, how many workers live, and why none do."""
         start = time.perf_counter()
@@ -233,9 +238,9 @@ class RedisBackend:
     def _quiet_jobs(self, jobs: JobStore, active: Sequence[Record]) -> dict[str, JobInfo]:
         """Return those of the jobs that run and have reported nothing for long, with a notice."""
         reported_at = {r.job_id: r.reported_at for r in active if r.reported_at}
-        if all(time.time() - at <= QUIET_S for at in reported_at.values()):
+        if all(0 <= time.time() - at <= QUIET_S for at in reported_at.values()):
             return {}
-        now_s = jobs.now_s()  # clocks of hosts differ
+        now_s = jobs.now_s()  # clocks of hosts differ; a report in the future says that this one does
         return {
             record.job_id: replace(
                 record.info(self.name),

@@ -12,6 +12,7 @@ import pandas as pd
 
 from analytics_kit.errors import ResultExpiredError, SettingsError, StoreError, nearest
 from analytics_kit.model import KINDS, RESULT_TTL_S, SCHEMA_VERSION, Files
+from analytics_kit.settings import user_path
 from analytics_kit.study.result.analysis.description import Over, describe
 from analytics_kit.study.result.analysis.joining import add_columns, align_to_participants
 from analytics_kit.study.result.analysis.quality import quality
@@ -632,7 +633,7 @@ class StudyResult:
 
 def require_new_folder(path: str | Path) -> Path:
     """Return the path of a folder to be created. Raises SettingsError if it is not empty or its parent is missing."""
-    target = Path(path).expanduser()
+    target = user_path(path)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise SettingsError(f"{target} exists already.", hint="Give a new folder.")
     if not target.absolute().parent.is_dir():
@@ -666,7 +667,7 @@ def load(path: str | Path) -> StudyResult:
     >>> ak.load(result.save("kept")).summary["trials"]
     48
     """
-    folder = Path(path).expanduser().absolute()
+    folder = user_path(path).absolute()
     if not (folder / MANIFEST).is_file():
         raise SettingsError(f"There is no saved result at {folder}.", hint="result.save(path) makes one.")
     return StudyResult.open(Store(str(folder)), "")

@@ -39,8 +39,8 @@ class ForgetAnswer(ResponseModel):
     """What may still hold data of the participant, and what to do about it."""
 
 
-PARTICIPANT_MODELS = (ForgetAnswer,)
-"""Response models for the components of OpenAPI."""
+PARTICIPANT_MODELS = (ForgetAnswer, ForgetBody)
+"""Models for the components of OpenAPI."""
 
 
 def add_participant_routes(blueprint: APIBlueprint, service: Service) -> None:
