@@ -148,5 +148,5 @@ class RecordKeeper(Protocol):
     def forgetting(self) -> AbstractContextManager[Any]:
         """Return a context that one process at a time can enter for this namespace.
 
-        Raises SettingsError when another process has been in it for long.
+        Raises BrokerUnavailableError when another process has been in it for long.
         """

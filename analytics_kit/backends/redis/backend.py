@@ -22,7 +22,7 @@ from analytics_kit.backends.redis.connection import CONNECT_TIMEOUT_S, connect, 
 from analytics_kit.backends.redis.job_store import JobStore
 from analytics_kit.backends.redis.pool_state import read_pool_state
 from analytics_kit.backends.redis.recovery import run_recovery
-from analytics_kit.errors import BrokerUnavailableError, SettingsError
+from analytics_kit.errors import BrokerUnavailableError
 from analytics_kit.handle import Handle
 from analytics_kit.model import JobInfo, JobRequest, JobStatus, Progress
 from analytics_kit.settings import Settings, without_secrets
@@ -148,7 +148,7 @@ class RedisBackend(Handle):
 
         lock = self._call(acquire)
         if lock is None:
-            raise SettingsError(
+            raise BrokerUnavailableError(
                 "Another process is forgetting a participant of this namespace.", hint="Try again in a minute."
             )
         ended = threading.Event()

@@ -9,9 +9,10 @@ from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
 from pydantic import Field
 
+from analytics_kit.errors import SettingsError
 from analytics_kit.web.error_responses import json_response, redact_locations
 from analytics_kit.web.openapi_responses import json_body, responses
-from analytics_kit.web.schemas import RequestModel, ResponseModel
+from analytics_kit.web.schemas import ErrorAnswer, RequestModel, ResponseModel
 from analytics_kit.web.service import Service
 
 
@@ -46,12 +47,15 @@ PARTICIPANT_MODELS = (ForgetAnswer, ForgetBody)
 def add_participant_routes(blueprint: APIBlueprint, service: Service) -> None:
     """Add the route of participants."""
 
-    @blueprint.post("/forget", responses=responses(json_body(ForgetAnswer, "What was removed.")))
+    @blueprint.post("/forget", responses=responses(json_body(ForgetAnswer, "What was removed."), 404))
     def forget(body: ForgetBody) -> Response:
         """Remove a participant from all results, uploads and jobs of this namespace.
 
-        Results keep their jobs and keys. A 422 means that nothing names such a participant.
+        Results keep their jobs and keys. A 404 means that nothing names such a participant.
         """
-        report = asdict(service.client.forget(body.participant))
+        try:
+            report = asdict(service.client.forget(body.participant))
+        except SettingsError as error:
+            return json_response(ErrorAnswer(error="SettingsError", message=error.message, hint=error.hint), 404)
         unreached = [redact_locations(line) for line in report.pop("unreached")]
         return json_response(ForgetAnswer(**report, unreached=unreached))

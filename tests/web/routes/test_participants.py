@@ -33,7 +33,7 @@ def test_the_participant_goes_with_the_upload(ann, uploaded, tmp_path):
     assert name not in {row["participant"] for row in trials_of(ann, uploaded)["records"]}
     assert not list((tmp_path / "home" / "store").glob("uploads/*/*"))
     assert "mine" not in {study["study_id"] for study in ann.get("/studies").json["studies"]}
-    assert forget(ann, name, 422).json["error"] == "SettingsError"
+    assert forget(ann, name, 404).json["error"] == "SettingsError"
 
 
 def test_a_study_of_the_server_is_listed_by_its_name_alone(ann, data):
@@ -63,7 +63,7 @@ def test_content_that_was_forgotten_joins_its_job_without_an_upload(ann, content
 
 def test_another_namespace_is_not_reached(ann, bob, uploaded):
     before = trials_of(ann, uploaded)
-    forget(bob, before["records"][0]["participant"], 422)
+    forget(bob, before["records"][0]["participant"], 404)
     assert trials_of(ann, uploaded) == before
 
 
