@@ -11,6 +11,7 @@ FOUND = [
     Case("described_by_path", 3610078137, (("extra_cells", 3597787744), ("replace_cell", 316341412))),
     # Blank lines of a log without a header were counted as rows.
     Case("described_by_path", 1421901881, (("missing_cells", 1245545095), ("repeat_bytes", 1117565240))),
+    Case("described_by_path", 2201887411, (("blank_lines", 2316559954),)),
 ]
 """Each is what `python -m tests.fuzz.fuzz` printed, with what was wrong."""
 

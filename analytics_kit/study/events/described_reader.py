@@ -114,8 +114,8 @@ def read_logs(
 def _count_lines(raw: bytes) -> int:
     """Return the number of lines with text on them."""
     codes = np.frombuffer(raw, np.uint8)
-    codes = codes[(codes != ord(" ")) & (codes != ord("\t"))]
-    breaks = np.concatenate([[True], (codes == ord("\n")) | (codes == ord("\r"))])
+    is_break = (codes == ord("\n")) | (codes == ord("\r"))
+    breaks = np.concatenate([[True], is_break[is_break | (codes > ord(" "))]])
     return int(np.count_nonzero(breaks[:-1] & ~breaks[1:]))
 
 
