@@ -11,6 +11,7 @@ import pandas as pd
 
 from analytics_kit.client import Client
 from analytics_kit.job import Job
+from analytics_kit.model import ForgetReport
 from analytics_kit.process_fork import renew_after_fork
 from analytics_kit.study.result.result import StudyResult
 
@@ -216,6 +217,34 @@ def jobs(status: str | None = None) -> pd.DataFrame:
     0  completed  (pilot,)
     """
     return default_client().jobs(status)
+
+
+def forget(participant: str | int) -> ForgetReport:
+    """Remove a participant, who has withdrawn consent, from all that is kept for this namespace.
+
+    Parameters
+    ----------
+    participant
+        The name as in `result.participants`.
+
+    Returns
+    -------
+    ForgetReport
+        What was removed, and what could not be reached.
+
+    Raises
+    ------
+    SettingsError, StoreError
+        See `Client.forget`, which this calls on the default client.
+
+    Examples
+    --------
+    >>> import analytics_kit as ak
+    >>> result = ak.process(ak.sample_study("study.zip", participants=2, trials=1))
+    >>> ak.forget(participant="2").trials
+    4
+    """
+    return default_client().forget(participant)
 
 
 def board() -> Board:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from analytics_kit import notebook_hook
-from analytics_kit.backends.base import Backend, RemoteBackend
+from analytics_kit.backends.base import Backend, RecordKeeper, RemoteBackend
 from analytics_kit.backends.machine import pool_size
 from analytics_kit.backends.open import open_backend
 from analytics_kit.deprecation import RenamedAttribute
@@ -24,7 +24,7 @@ from analytics_kit.errors import BrokerUnavailableError, SettingsError, StoreErr
 from analytics_kit.futures import as_completed, gather
 from analytics_kit.handle import Handle
 from analytics_kit.job import Job
-from analytics_kit.model import SCHEMA_VERSION, JobInfo, JobRequest, JobStatus
+from analytics_kit.model import SCHEMA_VERSION, ForgetReport, JobInfo, JobRequest, JobStatus
 from analytics_kit.options import Options
 from analytics_kit.process_fork import renew_after_fork, require_polars_threads
 from analytics_kit.progress_bar import ProgressBar
@@ -192,6 +192,7 @@ class Client(Handle):
                 "options": checked.to_json(),
                 "store": self.settings.store_url(),
                 "store_id": self._store_id(),
+                "owner": paths.owner_of(self.settings.namespace),
                 "content": content,
                 "result_key": (key := self.result_key(content, checked)),
             },
@@ -272,7 +273,8 @@ class Client(Handle):
             prefix = paths.job_folder(self.result_key(archive.fingerprint(), checked), secrets.token_hex(8))
             with ProgressBar(archive.name) if progress else nullcontext() as bar:
                 report = bar.show if bar else lambda progress: None
-                pipeline.run(archive, checked, store, prefix, report=report, threads=pool_size())
+                owner = paths.owner_of(self.settings.namespace)
+                pipeline.run(archive, checked, store, prefix, report=report, threads=pool_size(), owner=owner)
         return StudyResult.open(store, prefix)
 
     def get_job(self, job_id: str) -> Job:
@@ -322,6 +324,56 @@ class Client(Handle):
         for name in ("created_at", "started_at", "ended_at"):
             frame[name] = pd.to_datetime(frame[name], utc=True)
         return frame.astype({"size_bytes": "Int64", "fraction": "float64"})
+
+    def forget(self, participant: str | int) -> ForgetReport:
+        """Remove a participant, who has withdrawn consent, from all that is kept for this namespace.
+
+        Their trials, events, files and answers go from all stored results, which keep their keys: a study that is
+        submitted again still has the result without them. Uploads that hold their data are deleted as a whole, and
+        records and logs of jobs no longer name them. Opened results raise ResultExpiredError for what they have not
+        read yet. Values that depend on all participants of a study, such as sample entropies, stay as they are.
+
+        Parameters
+        ----------
+        participant
+            The name as in `result.participants`; all sessions of theirs are meant, in all studies.
+
+        Returns
+        -------
+        ForgetReport
+            What was removed, and in `unreached` what was not: studies outside the store, which `refresh=True` would
+            process with the participant again; jobs that have not ended; results that can't be changed. Results
+            that were saved elsewhere, outputs of notebooks, backups and other namespaces are never reached.
+
+        Raises
+        ------
+        SettingsError
+            When nothing names such a participant. The message names no other.
+        StoreError
+            When the store can't be read. What is done by then stays done; call it again.
+
+        Examples
+        --------
+        >>> import analytics_kit as ak
+        >>> with ak.connect("local") as client:
+        ...     job = client.submit(ak.sample_study("study.zip", participants=2, trials=1))
+        ...     job.wait(timeout=60)
+        ...     report = client.forget(participant=2)
+        ...     list(job.result().participants["participant"])
+        True
+        ['1']
+        >>> report.trials, len(report.unreached)
+        (4, 1)
+        """
+        # It loads what processes studies.
+        from analytics_kit.withdrawal import forget, participant_name
+
+        backend = self.backend
+        if isinstance(backend, RemoteBackend):
+            return backend.forget(participant_name(participant))
+        if not isinstance(backend, RecordKeeper):
+            raise SettingsError(f"The records of the backend {backend.name} can't be changed.", hint="")
+        return forget(backend, self.settings, participant)
 
     def board(self) -> Board:
         """Return a live table of all jobs: find, open, cancel and retry them; drop a ZIP on it to submit it.

@@ -200,6 +200,48 @@ class JobInfo:
         object.__setattr__(self, "tags", tuple(map(utf8_text, self.tags)))
 
 
+@dataclass(frozen=True, slots=True)
+class ForgetReport:
+    """What `forget` removed of a participant, and what it could not reach. It does not name them.
+
+    Parameters
+    ----------
+    results
+        Stored results that were replaced by ones without the participant.
+    trials, events, members, answers
+        Rows of trials, of events, of files and of survey answers that these had.
+    uploads
+        Uploaded studies that were deleted as a whole.
+    jobs
+        Jobs whose records or logs were changed.
+    unreached
+        What may still hold data of the participant, a line each, with what to do.
+
+    Examples
+    --------
+    >>> import analytics_kit as ak
+    >>> with ak.connect("local") as client:
+    ...     result = client.process(ak.sample_study("study.zip", participants=2, trials=1))
+    ...     report = client.forget(participant="2")
+    >>> report.results, report.trials, report.is_complete
+    (1, 4, True)
+    """
+
+    results: int = 0
+    trials: int = 0
+    events: int = 0
+    members: int = 0
+    answers: int = 0
+    uploads: int = 0
+    jobs: int = 0
+    unreached: tuple[str, ...] = ()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all was reached that the namespace is known to keep."""
+        return not self.unreached
+
+
 class StepContext(Protocol):
     """What a task is called with: the step that it runs, and how it reports progress and commits."""
 

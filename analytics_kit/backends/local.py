@@ -8,6 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from types import TracebackType
@@ -19,6 +20,7 @@ from analytics_kit.backends.record import (
     ChangeRefusedError,
     Record,
     RecordState,
+    amended,
     can_join,
     transition,
     with_tags,
@@ -97,6 +99,7 @@ class LocalBackend(Handle):
         self._waiting: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._is_open = False
+        self._forgetting = threading.Lock()
 
     def _renew(self) -> None:
         """Begin anew in a forked process: the thread, and so the jobs that have not ended, are the parent's."""
@@ -182,7 +185,7 @@ class LocalBackend(Handle):
                     hint="Cancel it first.",
                 )
             del self._records[job_id], self._jobs[job_id]
-            if self._newest[record.result_key] == job_id:
+            if self._newest.get(record.result_key) == job_id:
                 del self._newest[record.result_key]
             self._notify()
 
@@ -196,6 +199,30 @@ class LocalBackend(Handle):
         with self._changed:
             self._record(job_id)
             return list(self._jobs[job_id].log)
+
+    def records(self) -> Sequence[Record]:
+        """Return all records of this process, newest first."""
+        with self._changed:
+            return [*reversed(self._records.values())]
+
+    def amend(self, job_id: str, edit: Callable[[Record], Record], edit_line: Callable[[str], str]) -> bool:
+        """Change what the record and the log of a job that has ended say; return whether anything changed."""
+        with self._changed:
+            if (record := self._records.get(job_id)) is None or not record.state.status.final:
+                return False
+            job, changes = self._jobs[job_id], amended(record, edit)
+            lines = [edit_line(line) for line in job.log]
+            if not changes and lines == [*job.log]:
+                return False
+            record = replace(record, **changes)
+            job.log = deque(lines, maxlen=LOCAL_LOG_LINES)
+            job.request = replace(job.request, arguments=record.arguments, source=record.source, tags=record.tags)
+            self._put(record)
+            return True
+
+    def forgetting(self) -> AbstractContextManager[Any]:
+        """Return a context that one thread at a time can enter."""
+        return self._forgetting
 
     def changes(self) -> LocalChanges:
         """Return a context in which to wait for changes of jobs."""

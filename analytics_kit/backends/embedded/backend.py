@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -91,6 +91,14 @@ class EmbeddedBackend(RedisBackend):
                     self._open(_client_url(self._socket))
                     jobs.connection.close()
         return super()._call(action)
+
+    @contextlib.contextmanager
+    def forgetting(self) -> Iterator[None]:
+        """Hold the lock of the namespace; then have the server write its file anew, without what was overwritten."""
+        with super().forgetting():
+            yield
+        with contextlib.suppress(redis.RedisError):
+            self._jobs.connection.bgrewriteaof()
 
     def shutdown(self, only_unused: bool = False) -> None:
         """Close, and stop the broker with its workers; jobs are kept.

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import secrets
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any, TypeVar
+
+import redis
+from redis.lock import Lock
 
 from analytics_kit.backends.record import Record, RecordState
 from analytics_kit.backends.redis import rq_queue
@@ -27,6 +32,8 @@ QUIET_S = 30.0
 """A job that runs and reports nothing for this long gets the notice that it may be stuck."""
 RELEASE_LIMIT_S = 10.0
 """Time for workers to release a job that is to be deleted."""
+LOCK_TTL_S, LOCK_WAIT_S = 30, 60
+"""How long a lock outlives its process, and how long another process waits for it."""
 NO_WORKER = "No worker listens on this Redis; the job waits. Start one with: analytics-kit worker"
 
 T = TypeVar("T")
@@ -122,6 +129,44 @@ class RedisBackend(Handle):
             return self._infos(jobs, [r for r in jobs.records() if status in (None, r.state.status)])
 
         return [*self._call(infos).values()]
+
+    def records(self) -> Sequence[Record]:
+        """Return the records of this namespace that can be read, newest first."""
+        return self._call(lambda jobs: jobs.records())
+
+    def amend(self, job_id: str, edit: Callable[[Record], Record], edit_line: Callable[[str], str]) -> bool:
+        """Change what the record and the log of a job that has ended say; return whether anything changed."""
+        return self._call(lambda jobs: jobs.amend(job_id, edit, edit_line))
+
+    @contextmanager
+    def forgetting(self) -> Iterator[None]:
+        """Hold a lock of the namespace on the server, which is renewed as long as the block runs."""
+
+        def acquire(jobs: JobStore) -> Lock | None:
+            lock = jobs.connection.lock(jobs.keys.forgetting, timeout=LOCK_TTL_S, thread_local=False)
+            return lock if lock.acquire(blocking_timeout=LOCK_WAIT_S) else None
+
+        lock = self._call(acquire)
+        if lock is None:
+            raise BrokerUnavailableError(
+                "Another process is forgetting a participant of this namespace.", hint="Try again in a minute."
+            )
+        ended = threading.Event()
+
+        def renew() -> None:
+            while not ended.wait(LOCK_TTL_S / 3):
+                with suppress(redis.RedisError):
+                    lock.reacquire()
+
+        renewal = threading.Thread(target=renew, daemon=True, name="analytics_kit lock")
+        renewal.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            renewal.join()
+            with suppress(redis.RedisError):
+                lock.release()
 
     def changes(self) -> RedisChanges:
         """Return a context in which to wait for changes of jobs."""

@@ -67,9 +67,11 @@ class StudyResult:
     (48, ['mouse_movement', 'mouse_clicks', 'mouse_scrolls', 'keyboard'])
     """
 
-    def __init__(self, store: Files, manifest: dict[str, Any], joined: pd.DataFrame | None = None) -> None:
+    def __init__(
+        self, store: Files, manifest: dict[str, Any], joined: pd.DataFrame | None = None, prefix: str = ""
+    ) -> None:
         self._store = store
-        self._files = ResultFiles(store, manifest)
+        self._files = ResultFiles(store, manifest, prefix)
         self._new = {} if joined is None else {_JOINED: joined}
 
     @classmethod
@@ -96,7 +98,7 @@ class StudyResult:
             )
         if prefix:  # a saved result is never removed, and its folder may be read-only
             store.touch(f"{prefix}/{MANIFEST}")  # defers removal, see store/retention.py
-        return cls(store, manifest)
+        return cls(store, manifest, prefix=prefix)
 
     @cached_property
     def trials(self) -> pd.DataFrame:
@@ -163,7 +165,8 @@ class StudyResult:
         -------
         pandas.DataFrame
             A row per file: member (str), role (str, what it was read as), and as Int64 trial_row (index of its row in
-            `trials`, NA if it belongs to no trial or to several), raw_bytes (uncompressed), rows_in and rows_kept.
+            `trials`, NA if it belongs to no trial or to several), raw_bytes (uncompressed), rows_in and rows_kept;
+            participant (str, NA if it holds data of nobody or of several; missing in results of earlier versions).
         """
         return self._files.table("members")
 
@@ -313,7 +316,7 @@ class StudyResult:
         """
         new = align_to_participants(self.trials, table, on)
         joined = new if self._joined is None else pd.concat([self._joined, new], axis=1)
-        return StudyResult(self._store, self._files.manifest, joined)
+        return StudyResult(self._store, self._files.manifest, joined, self._files.prefix)
 
     def describe(
         self,

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 
 import psutil
 import pytest
@@ -72,6 +73,22 @@ def test_stop_ends_every_process_and_keeps_the_jobs(broker, make_request):
     assert not paths.socket_folder.exists()
     assert not embedded.stop(backend._settings)
     assert broker().get(job_id).result == {"arguments": {"x": 1}}
+
+
+def test_what_was_amended_is_in_no_file_of_the_server(broker, make_request):
+    backend = broker()
+    job_id = backend.submit(make_request("echo", source="/data/Zaphod.zip")).job_id
+    wait_for_end(backend, job_id)
+    folder = broker_paths(backend._settings).data_folder
+
+    def files_name_it():
+        return any(b"Zaphod" in path.read_bytes() for path in folder.rglob("*.aof"))
+
+    assert files_name_it()
+    with backend.forgetting():
+        assert backend.amend(job_id, lambda record: replace(record, arguments={}, source="/data/removed"), str)
+    until(lambda: not files_name_it(), "the file is written anew")
+    assert backend.get(job_id).source == "/data/removed"
 
 
 def test_running_and_queued_jobs_complete_after_the_next_start(broker, make_request, gate):
