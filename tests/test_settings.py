@@ -190,7 +190,7 @@ def test_temporary_home_that_is_a_link_is_refused(no_user, tmp_path):
 
 def test_without_a_folder_for_temporary_files_the_missing_home_is_named(no_user):
     no_user.rmdir()
-    with pytest.raises(SettingsError, match="No folder can be used for results.*HOME is not set"):
+    with pytest.raises(SettingsError, match=r"No folder can be used for results.*HOME is not set"):
         Settings.of()
 
 
