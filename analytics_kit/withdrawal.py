@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
+from numbers import Integral
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
@@ -44,7 +45,7 @@ class Content(NamedTuple):
 
 def participant_name(participant: object) -> str:
     """Return the name of a participant as results have it. Raises SettingsError for what can't be one."""
-    if isinstance(participant, bool) or not isinstance(participant, str | int) or not str(participant):
+    if isinstance(participant, bool) or not isinstance(participant, str | Integral) or not str(participant):
         raise SettingsError(
             f"A participant can't be {type(participant).__name__}.",
             hint='Give the name as in result.participants, such as "P07".',

@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import analytics_kit as ak
@@ -264,6 +265,12 @@ def test_a_name_that_nobody_has_is_refused_without_naming_others(client, study, 
         client.forget(name)
     assert OTHER not in str(caught.value)
     assert WHO not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [2, np.int64(2), "2"])
+def test_a_number_is_a_name(local, tmp_path, name):
+    local.process(ak.sample_study(tmp_path / "sample.zip", participants=2, trials=1))
+    assert local.forget(name).trials == 4
 
 
 @pytest.mark.parametrize("name", [None, True, 1.5, ["1"]])
