@@ -352,8 +352,8 @@ class Client(Handle):
         SettingsError
             When nothing names such a participant. The message names no other.
         StoreError, BrokerUnavailableError
-            When the store or the broker can't be used, or another process is forgetting somebody. What is done by then
-            stays done; call it again.
+            When the store or the broker can't be used, or another process is forgetting somebody. What is done by
+            then stays done; call it again.
 
         Examples
         --------
