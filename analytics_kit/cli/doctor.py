@@ -49,7 +49,7 @@ def examine() -> list[Finding]:
         settings = Settings.of()
     except AnalyticsKitError as error:
         return [Finding("settings", error.message, False, error.hint)]
-    findings = [_check_versions(), *_check_store(settings)]
+    findings = [_check_versions(), _check_kernel_cache(), *_check_store(settings)]
     with Client() as client:
         findings += _check_broker(client)
     return findings
@@ -63,6 +63,21 @@ def _check_versions() -> Finding:
         except PackageNotFoundError:
             versions[package] = "not installed"
     return Finding("versions", ", ".join(f"{name} {number}" for name, number in versions.items()))
+
+
+def _check_kernel_cache() -> Finding:
+    # It loads numba, which the other commands do not need.
+    from analytics_kit.study.schema.kernel_cache import CACHE_ADVICE, cache_roots, writable_root
+
+    if (root := writable_root()) is not None:
+        return Finding("compiled kernels", f"are kept in {root}")
+    places = ", ".join(map(str, cache_roots())) or "none is known"
+    return Finding(
+        "compiled kernels",
+        f"can't be kept (folders tried: {places}): each process compiles them anew, for about ten seconds",
+        False,
+        CACHE_ADVICE,
+    )
 
 
 def _check_store(settings: Settings) -> Iterator[Finding]:

@@ -154,8 +154,10 @@ def test_doctor_finds_no_fault(cli, job_id):
 
 
 def test_doctor_advises_what_to_do(cli):
-    run = cli("doctor", REDIS_HOST="127.0.0.1", REDIS_PORT="1")
+    run = cli("doctor", REDIS_HOST="127.0.0.1", REDIS_PORT="1", NUMBA_CACHE_DIR="/dev/null/none")
     assert run.returncode == 1
+    assert "FAIL compiled kernels" in run.stdout
+    assert "NUMBA_CACHE_DIR" in run.stdout
     assert "FAIL broker" in run.stdout
     assert "Start the configured Redis" in run.stdout
 
