@@ -48,6 +48,25 @@ class CodeVersion(NamedTuple):
         return f"analytics_kit {self.version} (code {self.code[:SHOWN_DIGITS]})"
 
 
+UNKNOWN_CODE = CodeVersion("", "")
+"""That of a process or record from before versions were recorded."""
+
+
+def is_newer(version: str, than: str) -> bool:
+    """Return whether a version of this package is newer than another, by their numbers.
+
+    >>> is_newer("0.10.0", "0.9.2"), is_newer("0.2.0", "0.2.0"), is_newer("0.2.0", "")
+    (True, False, True)
+    """
+    left, right = ([int(number) for number in re.findall(r"\d+", text)] for text in (version, than))
+    return left > right
+
+
+def result_key_of(request_key: str, code: str) -> str:
+    """Return the key of the result that the code with this hash gives for a request, as SHA-256 in hexadecimal."""
+    return hashlib.sha256(f"{request_key} {code}".encode()).hexdigest()
+
+
 @cache
 def code_version() -> CodeVersion:
     """Return the version of the code that this process runs, as it was when it was first needed."""

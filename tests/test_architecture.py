@@ -55,7 +55,7 @@ FLOORS: dict[str, list[str]] = {
         "store",
         "retention uploads",
     ],
-    "study.pipeline": ["plan attempts warmup", "shard", "exchange merge", "run", "distributed"],
+    "study.pipeline": ["loading plan attempts warmup", "shard", "exchange merge", "run", "distributed"],
     "study.result": ["files html summaries", "analysis", "result"],
     "study.result.analysis": [
         "arguments design joining quality stats_libraries",
@@ -76,7 +76,7 @@ FLOORS: dict[str, list[str]] = {
         "pool_state rq_queue scripts",
         "job_store",
         "attempts changes",
-        "cleanup",
+        "cleanup code_match",
         "recovery",
         "backend",
     ],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -13,6 +13,7 @@ from analytics_kit.backends.redis import rq_queue
 from analytics_kit.backends.redis.attempts import AttemptStore
 from analytics_kit.backends.redis.changes import CHANGES_POLL_S, RedisChanges
 from analytics_kit.backends.redis.cleanup import clean_up
+from analytics_kit.backends.redis.code_match import waiting_notice
 from analytics_kit.backends.redis.connection import CONNECT_TIMEOUT_S, connect, translate_errors
 from analytics_kit.backends.redis.job_store import JobStore
 from analytics_kit.backends.redis.pool_state import read_pool_state
@@ -45,6 +46,8 @@ class RedisBackend:
     survives_process = True
     kills_running = True
     _no_worker_notice = NO_WORKER
+    _other_code_notice = ""
+    """What follows the notice of a job for which there are only workers with other code."""
 
     def __init__(self, url: str, settings: Settings, code: str, name: str = "redis") -> None:
         self.name = name
@@ -170,8 +173,8 @@ class RedisBackend:
         infos = self._infos(jobs, records)
         if not active:
             return infos
-        if rq_queue.count_workers(jobs.connection)[0]:
-            return infos | self._quiet_jobs(jobs, active)
+        if live := rq_queue.live_workers(jobs.connection).values():
+            return infos | self._quiet_jobs(jobs, active) | self._without_code(infos, active, live)
         pool = read_pool_state(jobs.connection)
         notice = pool.notice or ("" if pool.phase else self._no_worker_notice)
         for record in active:
@@ -179,6 +182,20 @@ class RedisBackend:
             if pool.phase and info.status is JobStatus.QUEUED:
                 infos[record.job_id] = replace(info, progress=Progress(phase=pool.phase))
         return infos
+
+    def _without_code(
+        self, infos: Mapping[str, JobInfo], active: Sequence[Record], live: Collection[rq_queue.WorkerState]
+    ) -> dict[str, JobInfo]:
+        """Return those of the jobs that no live worker has the code for, with a notice."""
+        present = {worker.code for worker in live}
+        codes = {code.code for code in present}
+        return {
+            record.job_id: replace(
+                infos[record.job_id], notice=f"{waiting_notice(required, present)}{self._other_code_notice}"
+            )
+            for record in active
+            if (required := record.required_code) is not None and required.code not in codes
+        }
 
     def _infos(self, jobs: JobStore, records: Sequence[Record]) -> dict[str, JobInfo]:
         is_any_queued = any(record.state is RecordState.QUEUED for record in records)
