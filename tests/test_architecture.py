@@ -81,7 +81,7 @@ FLOORS: dict[str, list[str]] = {
         "backend",
     ],
     "backends.worker": ["entry limits pool", "task_process", "worker", "__main__"],
-    "backends.embedded": ["paths server_guard", "backend", "supervisor"],
+    "backends.embedded": ["paths server_guard", "installation", "backend", "replacement supervisor"],
     "backends.http": ["transport", "upload_queue", "backend"],
     "plot": [
         "arrays",

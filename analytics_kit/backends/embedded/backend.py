@@ -12,12 +12,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
 import redis
 
+from analytics_kit.backends.embedded.installation import is_outdated
 from analytics_kit.backends.embedded.paths import (
     BrokerPaths,
     all_broker_paths,
@@ -30,6 +31,7 @@ from analytics_kit.backends.machine import pool_size
 from analytics_kit.backends.redis.backend import RedisBackend
 from analytics_kit.backends.redis.connection import connect, socket_url
 from analytics_kit.backends.redis.job_store import JobStore
+from analytics_kit.backends.redis.pool_state import count_running
 from analytics_kit.errors import BrokerUnavailableError
 from analytics_kit.settings import Settings, settings_environment
 
@@ -53,6 +55,7 @@ class EmbeddedBackend(RedisBackend):
     """
 
     _no_worker_notice = ""
+    _other_code_notice = " The embedded workers restart by themselves as the installed version once no job runs."
 
     def __init__(self, settings: Settings, code: str) -> None:
         self._settings = settings
@@ -77,11 +80,17 @@ class EmbeddedBackend(RedisBackend):
 def ensure_running(settings: Settings, code: str) -> Path:
     """Start the broker of this installation unless it is running, and return the path of its socket.
 
-    Raises BrokerUnavailableError when it does not start.
+    One that was started from another version is replaced: at once where none of its jobs runs, else as soon as they
+    have ended. Raises BrokerUnavailableError when it does not start.
     """
     paths = broker_paths(settings)
     if running := running_socket(paths):
-        return running
+        if not is_outdated(paths):
+            return running
+        if has_running_jobs(running):
+            _start_replacement(paths, settings, code)
+            return running
+        return replace_idle(paths, settings, code) or running
     create_folders(paths)
     with locked(paths.start_lock, BROKER_START_TIMEOUT_S) as is_acquired:
         if running := running_socket(paths):
@@ -93,6 +102,23 @@ def ensure_running(settings: Settings, code: str) -> Path:
                 f"see {paths.log}."
             )
         return _start(paths, settings, code)
+
+
+def replace_idle(paths: BrokerPaths, settings: Settings, code: str) -> Path | None:
+    """Start the broker anew if it is still outdated, and return the path of its socket; None where none runs."""
+    with locked(paths.start_lock, BROKER_START_TIMEOUT_S) as is_acquired:
+        if not is_acquired or not running_socket(paths) or not is_outdated(paths):
+            return running_socket(paths)
+        _end(paths)
+        create_folders(paths)
+        return _start(paths, settings, code)
+
+
+def has_running_jobs(socket_path: Path) -> bool:
+    """Return whether a job of the broker runs; False where the broker is gone."""
+    with contextlib.suppress(redis.RedisError), connect(socket_url(socket_path)) as client:
+        return count_running(client) > 0
+    return False
 
 
 def running_socket(paths: BrokerPaths) -> Path | None:
@@ -120,15 +146,19 @@ def _stop(paths: BrokerPaths) -> bool:
     if not (is_locked(paths.owner_lock) or is_locked(paths.server_lock)):
         return False
     with locked(paths.start_lock, BROKER_START_TIMEOUT_S):
-        deadline = time.monotonic() + BROKER_STOP_TIMEOUT_S
-        _signal_supervisor(paths, signal.SIGTERM)
-        while is_locked(paths.owner_lock) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        _signal_supervisor(paths, signal.SIGKILL)
-        end_server(paths)
-        with contextlib.suppress(OSError):
-            paths.socket_folder.rmdir()
+        _end(paths)
     return True
+
+
+def _end(paths: BrokerPaths) -> None:
+    deadline = time.monotonic() + BROKER_STOP_TIMEOUT_S
+    _signal_supervisor(paths, signal.SIGTERM)
+    while is_locked(paths.owner_lock) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    _signal_supervisor(paths, signal.SIGKILL)
+    end_server(paths)
+    with contextlib.suppress(OSError):
+        paths.socket_folder.rmdir()
 
 
 def end_server(paths: BrokerPaths) -> None:
@@ -164,12 +194,39 @@ def server_binary() -> str:
 
 
 def _start(paths: BrokerPaths, settings: Settings, code: str) -> Path:
+    environment = {**os.environ, **settings_environment(settings)}
+    return start_supervisor(paths, code, settings.workers or pool_size(), settings.idle_s, environment)
+
+
+def _start_replacement(paths: BrokerPaths, settings: Settings, code: str) -> None:
+    """Start a process that waits until no job runs, and then starts the broker anew."""
+    command = [sys.executable, "-P", "-m", "analytics_kit.backends.embedded.replacement", "--code", code]
+    command += ["--idle", str(settings.idle_s), *(["--workers", str(settings.workers)] if settings.workers else [])]
+    with paths.log.open("ab") as log:
+        subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            env={**os.environ, **settings_environment(settings)},
+            cwd=paths.data_folder,
+        )
+
+
+def start_supervisor(
+    paths: BrokerPaths, code: str, workers: int, idle_s: float, environment: Mapping[str, str]
+) -> Path:
+    """Start a supervisor with the installed version, and return the path of its socket when it is ready.
+
+    The caller holds `paths.start_lock`. Raises BrokerUnavailableError when it does not start.
+    """
     binary = server_binary()  # may raise, so it comes before the pipe is opened
     read_end, write_end = os.pipe()
     command = [sys.executable, "-P", "-m", "analytics_kit.backends.embedded.supervisor"]
     command += ["--binary", binary, "--code", code, "--ready", str(write_end)]
     command += ["--data-folder", str(paths.data_folder), "--socket-folder", str(paths.socket_folder)]
-    command += ["--workers", str(settings.workers or pool_size()), "--idle", str(settings.idle_s)]
+    command += ["--workers", str(workers), "--idle", str(idle_s)]
     is_full = paths.log.exists() and paths.log.stat().st_size > MAX_LOG_BYTES
     with paths.log.open("wb" if is_full else "ab") as log, os.fdopen(read_end, "rb", 0) as ready:
         log_start = log.tell()
@@ -181,7 +238,7 @@ def _start(paths: BrokerPaths, settings: Settings, code: str) -> Path:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                env={**os.environ, **settings_environment(settings)},
+                env=dict(environment),
                 cwd=paths.data_folder,
                 check=False,
             )

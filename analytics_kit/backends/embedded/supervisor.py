@@ -15,22 +15,39 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from enum import Enum
 from pathlib import Path
 
 import redis
 
-from analytics_kit.backends.embedded.backend import end_server
-from analytics_kit.backends.embedded.paths import BrokerPaths, acquire_lock, locked
+from analytics_kit.backends.embedded.backend import (
+    BROKER_START_TIMEOUT_S,
+    end_server,
+    running_socket,
+    start_supervisor,
+)
+from analytics_kit.backends.embedded.installation import InstallationWatch, record_version
+from analytics_kit.backends.embedded.paths import BrokerPaths, acquire_lock, create_folders, locked
 from analytics_kit.backends.redis.connection import connect, socket_url
 from analytics_kit.backends.redis.keys import ACTIVE_KEY, CLEANUP_KEY, SUBMISSIONS_KEY
-from analytics_kit.backends.redis.pool_state import publish_pool_state
+from analytics_kit.backends.redis.pool_state import count_running, publish_pool_state
 from analytics_kit.backends.redis.recovery import rebuild_queue, return_all_to_queue, run_recovery
 from analytics_kit.backends.worker.pool import Pool
 
 SUPERVISION_INTERVAL_S = 0.25
 LOCK_TIMEOUT_S = 20.0
 SERVER_START_TIMEOUT_S = 60.0
+WATCH_INTERVAL_S = 2.0
+"""The files of the installation are looked at this often, which takes about 3 ms."""
 GUARD = Path(__file__).with_name("server_guard.py")
+
+
+class NextAct(Enum):
+    """What a supervisor does when its workers have ended."""
+
+    END = "end"
+    NEW_POOL = "start new workers"
+    SUCCESSOR = "start a supervisor of the installed version"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -42,6 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop_requested.set())
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    watch = InstallationWatch()
     paths = BrokerPaths(arguments.data_folder, arguments.socket_folder)
     owner_lock = acquire_lock(paths.owner_lock, LOCK_TIMEOUT_S)
     if owner_lock is None:
@@ -49,6 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     os.ftruncate(owner_lock, 0)
     os.write(owner_lock, str(os.getpid()).encode())
+    record_version(paths)
     end_server(paths)
     server_lock = acquire_lock(paths.server_lock, LOCK_TIMEOUT_S)
     assert server_lock is not None  # noqa: S101  end_server() has waited for it
@@ -61,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         paths.address.write_text(str(paths.socket))
         os.write(arguments.ready, b"1")
         os.close(arguments.ready)
-        while _run_pool(connection, paths, arguments, stop_requested):
+        while (next_act := _run_pool(connection, paths, arguments, stop_requested, watch)) is NextAct.NEW_POOL:
             paths.address.write_text(str(paths.socket))
     finally:
         os.close(pipe)
@@ -70,7 +89,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         with locked(paths.start_lock, 0) as is_acquired, contextlib.suppress(OSError):
             if is_acquired:  # else another process is about to start a server in the folder, or to remove it
                 paths.socket_folder.rmdir()
+    if next_act is NextAct.SUCCESSOR:
+        os.close(owner_lock)
+        start_successor(paths, arguments)
     return 0
+
+
+def start_successor(paths: BrokerPaths, arguments: argparse.Namespace) -> None:
+    """Start a supervisor of the version that is installed now, for the jobs that wait."""
+    with locked(paths.start_lock, BROKER_START_TIMEOUT_S) as is_acquired:
+        if is_acquired and running_socket(paths) is None:  # else a client was quicker
+            create_folders(paths)
+            start_supervisor(paths, arguments.code, arguments.workers, arguments.idle, os.environ)
 
 
 def start_server(binary: str, paths: BrokerPaths, lock: int) -> tuple[subprocess.Popen[bytes], int]:
@@ -134,35 +164,54 @@ def _connect_when_ready(paths: BrokerPaths, guard: subprocess.Popen[bytes]) -> r
 
 
 def _run_pool(
-    connection: redis.Redis, paths: BrokerPaths, arguments: argparse.Namespace, stop_requested: threading.Event
-) -> bool:
-    """Run workers until they are idle or have to stop; return whether jobs that came meanwhile need new ones."""
+    connection: redis.Redis,
+    paths: BrokerPaths,
+    arguments: argparse.Namespace,
+    stop_requested: threading.Event,
+    watch: InstallationWatch,
+) -> NextAct:
+    """Run workers until they are idle, have to stop or are outdated; return what the jobs that wait need then."""
     pool = Pool(
         connection, arguments.code, arguments.workers, "embedded", os.environ, paths.socket, paths.data_folder,
         paths.log,
     )  # fmt: skip
+    is_outdated = False
     try:
         with contextlib.suppress(redis.ConnectionError):
-            run_until_idle(connection, paths, pool, stop_requested, arguments.idle)
+            is_outdated = run_until_idle(connection, paths, pool, stop_requested, arguments.idle, watch)
     finally:
         paths.address.unlink(missing_ok=True)  # without it no client connects while the workers end
         pool.stop()
     with contextlib.suppress(redis.RedisError):
         return_all_to_queue(connection, "the embedded broker was stopped")
         # A client that was connected already may have submitted a job.
-        return not stop_requested.is_set() and bool(connection.scard(ACTIVE_KEY))
-    return False
+        if not stop_requested.is_set() and connection.scard(ACTIVE_KEY):
+            return NextAct.SUCCESSOR if is_outdated else NextAct.NEW_POOL
+    return NextAct.END
 
 
 def run_until_idle(
-    connection: redis.Redis, paths: BrokerPaths, pool: Pool, stop_requested: threading.Event, idle_s: float
-) -> None:
-    """Maintain the pool until `stop_requested` is set, or no job was submitted or running for `idle_s` seconds."""
+    connection: redis.Redis,
+    paths: BrokerPaths,
+    pool: Pool,
+    stop_requested: threading.Event,
+    idle_s: float,
+    watch: InstallationWatch,
+) -> bool:
+    """Maintain the pool until `stop_requested` is set, or no job was submitted or running for `idle_s` seconds.
+
+    Also until no job runs after the installation has changed; then return True.
+    """
     submitted, busy_at = connection.get(SUBMISSIONS_KEY), time.monotonic()
+    looked_at, is_outdated = time.monotonic(), False
     while not stop_requested.wait(SUPERVISION_INTERVAL_S):
         with contextlib.suppress(redis.ResponseError):  # out of memory or read-only: this may pass
             pool.maintain()
             run_recovery(connection, pool.code)
+        if not is_outdated and time.monotonic() - looked_at > WATCH_INTERVAL_S:
+            looked_at, is_outdated = time.monotonic(), watch.has_changed()
+        if is_outdated and not count_running(connection):
+            return True
         count = connection.get(SUBMISSIONS_KEY)
         if connection.scard(ACTIVE_KEY) or connection.scard(CLEANUP_KEY) or count != submitted:
             submitted, busy_at = count, time.monotonic()
@@ -170,7 +219,8 @@ def run_until_idle(
             with locked(paths.start_lock, 0) as is_acquired:
                 if is_acquired and not connection.scard(ACTIVE_KEY) and connection.get(SUBMISSIONS_KEY) == submitted:
                     paths.address.unlink(missing_ok=True)
-                    return
+                    return False
+    return False
 
 
 if __name__ == "__main__":
