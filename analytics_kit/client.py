@@ -360,8 +360,9 @@ class Client:
         Returns
         -------
         dict
-            `status` ("ok", "degraded" or "down"), `ready`, `reason`, `backend`, `broker`, `workers`, and `store` with
-            its `url` and whether it is `writable`.
+            `status` ("ok", "degraded" or "down"), `ready`, `reason`, `backend`, `broker`, `workers`, `store` with its
+            `url` and whether it is `writable`, and `versions`: version of the package and hash of its code of the
+            client, the server, the supervisor of the embedded queue, and the workers.
 
         Examples
         --------

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 PACKAGE = Path(__file__).parent
 NUMBER_SOURCES = (
@@ -115,3 +115,14 @@ def _installed_version(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
+
+
+def versions_report(
+    supervisor: CodeVersion | None = None, workers: Mapping[CodeVersion, int] | None = None
+) -> dict[str, Any]:
+    """Return the versions of this process, of a supervisor, and of workers with their number, for `health()`."""
+    return {
+        "client": code_version()._asdict(),
+        "supervisor": None if supervisor is None else supervisor._asdict(),
+        "workers": [{**code._asdict(), "workers": count} for code, count in sorted((workers or {}).items())],
+    }

@@ -15,6 +15,7 @@ import pytest
 
 import analytics_kit as ak
 from analytics_kit.backends.embedded import backend as embedded
+from analytics_kit.code_version import code_version
 from analytics_kit.settings import Settings
 
 HEAD_COLUMNS = ["participant", "task", "factor", "trial", "movement_count", "path_length_px"]
@@ -151,6 +152,8 @@ def test_doctor_finds_no_fault(cli, job_id):
     findings = {finding["what"]: finding for finding in json.loads(cli("doctor", "--json").stdout)}
     assert "embedded" in findings["broker"]["found"]
     assert findings["workers"]["found"].startswith("1 on queue analytics")
+    code = str(code_version())
+    assert findings["code"]["found"] == f"client: {code}, supervisor: {code}, 1 worker: {code}"
 
 
 def test_doctor_advises_what_to_do(cli):

@@ -18,7 +18,7 @@ from typing import TypeVar
 
 import redis
 
-from analytics_kit.backends.embedded.installation import is_outdated
+from analytics_kit.backends.embedded.installation import is_outdated, running_version
 from analytics_kit.backends.embedded.paths import (
     BrokerPaths,
     all_broker_paths,
@@ -32,6 +32,7 @@ from analytics_kit.backends.redis.backend import RedisBackend
 from analytics_kit.backends.redis.connection import connect, socket_url
 from analytics_kit.backends.redis.job_store import JobStore
 from analytics_kit.backends.redis.pool_state import count_running
+from analytics_kit.code_version import CodeVersion
 from analytics_kit.errors import BrokerUnavailableError
 from analytics_kit.settings import Settings, settings_environment
 
@@ -61,6 +62,9 @@ class EmbeddedBackend(RedisBackend):
         self._settings = settings
         self._restart_lock = threading.Lock()
         super().__init__(socket_url(ensure_running(settings, code)), settings, code, name="embedded")
+
+    def _supervisor_version(self) -> CodeVersion | None:
+        return running_version(broker_paths(self._settings))
 
     def _call(self, action: Callable[[JobStore], Answer]) -> Answer:
         for _ in range(2):
@@ -203,7 +207,7 @@ def _start_replacement(paths: BrokerPaths, settings: Settings, code: str) -> Non
     command = [sys.executable, "-P", "-m", "analytics_kit.backends.embedded.replacement", "--code", code]
     command += ["--idle", str(settings.idle_s), *(["--workers", str(settings.workers)] if settings.workers else [])]
     with paths.log.open("ab") as log:
-        subprocess.Popen(
+        process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -212,6 +216,7 @@ def _start_replacement(paths: BrokerPaths, settings: Settings, code: str) -> Non
             env={**os.environ, **settings_environment(settings)},
             cwd=paths.data_folder,
         )
+    threading.Thread(target=process.wait, daemon=True, name="reap the replacement").start()
 
 
 def start_supervisor(

@@ -13,6 +13,7 @@ from typing import Any, Self
 from analytics_kit.backends.base import ANY_JOB
 from analytics_kit.backends.http.transport import Transport
 from analytics_kit.backends.http.upload_queue import UploadQueue
+from analytics_kit.code_version import versions_report
 from analytics_kit.errors import BrokerUnavailableError, JobNotFoundError, SettingsError, SourceNotFoundError
 from analytics_kit.model import Failure, JobInfo, JobRequest, JobStatus, Progress
 from analytics_kit.settings import Settings
@@ -215,7 +216,13 @@ class HttpBackend:
         except BrokerUnavailableError as error:
             health = {"status": "down", "live": False, "ready": False, "backend": None, "broker": None, "workers": 0}
             health |= {"store": {}, "reason": error.message}
-        return health | {"backend": self.name, "behind": health["backend"], "server": self._transport.server_url}
+        versions = {**versions_report(), **health.get("versions", {})}
+        return health | {
+            "backend": self.name,
+            "behind": health["backend"],
+            "server": self._transport.server_url,
+            "versions": versions,
+        }
 
     def files(self, job_id: str) -> HttpFiles:
         """Return the files of the job's result."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -18,6 +19,7 @@ from analytics_kit.backends.redis.connection import CONNECT_TIMEOUT_S, connect, 
 from analytics_kit.backends.redis.job_store import JobStore
 from analytics_kit.backends.redis.pool_state import read_pool_state
 from analytics_kit.backends.redis.recovery import run_recovery
+from analytics_kit.code_version import CodeVersion, versions_report
 from analytics_kit.errors import BrokerUnavailableError
 from analytics_kit.model import JobInfo, JobRequest, JobStatus, Progress
 from analytics_kit.settings import Settings, without_secrets
@@ -142,8 +144,8 @@ class RedisBackend:
         try:
             broker, live, reason = self._call(self._measure)
         except BrokerUnavailableError as error:
-            return {"status": "down", **health, "reason": error.message}
-        health |= {"ready": live > 0, "broker": broker, "workers": live}
+            return {"status": "down", **health, "reason": error.message, "versions": versions_report()}
+        health |= {"ready": live > 0, "broker": broker, "workers": live, "versions": self._call(self._versions)}
         if live:
             return {"status": "ok", **health, "reason": ""}
         return {"status": "degraded", **health, "reason": reason}
@@ -151,6 +153,15 @@ class RedisBackend:
     def close(self) -> None:
         """Close the connections; jobs are not affected."""
         self._jobs.connection.close()
+
+    def _versions(self, jobs: JobStore) -> dict[str, Any]:
+        """Return versions and hashes of code of this process, the supervisor and the workers, as JSON."""
+        counts = Counter(worker.code for worker in rq_queue.live_workers(jobs.connection).values())
+        return versions_report(self._supervisor_version(), counts)
+
+    def _supervisor_version(self) -> CodeVersion | None:
+        """Return the version of the process that owns the broker; None where none does."""
+        return None
 
     def _measure(self, jobs: JobStore) -> tuple[dict[str, Any], int, str]:
         """Return address, version and latency of the broker, how many workers live, and why none do."""
