@@ -154,6 +154,7 @@ def test_doctor_finds_no_fault(cli, job_id):
     assert findings["workers"]["found"].startswith("1 on queue analytics")
     code = str(code_version())
     assert findings["code"]["found"] == f"client: {code}, supervisor: {code}, 1 worker: {code}"
+    assert findings["clocks"]["found"] == "this host and the store agree"
 
 
 def test_doctor_advises_what_to_do(cli):

@@ -10,10 +10,11 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from analytics_kit.backends.embedded.backend import has_running_jobs, replace_idle, running_socket
 from analytics_kit.backends.embedded.installation import is_outdated
-from analytics_kit.backends.embedded.paths import broker_paths, locked
+from analytics_kit.backends.embedded.paths import locked, paths_of
 from analytics_kit.settings import Settings
 
 POLL_INTERVAL_S = 0.25
@@ -25,14 +26,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--code", required=True)
     parser.add_argument("--workers", type=int)
     parser.add_argument("--idle", type=float, required=True)
+    parser.add_argument("--data-folder", type=Path, required=True)
+    parser.add_argument("--private", dest="is_private", action="store_true")
     arguments = parser.parse_args(argv)
     settings = Settings.of(workers=arguments.workers, idle_s=arguments.idle)
-    paths = broker_paths(settings)
+    paths = paths_of(arguments.data_folder)
     with locked(paths.replace_lock, 0) as is_acquired:
         if is_acquired:  # else another one waits already
             while (socket := running_socket(paths)) and is_outdated(paths) and has_running_jobs(socket):
                 time.sleep(POLL_INTERVAL_S)
-            replace_idle(paths, settings, arguments.code)
+            replace_idle(paths, settings, arguments.code, arguments.is_private)
     return 0
 
 

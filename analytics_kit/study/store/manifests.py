@@ -67,6 +67,10 @@ class ResultManifest(TypedDict):
 
     schema_version: int
     code: NotRequired[str]
+    owner: NotRequired[str]
+    """The namespace, as `paths.owner_of` gives it."""
+    revision: NotRequired[int]
+    """How often the result was replaced by one without some participant."""
     provenance: dict[str, Any]
     summary: dict[str, Any]
     preview: NotRequired[dict[str, Any]]
