@@ -71,8 +71,10 @@ def user_path(path: str | os.PathLike[str]) -> Path:
 
 
 def _default_home() -> Path:
-    home = user_data_path("analytics_kit", appauthor=False)
-    return home if home.is_absolute() else _home_without_home()
+    with suppress(RuntimeError):  # newer versions of platformdirs raise it, earlier ones return a path with ~
+        if (home := user_data_path("analytics_kit", appauthor=False)).is_absolute():
+            return home
+    return _home_without_home()
 
 
 def _home_without_home() -> Path:

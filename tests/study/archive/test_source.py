@@ -167,8 +167,8 @@ def test_folder_name_that_is_guessed_like_another_one_is_left_out_with_an_issue(
         with open(trial + b"/Mouse Movement.csv", "w") as file:  # noqa: PTH123
             file.write(mouse((0.1, number, 2)))
     result = studies.process(str(studies.root / "study"))
-    assert result.events("mouse_movement").x.tolist() == [1]
-    assert "another file has the name" in " ".join(result.issues.message)
+    assert result.events("mouse_movement")["x_px"].tolist() == [1]
+    assert "another file has the name" in result.issues.to_string()
 
 
 SESSIONS = {
