@@ -32,6 +32,7 @@ class RangeServer:
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
         self.requests: list[Request] = []
+        self.without_ranges: set[str] = set()
         self.fault: Fault = lambda request: None
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
@@ -76,7 +77,8 @@ class RangeServer:
             to.send_header("Content-Length", "0")
             to.end_headers()
             return
-        asked = _RANGE.fullmatch(to.headers.get("Range", ""))
+        has_ranges = to.path not in self.without_ranges
+        asked = _RANGE.fullmatch(to.headers.get("Range", "")) if has_ranges else None
         start, end = (int(asked[1]), int(asked[2] or len(content) - 1) + 1) if asked else (0, len(content))
         request = Request(to.command, to.path, start, min(end, len(content)))
         self.requests.append(request)
@@ -94,7 +96,7 @@ class RangeServer:
         body = content[start:end]
         to.send_response(206 if asked else 200)
         to.send_header("Content-Length", str(len(body)))
-        to.send_header("Accept-Ranges", "bytes")
+        to.send_header("Accept-Ranges", "bytes" if has_ranges else "none")
         if asked:
             to.send_header("Content-Range", f"bytes {start}-{request.end - 1}/{len(content)}")
         to.end_headers()

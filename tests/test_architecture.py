@@ -60,7 +60,7 @@ FLOORS: dict[str, list[str]] = {
         "evaluate",
     ],
     "study.store": [
-        "paths manifests atomic_write event_parquet event_reading",
+        "paths manifests atomic_write event_parquet event_reading remote_file",
         "store",
         "retention uploads",
     ],

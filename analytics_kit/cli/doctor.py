@@ -67,7 +67,7 @@ def _check_versions() -> Finding:
 
 def _check_store(settings: Settings) -> Iterator[Finding]:
     try:
-        store = Store.of(settings)
+        store = Store.of(settings).hurried()
         store.check()
         yield Finding("store", f"{store.name} can be written")
     except AnalyticsKitError as error:

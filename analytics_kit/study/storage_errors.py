@@ -191,8 +191,8 @@ def _patience_s(error: BaseException, patience_s: float) -> float:
         return 0.0
     if remedy is Remedy.WAIT:
         return patience_s
-    plain_io = getattr(error, "errno", None) == errno.EIO
-    may_pass = plain_io or (remedy is Remedy.ANOTHER_HOST and not (_is_plain(error) and error.__cause__ is None))
+    # a service may refuse for a moment; missing credentials, or the permissions of a local file, stay what they are
+    may_pass = getattr(error, "errno", None) == errno.EIO or _status(error) in _REFUSED_STATUS
     return min(patience_s, BRIEF_PATIENCE_S) if may_pass else 0.0
 
 

@@ -105,7 +105,7 @@ def test_retried_returns_what_comes_after_an_error_that_passes(patient, error):
     assert retried(Failing(error, times=3)) == "answer"
 
 
-@pytest.mark.parametrize("error", [ConnectionResetError(), OSError(errno.EIO, "x"), http(403), NoCredentialsError()])
+@pytest.mark.parametrize("error", [ConnectionResetError(), OSError(errno.EIO, "x"), http(403), boto("SlowDown", 503)])
 def test_retried_raises_the_error_that_does_not_pass(patient, error):
     action = Failing(error, times=10**9)
     with pytest.raises(type(error)):
@@ -115,7 +115,14 @@ def test_retried_raises_the_error_that_does_not_pass(patient, error):
 
 @pytest.mark.parametrize(
     "error",
-    [FileNotFoundError(2, "x"), PermissionError(13, "x"), OSError(errno.ENOSPC, "x"), ValueError(), StoreError("x")],
+    [
+        FileNotFoundError(2, "x"),
+        PermissionError(13, "x"),
+        OSError(errno.ENOSPC, "x"),
+        ValueError(),
+        NoCredentialsError(),
+        StoreError("x"),
+    ],
 )
 def test_retried_does_not_repeat_what_can_not_pass(patient, error):
     action = Failing(error, times=1)

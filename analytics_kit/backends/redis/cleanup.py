@@ -8,6 +8,7 @@ from analytics_kit.backends.dotted_names import resolve, wire_name
 from analytics_kit.backends.redis.attempts import AttemptStore
 from analytics_kit.backends.redis.connection import Connection
 from analytics_kit.backends.redis.rq_queue import put_function
+from analytics_kit.errors import StoreError
 
 logger = logging.getLogger(__name__)
 CLEANUP_FUNCTION = "analytics_kit.backends.worker.entry.discard"
@@ -29,10 +30,20 @@ def queue_sweep(connection: Connection, code: str) -> None:
 
 
 def clean_up(store: AttemptStore, job_id: str, code: str) -> None:
-    """Remove what a job left, in this process. What can't be removed is left to the sweep."""
+    """Remove what a job left, in this process.
+
+    Where the store is away or refuses access, recovery queues it again, for any worker. What else can't be removed is
+    left to the sweep.
+    """
     for record in store.jobs.get_many([job_id]):
         try:
             resolve(f"{code}.discard")(record.arguments, job_id, record.result)
+        except StoreError as error:
+            if error.may_work_elsewhere:
+                logger.warning("The files that job %s left can't be removed yet: %s", job_id, error.message)
+                return
+            logger.exception("The files that job %s left can't be removed.", job_id)
+            store.append_log(job_id, [f"files of the job can't be removed: {error.message}"])
         except Exception as error:
             logger.exception("The files that job %s left can't be removed.", job_id)
             store.append_log(job_id, [f"files of the job can't be removed: {type(error).__name__}: {error}"])
