@@ -30,8 +30,8 @@ from tests.servers import RedisServer
 from tests.test_object_store import worker
 
 LIMIT_S = 600.0
-CLEAN_UP_S = 240.0
-"""A clean-up that found the store away is tried again each minute, by a worker that may lack credentials."""
+CLEAN_UP_S = 120.0
+"""A clean-up that found the store away is tried again every 10 s, by a worker that may lack credentials."""
 
 
 def main() -> int:

@@ -15,6 +15,8 @@ CLEANUP_FUNCTION = "analytics_kit.backends.worker.entry.discard"
 SWEEP_FUNCTION = "analytics_kit.backends.worker.entry.sweep"
 CLEANUP_RETRY_S = 60
 """A clean-up that a worker has not done by then is queued again."""
+CLEANUP_ELSEWHERE_S = 10
+"""So is one that a worker could not do, after this time: another may have access to the store."""
 
 
 def queue_cleanup(store: AttemptStore, job_id: str, code: str) -> None:
@@ -41,6 +43,7 @@ def clean_up(store: AttemptStore, job_id: str, code: str) -> None:
         except StoreError as error:
             if error.may_work_elsewhere:
                 logger.warning("The files that job %s left can't be removed yet: %s", job_id, error.message)
+                store.jobs.connection.expire(store.jobs.keys.cleanup_queued(job_id), CLEANUP_ELSEWHERE_S)
                 return
             logger.exception("The files that job %s left can't be removed.", job_id)
             store.append_log(job_id, [f"files of the job can't be removed: {error.message}"])

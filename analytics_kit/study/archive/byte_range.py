@@ -50,10 +50,14 @@ class ByteRange:
             return b""
         if self._failure is not None:  # the other threads need not try for as long
             raise self._failure
-        with suppress(Exception):  # whatever storage raises: it is read again
-            data = self._read(offset, size)
+        try:  # inline, since studies of small files read often
+            with self._lock:
+                self._file.seek(self._start + offset)
+                data = self._file.read(size)
             if len(data) == size:
                 return data
+        except Exception:  # noqa: S110  whatever storage raises: it is read again
+            pass
         try:
             with storage_errors(f"{self.name} can't be read at byte {offset:,}"):
                 return retried(lambda: self._read_all(offset, size))

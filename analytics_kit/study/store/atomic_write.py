@@ -18,7 +18,7 @@ from analytics_kit.study.storage_errors import retried, storage_errors
 _NOT_SUPPORTED = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EACCES, errno.EPERM)
 """Errors of a file system that has no way to sync a folder."""
 _SYNC_THREADS = 6
-MAX_HELD_BYTES = 64 << 20
+WHOLE_OBJECT_BYTES = 64 << 20
 """A file of an object store is held in memory up to this size, so that it can be sent again."""
 
 
@@ -59,8 +59,8 @@ def local_file(target: Path, location: str, make_root: Callable[[], None], durab
 def remote_file(file_system: Any, target: str, location: str, patience_s: float | None) -> Iterator[IO[bytes]]:
     """Write a file of an object store, which shows it once it was sent whole; an error in the block removes it.
 
-    A file up to MAX_HELD_BYTES is sent at the end, again and again for `patience_s` while that fails; a larger one
-    is sent as it is written.
+    A file up to WHOLE_OBJECT_BYTES is sent at the end, again and again for `patience_s` while that fails; a larger
+    one is sent as it is written.
     """
     file = _RemoteWriter(file_system, target, location)
     try:
@@ -106,7 +106,7 @@ def _open_new(path: Path, make_root: Callable[[], None]) -> IO[bytes]:
 
 
 class _RemoteWriter(io.BytesIO):
-    """Bytes for an object store; beyond MAX_HELD_BYTES they go on to a file there."""
+    """Bytes for an object store; beyond WHOLE_OBJECT_BYTES they go on to a file there."""
 
     def __init__(self, file_system: Any, target: str, location: str) -> None:
         super().__init__()
@@ -116,7 +116,7 @@ class _RemoteWriter(io.BytesIO):
 
     def write(self, data: Any) -> int:
         count = super().write(data)
-        if super().tell() > MAX_HELD_BYTES:
+        if super().tell() > WHOLE_OBJECT_BYTES:
             self._pass_on()
         return count
 

@@ -183,7 +183,7 @@ class FullFileSystem(MemoryFileSystem):
 @pytest.mark.parametrize("fails_at", ["write", "close"])
 @pytest.mark.parametrize("held_bytes", [0, 1 << 20])
 def test_full_store_is_a_store_error(studies, monkeypatch, fails_at, held_bytes):
-    monkeypatch.setattr(atomic_write, "MAX_HELD_BYTES", held_bytes)
+    monkeypatch.setattr(atomic_write, "WHOLE_OBJECT_BYTES", held_bytes)
     fsspec.register_implementation("full", FullFileSystem, clobber=True)
     monkeypatch.setattr(FullFileSystem, "fails_at", fails_at)
     store = Store(f"full://{fails_at}")
@@ -195,7 +195,7 @@ def test_full_store_is_a_store_error(studies, monkeypatch, fails_at, held_bytes)
 
 @pytest.mark.parametrize("held_bytes", [0, 1 << 30])
 def test_failing_block_removes_the_file_from_an_object_store(monkeypatch, held_bytes):
-    monkeypatch.setattr(atomic_write, "MAX_HELD_BYTES", held_bytes)
+    monkeypatch.setattr(atomic_write, "WHOLE_OBJECT_BYTES", held_bytes)
     store = Store("memory://kit-test-writing")
     with pytest.raises(ValueError, match="enough"), store.create("a") as file:
         fail(file, ValueError("enough"))
