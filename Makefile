@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo lab test check format chaos chaos-store bench docs pictures notebooks dist clean
+.PHONY: help demo lab test test-long check format chaos chaos-store bench docs pictures notebooks dist clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -18,6 +18,9 @@ test: .venv/dev ## run the checks, then all tests
 	@for part in redis-server openssl chromium; do sh scripts/need.sh $$part || exit 1; done
 	@$(MAKE) --no-print-directory check
 	$(BIN)/python -m pytest -n logical --dist loadfile
+
+test-long: .venv/dev ## run the tests that take too long for `make test`
+	$(BIN)/python -m pytest -m long
 
 check: .venv/dev ## run formatter, linter and type checker without changing files
 	$(BIN)/ruff format --check

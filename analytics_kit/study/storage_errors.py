@@ -19,6 +19,7 @@ from typing import TypeVar
 
 from analytics_kit.errors import AnalyticsKitError, StoreError
 from analytics_kit.settings import without_secrets
+from analytics_kit.utf8_text import utf8_text
 
 T = TypeVar("T")
 PATIENCE_S = 20.0
@@ -143,7 +144,7 @@ def storage_error(error: BaseException, what: str) -> StoreError:
     hint = _HINTS[remedy] if "://" in what else _LOCAL_HINTS.get(remedy)
     if getattr(error, "errno", None) == errno.EIO and error.__cause__ is None:
         hint = _DISK_HINT
-    found = StoreError(f"{what}: {reason(error)}.", hint=hint)
+    found = StoreError(utf8_text(f"{what}: {reason(error)}."), hint=hint)
     found.may_work_elsewhere = remedy in (Remedy.WAIT, Remedy.ANOTHER_HOST)
     return found
 

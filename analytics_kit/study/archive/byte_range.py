@@ -13,6 +13,7 @@ from typing import IO
 
 from analytics_kit.errors import StoreError
 from analytics_kit.study.storage_errors import retried, storage_errors
+from analytics_kit.utf8_text import utf8_text
 
 IN_MEMORY_BYTES = 32 << 20
 """A ZIP up to this size is held in memory: thousands of small reads cost more."""
@@ -136,7 +137,9 @@ class _SpooledRange(ByteRange):
 
 def changed(name: str) -> StoreError:
     """Return the error for a file that is not what it was when it was opened or listed."""
-    return StoreError(f"{name} has changed while it was read.", hint="Submit it again once it is complete.")
+    return StoreError(
+        utf8_text(f"{name} has changed while it was read."), hint="Submit it again once it is complete."
+    )
 
 
 def _version(file: IO[bytes]) -> tuple[int, int] | None:

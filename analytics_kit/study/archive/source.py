@@ -16,7 +16,7 @@ import fsspec
 
 from analytics_kit.errors import AnalyticsKitError, BadArchiveError, SourceNotFoundError
 from analytics_kit.options import Options
-from analytics_kit.settings import without_secrets
+from analytics_kit.settings import user_path, without_secrets
 from analytics_kit.study.archive.base import CHUNK_BYTES, Archive, Member
 from analytics_kit.study.archive.byte_range import IN_MEMORY_BYTES, ByteRange
 from analytics_kit.study.archive.folder_archive import FolderArchive
@@ -40,7 +40,7 @@ def locate(source: str | os.PathLike[str]) -> str:
     text = os.fspath(source)
     if is_url(text):
         return text
-    path = Path(text).expanduser()
+    path = user_path(text)
     with _source_errors(str(path.absolute())):
         if not text or not retried(path.exists):
             raise SourceNotFoundError(f"There is no study at {path.absolute() if text else 'an empty path'}.")
@@ -136,7 +136,7 @@ def _open(source: str, options: Options | None = None, in_memory_bytes: int | No
     local = ByteRange(file, os.fstat(file.fileno()).st_size, name=source)
     if local.size <= (IN_MEMORY_BYTES if in_memory_bytes is None else in_memory_bytes):
         local = _whole(local)
-    return ZipArchive(local, source, options)
+    return ZipArchive(local, without_secrets(source), options)
 
 
 def _remote(source: str, whole_bytes: int) -> ByteRange:
