@@ -6,6 +6,7 @@ import re
 import socket
 import struct
 import threading
+import zlib
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
@@ -97,6 +98,7 @@ class RangeServer:
         to.send_response(206 if asked else 200)
         to.send_header("Content-Length", str(len(body)))
         to.send_header("Accept-Ranges", "bytes" if has_ranges else "none")
+        to.send_header("ETag", f'"{zlib.crc32(content)}"')
         if asked:
             to.send_header("Content-Range", f"bytes {start}-{request.end - 1}/{len(content)}")
         to.end_headers()

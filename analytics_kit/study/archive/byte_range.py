@@ -33,7 +33,7 @@ class ByteRange:
         self._file, self._start = file, start
         self._lock = lock or threading.Lock()
         self._memory = memoryview(file.getvalue()) if isinstance(file, io.BytesIO) else None
-        self._opened = _version(file)
+        self._opened = self.version()
         self._failure: StoreError | None = None
 
     def read(self, offset: int, size: int) -> bytes | memoryview:
@@ -80,9 +80,16 @@ class ByteRange:
 
     def require_unchanged(self) -> None:
         """Raise StoreError if the file was written to since it was opened, so that its bytes are no one's fault."""
-        now = _version(self._file)
-        if now != self._opened:
+        if self.version() != self._opened:
             raise changed(self.name)
+
+    def version(self) -> object:
+        """Return what differs once the file was written to; None where nothing tells. Raises StoreError."""
+        try:
+            status = os.fstat(self._file.fileno())
+        except (OSError, AttributeError, ValueError):  # no file of the operating system
+            return None
+        return status.st_size, status.st_mtime_ns
 
     def close(self) -> None:
         """Close the file."""
@@ -131,7 +138,7 @@ class Spool:
 class _SpooledRange(ByteRange):
     """A part of the spool's own file, which is written to while parts of it are read."""
 
-    def require_unchanged(self) -> None:
+    def version(self) -> object:
         return None
 
 
@@ -140,12 +147,3 @@ def changed(name: str) -> StoreError:
     return StoreError(
         utf8_text(f"{name} has changed while it was read."), hint="Submit it again once it is complete."
     )
-
-
-def _version(file: IO[bytes]) -> tuple[int, int] | None:
-    """Return size and time of the last change of a local file; None of any other."""
-    try:
-        status = os.fstat(file.fileno())
-    except (OSError, AttributeError, ValueError):  # no file of the operating system
-        return None
-    return status.st_size, status.st_mtime_ns

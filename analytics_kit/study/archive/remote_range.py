@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import IO
+from typing import IO, Any
 
 from analytics_kit.study.archive.byte_range import ByteRange
+from analytics_kit.study.storage_errors import retried, storage_errors
 
 MAX_GAP_BYTES = 64 << 10
 """Bytes between two members that nobody asked for are read too, up to this many: a request costs more."""
@@ -18,6 +19,18 @@ PIECE_BYTES = 8 << 20
 MAX_HELD_BYTES = 96 << 20
 """Pieces are held up to this size together; beyond it the one that was used longest ago is fetched again."""
 
+_VERSIONS = {
+    "size",
+    "etag",
+    "content_md5",
+    "last_modified",
+    "lastmodified",
+    "mtime",
+    "updated",
+    "generation",
+    "version_id",
+}
+"""What file systems call that which changes with a file."""
 Span = tuple[int, int]
 """Start and end of bytes of a ZIP."""
 
@@ -25,11 +38,18 @@ Span = tuple[int, int]
 class RemoteRange(ByteRange):
     """The bytes of a ZIP that is elsewhere. Spans that are announced are fetched piece by piece and held."""
 
-    def __init__(self, file: IO[bytes], size: int, name: str) -> None:
+    def __init__(self, file: IO[bytes], size: int, name: str, look_up: Callable[[], Mapping[str, Any]]) -> None:
+        self._look_up = look_up
         super().__init__(file, size, name=name)
         self._pieces: list[Span] = []
         self._held: OrderedDict[Span, bytes] = OrderedDict()
         self._fetching = threading.RLock()
+
+    def version(self) -> object:
+        """See ByteRange: size and entity tag or time, as far as `look_up` gives them."""
+        with storage_errors(f"{self.name} can't be read"):
+            found = retried(self._look_up)
+        return {key: value for key, value in found.items() if key.lower().replace("-", "_") in _VERSIONS}
 
     @contextmanager
     def expecting(self, spans: Iterable[Span]) -> Iterator[None]:
@@ -66,6 +86,33 @@ class RemoteRange(ByteRange):
             if piece[0] <= start and end <= piece[1]:
                 return piece
         return None
+
+
+class RangeWindow(ByteRange):
+    """The bytes of a ZIP that lies unpacked in another one: `size` bytes from `start` on."""
+
+    def __init__(self, outer: ByteRange, start: int, size: int) -> None:
+        self._outer, self._begin = outer, start
+        self.size, self.name = size, outer.name
+
+    def read(self, offset: int, size: int) -> bytes | memoryview:
+        """See ByteRange."""
+        size = min(size, self.size - offset)
+        return b"" if offset < 0 or size <= 0 else self._outer.read(self._begin + offset, size)
+
+    def offset_in(self, outer: ByteRange) -> int | None:
+        """Return where this ZIP begins in `outer`; None where it is in another one."""
+        if self._outer is outer:
+            return self._begin
+        within = self._outer.offset_in(outer) if isinstance(self._outer, RangeWindow) else None
+        return None if within is None else within + self._begin
+
+    def require_unchanged(self) -> None:
+        """See ByteRange."""
+        self._outer.require_unchanged()
+
+    def close(self) -> None:
+        """See ByteRange: the outer one closes the file."""
 
 
 def join_spans(spans: Iterable[Span]) -> list[Span]:

@@ -7,10 +7,10 @@ import io
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, cast
 
 import fsspec
 
@@ -143,17 +143,23 @@ def _remote(source: str, whole_bytes: int) -> ByteRange:
     """Open a file behind a URL; one of up to `whole_bytes`, or that can only be read in order, is held whole."""
     name = without_secrets(source)
 
+    file_system, path = fsspec.core.url_to_fs(source)
+
     def open_file() -> IO[bytes]:
-        file_system, path = fsspec.core.url_to_fs(source)
         file_system.invalidate_cache()  # its size may have changed since this process has listed it
         return cast(IO[bytes], file_system.open(path, "rb", cache_type="none"))
+
+    def look_up() -> Mapping[str, Any]:
+        file_system.invalidate_cache()
+        return cast(Mapping[str, Any], file_system.info(path))
 
     file = retried(open_file)
     size = getattr(file, "size", None)
     if size is None or not file.seekable():
         return _download(file, name)
-    remote = RemoteRange(file, size, name)
-    return _whole(remote) if size <= whole_bytes else remote
+    if size <= whole_bytes:
+        return _whole(ByteRange(file, size, name=name))
+    return RemoteRange(file, size, name, look_up)
 
 
 def _whole(opened: ByteRange) -> ByteRange:

@@ -23,13 +23,23 @@ from analytics_kit.study.archive.central_directory import (
     find_directory,
     read_directory,
 )
-from analytics_kit.study.archive.decompress import AES, DEFLATED, DamagedError, inflate, is_supported, method_name
+from analytics_kit.study.archive.decompress import (
+    AES,
+    DEFLATED,
+    STORED,
+    DamagedError,
+    inflate,
+    is_supported,
+    method_name,
+)
 from analytics_kit.study.archive.limits import SPECIAL_FILES, ArchiveLimits
-from analytics_kit.study.archive.remote_range import PIECE_BYTES, RemoteRange
+from analytics_kit.study.archive.remote_range import PIECE_BYTES, RangeWindow, RemoteRange, Span
 
 _LOCAL_HEADER = struct.Struct("<4s2xHH16xHH")
 _HEADER_READ_BYTES = 128
 """Read of a local header besides its name: its fixed part and the usual extra fields."""
+MIN_WINDOW_BYTES = 1 << 20
+"""A ZIP in a ZIP behind a URL up to this size is fetched whole, which takes fewer requests than its parts."""
 START_PACKED_BYTES = 64 << 10
 """So much is read at a time of a member of which only the start is wanted."""
 
@@ -92,23 +102,32 @@ class ZipArchive(Archive):
             is_zip = text[-4:].lower() == ".zip" and not text.rpartition("/")[2].startswith("._")
             (nested if is_zip else members).append(member)
         self.members += members
-        for member in nested:
-            limits.check_nesting(depth + 1, member.name)
-            self.nested.append(member)
-            try:
-                self._list(len(self.nested), member.name, member.name + "/", depth + 1, limits)
-            except (BadArchiveError, MemberUnreadableError) as error:
-                self._zips.pop(len(self.nested), None)
-                self.nested.pop()
-                self.issues.append((member.name, "unreadable_zip", f"nested ZIP can't be read: {error.args[0]}"))
-                self.members.append(member)
+        with self.expecting([] if number else [member for member in nested if not _is_window(member)]):
+            for member in nested:
+                self._list_nested(member, depth + 1, limits)
+
+    def _list_nested(self, member: Member, depth: int, limits: ArchiveLimits) -> None:
+        limits.check_nesting(depth, member.name)
+        self.nested.append(member)
+        try:
+            self._list(len(self.nested), member.name, member.name + "/", depth, limits)
+        except (BadArchiveError, MemberUnreadableError) as error:
+            self._zips.pop(len(self.nested), None)
+            self.nested.pop()
+            self.issues.append((member.name, "unreadable_zip", f"nested ZIP can't be read: {error.args[0]}"))
+            self.members.append(member)
 
     def _zip(self, number: int) -> ByteRange:
         """Return the bytes of one of the ZIPs."""
         with self._inflating:
             if number not in self._zips:
                 member = self.nested[number - 1]
-                self._zips[number] = self._spool.hold(self.chunks(member), member.raw_bytes)
+                holder = self._zips.get(member.zip_number) or self._zip(member.zip_number)
+                if _is_window(member) and isinstance(holder, RemoteRange | RangeWindow):
+                    start = _data_start(holder.read(member.offset, _header_read_bytes(member)), member)
+                    self._zips[number] = RangeWindow(holder, member.offset + start, member.raw_bytes)
+                else:
+                    self._zips[number] = self._spool.hold(self.chunks(member), member.raw_bytes)
             return self._zips[number]
 
     @contextmanager
@@ -118,16 +137,22 @@ class ZipArchive(Archive):
         if not isinstance(zip_bytes, RemoteRange):
             yield
             return
-        outer = {self._outer(member) for member in members}
-        spans = ((m.offset, min(m.offset + _header_read_bytes(m) + m.packed_bytes, zip_bytes.size)) for m in outer)
+        spans = {self._outer_span(member, zip_bytes) for member in members}
         with zip_bytes.expecting(span for span in spans if span[1] - span[0] <= PIECE_BYTES):
             yield
 
-    def _outer(self, member: Member) -> Member:
-        """Return the member of the outer ZIP that is the member or holds it."""
+    def _outer_span(self, member: Member, outer: RemoteRange) -> Span:
+        """Return the bytes of the outer ZIP that hold a member, or the ZIP with it that has to be inflated."""
+        shift = 0
         while member.zip_number:
-            member = self.nested[member.zip_number - 1]
-        return member
+            nested = self.nested[member.zip_number - 1]
+            window = self._zip(member.zip_number) if _is_window(nested) else None
+            if isinstance(window, RangeWindow) and (begin := window.offset_in(outer)) is not None:
+                shift = begin
+                break
+            member = nested
+        end = shift + member.offset + _header_read_bytes(member) + member.packed_bytes
+        return shift + member.offset, min(end, outer.size)
 
     def start(self, member: Member, raw_bytes: int) -> bytes:
         """See Archive."""
@@ -226,6 +251,12 @@ class ZipArchive(Archive):
         self._spool.close()
         for zip_bytes in self._zips.values():
             zip_bytes.close()
+
+
+def _is_window(nested: Member) -> bool:
+    """Return whether a nested ZIP lies unpacked in its ZIP and is so large that reading parts of it saves time."""
+    is_unpacked = nested.method == STORED and not nested.encrypted and nested.packed_bytes == nested.raw_bytes
+    return is_unpacked and nested.raw_bytes > MIN_WINDOW_BYTES
 
 
 def _digest(entries: Iterable[CentralEntry]) -> str:

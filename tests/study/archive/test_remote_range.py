@@ -4,6 +4,7 @@ import zipfile
 
 import pytest
 
+from analytics_kit.errors import StoreError
 from analytics_kit.options import Options
 from analytics_kit.study.archive import remote_range
 from analytics_kit.study.archive import source as study_source
@@ -117,3 +118,45 @@ def test_server_without_ranges_is_read_in_order(studies, server, monkeypatch):
     whole = server.put("whole.zip", content)
     server.without_ranges.add("/whole.zip")
     assert len(studies.process(whole).events("mouse_movement")) == len(ROWS)
+
+
+@pytest.fixture
+def nested(server):
+    """The URL of a ZIP that holds a ZIP for each participant, unpacked."""
+    zips = {
+        f"{participant}.zip": zip_bytes(
+            {name: text for name, text in STUDY.items() if name.startswith(f"{participant}_")}, zipfile.ZIP_STORED
+        )
+        for participant in range(1, 9)
+    }
+    url = server.put("nested.zip", zip_bytes(zips, zipfile.ZIP_STORED))
+    server.requests.clear()
+    return url
+
+
+def test_zips_in_a_zip_are_read_in_parts_and_once(studies, server, nested, monkeypatch):
+    monkeypatch.setattr("analytics_kit.study.archive.zip_archive.MIN_WINDOW_BYTES", 0)
+    queue = Queue(studies, nested, shard_bytes=size(server) // 8)
+    result = queue.result(queue.run())
+    expected = studies.process(zip_bytes(STUDY))
+    assert result.trials.drop(columns="trial_order").equals(expected.trials.drop(columns="trial_order"))
+    assert result.summary["issues"] == 0
+    assert server.bytes_read <= 1.2 * len(server.files["/nested.zip"])
+    assert len(server.requests) <= 80
+
+
+def test_small_zips_in_a_zip_are_fetched_together(server, nested):
+    with open_archive(nested) as archive:
+        assert {member.zip_number for member in archive.members} == set(range(1, 9))
+    assert server.bytes_read <= 1.2 * len(server.files["/nested.zip"])
+    assert len(server.requests) <= 6
+
+
+def test_zip_that_is_replaced_while_it_is_read_is_not_called_damaged(server):
+    url = server.put("changing.zip", zip_bytes(STUDY, zipfile.ZIP_STORED))
+    with open_archive(url) as archive:
+        content = bytearray(server.files["/changing.zip"])
+        content[1000:-10_000] = bytes(len(content) - 11_000)
+        server.put("changing.zip", bytes(content))
+        with pytest.raises(StoreError, match=r"changing\.zip has changed while it was read"):
+            archive.read(archive.members[1])
