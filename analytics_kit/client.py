@@ -437,7 +437,7 @@ class Client(Handle):
         if isinstance(self.backend, RemoteBackend):
             return answer
         try:
-            Store.of(self.settings).check()
+            Store.of(self.settings).hurried().check()
             answer["store"] = {"url": without_secrets(url), "writable": True}
         except Exception as error:  # whatever the file system raises, health has to answer
             answer["store"] = {"url": without_secrets(url), "writable": False}

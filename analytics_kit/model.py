@@ -169,7 +169,15 @@ class Split:
 
 
 class CannotRunHere(Exception):  # noqa: N818  not an error: another worker may be able to run the step
-    """Raised by a task before its first report when this process can't run it; the message is the reason."""
+    """Raised by a task when this process can't run it, now or ever; the message is the reason.
+
+    The step goes back to the queue. When all workers have refused it for `patience_s`, the job fails with the cause
+    of this exception, if that is an error of this package.
+    """
+
+    def __init__(self, reason: str, patience_s: float = 60.0) -> None:
+        super().__init__(reason)
+        self.patience_s = patience_s
 
 
 @dataclass(frozen=True, slots=True)

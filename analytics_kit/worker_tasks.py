@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 import socket
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,8 +41,9 @@ def process_study(context: StepContext) -> dict[str, Any] | Split:
     """
     from analytics_kit.study.pipeline import distributed
 
-    store = _checked_store(context)
-    outcome = distributed.begin(context, store, SHARD_TASK, MERGE_TASK, partial(_open_unchanged, context))
+    with _elsewhere_where_that_may_work():
+        store = _checked_store(context)
+        outcome = distributed.begin(context, store, SHARD_TASK, MERGE_TASK, partial(_open_unchanged, context))
     return outcome if isinstance(outcome, Split) else _job_result(context, outcome)
 
 
@@ -50,7 +51,8 @@ def process_shard(context: StepContext) -> dict[str, Any]:
     """Process one shard of a study."""
     from analytics_kit.study.pipeline import distributed
 
-    distributed.process_shard(context, _checked_store(context))
+    with _elsewhere_where_that_may_work():
+        distributed.process_shard(context, _checked_store(context))
     return {}
 
 
@@ -58,12 +60,16 @@ def merge_shards(context: StepContext) -> dict[str, Any]:
     """Make the result from all shards; return where it is in the store, and its summary."""
     from analytics_kit.study.pipeline import distributed
 
-    return _job_result(context, distributed.merge(context, _checked_store(context)))
+    with _elsewhere_where_that_may_work():
+        return _job_result(context, distributed.merge(context, _checked_store(context)))
 
 
 def discard(arguments: Mapping[str, Any], job_id: str, result: Mapping[str, Any] | None) -> None:
-    """Remove what an ended job left in the store: all of it without a `result`, else what the result can spare."""
-    store = _store(arguments)
+    """Remove what an ended job left in the store: all of it without a `result`, else what the result can spare.
+
+    Raises StoreError at once where the store is away.
+    """
+    store = _store(arguments).hurried()
     if result is None:
         store.delete(paths.job_folder(arguments["result_key"], job_id))
     else:
@@ -83,17 +89,39 @@ def warm() -> None:
 
 
 def tidy() -> None:
-    """Remove results that have expired or exceed the limit of the store; looks at most once an hour."""
+    """Remove results that have expired or exceed the limit of the store; looks at most once an hour.
+
+    Raises CannotRunHere where the store can't be used, and another worker, or this one later, may succeed.
+    """
     from analytics_kit.study.store.retention import sweep_if_due
 
     settings = Settings.of()
     limit_gb = settings.store_limit_gb
-    with suppress(StoreError):  # a step that needs the store raises it
+    try:
         sweep_if_due(
             Store.of(settings),
             time.time(),
             None if limit_gb is None or math.isinf(limit_gb) else int(limit_gb * 1e9),
         )
+    except StoreError as error:  # a step that needs the store raises it
+        if error.may_work_elsewhere:
+            raise CannotRunHere(error.message) from error
+
+
+@contextmanager
+def _elsewhere_where_that_may_work() -> Iterator[None]:
+    """Raise CannotRunHere for what may succeed on another worker, or later: storage that is away or refuses access.
+
+    A study that this worker does not find, or may not read, is looked for by those of other pools, and not again.
+    """
+    try:
+        yield
+    except StoreError as error:
+        if error.may_work_elsewhere:
+            raise CannotRunHere(f"{error.message} {error.hint}") from error
+        raise
+    except SourceNotFoundError as error:
+        raise CannotRunHere(f"{error.message} {error.hint}", patience_s=0.0) from error
 
 
 def _store(arguments: Mapping[str, Any]) -> Store:
@@ -110,7 +138,7 @@ def _checked_store(context: StepContext) -> Store:
         try:
             store.require(store_id)
         except StoreError as error:
-            raise CannotRunHere(f"{error.message} {error.hint}") from error
+            raise CannotRunHere(f"{error.message} {error.hint}") from error  # another worker may see the right one
     return store
 
 

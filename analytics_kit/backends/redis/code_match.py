@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from analytics_kit.backends.record import BEGIN_STEP, Attempt, Record, RecordState
 from analytics_kit.backends.redis import rq_queue
-from analytics_kit.backends.redis.attempts import AttemptStore
+from analytics_kit.backends.redis.attempts import OTHER_VERSION_PATIENCE_S, AttemptStore
 from analytics_kit.backends.redis.connection import Connection
 from analytics_kit.backends.redis.rq_queue import WorkerState
 from analytics_kit.code_version import CodeVersion, code_version, is_newer, result_key_of
@@ -40,7 +40,7 @@ def settle_code(
         return record
     reason = reason_to_leave(record, rq_queue.live_workers(connection), worker, mine)
     if reason:
-        raise CannotRunHere(reason)
+        raise CannotRunHere(reason, OTHER_VERSION_PATIENCE_S)
     key = result_key_of(record.request_key, mine.code) if record.request_key else ""
     attempts.take_over(record, attempt, mine, key)
     if attempt.step != BEGIN_STEP:

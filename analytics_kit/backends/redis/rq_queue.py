@@ -7,6 +7,7 @@ function; the record of a job is what counts, so rq keeps no results.
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -26,6 +27,7 @@ STEP_FUNCTION = "analytics_kit.backends.worker.entry.perform"
 
 _WORKERS, _LISTENERS = "rq:workers", f"rq:workers:{QUEUE_NAME}"
 _WORKER_PREFIX = "rq:worker:"
+_POOL_WORKER = re.compile(r"(.+-\d+)-\d+-[0-9a-f]{4}")
 QUEUE_KEY = f"rq:queue:{QUEUE_NAME}"
 _INTERMEDIATE = f"{QUEUE_KEY}:intermediate"
 
@@ -145,6 +147,16 @@ def live_workers(connection: Connection) -> dict[str, WorkerState]:
             for key, (state, rq_job_id, version, code, started_at) in zip(keys, pipe.execute(), strict=True)
             if state
         }
+
+
+def pool_of(worker: str) -> str:
+    """Return the part of a worker's name that all workers of its pool share, the whole name of one without a pool.
+
+    >>> pool_of("host-31-2-f3a9"), pool_of("host-31")
+    ('host-31', 'host-31')
+    """
+    found = _POOL_WORKER.fullmatch(worker)
+    return found[1] if found else worker
 
 
 def count_workers(connection: Connection) -> tuple[int, int]:

@@ -10,9 +10,12 @@ from analytics_kit.backends.redis.attempts import AttemptStore
 from analytics_kit.backends.redis.cleanup import clean_up
 from analytics_kit.backends.redis.code_match import settle_code
 from analytics_kit.backends.redis.connection import Connection
+from analytics_kit.backends.redis.keys import SWEPT_KEY
 from analytics_kit.backends.step_runner import offer_to_others, run_step
 from analytics_kit.model import CannotRunHere
 
+SWEEP_AGAIN_S = 60
+"""A sweep that a worker could not do is queued again after this time."""
 connection: Connection | None = None
 """Connection of the task process to its broker, set after the fork."""
 
@@ -40,7 +43,10 @@ def discard(namespace: str, job_id: str, code: str) -> None:
 
 def sweep(code: str) -> None:
     """Remove what has expired in the store; queued about once an hour."""
-    resolve(f"{code}.tidy")()
+    try:
+        resolve(f"{code}.tidy")()
+    except CannotRunHere:
+        _connection().expire(SWEPT_KEY, SWEEP_AGAIN_S)
 
 
 def _connection() -> Connection:

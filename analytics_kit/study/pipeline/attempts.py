@@ -61,8 +61,9 @@ def removed_unless_committed(store: Store, prefix: str) -> Iterator[None]:
         yield
     except BaseException:
         with suppress(StoreError):  # the first error is the one to report
-            if store.manifest(prefix) is None:
-                store.delete(prefix)
+            at_once = store.hurried()  # where the store is away, the clean-up of the job or a sweep removes it
+            if at_once.manifest(prefix) is None:
+                at_once.delete(prefix)
         raise
 
 
