@@ -1,5 +1,6 @@
 """Remove results and uploads that have expired, and the least recently used ones beyond the store's limit.
 
+Uploads count in that limit, but only results are removed for it: a job may still need its upload.
 `excess` only decides what to remove; `sweep` removes it. Only folders with the names that `paths` gives are touched:
 somebody may have named a folder as store that has a `results/` of its own.
 """
@@ -21,6 +22,7 @@ from analytics_kit.study.store.paths import (
     RESULT_KEY,
     RESULTS,
     SWEEP_MARKER,
+    UNFINISHED_UPLOAD,
     UPLOAD_TOKEN,
     UPLOADS,
     result_manifests,
@@ -29,6 +31,8 @@ from analytics_kit.study.store.store import Store, StoredFile
 
 SWEEP_INTERVAL_S = 3600.0
 """A store is swept at most this often; what was made or used within this time is never removed to make room."""
+UNFINISHED_S = 1800.0
+"""An upload is given up when nothing of it has arrived for this long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +73,15 @@ def sweep(store: Store, now: float, max_bytes: int | None, keep_s: float = RESUL
         elif _remove(store, folder):
             expired += 1
             freed_bytes += folder.size_bytes
-    for folder in excess(kept, now, max_bytes):
+    tidy_uploads(store, now)
+    upload_files = store.files(UPLOADS)
+    upload_bytes = sum({file.content_id or file.path: file.size_bytes for file in upload_files}.values())
+    for folder in excess(kept, now, None if max_bytes is None else max_bytes - upload_bytes):
         used_at = store.changed_at(folder.manifests[-1].path)
         if used_at == folder.used_at and _remove(store, folder):  # else it was opened since it was listed, or is gone
             evicted += 1
             freed_bytes += folder.size_bytes
-    for folder in _folders(store.files(UPLOADS), UPLOAD_TOKEN, depth=2):
+    for folder in _folders(upload_files, UPLOAD_TOKEN, depth=2):
         if now - folder.last_changed_at <= keep_s:
             continue
         if _remove(store, folder):
@@ -87,6 +94,27 @@ def sweep(store: Store, now: float, max_bytes: int | None, keep_s: float = RESUL
             with suppress(StoreError):
                 store.remove(file.path)
     return SweepCounts(expired, evicted, freed_bytes)
+
+
+def tidy_uploads(store: Store, now: float) -> None:
+    """Remove uploads that broke off, and let those with equal content be stored once.
+
+    It is done here, and not while an upload is received, so that nobody can tell whether others have the same study.
+    """
+    by_size = defaultdict(list)
+    for file in store.files(UPLOADS):
+        if not UNFINISHED_UPLOAD.fullmatch(file.path):
+            by_size[file.size_bytes].append(file)
+        elif now - file.changed_at > UNFINISHED_S:
+            with suppress(StoreError):
+                store.remove(file.path.rpartition("/")[0])
+    for equal_size in by_size.values():
+        distinct: dict[object, StoredFile] = {}
+        for file in equal_size:
+            if file.content_id in distinct or file.content_id is None:
+                continue
+            if not any(store.share(kept.path, file.path) for kept in distinct.values()):
+                distinct[file.content_id] = file
 
 
 def sweep_if_due(store: Store, now: float, max_bytes: int | None, keep_s: float = RESULT_TTL_S) -> SweepCounts | None:

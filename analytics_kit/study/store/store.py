@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import filecmp
 import json
 import os
 import re
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime
@@ -24,11 +26,15 @@ _MODIFIED = ("mtime", "LastModified", "last_modified", "updated", "created")
 
 
 class StoredFile(NamedTuple):
-    """A file of the store. `changed_at` is in seconds since 1970, infinity where the file system has no such time."""
+    """A file of the store. `changed_at` is in seconds since 1970, infinity where the file system has no such time.
+
+    Files with the same `content_id` are stored once; None where that is unknown.
+    """
 
     path: str
     size_bytes: int
     changed_at: float
+    content_id: tuple[int, int] | None = None
 
 
 class Store:
@@ -170,6 +176,15 @@ class Store:
         with store_errors(self.name):
             return bool(self._fs.exists(self._root))
 
+    def now(self) -> float:
+        """Return the time of the store, which gives files their times, in seconds since 1970."""
+        probe = f"{PROBE_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
+        with self.create(probe, durable=False):
+            pass
+        changed_at = self.changed_at(probe)
+        self.remove(probe)
+        return time.time() if changed_at is None else changed_at
+
     def check(self) -> None:
         """Write and remove a small file. Raises StoreError where that fails."""
         probe = f"{PROBE_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
@@ -240,7 +255,12 @@ class Store:
                 path = Path(above, name)
                 with suppress(FileNotFoundError):
                     status = path.lstat()
-                    yield StoredFile(path.relative_to(self._root).as_posix(), status.st_size, status.st_mtime)
+                    yield StoredFile(
+                        path.relative_to(self._root).as_posix(),
+                        status.st_size,
+                        status.st_mtime,
+                        (status.st_dev, status.st_ino),
+                    )
             if not recursive:
                 folders.clear()
 
@@ -253,6 +273,28 @@ class Store:
                 return _changed(self._fs.info(self._path(path)))
             except FileNotFoundError:
                 return None
+
+    def share(self, path: str, other: str) -> bool:
+        """Let two equal files be stored once, where the store can do that; return whether they are now.
+
+        Each is still removed on its own. `other` keeps its name, and both the later time of change.
+        """
+        if not self._local:
+            return False
+        first, second = Path(self._path(path)), Path(self._path(other))
+        beside = second.with_name(f"{second.name}.{secrets.token_hex(4)}~")
+        try:
+            if not filecmp.cmp(first, second, shallow=False):
+                return False
+            changed_at = max(first.stat().st_mtime, second.stat().st_mtime)
+            os.link(first, beside)
+            beside.replace(second)
+            os.utime(second, (changed_at, changed_at))
+        except OSError:  # one of them is being removed, or the file system has no links
+            with suppress(OSError):
+                beside.unlink()
+            return False
+        return True
 
     def touch(self, path: str) -> None:
         """Mark a file as used now, where the store can do that cheaply; never fails."""
