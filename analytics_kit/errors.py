@@ -23,6 +23,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from analytics_kit.visible_text import visible
+
 
 class AnalyticsKitError(Exception):
     """Base of all errors of this package: `str()` gives the message and, on its own line, the hint.
@@ -53,7 +55,7 @@ class AnalyticsKitError(Exception):
         self.hint = self.default_hint if hint is None else hint
 
     def __str__(self) -> str:
-        return f"{self.message}\nHint: {self.hint}" if self.hint else self.message
+        return f"{visible(self.message)}\nHint: {visible(self.hint)}" if self.hint else visible(self.message)
 
     def __reduce__(self) -> tuple[object, ...]:
         return rebuild, (type(self).__name__, self.message, self.hint)

@@ -17,7 +17,8 @@ PACKAGE = Path(analytics_kit.__file__).parent
 ROOT = PACKAGE.parent
 FLOORS: dict[str, list[str]] = {
     "": [
-        "__init__ deprecation errors",
+        "__init__ deprecation visible_text",
+        "errors",
         "model settings",
         "event_format job_text progress_bar",
         "job_pages options",

@@ -27,7 +27,8 @@ def test_an_upload_keeps_only_its_file_name_and_ends_in_zip(ann, content_of):
     assert submit(ann, content=content)["source"] == "a.csv.zip"
 
 
-def test_an_upload_beyond_the_quota_is_413_and_another_namespace_is_not_concerned(settings, small_quota=1e-4):
+def test_an_upload_beyond_the_quota_is_413_and_another_namespace_is_not_concerned(settings):
+    small_quota = 1e-4
     app = create_app(settings(upload_quota_gb=small_quota))
     ann, bob = ApiClient(app, "ann"), ApiClient(app, "bob")
     body = small_zip(seed=7)
