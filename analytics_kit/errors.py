@@ -23,6 +23,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from analytics_kit.utf8_text import utf8_text
 from analytics_kit.visible_text import visible
 
 
@@ -50,9 +51,9 @@ class AnalyticsKitError(Exception):
     default_hint = "Run `analytics-kit doctor` to check the installation."
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = self.default_hint if hint is None else hint
+        self.message = utf8_text(message)  # it may quote the name of a file
+        self.hint = self.default_hint if hint is None else utf8_text(hint)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         return f"{visible(self.message)}\nHint: {visible(self.hint)}" if self.hint else visible(self.message)

@@ -10,6 +10,8 @@ import html
 import re
 from typing import Final
 
+from analytics_kit.utf8_text import utf8_text
+
 UNSHOWN: Final = (
     r"\x00-\x1f\x7f-\x9f"  # control characters: new lines, and what begins the commands of a terminal
     r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # they reverse the direction of the text around them
@@ -64,7 +66,8 @@ def visible_json(text: str) -> str:
 
 
 def _escaped(character: str) -> str:
-    return character.encode("unicode_escape").decode("ascii")
+    is_surrogate = "\ud800" <= character <= "\udfff"
+    return utf8_text(character) if is_surrogate else character.encode("unicode_escape").decode("ascii")
 
 
 def _json_escaped(character: str) -> str:

@@ -30,6 +30,7 @@ from analytics_kit.web.error_responses import (
 )
 from analytics_kit.web.routes.jobs import add_job_routes
 from analytics_kit.web.routes.page import PAGE_VIEWS, add_page_routes
+from analytics_kit.web.routes.participants import add_participant_routes
 from analytics_kit.web.routes.results import add_result_routes
 from analytics_kit.web.routes.server import PUBLIC_VIEWS, add_server_routes
 from analytics_kit.web.routes.studies import add_study_routes
@@ -130,6 +131,7 @@ def create_blueprint(service: Service) -> Blueprint:
     add_result_routes(blueprint, service)
     add_upload_routes(blueprint, service)
     add_study_routes(blueprint, service)
+    add_participant_routes(blueprint, service)
     add_server_routes(blueprint, service)
     add_page_routes(blueprint, service)
 

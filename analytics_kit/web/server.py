@@ -178,7 +178,7 @@ def _allow_connections() -> None:
 
 def _read_tokens(path: Path) -> str:
     try:
-        return path.read_text()
+        return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"The tokens in {path} can't be read.", hint="Name a text file.") from error
 

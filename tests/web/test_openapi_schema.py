@@ -27,6 +27,7 @@ ROUTES = [
     ("GET", "/queue-status"), ("GET", "/studies"), ("GET", "/{study_id}/zip-data"), ("POST", "/{study_id}/zip-data"),
     ("POST", "/jobs"), ("POST", "/jobs/{job_id}/cancel"), ("GET", "/jobs/{job_id}/log"),
     ("GET", "/jobs/{job_id}/result/manifest"), ("GET", "/jobs/{job_id}/result/file"), ("POST", "/uploads/{content}"),
+    ("POST", "/forget"),
 ]  # fmt: skip
 BODIES = st.builds(small_zip, st.integers(1, 3))
 BOUNDED = settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))

@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import redis
 from rq import Queue, Worker, worker_registration
@@ -69,7 +69,7 @@ class StepWorker(Worker):
             log_job_description=False,
         )
         self._code = code
-        self._output = tempfile.TemporaryFile("a+b")  # noqa: SIM115  open as long as the worker lives
+        self._output = _output_file()
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
         """Renew the worker's key and its registration, both of which expire while the machine sleeps."""
@@ -154,6 +154,16 @@ class StepWorker(Worker):
             self.cleanup_execution(job, pipe, execution)
             rq_queue.forget_done(pipe, job)
             pipe.execute()
+
+
+def _output_file() -> IO[bytes]:
+    """Return an unnamed file for the output of steps; in memory where there is no folder for temporary files."""
+    try:
+        return tempfile.TemporaryFile("a+b")
+    except OSError:
+        if not hasattr(os, "memfd_create"):
+            raise
+        return os.fdopen(os.memfd_create("output of steps"), "a+b")
 
 
 def exit_when_closed(pipe: int) -> None:

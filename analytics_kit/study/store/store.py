@@ -7,7 +7,6 @@ import json
 import os
 import re
 import secrets
-import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime
@@ -125,7 +124,8 @@ class Store:
 
     def commit(self, prefix: str, manifest: dict[str, Any]) -> None:
         """Make all below `prefix` readable at once: sync its files, then write the manifest."""
-        text = json.dumps(manifest, ensure_ascii=False, allow_nan=False, indent=1).encode()
+        # The escapes are those of JSON, so that a name that is not UTF-8 is read as it was.
+        text = json.dumps(manifest, ensure_ascii=False, allow_nan=False, indent=1).encode(errors="backslashreplace")
         path = manifest_path(prefix)
         paths, self._unsynced = self._unsynced, []
         with store_errors(self._location(prefix)):
@@ -175,15 +175,6 @@ class Store:
         """Return whether anything was ever written to the store."""
         with store_errors(self.name):
             return bool(self._fs.exists(self._root))
-
-    def now(self) -> float:
-        """Return the time of the store, which gives files their times, in seconds since 1970."""
-        probe = f"{PROBE_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
-        with self.create(probe, durable=False):
-            pass
-        changed_at = self.changed_at(probe)
-        self.remove(probe)
-        return time.time() if changed_at is None else changed_at
 
     def check(self) -> None:
         """Write and remove a small file. Raises StoreError where that fails."""
@@ -273,6 +264,20 @@ class Store:
                 return _changed(self._fs.info(self._path(path)))
             except FileNotFoundError:
                 return None
+
+    def now_s(self) -> float:
+        """Return the time of the store's own clock: that of a small file which is written and removed.
+
+        Infinity where the file system has no times. Raises StoreError where the store can't be written.
+        """
+        probe = f"{PROBE_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
+        with self.create(probe, durable=False):
+            pass
+        try:
+            now = self.changed_at(probe)
+        finally:
+            self.remove(probe)
+        return float("inf") if now is None else now
 
     def share(self, path: str, other: str) -> bool:
         """Let two equal files be stored once, where the store can do that; return whether they are now.

@@ -14,6 +14,7 @@ from analytics_kit.web.error_responses import UNAVAILABLE_MESSAGES, json_respons
 from analytics_kit.web.openapi_responses import UNREADABLE_ERRORS, json_body, responses
 from analytics_kit.web.openapi_schema import build_schema, render_docs
 from analytics_kit.web.routes.job_schemas import JOB_MODELS
+from analytics_kit.web.routes.participants import PARTICIPANT_MODELS
 from analytics_kit.web.routes.results import RESULT_MODELS
 from analytics_kit.web.routes.studies import STUDY_MODELS
 from analytics_kit.web.routes.uploads import UPLOAD_MODELS
@@ -66,7 +67,8 @@ class LiveAnswer(ResponseModel):
 
 
 API_MODELS = (
-    ErrorAnswer, *JOB_MODELS, *RESULT_MODELS, *UPLOAD_MODELS, *STUDY_MODELS, QueueAnswer, HealthAnswer, LiveAnswer,
+    ErrorAnswer, *JOB_MODELS, *RESULT_MODELS, *UPLOAD_MODELS, *STUDY_MODELS, *PARTICIPANT_MODELS, QueueAnswer,
+    HealthAnswer, LiveAnswer,
 )  # fmt: skip
 """All models of responses and of JSON bodies of requests, which become the components of OpenAPI."""
 

@@ -182,7 +182,7 @@ class TestTidyUploads:
     def test_an_upload_that_broke_off_is_removed_and_one_that_goes_on_stays(self, settings, store):
         upload = Upload(settings, "study.zip", 10)
         upload.write(0, b"0123")
-        now = store.now()
+        now = store.now_s()
         tidy_uploads(store, now + UNFINISHED_S - 60)
         assert store.files("uploads")
         tidy_uploads(store, now + UNFINISHED_S + 60)
@@ -190,13 +190,13 @@ class TestTidyUploads:
 
     def test_a_complete_upload_of_any_name_stays(self, settings, store):
         source = uploaded(settings, name="study.0123abcd~.zip")
-        tidy_uploads(store, store.now() + UNFINISHED_S + 60)
+        tidy_uploads(store, store.now_s() + UNFINISHED_S + 60)
         assert Path(source).exists()
 
 
 def test_results_make_room_for_uploads(settings, store):
     uploaded(settings)
-    now = store.now() + 7200
+    now = store.now_s() + 7200
     with store.create(f"results/{'0' * 64}/job/trials.parquet") as file:
         file.write(b"x" * 100)
     store.commit(f"results/{'0' * 64}/job", {"provenance": {"created_at": "2999-01-01T00:00:00+00:00"}})

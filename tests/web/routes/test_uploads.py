@@ -47,6 +47,6 @@ def test_a_study_that_others_uploaded_too_is_shown_as_uploaded_by_oneself(ann, b
     before = ann.get("/studies").json["studies"]
     bob.post("/mine/zip-data", body=body)
     store = Store.of(ann.service.settings)
-    tidy_uploads(store, store.now())
+    tidy_uploads(store, store.now_s())
     assert len({file.content_id for file in store.files("uploads")}) == 1
     assert ann.get("/studies").json["studies"] == before
