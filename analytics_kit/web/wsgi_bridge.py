@@ -64,9 +64,13 @@ class WsgiBridge:
             await send({"type": "websocket.close"})
             return
         environ = wsgi_environ(scope)
-        is_chunked = "HTTP_TRANSFER_ENCODING" in environ
-        if is_chunked or int(environ.get("CONTENT_LENGTH") or 0) > SMALL_BODY_BYTES:
+        n_bytes = int(environ.get("CONTENT_LENGTH") or 0)
+        if "HTTP_TRANSFER_ENCODING" in environ or n_bytes > SMALL_BODY_BYTES:
             await self._answer_upload(environ, receive, send)
+            return
+        if not n_bytes:
+            environ["wsgi.input"] = io.BytesIO()
+            await self._answer(environ, self._request_pool, send)
             return
         try:
             async with asyncio.timeout(BODY_LIMIT_S):
