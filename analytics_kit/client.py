@@ -348,9 +348,10 @@ class Client(Handle):
         Returns
         -------
         ForgetReport
-            What was removed, and in `unreached` what was not: studies outside the store, which `refresh=True` would
-            process with the participant again; jobs that have not ended; results that can't be changed. Results
-            that were saved elsewhere, outputs of notebooks, backups and other namespaces are never reached.
+            What was removed, and in `unreached` what was not: studies outside the store, which `refresh=True`, other
+            options or an upgrade would process with the participant again; jobs that have not ended; results that
+            can't be changed. Results that were saved elsewhere, outputs of notebooks, backups and other namespaces
+            are never reached.
 
         Raises
         ------

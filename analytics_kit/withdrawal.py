@@ -189,7 +189,8 @@ class _Withdrawal:
             doubt = "still holds" if content.members else "may hold"
             self._unreached.append(
                 f"The study {without_secrets(source)}{self._jobs_of(source)} is outside the store and {doubt} data "
-                "of the participant: remove them there. Processing it with refresh=True would bring them back."
+                "of the participant: remove them there. Processing it anew (refresh=True, other options, an upgrade) "
+                "would bring them back."
             )
 
     def _list_active(self, contents: Mapping[str, Content]) -> None:
