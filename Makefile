@@ -58,8 +58,8 @@ dist: .venv/dev ## build the wheel and the sdist into dist/ and check both
 	$(BIN)/python scripts/check_dist.py dist
 
 clean: ## remove the environment, caches and compiled kernels
-	find analytics_kit -name '*.nb[ci]' -delete
 	rm -rf .venv dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf "$${XDG_CACHE_HOME:-$$HOME/.cache}/analytics_kit/kernels" "$$HOME/Library/Caches/analytics_kit/kernels"
 
 .venv/bin/python:
 	@sh scripts/need.sh python3-venv

@@ -9,11 +9,14 @@ from datetime import datetime
 from enum import StrEnum
 from typing import IO, Any, Literal, Protocol
 
+from analytics_kit.code_version import CodeVersion
 from analytics_kit.errors import AnalyticsKitError, rebuild
 from analytics_kit.utf8_text import utf8_text
 
 SCHEMA_VERSION = 3
-"""Version of the job records and of the stored tables; a worker leaves jobs of a newer version in the queue."""
+"""Version of the stored tables; a result of a newer version is not read."""
+RECORD_VERSION = 4
+"""Version of the job records; a worker leaves newer ones in the queue. From 4 on they name their code."""
 RESULT_TTL_S = 7 * 24 * 3600
 """A result is kept, and returned for an equal request, this long after its job completed."""
 
@@ -138,6 +141,10 @@ class JobRequest:
     """The last job for the same result serves the request, also one that failed or was cancelled."""
     job_id: str | None = None
     """The id of a new job, where it is decided before it is submitted; else the backend makes one."""
+    request_key: str = ""
+    """Hash of what is requested; `result_key` is that of this key and the code."""
+    submitted_by: CodeVersion | None = None
+    """The code that has to do the work; None lets any worker do it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from analytics_kit.errors import BadArchiveError, SourceNotFoundError, StoreError, UnsafeArchiveError
 from analytics_kit.model import CannotRunHere, Split, StepContext
-from analytics_kit.options import Options
+from analytics_kit.options import Options, format_distributions
 from analytics_kit.settings import Settings, without_secrets
 from analytics_kit.study.pipeline.attempts import Committed, job_folder, remove_unreferenced
 from analytics_kit.study.store import paths
@@ -79,10 +79,12 @@ def discard(arguments: Mapping[str, Any], job_id: str, result: Mapping[str, Any]
 def warm() -> None:
     """Load what the steps need, so that no job waits for it; compile the kernels on first use. Runs no polars."""
     global _settings
-    from analytics_kit.study.pipeline import distributed, run, warmup  # noqa: F401  distributed is used by steps
+    from analytics_kit.study.pipeline import loading, run, warmup
 
+    loading.load_numbers()
     _settings = Settings.of()
     run.versions()
+    format_distributions("auto")
     warmup.warm()
 
 
@@ -130,6 +132,7 @@ def _store(arguments: Mapping[str, Any]) -> Store:
 def _checked_store(context: StepContext) -> Store:
     """Return the store of a step. Raises CannotRunHere when this worker does not see the store of the client."""
     _require_allowed(context.arguments["source"])
+    _require_formats(context.arguments)
     store = _store(context.arguments)
     if store_id := context.arguments.get("store_id"):
         try:
@@ -137,6 +140,18 @@ def _checked_store(context: StepContext) -> Store:
         except StoreError as error:
             raise CannotRunHere(f"{error.message} {error.hint}") from error  # another worker may see the right one
     return store
+
+
+def _require_formats(arguments: Mapping[str, Any]) -> None:
+    """Raise CannotRunHere unless this worker has the versions of formats from other packages that the client has."""
+    if (submitted := arguments.get("formats")) is None:
+        return
+    installed = list(format_distributions(Options.of(**arguments["options"]).format))
+    if installed != submitted:
+        raise CannotRunHere(
+            f"it was submitted with formats of other packages: {', '.join(submitted) or 'none'}; the workers have "
+            f"{', '.join(installed) or 'none'}. Install the same versions, restart the workers, or submit it again."
+        )
 
 
 def _job_result(context: StepContext, committed: Committed) -> dict[str, Any]:

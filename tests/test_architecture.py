@@ -18,7 +18,8 @@ ROOT = PACKAGE.parent
 FLOORS: dict[str, list[str]] = {
     "": [
         "utf8_text",
-        "__init__ deprecation errors handle",
+        "__init__ deprecation handle visible_text",
+        "code_version errors",
         "model process_fork settings",
         "event_format job_text progress_bar",
         "job_pages options redaction",
@@ -42,7 +43,7 @@ FLOORS: dict[str, list[str]] = {
         "pipeline",
         "result",
     ],
-    "study.schema": ["columns compiling issues text", "keys"],
+    "study.schema": ["columns issues kernel_cache text", "compiling keys"],
     "study.archive": [
         "base byte_range decompress",
         "central_directory folder_archive remote_range",
@@ -66,7 +67,7 @@ FLOORS: dict[str, list[str]] = {
         "store",
         "retention uploads",
     ],
-    "study.pipeline": ["plan attempts warmup", "shard", "exchange merge", "run", "distributed"],
+    "study.pipeline": ["loading plan attempts warmup", "shard", "exchange merge", "run", "distributed"],
     "study.result": ["files html removal summaries", "analysis", "result"],
     "study.result.analysis": [
         "arguments design joining quality stats_libraries",
@@ -88,12 +89,12 @@ FLOORS: dict[str, list[str]] = {
         "pool_state rq_queue scripts",
         "job_store",
         "attempts changes",
-        "cleanup",
+        "cleanup code_match",
         "recovery",
         "backend",
     ],
     "backends.worker": ["entry limits pool", "task_process", "worker", "__main__"],
-    "backends.embedded": ["paths server_guard", "backend", "supervisor"],
+    "backends.embedded": ["paths server_guard", "installation", "backend", "replacement supervisor"],
     "backends.http": ["transport", "upload_queue", "backend"],
     "plot": [
         "arrays",

@@ -29,16 +29,17 @@ from analytics_kit.backends.redis.connection import Connection, server_time_s
 from analytics_kit.backends.redis.job_store import JobStore, PendingStep
 from analytics_kit.backends.redis.keys import ACTIVE_KEY, CLEANUP_KEY, DELAYED_KEY
 from analytics_kit.backends.redis.rq_queue import count_registered, live_workers, pool_of
+from analytics_kit.code_version import UNKNOWN_CODE, CodeVersion
 from analytics_kit.errors import BrokerUnavailableError
-from analytics_kit.model import SCHEMA_VERSION, CannotRunHere, Failure, Progress, Split
+from analytics_kit.model import RECORD_VERSION, CannotRunHere, Failure, Progress, Split
 
 T = TypeVar("T")
 RETRY_DELAYS_S = (1.0, 4.0, 16.0)
 """Delays before the first, second, … retry of a step that was lost."""
 REFUSED_PREFIX = "refused "
 """Begins the fields of a record that hold when the workers of a pool first refused a step."""
-NEWER_VERSION_PATIENCE_S = 3600.0
-"""A job of a newer version waits this long for a worker that understands it."""
+OTHER_VERSION_PATIENCE_S = 3600.0
+"""A job waits this long for a worker that understands its record or has its code."""
 TRANSIENT_ERRORS = (redis.ConnectionError, redis.TimeoutError, redis.OutOfMemoryError, redis.ReadOnlyError)
 """Errors that pass: no server answers, or it takes no writes for a while."""
 BROKER_RETRY = Retry(ExponentialBackoff(cap=1.0, base=0.05), 60, TRANSIENT_ERRORS)
@@ -69,10 +70,27 @@ class AttemptStore:
         """
         _, flat_fields, flat_winners = self._change("claim", attempt, worker)
         fields = _pairs(flat_fields)
-        if (version := int(fields[b"version"])) > SCHEMA_VERSION:
+        if (version := int(fields[b"version"])) > RECORD_VERSION:
             raise newer_version(version)
         winners = {int(shard): int(number) for shard, number in _pairs(flat_winners).items()}
         return Record.from_fields(fields), winners
+
+    def take_over(self, record: Record, attempt: Attempt, by: CodeVersion, result_key: str) -> None:
+        """Have the whole job done by other code than its client's, under the key of that code's result.
+
+        A step other than the first one ends here, and the job begins anew: no result is made by two codes. Raises
+        ChangeRefusedError when the attempt is not the newest one.
+        """
+        text = f"taken over by {by}; submitted by {record.required_code or UNKNOWN_CODE}"
+        answer = self._change(
+            "take_over", attempt, encode_fields({"p": list(by)})["p"], self.jobs.keys.newest_prefix, result_key,
+            RECORD_VERSION, text,
+        )  # fmt: skip
+        _, begin_number, *still_queued = answer
+        for rq_job_id in still_queued:
+            self.jobs.queue.remove(rq_job_id)
+        if begin_number:
+            self._put(Attempt(attempt.job_id, number=int(begin_number)), front=True)
 
     def change_state(self, attempt: Attempt, to: RecordState, **changes: Any) -> None:
         """Change the state; raises ChangeRefusedError when that is not legal or the attempt is not the newest."""
@@ -238,9 +256,9 @@ class AttemptStore:
         self._connection.delete(*keys.all_of(job_id)[1:])
 
     def _put_steps(self, attempt: Attempt, answer: list[Any]) -> None:
-        for step in answer[1:]:
-            new = Attempt(attempt.job_id, step.decode())
-            self._put(new, front=new.step == MERGE_STEP)
+        for text in answer[1:]:
+            step, _, number = text.decode().rpartition(" ")
+            self._put(Attempt(attempt.job_id, step, int(number)), front=step == MERGE_STEP)
 
     def _put(self, attempt: Attempt, front: bool = False) -> None:
         """Queue an attempt in rq; if this process dies between the script and this, recovery queues it."""
@@ -270,8 +288,8 @@ def newer_version(version: int) -> CannotRunHere:
     """Return the exception for a record that a newer version of the package wrote."""
     return CannotRunHere(
         f"the job was submitted by a newer analytics_kit: its record has version {version}, the workers here "
-        f"understand up to version {SCHEMA_VERSION}. Upgrade analytics_kit where the workers run and restart them.",
-        patience_s=NEWER_VERSION_PATIENCE_S,
+        f"understand up to version {RECORD_VERSION}. Upgrade analytics_kit where the workers run and restart them.",
+        patience_s=OTHER_VERSION_PATIENCE_S,
     )
 
 
