@@ -6,7 +6,7 @@ AnalyticsKitError
 ├── BrokerUnavailableError   the named broker or server can't be used
 ├── JobNotFoundError         no job has this id
 ├── ResultExpiredError       the job is known, its result is gone
-├── StoreError               results can't be written or read
+├── StoreError               storage of results or studies can't be read or written
 └── JobFailedError           a job failed for a reason without a subclass
     ├── BadArchiveError      the study can't be read
     │   └── BadMemberError   one file in it can't be read, under on_error="raise"
@@ -147,7 +147,7 @@ class ResultExpiredError(AnalyticsKitError):
 
 
 class StoreError(AnalyticsKitError):
-    """Results can't be written or read.
+    """Storage can't be read or written: that of results, or that of a study once it was found.
 
     Examples
     --------
@@ -159,6 +159,8 @@ class StoreError(AnalyticsKitError):
     """
 
     default_hint = "Check free space and permissions of the store (ANALYTICS_KIT_STORE or ANALYTICS_KIT_HOME)."
+    may_work_elsewhere = False
+    """Whether another worker, or the same one later, may succeed; a step of a job is then offered again."""
 
 
 class JobFailedError(AnalyticsKitError):

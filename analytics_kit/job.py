@@ -11,6 +11,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -149,9 +150,26 @@ class Job(Handle):
             stop()
 
     def _info_until(self, deadline: float | None) -> JobInfo:
-        """Return the job; while its broker can't be reached, what is known when the time is over."""
-        with time_budget(left_until(deadline)):
+        """Return the job, or what is known of it when the deadline comes before the broker's answer."""
+        if deadline is None:
             return self.info()
+        answer: Future[JobInfo] = Future()
+
+        def read() -> None:
+            try:
+                with time_budget(left_until(deadline)):
+                    answer.set_result(self.info())
+            except BaseException as error:
+                answer.set_exception(error)
+
+        # A broker that hangs may hold the reader for a minute, and nothing else can.
+        threading.Thread(target=read, daemon=True, name="analytics_kit read").start()
+        try:
+            return answer.result(left_until(deadline))
+        except TimeoutError:
+            if answer.done():
+                raise
+            return replace(self.last_known, notice="The broker does not answer.")
 
     def result(self, timeout: float | None = None) -> StudyResult:
         """Wait for the job and return its result. In a notebook the cell shows the job meanwhile.

@@ -20,6 +20,7 @@ from pydantic import (
     AliasChoices,
     BeforeValidator,
     Field,
+    PrivateAttr,
     SecretStr,
     ValidationError,
     ValidationInfo,
@@ -71,10 +72,15 @@ def user_path(path: str | os.PathLike[str]) -> Path:
 
 
 def _default_home() -> Path:
+    return _known_home() or _home_without_home()
+
+
+def _known_home() -> Path | None:
+    """Return the folder for data of this user; None where the user has no folder."""
     with suppress(RuntimeError):  # newer versions of platformdirs raise it, earlier ones return a path with ~
         if (home := user_data_path("analytics_kit", appauthor=False)).is_absolute():
             return home
-    return _home_without_home()
+    return None
 
 
 def _home_without_home() -> Path:
@@ -163,6 +169,8 @@ class Settings(BaseSettings):
     token: SecretStr | None = None
     """Token of the HTTP API, for its clients and for the server."""
 
+    _is_home_passed: bool = PrivateAttr(default=False)
+
     @field_validator("home", "store", "sources")
     @classmethod
     def _resolve(cls, value: Any, info: ValidationInfo) -> Any:
@@ -211,7 +219,9 @@ class Settings(BaseSettings):
             named = ("http", "server_url") if scheme in SERVER_SCHEMES else ("redis", "redis_url")
             settings |= {"backend": named[0], named[1]: url}
         try:
-            return cls(**settings)
+            made = cls(**settings)
+            made._is_home_passed = settings.get("home") is not None
+            return made
         except ValidationError as error:
             problem = error.errors(include_input=False)[0]
             name = ".".join(str(part) for part in problem["loc"]).lower()
@@ -244,7 +254,9 @@ class Settings(BaseSettings):
     @property
     def has_own_home(self) -> bool:
         """Whether `home` is not the one that processes of this user share: it was passed as an argument."""
-        return self.home != Settings().home
+        named = os.environ.get("ANALYTICS_KIT_HOME")
+        shared = Path(_absolute(named, "ANALYTICS_KIT_HOME")) if named else _known_home()
+        return self._is_home_passed and self.home != shared
 
     @property
     def has_temporary_home(self) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -18,10 +19,12 @@ from analytics_kit.backends.redis import rq_queue
 from analytics_kit.backends.redis.attempts import AttemptStore
 from analytics_kit.backends.redis.changes import CHANGES_POLL_S, RedisChanges
 from analytics_kit.backends.redis.cleanup import clean_up
+from analytics_kit.backends.redis.code_match import waiting_notice
 from analytics_kit.backends.redis.connection import CONNECT_TIMEOUT_S, connect, translate_errors
 from analytics_kit.backends.redis.job_store import JobStore
 from analytics_kit.backends.redis.pool_state import read_pool_state
 from analytics_kit.backends.redis.recovery import run_recovery
+from analytics_kit.code_version import CodeVersion, versions_report
 from analytics_kit.errors import BrokerUnavailableError
 from analytics_kit.handle import Handle
 from analytics_kit.model import JobInfo, JobRequest, JobStatus, Progress
@@ -53,6 +56,8 @@ class RedisBackend(Handle):
     survives_process = True
     kills_running = True
     _no_worker_notice = NO_WORKER
+    _other_code_notice = ""
+    """What follows the notice of a job for which there are only workers with other code."""
 
     def __init__(self, url: str, settings: Settings, code: str, name: str = "redis") -> None:
         self.name = name
@@ -185,8 +190,8 @@ class RedisBackend(Handle):
         try:
             broker, live, reason = self._call(self._measure)
         except BrokerUnavailableError as error:
-            return {"status": "down", **health, "reason": error.message}
-        health |= {"ready": live > 0, "broker": broker, "workers": live}
+            return {"status": "down", **health, "reason": error.message, "versions": versions_report()}
+        health |= {"ready": live > 0, "broker": broker, "workers": live, "versions": self._call(self._versions)}
         if live:
             return {"status": "ok", **health, "reason": ""}
         return {"status": "degraded", **health, "reason": reason}
@@ -198,6 +203,15 @@ class RedisBackend(Handle):
     def shutdown(self, only_unused: bool = False) -> None:
         """Do what `close` does: server and workers were started by others."""
         self.close()
+
+    def _versions(self, jobs: JobStore) -> dict[str, Any]:
+        """Return versions and hashes of code of this process, the supervisor and the workers, as JSON."""
+        counts = Counter(worker.code for worker in rq_queue.live_workers(jobs.connection).values())
+        return versions_report(self._supervisor_version(), counts)
+
+    def _supervisor_version(self) -> CodeVersion | None:
+        """Return the version of the process that owns the broker; None where none does."""
+        return None
 
     def _measure(self, jobs: JobStore) -> tuple[dict[str, Any], int, str]:
         """Return address, version and latency of the broker, how many workers live, and why none do."""
@@ -220,8 +234,8 @@ class RedisBackend(Handle):
         infos = self._infos(jobs, records)
         if not active:
             return infos
-        if rq_queue.count_workers(jobs.connection)[0]:
-            return infos | self._quiet_jobs(jobs, active)
+        if live := rq_queue.live_workers(jobs.connection).values():
+            return infos | self._quiet_jobs(jobs, active) | self._without_code(infos, active, live)
         pool = read_pool_state(jobs.connection)
         notice = pool.notice or ("" if pool.phase else self._no_worker_notice)
         for record in active:
@@ -229,6 +243,20 @@ class RedisBackend(Handle):
             if pool.phase and info.status is JobStatus.QUEUED:
                 infos[record.job_id] = replace(info, progress=Progress(phase=pool.phase))
         return infos
+
+    def _without_code(
+        self, infos: Mapping[str, JobInfo], active: Sequence[Record], live: Collection[rq_queue.WorkerState]
+    ) -> dict[str, JobInfo]:
+        """Return those of the jobs that no live worker has the code for, with a notice."""
+        present = {worker.code for worker in live}
+        codes = {code.code for code in present}
+        return {
+            record.job_id: replace(
+                infos[record.job_id], notice=f"{waiting_notice(required, present)}{self._other_code_notice}"
+            )
+            for record in active
+            if (required := record.required_code) is not None and required.code not in codes
+        }
 
     def _infos(self, jobs: JobStore, records: Sequence[Record]) -> dict[str, JobInfo]:
         is_any_queued = any(record.state is RecordState.QUEUED for record in records)

@@ -30,10 +30,11 @@ from analytics_kit.backends.record import Attempt
 from analytics_kit.backends.redis import rq_queue
 from analytics_kit.backends.redis.attempts import AttemptStore, retry_until_available
 from analytics_kit.backends.redis.cleanup import queue_cleanup
-from analytics_kit.backends.redis.connection import connect, socket_url, translate_errors
+from analytics_kit.backends.redis.connection import connect, server_time_s, socket_url, translate_errors
 from analytics_kit.backends.redis.recovery import run_recovery
 from analytics_kit.backends.worker.limits import LimitMonitor, cause_of_death, read_tail
 from analytics_kit.backends.worker.task_process import TaskProcess
+from analytics_kit.code_version import code_version, read_code_version
 from analytics_kit.errors import BrokerUnavailableError
 from analytics_kit.model import Failure
 from analytics_kit.settings import Settings, without_secrets
@@ -69,6 +70,7 @@ class StepWorker(Worker):
             log_job_description=False,
         )
         self._code = code
+        self._started_at = server_time_s(connection)
         self._output = _output_file()
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
@@ -76,7 +78,7 @@ class StepWorker(Worker):
         super().heartbeat(WORKER_KEY_TTL_S, pipeline)
         to: Any = self.connection if pipeline is None else pipeline
         rq_job_id = "" if self.current is None else self.current[1].rq_job_id
-        rq_queue.publish_heartbeat(to, self.key, self.get_state(), rq_job_id)
+        rq_queue.publish_heartbeat(to, self.key, self.get_state(), rq_job_id, code_version(), self._started_at)
         worker_registration.register(self, to)
 
     def get_heartbeat_ttl(self, job: Job, working_time: float = 0.0) -> int:
@@ -195,6 +197,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             exit_when_closed(arguments.keep_alive_pipe)
         worker = StepWorker(connect(url), arguments.name, arguments.code)
         resolve(f"{arguments.code}.warm")()
+        if read_code_version() != code_version():
+            print("analytics_kit was upgraded while the worker was starting.", file=sys.stderr)
+            return 1
         gc.collect()
         gc.freeze()  # else a collection in a forked process touches, and so copies, all that was loaded here
         try:
