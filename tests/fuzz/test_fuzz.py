@@ -12,7 +12,7 @@ from tests.fuzz.intact import FORMATS
 
 SECONDS = 60
 MIN_CASES = 20
-"""What a run has to reach, so that it shows anything, also on a busy machine; an idle one does fifty times as many."""
+"""What a run has to reach, so that it shows anything; an idle machine does fifty times as many."""
 
 
 @pytest.mark.long
