@@ -12,7 +12,15 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import quote, urlsplit
 
 from platformdirs import user_data_path
-from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AliasChoices,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from analytics_kit.errors import SettingsError, nearest
@@ -20,6 +28,7 @@ from analytics_kit.errors import SettingsError, nearest
 SETTINGS_HINT = "The README lists the settings, under “Your own Redis”."
 URL_SCHEMES = ("redis", "rediss", "unix")
 SERVER_SCHEMES = ("http", "https")
+RESERVED_QUEUES = ("rq", "analytics")
 
 
 def _roots(value: object) -> object:
@@ -27,6 +36,13 @@ def _roots(value: object) -> object:
     if not isinstance(value, str):
         return value
     return json.loads(value) if value.startswith("[") else [part for part in value.split(":") if part]
+
+
+def _urls(value: object) -> object:
+    """Return URLs that are separated by spaces or given as a JSON list."""
+    if not isinstance(value, str):
+        return value
+    return json.loads(value) if value.startswith("[") else value.split()
 
 
 def _default_home() -> Path:
@@ -39,7 +55,7 @@ def _default_namespace() -> str:
 
 
 class Settings(BaseSettings):
-    """Checked settings. Secrets are not printed: `redis_url`, `redis_password` and `token` print as stars.
+    """Checked settings. Secrets are not printed: `redis_url`, `redis_password`, `token` and `secret` print as stars.
 
     Each field is set by an argument of `connect`, or by the environment variable `ANALYTICS_KIT_<NAME>`
     (`REDIS_URL` and the like without the prefix).
@@ -90,12 +106,28 @@ class Settings(BaseSettings):
         pattern=r"^[A-Za-z0-9_.@-]{1,128}$",
     )
     """Keeps the jobs of different users apart; tidiness, not a security boundary."""
+    queue: str = Field("ak", pattern=r"^[A-Za-z0-9_.-]{1,64}$")
+    """Name of the queue on the Redis server, for clients and workers; its keys begin with it. Two deployments with
+    queues of different names on one server know nothing of each other."""
+    secret: SecretStr | None = Field(None, min_length=16)
+    """Signs the jobs on a Redis server; workers with it refuse jobs without. Same for clients, server and workers."""
+    stores: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_urls)] = ()
+    """Stores, besides `store`, that this machine's workers use when a job names them."""
     sources: Annotated[tuple[Path, ...] | None, NoDecode, BeforeValidator(_roots)] = None
     """Folders that workers may read studies from; None allows any."""
     static: bool | None = None
     """Show final static records in place of live panels; None detects whether there is a front end."""
     token: SecretStr | None = None
     """Token of the HTTP API, for its clients and for the server."""
+
+    @field_validator("queue")
+    @classmethod
+    def _is_no_name_of_rq(cls, name: str) -> str:
+        if name in RESERVED_QUEUES:
+            raise ValueError(
+                f"{' and '.join(RESERVED_QUEUES)} can't name a queue, since the keys of rq begin with them"
+            )
+        return name
 
     @model_validator(mode="before")
     @classmethod
@@ -179,7 +211,12 @@ def settings_environment(settings: Settings) -> dict[str, str]:
         "ANALYTICS_KIT_HOME": home,
         "ANALYTICS_KIT_STORE": settings.store_url(),
         "ANALYTICS_KIT_STORE_LIMIT_GB": str(limit_gb),
+        "ANALYTICS_KIT_QUEUE": settings.queue,
     }
+    if settings.secret is not None:
+        variables["ANALYTICS_KIT_SECRET"] = settings.secret.get_secret_value()
+    if settings.stores:
+        variables["ANALYTICS_KIT_STORES"] = json.dumps(settings.stores)
     if settings.sources is not None:
         variables["ANALYTICS_KIT_SOURCES"] = ":".join(str(path) for path in settings.sources)
     return variables

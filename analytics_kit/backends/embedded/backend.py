@@ -55,9 +55,12 @@ class EmbeddedBackend(RedisBackend):
     _no_worker_notice = ""
 
     def __init__(self, settings: Settings, code: str) -> None:
-        self._settings = settings
         self._restart_lock = threading.Lock()
         super().__init__(socket_url(ensure_running(settings, code)), settings, code, name="embedded")
+
+    def _secret_of(self, settings: Settings) -> str | None:
+        """Return None: only this user can write to the server's socket."""
+        return None
 
     def _call(self, action: Callable[[JobStore], Answer]) -> Answer:
         for _ in range(2):

@@ -21,11 +21,11 @@ import redis
 
 from analytics_kit.backends.embedded.backend import end_server
 from analytics_kit.backends.embedded.paths import BrokerPaths, acquire_lock, locked
-from analytics_kit.backends.redis.connection import connect, socket_url
-from analytics_kit.backends.redis.keys import ACTIVE_KEY, CLEANUP_KEY, SUBMISSIONS_KEY
+from analytics_kit.backends.redis.connection import connect, queue_keys, socket_url
 from analytics_kit.backends.redis.pool_state import publish_pool_state
 from analytics_kit.backends.redis.recovery import rebuild_queue, return_all_to_queue, run_recovery
 from analytics_kit.backends.worker.pool import Pool
+from analytics_kit.settings import Settings
 
 SUPERVISION_INTERVAL_S = 0.25
 LOCK_TIMEOUT_S = 20.0
@@ -121,7 +121,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _connect_when_ready(paths: BrokerPaths, guard: subprocess.Popen[bytes]) -> redis.Redis:
-    connection = connect(socket_url(paths.socket))
+    connection = connect(socket_url(paths.socket), queue=Settings.of().queue)
     deadline = time.monotonic() + SERVER_START_TIMEOUT_S
     while True:
         try:
@@ -150,7 +150,7 @@ def _run_pool(
     with contextlib.suppress(redis.RedisError):
         return_all_to_queue(connection, "the embedded broker was stopped")
         # A client that was connected already may have submitted a job.
-        return not stop_requested.is_set() and bool(connection.scard(ACTIVE_KEY))
+        return not stop_requested.is_set() and bool(connection.scard(queue_keys(connection).active))
     return False
 
 
@@ -158,19 +158,25 @@ def run_until_idle(
     connection: redis.Redis, paths: BrokerPaths, pool: Pool, stop_requested: threading.Event, idle_s: float
 ) -> None:
     """Maintain the pool until `stop_requested` is set, or no job was submitted or running for `idle_s` seconds."""
-    submitted, busy_at = connection.get(SUBMISSIONS_KEY), time.monotonic()
+    keys = queue_keys(connection)
+    submitted, busy_at = None, time.monotonic()
     while not stop_requested.wait(SUPERVISION_INTERVAL_S):
-        with contextlib.suppress(redis.ResponseError):  # out of memory or read-only: this may pass
+        # Out of memory or read-only, or a key holds something else: this may pass, or recovery mends it.
+        with contextlib.suppress(redis.ResponseError):
             pool.maintain()
             run_recovery(connection, pool.code)
-        count = connection.get(SUBMISSIONS_KEY)
-        if connection.scard(ACTIVE_KEY) or connection.scard(CLEANUP_KEY) or count != submitted:
-            submitted, busy_at = count, time.monotonic()
-        elif time.monotonic() - busy_at > idle_s:
-            with locked(paths.start_lock, 0) as is_acquired:
-                if is_acquired and not connection.scard(ACTIVE_KEY) and connection.get(SUBMISSIONS_KEY) == submitted:
-                    paths.address.unlink(missing_ok=True)
-                    return
+            count = connection.get(keys.submissions)
+            if connection.scard(keys.active) or connection.scard(keys.cleanup) or count != submitted:
+                submitted, busy_at = count, time.monotonic()
+            elif time.monotonic() - busy_at > idle_s:
+                with locked(paths.start_lock, 0) as is_acquired:
+                    if (
+                        is_acquired
+                        and not connection.scard(keys.active)
+                        and connection.get(keys.submissions) == submitted
+                    ):
+                        paths.address.unlink(missing_ok=True)
+                        return
 
 
 if __name__ == "__main__":

@@ -221,6 +221,10 @@ class HttpBackend:
         """Return the files of the job's result."""
         return HttpFiles(self._transport, job_id)
 
+    def warnings(self) -> Sequence[tuple[str, str]]:
+        """Return nothing: there is no broker here."""
+        return ()
+
     def close(self) -> None:
         """Close the connections; uploads go on, and jobs are not affected."""
         self._upload_queue.jobs.close()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from analytics_kit.backends.redis.connection import Connection
-from analytics_kit.backends.redis.keys import POOL_KEY
+import redis
+
+from analytics_kit.backends.redis.connection import Connection, queue_keys
+from analytics_kit.backends.redis.keys import as_text
 
 
 class PoolState(NamedTuple):
@@ -17,14 +19,18 @@ class PoolState(NamedTuple):
 
 def read_pool_state(connection: Connection) -> PoolState:
     """Return what the pool published last."""
-    phase, notice = connection.hmget(POOL_KEY, "phase", "notice")
-    return PoolState((phase or b"").decode(), (notice or b"").decode())
+    try:
+        phase, notice = connection.hmget(queue_keys(connection).pool, "phase", "notice")
+    except redis.ResponseError:  # the key holds something else
+        return PoolState()
+    return PoolState(as_text(phase or b""), as_text(notice or b""))
 
 
 def publish_pool_state(connection: Connection, phase: str = "", notice: str = "") -> None:
     """Replace the state of the pool; it does not expire."""
+    key = queue_keys(connection).pool
     with connection.pipeline() as pipe:
-        pipe.delete(POOL_KEY)
+        pipe.delete(key)
         if phase or notice:
-            pipe.hset(POOL_KEY, mapping={"phase": phase, "notice": notice})
+            pipe.hset(key, mapping={"phase": phase, "notice": notice})
         pipe.execute()

@@ -215,8 +215,9 @@ def run_workers(settings: Settings, n: int, code: str) -> int:
             "No Redis server is named that the workers could take jobs from.",
             hint="Set REDIS_URL; without it, the notebook starts its own workers.",
         )
-    connection = connect(url)
-    with translate_errors(without_secrets(url)):
+    secret = None if settings.secret is None else settings.secret.get_secret_value()
+    connection = connect(url, queue=settings.queue, secret=secret)
+    with translate_errors(without_secrets(url), settings.queue):
         connection.ping()
     environment = {**os.environ, **settings_environment(settings), "REDIS_URL": url}
     pool = Pool(connection, code, n, socket.gethostname(), environment)

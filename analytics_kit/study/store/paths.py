@@ -34,6 +34,8 @@ UPLOADS = "uploads"
 STUDY_REFERENCES = "studies"
 CONTENT_REFERENCES = "contents"
 RESULT_KEY = re.compile("[0-9a-f]{64}")
+PLAIN_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,127}")
+"""What may become the name of a folder: it names no other place."""
 UPLOAD_TOKEN = re.compile("[0-9a-f]{32}")
 UPLOAD_LOCATION = re.compile(rf"(?P<store>.+)/(?P<folder>{UPLOADS}/{UPLOAD_TOKEN.pattern})/[^/]+", re.DOTALL)
 """The location of an uploaded study: its store, and its folder in the store."""

@@ -4,12 +4,13 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from analytics_kit.backends.redis.rq_queue import (
+    SWEEP_FUNCTION,
     WorkerState,
-    attempt_of,
     clear,
     count_registered,
     count_workers,
     live_workers,
+    message_of,
     publish_heartbeat,
     put_function,
     remove_worker,
@@ -25,26 +26,26 @@ def put(jobs, *attempts):
 
 
 def message(connection, rq_job_id):
-    return Job.fetch(rq_job_id, connection, JSONSerializer)
+    return message_of(Job.fetch(rq_job_id, connection, JSONSerializer), connection)
 
 
 def test_message_of_a_step_names_its_attempt(jobs, connection):
     put(jobs, shard(3, 2))
-    assert attempt_of(message(connection, "job-1-part-3-2")) == (jobs.keys.namespace, shard(3, 2))
+    assert message(connection, "job-1-part-3-2").attempt == (jobs.keys.namespace, shard(3, 2))
 
 
 def test_message_of_an_older_version_names_its_attempt(connection):
     put_function(connection, "analytics_kit.backends.perform.perform", "ann", "job-1", "part-3", "2")
     (rq_job_id,) = waiting_ids(connection)
-    assert attempt_of(message(connection, rq_job_id)) == ("ann", shard(3, 2))
+    assert message(connection, rq_job_id).attempt == ("ann", shard(3, 2))
 
 
 def test_function_is_queued_ahead_of_steps_and_names_no_attempt(jobs, connection):
     put(jobs, shard(0))
-    put_function(connection, "tests.backends.sample_steps.tidy")
+    put_function(connection, SWEEP_FUNCTION, "tests.backends.sample_steps")
     first, second = waiting_ids(connection)
     assert second == "job-1-part-0-1"
-    assert attempt_of(message(connection, first)) is None
+    assert message(connection, first).attempt is None
 
 
 def test_worker_without_heartbeat_is_registered_but_not_live(connection):
