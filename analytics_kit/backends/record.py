@@ -211,6 +211,7 @@ class Record:
                 raise TypeError(f"Field {name} is a {type(values[name]).__name__}.")
         if not all(isinstance(tag, str) for tag in values["tags"]):
             raise TypeError("A tag is no text.")
+        _check_result(values.get("result") or {})
         for name in ("created_at", "started_at", "ended_at"):
             _utc(values.get(name) or 0.0)  # raises for times that no calendar has
         return cls(**values)
@@ -384,6 +385,14 @@ def _instance(of_class: type[Any], values: Mapping[str, Any]) -> Any:
         if not isinstance(value, expected):
             raise TypeError(f"Field {name} of {of_class.__name__} is a {type(value).__name__}.")
     return of_class(**known)
+
+
+def _check_result(result: Mapping[str, Any]) -> None:
+    """Raise ValueError when a result names files that are not below its store."""
+    for name in ("prefix", "folder"):
+        path = result.get(name, "")
+        if not isinstance(path, str) or path.startswith("/") or ".." in path.split("/"):
+            raise ValueError(f"The {name} of the result is no path below a store.")
 
 
 def _decode(text: str) -> Any:

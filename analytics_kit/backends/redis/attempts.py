@@ -102,11 +102,7 @@ class AttemptStore:
         if isinstance(record, UnreadableRecord):
             raise unreadable(attempt.job_id)
         if not self.jobs.is_signed(record, self.jobs.now_s()):
-            raise JobFailedError(
-                "The job is refused, because it is not signed with this queue's secret: it was submitted without it, "
-                "or someone has changed it since.",
-                hint="Give clients, server and workers the same ANALYTICS_KIT_SECRET, and submit the study again.",
-            )
+            raise not_signed()
         try:
             winners = {int(shard): int(number) for shard, number in _pairs(flat_winners).items()}
         except ValueError:
@@ -267,6 +263,12 @@ class AttemptStore:
         except (ChangeRefusedError, redis.ResponseError):  # not even its state can be read
             self.forget_job(job_id)
 
+    def refuse_unsigned(self, job_id: str) -> None:
+        """Fail a job that is not signed with the queue's secret; no effect on one that is, or that has ended."""
+        for record in self.jobs.get_many([job_id]):
+            if not record.state.status.final and not self.jobs.is_signed(record, self.jobs.now_s()):
+                self.give_up(job_id, not_signed())
+
     def forget_active(self, job_id: str) -> None:
         """Take a job that has ended off the list of those that have not."""
         self._connection.srem(self._queue_keys.active, self._keys.member(job_id))
@@ -318,6 +320,15 @@ def unreadable(job_id: str) -> AnalyticsKitError:
     return JobFailedError(
         f"What Redis keeps of job {job_id} can't be read: it is damaged, or something else uses its keys.",
         hint="Submit the study again.",
+    )
+
+
+def not_signed() -> AnalyticsKitError:
+    """Return the error for a job that is not signed with the queue's secret."""
+    return JobFailedError(
+        "The job is refused, because it is not signed with this queue's secret: it was submitted without it, or "
+        "someone has changed it since.",
+        hint="Give clients, server and workers the same ANALYTICS_KIT_SECRET, and submit the study again.",
     )
 
 

@@ -17,6 +17,7 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from analytics_kit.backends.redis import rq_queue
+from analytics_kit.backends.redis.attempts import AttemptStore
 from analytics_kit.backends.redis.connection import Connection
 from analytics_kit.backends.redis.keys import as_text
 from analytics_kit.backends.redis.rq_queue import Message, RefusedMessageError
@@ -96,6 +97,9 @@ class Intake:
         except RefusedMessageError as refused:
             rq_queue.forget_taken(self._connection, rq_job_id)
             self._say(f"A message was refused: {refused}.")
+            if refused.attempt is not None:
+                namespace, attempt = refused.attempt
+                AttemptStore(self._connection, namespace).refuse_unsigned(attempt.job_id)
             return None
         except redis.ConnectionError:
             raise

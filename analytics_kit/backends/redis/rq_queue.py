@@ -106,7 +106,16 @@ class Message(NamedTuple):
 
 
 class RefusedMessageError(Exception):
-    """A message that looks like one of this package and is not run; the text says why."""
+    """A message that looks like one of this package and is not run; the text says why.
+
+    Parameters
+    ----------
+    attempt : namespace and attempt that a message names which is only not signed.
+    """
+
+    def __init__(self, reason: str, attempt: tuple[str, Attempt] | None = None) -> None:
+        super().__init__(reason)
+        self.attempt = attempt
 
 
 def rq_name(queue: str) -> str:
@@ -230,7 +239,7 @@ def message_of(job: Job, connection: Connection) -> Message | None:
             meta.get("signature"), "message", _content(connection, job.id, function, arguments, signed_at)
         )
     ):
-        raise RefusedMessageError("it is not signed with this queue's ANALYTICS_KIT_SECRET")
+        raise RefusedMessageError("it is not signed with this queue's ANALYTICS_KIT_SECRET", message.attempt)
     return message
 
 

@@ -47,6 +47,15 @@ LEFTOVER = re.compile(
 _SHARD_STEP = "part-"
 
 
+def is_plain(path: str) -> bool:
+    """Return whether a path stays below the folder that it is relative to.
+
+    >>> is_plain("results/3f2a/begin-1"), is_plain("results/../../etc"), is_plain("/etc"), is_plain("")
+    (True, False, False, False)
+    """
+    return all(PLAIN_NAME.fullmatch(name) and name.strip(".") for name in path.split("/"))
+
+
 def job_folder(result_key: str, job_id: str) -> str:
     """Return the folder that holds all that a job writes."""
     return f"{RESULTS}/{result_key}/{job_id}"
