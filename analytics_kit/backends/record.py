@@ -395,13 +395,11 @@ def _check_result(result: Mapping[str, Any]) -> None:
             raise ValueError(f"The {name} of the result is no path below a store.")
 
 
-def _decode(text: str) -> Any:
-    """Return the value of a JSON text. Raises ValueError, also for numbers that JSON does not have."""
-    return json.loads(text, parse_constant=_refuse)
-
-
 def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is no number of JSON.")
+
+
+_decode = json.JSONDecoder(parse_constant=_refuse).decode
 
 
 def _utc(seconds: float) -> datetime:

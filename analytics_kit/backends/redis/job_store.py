@@ -147,9 +147,13 @@ class JobStore:
 
     def get(self, job_id: str) -> Record:
         """Return the record, or an `UnreadableRecord`. Raises JobNotFoundError."""
-        for record in self.get_many([job_id]):
-            return record
-        raise _not_found(job_id)
+        try:
+            fields = self.connection.hgetall(self.keys.record(job_id))
+        except redis.ResponseError as error:
+            fields = error
+        if not fields:
+            raise _not_found(job_id)
+        return self._read(job_id, fields)
 
     def get_many(self, job_ids: Sequence[str]) -> list[Record]:
         """Return the records of those jobs that exist; of one that can't be read, an `UnreadableRecord`."""
@@ -157,20 +161,18 @@ class JobStore:
             for job_id in job_ids:
                 pipe.hgetall(self.keys.record(job_id))
             hashes = pipe.execute(raise_on_error=False)
-        records = []
-        for job_id, fields in zip(job_ids, hashes, strict=True):
-            if isinstance(fields, Exception) and not is_wrong_type(fields):
-                raise fields
-            if fields:
-                record = Record.read(job_id, None if isinstance(fields, Exception) else fields)
-                if isinstance(record, UnreadableRecord):
-                    logger.warning(
-                        "The record of job %s can't be read: it is of another version, or damaged.", job_id
-                    )
-                    if not record.created_at:
-                        record = replace(record, created_at=self._submitted_at(job_id))
-                records.append(record)
-        return records
+        return [self._read(job_id, fields) for job_id, fields in zip(job_ids, hashes, strict=True) if fields]
+
+    def _read(self, job_id: str, fields: Mapping[bytes, bytes] | Exception) -> Record:
+        """Return the record from what its key holds, or from the error of reading that as a hash."""
+        if isinstance(fields, Exception) and not is_wrong_type(fields):
+            raise fields
+        record = Record.read(job_id, None if isinstance(fields, Exception) else fields)
+        if isinstance(record, UnreadableRecord):
+            logger.warning("The record of job %s can't be read: it is of another version, or damaged.", job_id)
+            if not record.created_at:
+                record = replace(record, created_at=self._submitted_at(job_id))
+        return record
 
     def _submitted_at(self, job_id: str) -> float:
         """Return when a job was submitted, by the list of jobs."""

@@ -6,6 +6,7 @@ and in `lua/`, whose scripts use the same fields and steps.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 DEFAULT_QUEUE = "ak"
@@ -145,6 +146,14 @@ def split_member(member: bytes) -> tuple[str, str] | None:
     """
     namespace, _, job_id = as_text(member).rpartition(":")
     return (namespace, job_id) if namespace and job_id else None
+
+
+def as_texts(values: Sequence[bytes]) -> list[str]:
+    """Return the texts of keys or members, without those that are no text."""
+    try:
+        return [value.decode() for value in values]
+    except UnicodeDecodeError:
+        return [text for text in map(as_text, values) if text]
 
 
 def as_text(value: bytes) -> str:

@@ -23,7 +23,7 @@ from rq.serializers import JSONSerializer
 from analytics_kit.backends.dotted_names import present_name, wire_name
 from analytics_kit.backends.record import BEGIN_STEP, MERGE_STEP, SHARD_PREFIX, Attempt
 from analytics_kit.backends.redis.connection import Connection, queue_keys, queue_of, signatures_of
-from analytics_kit.backends.redis.keys import DEFAULT_QUEUE, as_text
+from analytics_kit.backends.redis.keys import DEFAULT_QUEUE, as_text, as_texts
 from analytics_kit.backends.redis.signature import MAX_AGE_S
 
 DEFAULT_QUEUE_NAME = "analytics"
@@ -200,7 +200,7 @@ def is_queue(connection: Connection) -> bool:
 def waiting_ids(connection: Connection) -> list[str]:
     """Return the ids of the rq jobs that wait, in their order; entries that are no text are left out."""
     with contextlib.suppress(redis.ResponseError):  # the key holds something else
-        return [text for entry in connection.lrange(rq_keys(connection).queue, 0, -1) if (text := as_text(entry))]
+        return as_texts(connection.lrange(rq_keys(connection).queue, 0, -1))
     return []
 
 

@@ -13,7 +13,10 @@ from analytics_kit.backends.redis.rq_queue import (
     message_of,
     publish_heartbeat,
     put_function,
+    read_workers,
     remove_worker,
+    rq_keys,
+    tidy,
     waiting_ids,
 )
 from tests.backends.redis.step_cases import shard
@@ -73,3 +76,26 @@ def test_clear_removes_the_keys_of_rq_only(jobs, connection):
     connection.set("other", b"")
     clear(connection)
     assert connection.keys() == [b"other"]
+
+
+def test_tidy_removes_what_dead_workers_took_and_puts_back_what_is_foreign(jobs, connection):
+    keys = rq_keys(connection)
+    put(jobs, shard(0))
+    connection.lmove(keys.queue, keys.intermediate)
+    connection.rpush(keys.intermediate, "foreign")
+    connection.zadd(keys.started, {"job-1-part-1-1:x": 1, "foreign-2:y": 1})
+    connection.sadd(keys.listeners, "rq:worker:dead")
+    tidy(connection, 1000.0)
+    assert connection.lrange(keys.intermediate, 0, -1) == [b"job-1-part-0-1", b"foreign"], "they may just be taken"
+    tidy(connection, 1061.0)
+    assert not connection.exists(keys.intermediate, keys.listeners, "rq:job:job-1-part-0-1")
+    assert connection.lrange(keys.queue, 0, -1) == [b"foreign"]
+    assert connection.zrange(keys.started, 0, -1) == [b"foreign-2:y"]
+
+
+def test_worker_of_another_application_is_none_of_ours(connection):
+    connection.sadd("rq:workers:analytics", "rq:worker:theirs", "rq:worker:young")
+    connection.hset("rq:worker:theirs", mapping={"state": "idle", "birth": "1", "last_heartbeat": "2"})
+    connection.hset("rq:worker:young", mapping={"state": "started", "birth": "1", "last_heartbeat": "1"})
+    assert read_workers(connection) == ({}, ["theirs"])
+    assert count_workers(connection) == (0, 0)
