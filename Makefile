@@ -2,11 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo lab test check format chaos bench docs pictures notebooks dist clean
+.PHONY: help demo lab test test-long check format chaos bench docs pictures notebooks dist clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
 
 demo: .venv/core ## write a sample study and process it on the embedded queue
 	@$(BIN)/analytics-kit demo; code=$$?; $(BIN)/analytics-kit down; exit $$code
@@ -18,6 +18,9 @@ test: .venv/dev ## run the checks, then all tests
 	@for part in redis-server openssl chromium; do sh scripts/need.sh $$part || exit 1; done
 	@$(MAKE) --no-print-directory check
 	$(BIN)/python -m pytest -n logical --dist loadfile
+
+test-long: .venv/dev ## run the tests that take too long for `make test`
+	$(BIN)/python -m pytest -m long
 
 check: .venv/dev ## run formatter, linter and type checker without changing files
 	$(BIN)/ruff format --check

@@ -23,6 +23,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from analytics_kit.utf8_text import utf8_text
+
 
 class AnalyticsKitError(Exception):
     """Base of all errors of this package: `str()` gives the message and, on its own line, the hint.
@@ -48,9 +50,9 @@ class AnalyticsKitError(Exception):
     default_hint = "Run `analytics-kit doctor` to check the installation."
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = self.default_hint if hint is None else hint
+        self.message = utf8_text(message)  # it may quote the name of a file
+        self.hint = self.default_hint if hint is None else utf8_text(hint)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         return f"{self.message}\nHint: {self.hint}" if self.hint else self.message

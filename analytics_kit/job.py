@@ -16,9 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from analytics_kit import job_text, notebook_hook
 from analytics_kit.backends.base import RemoteBackend
+from analytics_kit.backends.time_budget import time_budget
 from analytics_kit.deprecation import RenamedAttribute
 from analytics_kit.errors import AnalyticsKitError, BrokerUnavailableError, JobCancelledError, JobNotFoundError
+from analytics_kit.handle import Handle
 from analytics_kit.model import Failure, JobInfo, JobStatus, Progress
+from analytics_kit.process_fork import renew_after_fork
 from analytics_kit.study.result.result import StudyResult
 from analytics_kit.study.store import uploads
 from analytics_kit.study.store.paths import is_plain
@@ -34,7 +37,7 @@ ERROR_LOG_LINES = 20
 """Lines of the worker's log that are shown below a job's error."""
 
 
-class Job:
+class Job(Handle):
     """A job that was submitted here or anywhere else: its status, progress, result and error.
 
     `submit` and `get_job` return one; it is not made by hand. Each attribute is read from the backend until the job
@@ -60,11 +63,17 @@ class Job:
     4
     """
 
+    _other_processes = "Send its id, and find the job there with analytics_kit.get_job(id)."
+
     def __init__(self, watcher: Watcher, info: JobInfo) -> None:
         self.watcher = watcher
         """The watcher that notifies of its changes, with the backend that has the job."""
         self.last_known = info
         """The job as it was read last, without asking the backend."""
+        self._renew()
+        renew_after_fork(self._renew)
+
+    def _renew(self) -> None:
         self._lock = threading.Lock()
 
     def info(self) -> JobInfo:
@@ -126,18 +135,23 @@ class Job:
         inbox: queue.SimpleQueue[JobUpdate] = queue.SimpleQueue()
         stop = self.watcher.listen(self.id, inbox.put)
         try:
-            yield (info := self.info())
+            yield (info := self._info_until(deadline))
             while not info.status.final:
                 try:
                     latest = self.update(inbox.get(timeout=left_until(deadline, FALLBACK_POLL_S)))
                 except queue.Empty:
                     if left_until(deadline) == 0:
                         return
-                    latest = self.info()
+                    latest = self._info_until(deadline)
                 if latest != info:
                     yield (info := latest)
         finally:
             stop()
+
+    def _info_until(self, deadline: float | None) -> JobInfo:
+        """Return the job; while its broker can't be reached, what is known when the time is over."""
+        with time_budget(left_until(deadline)):
+            return self.info()
 
     def result(self, timeout: float | None = None) -> StudyResult:
         """Wait for the job and return its result. In a notebook the cell shows the job meanwhile.

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import IO, Any, Literal, Protocol
 
 from analytics_kit.errors import AnalyticsKitError, rebuild
+from analytics_kit.utf8_text import utf8_text
 
 SCHEMA_VERSION = 3
 """Version of the job records and of the stored tables; a worker leaves jobs of a newer version in the queue."""
@@ -96,6 +97,10 @@ class Failure:
     hint: str = ""
     log: str = ""
     traceback: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("message", "hint", "log", "traceback"):
+            object.__setattr__(self, name, utf8_text(getattr(self, name)))
 
     @classmethod
     def of(cls, error: BaseException, log: str = "", traceback: str = "") -> Failure:
@@ -187,6 +192,54 @@ class JobInfo:
     retry_of: str | None = None
     notice: str = ""
     queue_position: int | None = None
+
+    def __post_init__(self) -> None:
+        """Make the texts such as can be encoded: one name that is not UTF-8 must not spoil the list of all jobs."""
+        object.__setattr__(self, "source", utf8_text(self.source))
+        object.__setattr__(self, "notice", utf8_text(self.notice))
+        object.__setattr__(self, "tags", tuple(map(utf8_text, self.tags)))
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetReport:
+    """What `forget` removed of a participant, and what it could not reach. It does not name them.
+
+    Parameters
+    ----------
+    results
+        Stored results that were replaced by ones without the participant.
+    trials, events, members, answers
+        Rows of trials, of events, of files and of survey answers that these had.
+    uploads
+        Uploaded studies that were deleted as a whole.
+    jobs
+        Jobs whose records or logs were changed.
+    unreached
+        What may still hold data of the participant, a line each, with what to do.
+
+    Examples
+    --------
+    >>> import analytics_kit as ak
+    >>> with ak.connect("local") as client:
+    ...     result = client.process(ak.sample_study("study.zip", participants=2, trials=1))
+    ...     report = client.forget(participant="2")
+    >>> report.results, report.trials, report.is_complete
+    (1, 4, True)
+    """
+
+    results: int = 0
+    trials: int = 0
+    events: int = 0
+    members: int = 0
+    answers: int = 0
+    uploads: int = 0
+    jobs: int = 0
+    unreached: tuple[str, ...] = ()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all was reached that the namespace is known to keep."""
+        return not self.unreached
 
 
 class StepContext(Protocol):

@@ -212,7 +212,7 @@ def _require_allowed(source: str) -> None:
         return
     # A URL may start with file:// or chain others, so under limits only paths are allowed.
     path = None if is_url(source) else Path(source).resolve()
-    if path is None or not any(path.is_relative_to(root.expanduser().resolve()) for root in roots):
+    if path is None or not any(path.is_relative_to(root.resolve()) for root in roots):
         raise SourceNotFoundError(
             f"{without_secrets(source)} is not below a folder that this worker may read.",
             hint="ANALYTICS_KIT_SOURCES on the worker lists the folders it may read.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -356,6 +356,18 @@ def transition(record: Record, to: RecordState, now_s: float, **changes: Any) ->
 def with_tags(record: Record, tags: tuple[str, ...]) -> Record:
     """Return the record with the tags of one more request."""
     return replace(record, tags=(*record.tags, *(tag for tag in tags if tag not in record.tags)))
+
+
+TEXT_FIELDS = ("source", "arguments", "tags", "error", "result", "notice")
+"""What `amend` may change of a record whose job has ended."""
+
+
+def amended(record: Record, edit: Callable[[Record], Record]) -> dict[str, Any]:
+    """Return the fields that `edit` changes of the record of a job that has ended; empty for another."""
+    if not record.state.status.final:
+        return {}
+    after = edit(record)
+    return {name: getattr(after, name) for name in TEXT_FIELDS if getattr(after, name) != getattr(record, name)}
 
 
 def can_join(earlier: Record, new: Record, rejoin: bool = False) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -12,6 +13,7 @@ from typing import Any
 from analytics_kit.client import Client
 from analytics_kit.errors import AnalyticsKitError
 from analytics_kit.settings import Settings
+from analytics_kit.study.store.retention import clock_notice
 from analytics_kit.study.store.store import Store
 
 PACKAGES = (
@@ -79,10 +81,15 @@ def _check_store(settings: Settings) -> Iterator[Finding]:
         store = Store.of(settings)
         store.check()
         yield Finding("store", f"{store.name} can be written")
+        notice = clock_notice(store, time.time()) if store.exists() else ""
+        yield Finding(
+            "clocks", notice or "this host and the store agree", not notice,
+            "Results are removed by their age only while clocks are right: check them with `date`.",
+        )  # fmt: skip
     except AnalyticsKitError as error:
         yield Finding("store", error.message, False, error.hint)
     if settings.store is None:
-        home = settings.home.expanduser()
+        home = settings.home
         if home.exists():
             free = shutil.disk_usage(home).free
             yield Finding(

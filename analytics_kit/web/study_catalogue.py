@@ -31,7 +31,7 @@ from analytics_kit.study.store.store import Store
 from analytics_kit.study.store.uploads import Upload
 
 STUDY_ID = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$"
-RESERVED = ("docs", "health", "jobs", "openapi.json", "queue-status", "static", "studies", "uploads")
+RESERVED = ("docs", "forget", "health", "jobs", "openapi.json", "queue-status", "static", "studies", "uploads")
 """First path segments of other routes, which can't be study ids."""
 FOLDER_SUFFIX = "_study_id"
 UPLOAD_CHUNK_BYTES = 1 << 20

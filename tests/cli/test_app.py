@@ -151,6 +151,7 @@ def test_doctor_finds_no_fault(cli, job_id):
     findings = {finding["what"]: finding for finding in json.loads(cli("doctor", "--json").stdout)}
     assert "embedded" in findings["broker"]["found"]
     assert findings["workers"]["found"].startswith("1 on queue analytics")
+    assert findings["clocks"]["found"] == "this host and the store agree"
 
 
 def test_doctor_advises_what_to_do(cli):

@@ -3,14 +3,11 @@
 import http.client
 import json
 import os
-import re
 import signal
 import socket
-import subprocess
 import sys
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -18,69 +15,19 @@ import pytest
 from analytics_kit.cli import main
 from analytics_kit.errors import SettingsError
 from analytics_kit.web.server import load_settings
-from tests.processes import end, until
+from tests.processes import until
+from tests.web.running_server import API, SERVE, TOKEN, running_servers
 from tests.web.small_study import small_zip
 
-TOKEN = "one-0123456789abcdef"
-API = "/api/analytics"
-SERVE = "from analytics_kit.cli import main; main()"
 STEPS = "tests.web.waiting_steps"
 WAITING = f"import analytics_kit.client as c; c.WORKER_TASKS = {STEPS!r}; c.PROCESS_STUDY = '{STEPS}.wait'; {SERVE}"
-
-
-class RunningServer:
-    """A running server: its address, its token, its output."""
-
-    def __init__(self, process, folder):
-        self.process, self._folder = process, folder
-        address = until(lambda: re.search(r"Serving http://(\S+?):(\d+)/", self.stderr_text()), "it serves")
-        self.host, self.port = address[1], int(address[2])
-        generated = re.search(r"Token: (\S+)", self.stderr_text())
-        self.token = generated[1] if generated else TOKEN
-        self.headers = {"Authorization": f"Bearer {self.token}"}
-
-    def stderr_text(self):
-        assert self.process.poll() is None or self.process.returncode == 0, (self._folder / "err").read_text()
-        return (self._folder / "err").read_text()
-
-    def access_log(self):
-        return (self._folder / "out").read_text()
-
-    def request(self, path, method="GET", body=None, **headers):
-        """Status, headers and JSON of a response; its bytes if it is not JSON."""
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=60)
-        all_headers = self.headers | {name.replace("_", "-"): value for name, value in headers.items()}
-        connection.request(method, f"{API}{path}", body=body, headers=all_headers)
-        response = connection.getresponse()
-        text = response.read()
-        connection.close()
-        is_json = text and response.headers.get_content_type() == "application/json"
-        return SimpleNamespace(
-            status=response.status, headers=response.headers, json=json.loads(text) if is_json else text
-        )
 
 
 @pytest.fixture
 def serving(tmp_path, data):
     """serving(*words, program=SERVE, **environment) → a RunningServer, ended after the test."""
-    started = []
-
-    def start(*words, program=SERVE, **environment):
-        folder = tmp_path / str(len(started))
-        folder.mkdir()
-        local = {"ANALYTICS_KIT_BACKEND": "local", "ANALYTICS_KIT_HOME": str(tmp_path / "home")}
-        arguments = ["serve", "--data", str(data), "--port", "0", *words]
-        with (folder / "out").open("w") as out, (folder / "err").open("w") as err:
-            process = subprocess.Popen(
-                [sys.executable, "-W", "error", "-c", program, *arguments],
-                env=os.environ | local | environment, stdout=out, stderr=err, cwd=folder,
-            )  # fmt: skip
-        started.append(process)
-        return RunningServer(process, folder)
-
-    yield start
-    for process in started:
-        end(process)
+    with running_servers(tmp_path, data) as start:
+        yield start
 
 
 @pytest.fixture

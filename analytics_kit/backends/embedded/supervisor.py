@@ -2,6 +2,9 @@
 
 Started by `backend.py` as `python -m analytics_kit.backends.embedded.supervisor`, detached from the notebook. However
 the supervisor ends, its processes end too: the server through its guard, the workers through pipes that are closed.
+
+When the folder of the socket is removed, no new client can connect. The supervisor then starts server and workers
+again, with a socket where one can be made; running steps are returned to the queue.
 """
 
 from __future__ import annotations
@@ -15,22 +18,45 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from enum import Enum
 from pathlib import Path
 
 import redis
 
-from analytics_kit.backends.embedded.backend import end_server
-from analytics_kit.backends.embedded.paths import BrokerPaths, acquire_lock, locked
+from analytics_kit.backends.embedded.backend import end_server, is_in_use
+from analytics_kit.backends.embedded.paths import (
+    BrokerPaths,
+    BrokerPresence,
+    acquire_lock,
+    create_folder,
+    locked,
+    paths_of,
+)
 from analytics_kit.backends.redis.connection import connect, queue_keys, socket_url
 from analytics_kit.backends.redis.pool_state import publish_pool_state
 from analytics_kit.backends.redis.recovery import rebuild_queue, return_all_to_queue, run_recovery
-from analytics_kit.backends.worker.pool import Pool
+from analytics_kit.backends.worker.pool import STOP_GRACE_S, Pool
 from analytics_kit.settings import Settings
 
 SUPERVISION_INTERVAL_S = 0.25
 LOCK_TIMEOUT_S = 20.0
 SERVER_START_TIMEOUT_S = 60.0
+PRIVATE_IDLE_S = 5.0
+"""A broker whose home is not the one that the user's processes share ends this long after its last client and job."""
+LOST_GRACE_S = 1.0
+"""Running steps get this long to finish when no client can connect any more."""
 GUARD = Path(__file__).with_name("server_guard.py")
+
+
+class PoolEnd(Enum):
+    """Why the workers were ended, and so what is to be done next."""
+
+    FINISHED = "finished"
+    """They were idle, or a signal arrived, or nothing can be kept any more."""
+    NEEDED = "needed"
+    """They were idle, but a job came meanwhile."""
+    LOST = "lost"
+    """The socket or a lock file was removed."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,11 +70,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     paths = BrokerPaths(arguments.data_folder, arguments.socket_folder)
     owner_lock = acquire_lock(paths.owner_lock, LOCK_TIMEOUT_S)
-    if owner_lock is None:
-        print("Another supervisor owns this broker and does not end.", file=sys.stderr)
-        return 1
-    os.ftruncate(owner_lock, 0)
-    os.write(owner_lock, str(os.getpid()).encode())
+    while owner_lock is not None:
+        os.ftruncate(owner_lock, 0)
+        os.write(owner_lock, str(os.getpid()).encode())
+        if _serve(paths, arguments, stop_requested) is not PoolEnd.LOST:
+            return 0
+        print("The socket or a lock of the broker was removed; it is made again.", file=sys.stderr, flush=True)
+        os.close(owner_lock)
+        owner_lock = acquire_lock(paths.owner_lock, 0)  # another process may have started a broker meanwhile
+        paths = paths_of(arguments.data_folder)
+        create_folder(paths.socket_folder)
+    print("Another supervisor owns this broker and does not end.", file=sys.stderr)
+    return 1
+
+
+def _serve(paths: BrokerPaths, arguments: argparse.Namespace, stop_requested: threading.Event) -> PoolEnd:
+    """Run the server and its workers until they are idle or have to stop; the caller holds the owner's lock."""
     end_server(paths)
     server_lock = acquire_lock(paths.server_lock, LOCK_TIMEOUT_S)
     assert server_lock is not None  # noqa: S101  end_server() has waited for it
@@ -56,21 +93,34 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.close(server_lock)
     try:
         connection = _connect_when_ready(paths, guard)
+        presence = BrokerPresence(paths)
         rebuild_queue(connection)
         publish_pool_state(connection, phase="starting")
-        paths.address.write_text(str(paths.socket))
-        os.write(arguments.ready, b"1")
-        os.close(arguments.ready)
-        while _run_pool(connection, paths, arguments, stop_requested):
-            paths.address.write_text(str(paths.socket))
+        _write_address(paths)
+        _report_ready(arguments)
+        while (end := _run_pool(connection, paths, presence, arguments, stop_requested)) is PoolEnd.NEEDED:
+            _write_address(paths)
+        return end
     finally:
         os.close(pipe)
         guard.wait()
         paths.socket.unlink(missing_ok=True)
-        with locked(paths.start_lock, 0) as is_acquired, contextlib.suppress(OSError):
+        with contextlib.suppress(OSError), locked(paths.start_lock, 0) as is_acquired:
             if is_acquired:  # else another process is about to start a server in the folder, or to remove it
                 paths.socket_folder.rmdir()
-    return 0
+
+
+def _write_address(paths: BrokerPaths) -> None:
+    paths.address.write_bytes(os.fsencode(paths.socket))
+
+
+def _report_ready(arguments: argparse.Namespace) -> None:
+    """Tell the client that waits for the start; only once."""
+    if arguments.ready is not None:
+        with contextlib.suppress(OSError):  # it does not wait any more
+            os.write(arguments.ready, b"1")
+        os.close(arguments.ready)
+        arguments.ready = None
 
 
 def start_server(binary: str, paths: BrokerPaths, lock: int) -> tuple[subprocess.Popen[bytes], int]:
@@ -117,6 +167,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     for name in ("--ready", "--workers"):
         parser.add_argument(name, type=int, required=True)
     parser.add_argument("--idle", type=float, required=True)
+    parser.add_argument("--private", dest="is_private", action="store_true")
     return parser.parse_args(argv)
 
 
@@ -134,33 +185,60 @@ def _connect_when_ready(paths: BrokerPaths, guard: subprocess.Popen[bytes]) -> r
 
 
 def _run_pool(
-    connection: redis.Redis, paths: BrokerPaths, arguments: argparse.Namespace, stop_requested: threading.Event
-) -> bool:
-    """Run workers until they are idle or have to stop; return whether jobs that came meanwhile need new ones."""
+    connection: redis.Redis,
+    paths: BrokerPaths,
+    presence: BrokerPresence,
+    arguments: argparse.Namespace,
+    stop_requested: threading.Event,
+) -> PoolEnd:
+    """Run workers until they are idle or have to stop, and return why."""
     pool = Pool(
         connection, arguments.code, arguments.workers, "embedded", os.environ, paths.socket, paths.data_folder,
         paths.log,
     )  # fmt: skip
+    end, reason = PoolEnd.FINISHED, "the embedded broker was stopped"
     try:
         with contextlib.suppress(redis.ConnectionError):
-            run_until_idle(connection, paths, pool, stop_requested, arguments.idle)
+            end = run_until_idle(
+                connection, paths, presence, pool, stop_requested, arguments.idle, arguments.is_private
+            )
     finally:
-        paths.address.unlink(missing_ok=True)  # without it no client connects while the workers end
-        pool.stop()
+        with contextlib.suppress(OSError):
+            paths.address.unlink()  # without it no client connects while the workers end
+        pool.stop(LOST_GRACE_S if end is PoolEnd.LOST else STOP_GRACE_S)
+    if end is PoolEnd.LOST:
+        reason = "the socket of the embedded broker was removed"
     with contextlib.suppress(redis.RedisError):
-        return_all_to_queue(connection, "the embedded broker was stopped")
+        return_all_to_queue(connection, reason)
         # A client that was connected already may have submitted a job.
-        return not stop_requested.is_set() and bool(connection.scard(queue_keys(connection).active))
-    return False
+        if end is PoolEnd.FINISHED and presence.has_data and not stop_requested.is_set():
+            return PoolEnd.NEEDED if connection.scard(queue_keys(connection).active) else end
+    return end
 
 
 def run_until_idle(
-    connection: redis.Redis, paths: BrokerPaths, pool: Pool, stop_requested: threading.Event, idle_s: float
-) -> None:
-    """Maintain the pool until `stop_requested` is set, or no job was submitted or running for `idle_s` seconds."""
+    connection: redis.Redis,
+    paths: BrokerPaths,
+    presence: BrokerPresence,
+    pool: Pool,
+    stop_requested: threading.Event,
+    idle_s: float,
+    is_private: bool,
+) -> PoolEnd:
+    """Maintain the pool until `stop_requested` is set, or no job was submitted or running for `idle_s` seconds.
+
+    A private broker ends already a few seconds after its last client. Also ends when files that the broker needs are
+    removed.
+    """
     keys = queue_keys(connection)
     submitted, busy_at = None, time.monotonic()
+    used_at = busy_at
     while not stop_requested.wait(SUPERVISION_INTERVAL_S):
+        if not presence.has_data:
+            break
+        if not presence.is_complete:
+            return PoolEnd.LOST
+        presence.renew()
         # Out of memory or read-only, or a key holds something else: this may pass, or recovery mends it.
         with contextlib.suppress(redis.ResponseError):
             pool.maintain()
@@ -168,15 +246,19 @@ def run_until_idle(
             count = connection.get(keys.submissions)
             if connection.scard(keys.active) or connection.scard(keys.cleanup) or count != submitted:
                 submitted, busy_at = count, time.monotonic()
-            elif time.monotonic() - busy_at > idle_s:
+            if not is_private or is_in_use(connection):
+                used_at = time.monotonic()
+            if time.monotonic() - busy_at > idle_s or time.monotonic() - used_at > PRIVATE_IDLE_S:
                 with locked(paths.start_lock, 0) as is_acquired:
                     if (
                         is_acquired
                         and not connection.scard(keys.active)
                         and connection.get(keys.submissions) == submitted
                     ):
-                        paths.address.unlink(missing_ok=True)
-                        return
+                        with contextlib.suppress(OSError):
+                            paths.address.unlink()
+                        break
+    return PoolEnd.FINISHED
 
 
 if __name__ == "__main__":

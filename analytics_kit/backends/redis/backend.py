@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import secrets
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any, TypeVar
 
 import redis
+from redis.lock import Lock
 
 from analytics_kit.backends.record import Record, RecordState
 from analytics_kit.backends.redis import rq_queue
@@ -23,6 +26,7 @@ from analytics_kit.backends.redis.pool_state import read_pool_state
 from analytics_kit.backends.redis.recovery import foreign_worker_notice, run_recovery
 from analytics_kit.backends.redis.server_errors import refuses_writes
 from analytics_kit.errors import BrokerUnavailableError, JobNotFoundError
+from analytics_kit.handle import Handle
 from analytics_kit.model import JobInfo, JobRequest, JobStatus, Progress
 from analytics_kit.settings import Settings, without_secrets
 
@@ -32,12 +36,14 @@ QUIET_S = 30.0
 """A job that runs and reports nothing for this long gets the notice that it may be stuck."""
 RELEASE_LIMIT_S = 10.0
 """Time for workers to release a job that is to be deleted."""
+LOCK_TTL_S, LOCK_WAIT_S = 30, 60
+"""How long a lock outlives its process, and how long another process waits for it."""
 NO_WORKER = "No worker listens on this Redis; the job waits. Start one with: analytics-kit worker"
 
 T = TypeVar("T")
 
 
-class RedisBackend:
+class RedisBackend(Handle):
     """Jobs on a Redis server, run by `analytics-kit worker` processes on any number of hosts.
 
     Parameters
@@ -150,6 +156,44 @@ class RedisBackend:
 
         return [*self._call(infos).values()]
 
+    def records(self) -> Sequence[Record]:
+        """Return the records of this namespace that can be read, newest first."""
+        return self._call(lambda jobs: jobs.records())
+
+    def amend(self, job_id: str, edit: Callable[[Record], Record], edit_line: Callable[[str], str]) -> bool:
+        """Change what the record and the log of a job that has ended say; return whether anything changed."""
+        return self._call(lambda jobs: jobs.amend(job_id, edit, edit_line))
+
+    @contextmanager
+    def forgetting(self) -> Iterator[None]:
+        """Hold a lock of the namespace on the server, which is renewed as long as the block runs."""
+
+        def acquire(jobs: JobStore) -> Lock | None:
+            lock = jobs.connection.lock(jobs.keys.forgetting, timeout=LOCK_TTL_S, thread_local=False)
+            return lock if lock.acquire(blocking_timeout=LOCK_WAIT_S) else None
+
+        lock = self._call(acquire)
+        if lock is None:
+            raise BrokerUnavailableError(
+                "Another process is forgetting a participant of this namespace.", hint="Try again in a minute."
+            )
+        ended = threading.Event()
+
+        def renew() -> None:
+            while not ended.wait(LOCK_TTL_S / 3):
+                with suppress(redis.RedisError):
+                    lock.reacquire()
+
+        renewal = threading.Thread(target=renew, daemon=True, name="analytics_kit lock")
+        renewal.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            renewal.join()
+            with suppress(redis.RedisError):
+                lock.release()
+
     def changes(self) -> RedisChanges:
         """Return a context in which to wait for changes of jobs."""
         return RedisChanges(lambda: self._jobs)
@@ -184,6 +228,10 @@ class RedisBackend:
     def close(self) -> None:
         """Close the connections; jobs are not affected."""
         self._jobs.connection.close()
+
+    def shutdown(self, only_unused: bool = False) -> None:
+        """Do what `close` does: server and workers were started by others."""
+        self.close()
 
     def _measure(self, jobs: JobStore) -> tuple[dict[str, Any], int, str]:
         """Return address, version and latency of the broker, how many workers live, and why none do."""
@@ -245,9 +293,9 @@ class RedisBackend:
     def _quiet_jobs(self, jobs: JobStore, active: Sequence[Record]) -> dict[str, JobInfo]:
         """Return those of the jobs that run and have reported nothing for long, with a notice."""
         reported_at = {r.job_id: r.reported_at for r in active if r.reported_at}
-        if all(time.time() - at <= QUIET_S for at in reported_at.values()):
+        if all(0 <= time.time() - at <= QUIET_S for at in reported_at.values()):
             return {}
-        now_s = jobs.now_s()  # clocks of hosts differ
+        now_s = jobs.now_s()  # clocks of hosts differ; a report in the future says that this one does
         return {
             record.job_id: replace(
                 record.info(self.name),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Self
@@ -24,6 +24,7 @@ from analytics_kit.backends.record import (
     Record,
     RecordState,
     UnreadableRecord,
+    amended,
     can_join,
     encode_fields,
     with_tags,
@@ -205,6 +206,41 @@ class JobStore:
                 logger.warning("An entry of the list of jobs is no text; it was removed.")
                 self.connection.zrem(self.keys.index, entry)
         return ids
+
+    def amend(self, job_id: str, edit: Callable[[Record], Record], edit_line: Callable[[str], str]) -> bool:
+        """Change what the record and the log of a job that has ended say; return whether anything changed.
+
+        Both are watched, so that no change of another process is lost.
+        """
+        keys = self.keys
+        with self.connection.pipeline() as pipe:
+            while True:
+                try:
+                    pipe.watch(keys.record(job_id), keys.log(job_id))
+                    if not (fields := pipe.hgetall(keys.record(job_id))):
+                        return False
+                    record = Record.read(job_id, fields)
+                    if isinstance(record, UnreadableRecord):
+                        return False
+                    lines = pipe.lrange(keys.log(job_id), 0, -1) if record.state.status.final else []
+                    changes = amended(record, edit)
+                    if changes and record.signature is not None:
+                        changes["signature"] = self._signature(replace(record, **changes))
+                    pipe.multi()
+                    if changes:
+                        pipe.hset(keys.record(job_id), mapping=encode_fields(changes))
+                    has_changed = bool(changes)
+                    for position, line in enumerate(lines):
+                        at, _, text = line.decode(errors="replace").partition(" ")
+                        if (new := edit_line(text)) != text:
+                            pipe.lset(keys.log(job_id), position, f"{at} {new}")
+                            has_changed = True
+                    if has_changed:
+                        pipe.publish(keys.channel, job_id)
+                        pipe.execute()
+                    return has_changed
+                except redis.WatchError:
+                    continue
 
     def queue_positions(self) -> dict[str, int]:
         """Return the position, from 1 on, of each queued job in the queue; jobs of other namespaces count too."""

@@ -99,6 +99,11 @@ class JobKeys:
         """Prefix of the keys that name the newest job of each result key."""
         return f"{self.queue}:{self.namespace}:result:"
 
+    @property
+    def forgetting(self) -> str:
+        """Exists while a participant is being removed from what is stored."""
+        return f"{self.queue}:{self.namespace}:forgetting"
+
     def record(self, job_id: str) -> str:
         """Hash of a job's record."""
         return f"{self.queue}:{self.namespace}:job:{job_id}"

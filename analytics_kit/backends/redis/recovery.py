@@ -38,6 +38,8 @@ STEP_LOST_S = 5.0
 TIME_LIMIT_GRACE_S = 2.0
 """A job that no live worker works on fails this long after its time limit."""
 SWEEP_EVERY_S = 3600
+LONGEST_DELAY_S = 60.0
+"""No step is delayed for longer."""
 
 
 class RecoveryRound:
@@ -131,7 +133,7 @@ def run_recovery(
         return
     repair_queue(connection)
     recovery = RecoveryRound(connection, clock(connection), dead)
-    for member in connection.zrangebyscore(keys.delayed, "-inf", recovery.now_s):
+    for member in _due_members(connection, recovery.now_s):
         _queue_due(connection, keys.delayed, member)
     for store, job_ids in _by_namespace(connection, keys.active):
         steps_of, limits_of = store.pending_steps(job_ids), store.time_limits(job_ids)
@@ -149,6 +151,13 @@ def run_recovery(
     pause_s = 5 * (clock(connection) - recovery.now_s)
     if pause_s > ROUND_EVERY_S:  # with very many jobs, leave time for other work between two rounds
         connection.set(keys.recovery_turn, b"", px=int(1000 * min(pause_s, MAX_ROUND_S)))
+
+
+def _due_members(connection: Connection, now_s: float) -> list[bytes]:
+    """Return the steps whose delay is over, and those that the server's clock was set back before."""
+    key = queue_keys(connection).delayed
+    ranges = (("-inf", now_s), (now_s + LONGEST_DELAY_S, "+inf"))
+    return [member for low, high in ranges for member in connection.zrangebyscore(key, low, high)]
 
 
 def recover_worker(connection: Connection, worker: str, code: str) -> None:

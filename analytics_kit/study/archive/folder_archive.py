@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from analytics_kit.study.archive.base import CHUNK_BYTES, Archive, Member, MemberUnreadableError
+from analytics_kit.utf8_text import utf8_text
 
 
 class FolderArchive(Archive):
     """A study of loose files. A link is followed if it stays inside the folder, or is itself the source."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(str(path), 0)
+        super().__init__(utf8_text(str(path)), 0)
         self._path = path
         self._root = path if path.is_dir() else path.parent
 
@@ -25,6 +26,9 @@ class FolderArchive(Archive):
         path = self._path
         for file in self._below(path) if path.is_dir() else [path]:
             name = self._name(file)
+            if not name.isascii() and self._file(name) != file:
+                self.issues.append((name, "name_encoding", "another file has the name that was guessed for this one"))
+                continue
             try:
                 status = file.lstat()
                 if stat.S_ISLNK(status.st_mode) and (file == path or self._stays_inside(file)):

@@ -14,7 +14,7 @@ import fsspec
 
 from analytics_kit.errors import AnalyticsKitError, BadArchiveError, SourceNotFoundError
 from analytics_kit.options import Options
-from analytics_kit.settings import without_secrets
+from analytics_kit.settings import user_path, without_secrets
 from analytics_kit.study.archive.base import Archive, Member
 from analytics_kit.study.archive.byte_range import IN_MEMORY_BYTES
 from analytics_kit.study.archive.folder_archive import FolderArchive
@@ -34,7 +34,7 @@ def locate(source: str | os.PathLike[str]) -> str:
     text = os.fspath(source)
     if is_url(text):
         return text
-    path = Path(text).expanduser()
+    path = user_path(text)
     if not text or not path.exists():
         raise SourceNotFoundError(f"There is no study at {path.absolute() if text else 'an empty path'}.")
     if not (path.is_file() or path.is_dir()):
@@ -124,7 +124,9 @@ def _open(source: str, options: Options | None = None, in_memory_bytes: int | No
         return FolderArchive(path)
     size = path.stat().st_size
     whole = size <= (IN_MEMORY_BYTES if in_memory_bytes is None else in_memory_bytes)
-    return ZipArchive(io.BytesIO(path.read_bytes()) if whole else path.open("rb"), source, size, options)
+    return ZipArchive(
+        io.BytesIO(path.read_bytes()) if whole else path.open("rb"), without_secrets(source), size, options
+    )
 
 
 @contextmanager

@@ -118,6 +118,15 @@ class _Trials:
         return self._indices[key]
 
 
+def participant_of(path: str) -> str | None:
+    """Return the participant to whom a folder or file of a download belongs; None where its path names nobody.
+
+    >>> participant_of("7_participant_session/Search_Easy_trial_1/screen.mp4"), participant_of("study.json")
+    ('7', None)
+    """
+    return _read_folder(path).participant
+
+
 def takes(path: str) -> bool:
     """Return whether a path looks like that of a CSV file in a download of the platform."""
     above, _, name = path.rpartition("/")

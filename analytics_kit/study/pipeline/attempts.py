@@ -64,7 +64,8 @@ def removed_unless_committed(store: Store, prefix: str) -> Iterator[None]:
 def remove_unreferenced(store: Store, folder: str, prefix: str) -> None:
     """Remove the files in a job's folder that the result below `prefix` does not refer to.
 
-    Does nothing where there is no result any more: whatever removed it removes the rest.
+    Does nothing where there is no result any more: whatever removed it removes the rest. Revisions stay: one may be
+    committed while this goes by the manifest before it.
     """
     manifest = store.manifest(prefix)
     if manifest is None:
@@ -74,10 +75,12 @@ def remove_unreferenced(store: Store, folder: str, prefix: str) -> None:
     }  # fmt: skip
     for name in store.folders(folder):
         attempt = f"{folder}/{name}"
+        if paths.is_revised(attempt):
+            continue
         if not any(path.startswith(f"{attempt}/") for path in referenced):
             store.delete(attempt)
         else:
             referenced.add(manifest_path(attempt))  # so that an attempt that is still running finds that it has ended
     for file in store.files(folder):
-        if file.path not in referenced:
+        if file.path not in referenced and not paths.is_revised(file.path):
             store.remove(file.path)

@@ -39,10 +39,11 @@ Report = Callable[[Progress], None]
 def run(
     source: str | Archive, options: Options, store: Store, prefix: str, *,
     report: Report = lambda progress: None, before_commit: Callable[[], None] = lambda: None,
-    threads: int = 1, shard_bytes: int | None = None,
+    threads: int = 1, shard_bytes: int | None = None, owner: str = "",
 ) -> dict[str, Any]:  # fmt: skip
     """Process a study, commit the result below `prefix`, and return the summary of the result.
 
+    `owner` is what the manifest says of the namespace, see `paths.owner_of`.
     `before_commit` is called when nothing is left but to make the result readable, and may raise to prevent that.
     An error removes all that was written.
     """
@@ -57,7 +58,9 @@ def run(
         ) as study,
     ):
         archive, plan, issues = study
-        summary = process_and_commit(archive, plan, issues, options, store, prefix, report, before_commit, threads)
+        summary = process_and_commit(
+            archive, plan, issues, options, store, prefix, report, before_commit, owner, threads
+        )
     files = sum(len(shard.members) for shard in plan.shards)
     end = Progress("completed", plan.raw_bytes, plan.raw_bytes, fraction=1.0, rows=summary["rows_in"], files=files)
     report(end)
@@ -84,16 +87,16 @@ def planned(
 
 def process_and_commit(
     archive: Archive, plan: Plan, issues: Issues, options: Options, store: Store, prefix: str,
-    report: Report, before_commit: Callable[[], None], threads: int = 1,
+    report: Report, before_commit: Callable[[], None], owner: str = "", threads: int = 1,
 ) -> dict[str, Any]:  # fmt: skip
     """Process the shards of a plan in this process, commit the result, and return its summary."""
     results = _ShardThreads(archive, plan, options, store, prefix, report).run(threads)
-    return merge_and_commit(archive, plan, results, issues, options, store, prefix, report, before_commit)
+    return merge_and_commit(archive, plan, results, issues, options, store, prefix, report, before_commit, owner)
 
 
 def merge_and_commit(
     archive: Archive, plan: Plan, results: Sequence[ShardResult], issues: Issues, options: Options, store: Store,
-    prefix: str, report: Report, before_commit: Callable[[], None],
+    prefix: str, report: Report, before_commit: Callable[[], None], owner: str = "",
 ) -> dict[str, Any]:  # fmt: skip
     """Merge the results of all shards, commit the result below `prefix`, and return its summary."""
     report(progress_after_reading(plan, results))
@@ -106,6 +109,8 @@ def merge_and_commit(
         "tables": merged["tables"],
         "parts": merged["parts"],
     }
+    if owner:
+        manifest["owner"] = owner
     before_commit()
     store.commit(prefix, dict(manifest))
     return manifest["summary"]

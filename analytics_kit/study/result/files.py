@@ -20,18 +20,27 @@ from analytics_kit.study.store.store import Store
 
 
 class ResultFiles:
-    """The files that a result's manifest names. Methods raise ResultExpiredError if one of them is missing."""
+    """The files that the manifest below `prefix` names. Methods raise ResultExpiredError if one is missing."""
 
-    def __init__(self, store: Files, manifest: dict[str, Any]) -> None:
+    def __init__(self, store: Files, manifest: dict[str, Any], prefix: str = "") -> None:
         self._store = store
         self.manifest = manifest
+        self.prefix = prefix
 
     @contextmanager
     def _open(self, path: str) -> Iterator[IO[bytes]]:
         try:
             with self._store.open(path) as file:
                 yield file
-        except FileNotFoundError:
+        except (FileNotFoundError, ResultExpiredError) as error:
+            present = self._store.manifest(self.prefix)
+            if present is not None and present.get("revision", 0) != self.manifest.get("revision", 0):
+                raise ResultExpiredError(
+                    "The result was replaced since it was opened: a participant was forgotten.",
+                    hint="Open it again: job.result().",
+                ) from None
+            if isinstance(error, ResultExpiredError):
+                raise
             raise ResultExpiredError(f"The result's file {path} is gone from the store.") from None
 
     def table(self, name: str) -> pd.DataFrame:

@@ -12,6 +12,7 @@ import pandas as pd
 
 from analytics_kit.errors import ResultExpiredError, SettingsError, StoreError, nearest
 from analytics_kit.model import KINDS, RESULT_TTL_S, SCHEMA_VERSION, Files
+from analytics_kit.settings import user_path
 from analytics_kit.study.result.analysis.description import Over, describe
 from analytics_kit.study.result.analysis.joining import add_columns, align_to_participants
 from analytics_kit.study.result.analysis.quality import quality
@@ -66,9 +67,11 @@ class StudyResult:
     (48, ['mouse_movement', 'mouse_clicks', 'mouse_scrolls', 'keyboard'])
     """
 
-    def __init__(self, store: Files, manifest: dict[str, Any], joined: pd.DataFrame | None = None) -> None:
+    def __init__(
+        self, store: Files, manifest: dict[str, Any], joined: pd.DataFrame | None = None, prefix: str = ""
+    ) -> None:
         self._store = store
-        self._files = ResultFiles(store, manifest)
+        self._files = ResultFiles(store, manifest, prefix)
         self._new = {} if joined is None else {_JOINED: joined}
 
     @classmethod
@@ -95,7 +98,7 @@ class StudyResult:
             )
         if prefix:  # a saved result is never removed, and its folder may be read-only
             store.touch(f"{prefix}/{MANIFEST}")  # defers removal, see store/retention.py
-        return cls(store, manifest)
+        return cls(store, manifest, prefix=prefix)
 
     @cached_property
     def trials(self) -> pd.DataFrame:
@@ -162,7 +165,8 @@ class StudyResult:
         -------
         pandas.DataFrame
             A row per file: member (str), role (str, what it was read as), and as Int64 trial_row (index of its row in
-            `trials`, NA if it belongs to no trial or to several), raw_bytes (uncompressed), rows_in and rows_kept.
+            `trials`, NA if it belongs to no trial or to several), raw_bytes (uncompressed), rows_in and rows_kept;
+            participant (str, NA if it holds data of nobody or of several; missing in results of earlier versions).
         """
         return self._files.table("members")
 
@@ -312,7 +316,7 @@ class StudyResult:
         """
         new = align_to_participants(self.trials, table, on)
         joined = new if self._joined is None else pd.concat([self._joined, new], axis=1)
-        return StudyResult(self._store, self._files.manifest, joined)
+        return StudyResult(self._store, self._files.manifest, joined, self._files.prefix)
 
     def describe(
         self,
@@ -629,7 +633,7 @@ class StudyResult:
 
 def require_new_folder(path: str | Path) -> Path:
     """Return the path of a folder to be created. Raises SettingsError if it is not empty or its parent is missing."""
-    target = Path(path).expanduser()
+    target = user_path(path)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise SettingsError(f"{target} exists already.", hint="Give a new folder.")
     if not target.absolute().parent.is_dir():
@@ -663,7 +667,7 @@ def load(path: str | Path) -> StudyResult:
     >>> ak.load(result.save("kept")).summary["trials"]
     48
     """
-    folder = Path(path).expanduser().absolute()
+    folder = user_path(path).absolute()
     if not (folder / MANIFEST).is_file():
         raise SettingsError(f"There is no saved result at {folder}.", hint="result.save(path) makes one.")
     return StudyResult.open(Store(str(folder)), "")

@@ -63,6 +63,10 @@ class ResultManifest(TypedDict):
     """What a result consists of: paths of its tables, its event tables (`parts`), its summary and how it was made."""
 
     schema_version: int
+    owner: NotRequired[str]
+    """The namespace, as `paths.owner_of` gives it."""
+    revision: NotRequired[int]
+    """How often the result was replaced by one without some participant."""
     provenance: dict[str, Any]
     summary: dict[str, Any]
     preview: NotRequired[dict[str, Any]]

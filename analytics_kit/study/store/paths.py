@@ -9,6 +9,7 @@
             manifest.json                         written last; without it nothing here is read
             events/<kind>-<shard>.parquet         event tables
             <table>.parquet                       trials, issues, members, surveys; or what a step hands on
+            revision-<token>/                     the files above that were replaced when participants were forgotten
             shard-<n>.parquet                     of a plan: the members of shard n
     uploads/<token>/<name>                        a study that a user uploaded
     studies/<namespace>/<study id>.json           on a web server: the upload with this study id
@@ -45,6 +46,7 @@ LEFTOVER = re.compile(
 )
 """Files at the root that stay only where a process was killed while it wrote them."""
 _SHARD_STEP = "part-"
+_REVISION = "revision-"
 
 
 def is_plain(path: str) -> bool:
@@ -101,12 +103,28 @@ def events_path(prefix: str, kind: str, shard: int) -> str:
     return table_path(prefix, f"{EVENTS}/{kind}-{shard:05d}")
 
 
-def references_folder(references: str, namespace: str) -> str:
-    """Return the folder of a namespace's references to uploads, STUDY_REFERENCES or CONTENT_REFERENCES.
+def revision_folder(prefix: str, token: str) -> str:
+    """Return the folder below `prefix` for the files that replace some of a result's."""
+    return f"{prefix}/{_REVISION}{token}"
 
-    The namespace is hashed, since it may hold characters that a path can't.
+
+def is_revised(path: str) -> bool:
+    """Return whether a path is that of such a folder, or of a file in one.
+
+    >>> is_revised(f"{revision_folder('results/key/job', '7f')}/trials.parquet"), is_revised("results/key/job")
+    (True, False)
     """
-    return f"{references}/{hashlib.sha256(namespace.encode()).hexdigest()[:32]}"
+    return any(part.startswith(_REVISION) for part in path.split("/"))
+
+
+def owner_of(namespace: str) -> str:
+    """Return how paths and manifests name a namespace: hashed, since it may hold characters that a path can't."""
+    return hashlib.sha256(namespace.encode()).hexdigest()[:32]
+
+
+def references_folder(references: str, namespace: str) -> str:
+    """Return the folder of a namespace's references to uploads, STUDY_REFERENCES or CONTENT_REFERENCES."""
+    return f"{references}/{owner_of(namespace)}"
 
 
 def reference_path(folder: str, name: str) -> str:

@@ -119,7 +119,8 @@ class Store:
 
     def commit(self, prefix: str, manifest: dict[str, Any]) -> None:
         """Make all below `prefix` readable at once: sync its files, then write the manifest."""
-        text = json.dumps(manifest, ensure_ascii=False, allow_nan=False, indent=1).encode()
+        # The escapes are those of JSON, so that a name that is not UTF-8 is read as it was.
+        text = json.dumps(manifest, ensure_ascii=False, allow_nan=False, indent=1).encode(errors="backslashreplace")
         path = manifest_path(prefix)
         paths, self._unsynced = self._unsynced, []
         with store_errors(self._location(prefix)):
@@ -253,6 +254,20 @@ class Store:
                 return _changed(self._fs.info(self._path(path)))
             except FileNotFoundError:
                 return None
+
+    def now_s(self) -> float:
+        """Return the time of the store's own clock: that of a small file which is written and removed.
+
+        Infinity where the file system has no times. Raises StoreError where the store can't be written.
+        """
+        probe = f"{PROBE_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
+        with self.create(probe, durable=False):
+            pass
+        try:
+            now = self.changed_at(probe)
+        finally:
+            self.remove(probe)
+        return float("inf") if now is None else now
 
     def touch(self, path: str) -> None:
         """Mark a file as used now, where the store can do that cheaply; never fails."""

@@ -5,6 +5,7 @@ A copy is removed with its job, or when it expires.
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
 from contextlib import ExitStack, suppress
@@ -13,7 +14,13 @@ from typing import IO
 
 from analytics_kit.errors import SettingsError
 from analytics_kit.settings import Settings
-from analytics_kit.study.store.paths import UPLOAD_LOCATION, UPLOADS
+from analytics_kit.study.store.paths import (
+    CONTENT_REFERENCES,
+    STUDY_REFERENCES,
+    UPLOAD_LOCATION,
+    UPLOADS,
+    references_folder,
+)
 from analytics_kit.study.store.store import Store
 
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|#]')
@@ -95,6 +102,31 @@ def is_upload(store_url: str, source: str) -> bool:
     if match is None or match["store"] != store or ".." in source.split("/"):
         return False
     return Path(source).resolve().is_relative_to(Path(store).resolve())  # no link may lead out of the store
+
+
+def referenced_uploads(store: Store, namespace: str) -> list[str]:
+    """Return the paths in the store of the uploads to which references of a namespace lead."""
+    return [path for path in _references(store, namespace).values() if path is not None]
+
+
+def remove_references(store: Store, namespace: str) -> None:
+    """Remove the references of a namespace whose uploads are gone."""
+    for reference, path in _references(store, namespace).items():
+        if path is not None and store.changed_at(path) is None:
+            store.remove(reference)
+
+
+def _references(store: Store, namespace: str) -> dict[str, str | None]:
+    """Return the references of a namespace, with the path to which each leads; None for one that can't be read."""
+    found: dict[str, str | None] = {}
+    for references in (STUDY_REFERENCES, CONTENT_REFERENCES):
+        for file in store.files(references_folder(references, namespace), recursive=False):
+            try:
+                with store.open(file.path) as opened:
+                    found[file.path] = str(json.loads(opened.read())["path"])
+            except (FileNotFoundError, ValueError, KeyError, TypeError):
+                found[file.path] = None
+    return found
 
 
 def discard(source: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from analytics_kit.model import JobStatus
 from analytics_kit.options import Options
@@ -18,6 +18,9 @@ MAX_JOB_IDS = 100
 JOB_ID = r"^[A-Za-z0-9_-]{1,64}$"
 NEW_JOB_ID = r"^[0-9a-f]{16}$"
 CONTENT_FINGERPRINT = r"^[0-9a-f]{64}$"
+
+OPTION_LIMITS = {name: field.default for name, field in Options.model_fields.items() if name.startswith("max_")}
+"""Options that can be set lower on a server, and not higher."""
 
 
 class JobPath(RequestModel):
@@ -43,11 +46,23 @@ class JobsQuery(RequestModel):
 class SubmitBody(RequestModel):
     """A study to process, from the catalogue or uploaded, and how to process it."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {"required": [name], "properties": {name: {"type": "string"}, other: {"type": "null"}}}
+                for name, other in (("study_id", "content"), ("content", "study_id"))
+            ]
+        }
+    )
+
     study_id: Annotated[str, Field(pattern=STUDY_ID)] | None = None
     """A study of the catalogue."""
     content: Annotated[str, Field(pattern=CONTENT_FINGERPRINT)] | None = None
     """An uploaded study, by its fingerprint."""
-    options: Options = Field(default_factory=Options)
+    options: Options = Field(
+        default_factory=Options,
+        json_schema_extra={"properties": {name: {"maximum": limit} for name, limit in OPTION_LIMITS.items()}},
+    )
     """Options of the processing."""
     refresh: bool = False
     """Process the study again even if a job has done so with the same options."""
@@ -65,9 +80,9 @@ class SubmitBody(RequestModel):
     @field_validator("options")
     @classmethod
     def _require_default_limits_or_tighter(cls, options: Options) -> Options:
-        for name, field in Options.model_fields.items():
-            if name.startswith("max_") and getattr(options, name) > field.default:
-                raise ValueError(f"{name} can be at most {field.default:,} on a server")
+        for name, limit in OPTION_LIMITS.items():
+            if getattr(options, name) > limit:
+                raise ValueError(f"{name} can be at most {limit:,} on a server")
         return options
 
     @model_validator(mode="after")
@@ -169,5 +184,5 @@ class LogAnswer(ResponseModel):
     """Each event with its time in UTC, then the last output of a failed task."""
 
 
-JOB_MODELS = (JobAnswer, ZipDataAnswer, JobsAnswer, LogAnswer)
-"""Response models for the components of OpenAPI."""
+JOB_MODELS = (JobAnswer, ZipDataAnswer, JobsAnswer, LogAnswer, SubmitBody)
+"""Models for the components of OpenAPI."""

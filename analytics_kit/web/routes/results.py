@@ -170,6 +170,8 @@ def add_result_routes(blueprint: APIBlueprint, service: Service) -> None:
         """Read a file of a completed job's result, as Parquet."""
         store, _, manifest = _stored_result(path.job_id)
         if query.path not in (*manifest["tables"].values(), *(part["path"] for part in manifest["parts"])):
+            if manifest.get("revision"):
+                raise ResultExpiredError("The result was replaced.", hint="Request its manifest again.")
             raise NotFound("The result has no such file.")
         return _send_file(store, query.path)
 

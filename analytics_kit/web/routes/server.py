@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, Literal
 
 from flask import Response, jsonify, url_for
@@ -10,9 +11,10 @@ from pydantic import ConfigDict
 
 from analytics_kit.errors import BrokerUnavailableError
 from analytics_kit.web.error_responses import UNAVAILABLE_MESSAGES, json_response, redact_locations
-from analytics_kit.web.openapi_responses import json_body, responses
+from analytics_kit.web.openapi_responses import UNREADABLE_ERRORS, json_body, responses
 from analytics_kit.web.openapi_schema import build_schema, render_docs
 from analytics_kit.web.routes.job_schemas import JOB_MODELS
+from analytics_kit.web.routes.participants import PARTICIPANT_MODELS
 from analytics_kit.web.routes.results import RESULT_MODELS
 from analytics_kit.web.routes.studies import STUDY_MODELS
 from analytics_kit.web.routes.uploads import UPLOAD_MODELS
@@ -64,10 +66,11 @@ class LiveAnswer(ResponseModel):
     live: Literal[True] = True
 
 
-RESPONSE_MODELS = (
-    ErrorAnswer, *JOB_MODELS, *RESULT_MODELS, *UPLOAD_MODELS, *STUDY_MODELS, QueueAnswer, HealthAnswer, LiveAnswer,
+API_MODELS = (
+    ErrorAnswer, *JOB_MODELS, *RESULT_MODELS, *UPLOAD_MODELS, *STUDY_MODELS, *PARTICIPANT_MODELS, QueueAnswer,
+    HealthAnswer, LiveAnswer,
 )  # fmt: skip
-"""All response models, which become the components of OpenAPI."""
+"""All models of responses and of JSON bodies of requests, which become the components of OpenAPI."""
 
 
 def add_server_routes(blueprint: APIBlueprint, service: Service) -> None:
@@ -85,7 +88,7 @@ def add_server_routes(blueprint: APIBlueprint, service: Service) -> None:
         responses=responses(
             json_body(HealthAnswer, "Jobs can be processed."),
             json_body(HealthAnswer, "No job can be processed now.", 503),
-            common=(401, 403, 422, 500),
+            common=(*UNREADABLE_ERRORS, 401, 403, 413, 422, 500),
         ),
     )
     def health() -> Response:
@@ -96,14 +99,20 @@ def add_server_routes(blueprint: APIBlueprint, service: Service) -> None:
             report = _unreachable_health(service.settings.backend, UNAVAILABLE_MESSAGES[type(error)])
         return json_response(HealthAnswer(**report), 200 if report["ready"] else 503)
 
-    @blueprint.get("/health/live", responses=responses(json_body(LiveAnswer, "The server responds."), common=()))
+    @blueprint.get(
+        "/health/live", responses=responses(json_body(LiveAnswer, "The server responds."), common=UNREADABLE_ERRORS)
+    )
     def live() -> Response:
         """Confirm that the server responds."""
         return json_response(LiveAnswer())
 
+    @cache
+    def _routes_schema() -> dict[str, Any]:  # it takes 50 ms, and anyone may request it
+        return build_schema(blueprint, "", PUBLIC_VIEWS, API_MODELS)
+
     def _schema() -> dict[str, Any]:
         server_url = url_for(".openapi").rpartition("/")[0]
-        return build_schema(blueprint, server_url, PUBLIC_VIEWS, RESPONSE_MODELS)
+        return _routes_schema() | {"servers": [{"url": server_url}]}
 
     @blueprint.get("/openapi.json", doc_ui=False)
     def openapi() -> Response:

@@ -145,3 +145,27 @@ class TestWithWorkers:
             client.config_set("maxmemory", 0)
         assert wait_for_end(backend, job_id).status is JobStatus.COMPLETED
         assert wait_for_end(backend, backend.submit(make_request("echo")).job_id).status is JobStatus.COMPLETED
+
+
+def test_server_clock_that_is_set_back_delays_no_step(store, connection, recover_after):
+    store.retry_or_fail(BEGIN, FAILURE)
+    connection.zincrby(KEYS.delayed, 8 * 86_400, connection.zrange(KEYS.delayed, 0, -1)[0])
+    recover_after()
+    assert store.pending_steps(["job-1"]) == [{NEXT: "queued"}]
+
+
+def test_server_clock_that_is_set_back_hides_no_dead_worker(store, recover_after):
+    recover_after(8 * 86_400)
+    recover_after()
+    recover_after(3.5)
+    assert store.pending_steps(["job-1"]) == [{NEXT: "later"}]
+
+
+def test_turn_that_would_last_until_a_time_before_the_clock_was_set_back_ends(store, connection):
+    store.retry_or_fail(BEGIN, FAILURE)
+    connection.set(KEYS.recovery_turn, b"", px=8 * 86_400_000)
+    run_recovery(connection, "tests.backends.sample_steps")
+    assert connection.pttl(KEYS.recovery_turn) <= 1000
+    connection.set(KEYS.recovery_turn, b"", px=900)
+    run_recovery(connection, "tests.backends.sample_steps")
+    assert connection.exists(KEYS.recovery_turn)

@@ -159,6 +159,18 @@ def test_folder_names_that_are_not_utf8_are_read_as_latin1(studies):
     assert set(result.issues.kind) == {"name_encoding"}
 
 
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS has no file names but UTF-8")
+def test_folder_name_that_is_guessed_like_another_one_is_left_out_with_an_issue(studies):
+    for number, name in enumerate((b"T\xe4sk", "T\xe4sk".encode())):
+        trial = os.fsencode(studies.root) + b"/study/1_participant_session/" + name + b"_Easy_trial_1"
+        os.makedirs(trial)  # noqa: PTH103
+        with open(trial + b"/Mouse Movement.csv", "w") as file:  # noqa: PTH123
+            file.write(mouse((0.1, number, 2)))
+    result = studies.process(str(studies.root / "study"))
+    assert result.events("mouse_movement").x.tolist() == [1]
+    assert "another file has the name" in " ".join(result.issues.message)
+
+
 SESSIONS = {
     "7_participant_session.zip": zip_bytes({"A_B_trial_1/Mouse Clicks.csv": mouse((0.1, 1, 2))}),
     f"{folder(9)}/Mouse Movement.csv": mouse((0.2, 3, 4)),
