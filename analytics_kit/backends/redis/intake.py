@@ -20,7 +20,7 @@ from analytics_kit.backends.redis import rq_queue
 from analytics_kit.backends.redis.attempts import AttemptStore
 from analytics_kit.backends.redis.connection import Connection
 from analytics_kit.backends.redis.keys import as_text
-from analytics_kit.backends.redis.rq_queue import Message, RefusedMessageError
+from analytics_kit.backends.redis.rq_queue import QueueMessage, RefusedMessageError
 from analytics_kit.backends.redis.scripts import load_script
 from analytics_kit.backends.redis.server_errors import is_unknown_command
 
@@ -40,7 +40,7 @@ class Intake:
         """Foreign messages whose ids look like ours."""
         self._said: set[str] = set()
 
-    def take(self, timeout_s: float | None) -> tuple[Job, Message] | None:
+    def take(self, timeout_s: float | None) -> tuple[Job, QueueMessage] | None:
         """Return the next message and the rq job that carries it, or None when none came within the timeout.
 
         Without a timeout it does not wait. Messages that are refused are removed, with a warning.
@@ -81,7 +81,7 @@ class Intake:
             self._passed_over.clear()
         return entry  # type: ignore[no-any-return]
 
-    def _opened(self, entry: bytes) -> tuple[Job, Message] | None:
+    def _opened(self, entry: bytes) -> tuple[Job, QueueMessage] | None:
         """Return what a message asks for; put it back where it is foreign, and remove it where it is refused."""
         rq_job_id = as_text(entry)
         if not rq_job_id:
@@ -104,6 +104,10 @@ class Intake:
         except redis.ConnectionError:
             raise
         except Exception:  # rq could not even restore it
+            if rq_queue.is_own_id(rq_job_id):  # recovery queues the step again
+                rq_queue.forget_taken(self._connection, rq_job_id)
+                self._say("A message could not be read; it was removed.")
+                return None
             message = None
         if message is not None:
             return job, message

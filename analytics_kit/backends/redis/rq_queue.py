@@ -90,7 +90,7 @@ class WorkerState(NamedTuple):
     rq_job_id: str
 
 
-class Message(NamedTuple):
+class QueueMessage(NamedTuple):
     """What a worker is asked to do: one of the functions in `ARGUMENTS`, and its arguments."""
 
     function: str
@@ -204,7 +204,7 @@ def waiting_ids(connection: Connection) -> list[str]:
     return []
 
 
-def message_of(job: Job, connection: Connection) -> Message | None:
+def message_of(job: Job, connection: Connection) -> QueueMessage | None:
     """Return what an rq job asks for; None for one of another application. Nothing of it is imported or called.
 
     Raises
@@ -225,7 +225,7 @@ def message_of(job: Job, connection: Connection) -> Message | None:
         raise RefusedMessageError(f"it names the function {function[:80]!r}, which workers do not run")
     if len(arguments) != ARGUMENTS[function] or not all(isinstance(each, str | int) for each in arguments):
         raise RefusedMessageError("its arguments are not those of its function")
-    message = Message(function, arguments)
+    message = QueueMessage(function, arguments)
     if function == STEP_FUNCTION:
         _, job_id, step, number = map(str, arguments)
         if not number.isdecimal() or not _STEP_ID.fullmatch(f"{job_id}-{step}-{number}"):

@@ -73,7 +73,7 @@ class StepWorker(Worker):
         self.current: tuple[AttemptStore, Attempt] | None = None
         """The attempt that is being executed; every heartbeat publishes it."""
         self._process: TaskProcess | None = None
-        self._message: rq_queue.Message | None = None
+        self._message: rq_queue.QueueMessage | None = None
         self._intake = Intake(connection)
         self._tidied_at = 0.0
         self._logged: set[str] = set()

@@ -115,6 +115,19 @@ def test_message_of_garbage_is_removed(jobs, connection, intake, content):
     assert waiting(connection) == []
 
 
+@pytest.mark.parametrize(
+    ("field", "value"), [("created_at", b"yesterday"), ("timeout", b"x"), ("status", b"odd"), ("origin", b"\xff")]
+)
+def test_message_that_rq_can_not_read_is_removed_so_that_its_step_is_queued_again(
+    jobs, connection, intake, field, value
+):
+    put(jobs, shard(0), shard(1))
+    connection.hset("rq:job:job-1-part-0-1", field, value)
+    assert intake.take(5)[1].attempt[1] == shard(1)
+    assert waiting(connection) == []
+    assert not connection.exists("rq:job:job-1-part-0-1")
+
+
 def test_entries_that_are_no_text_and_ids_without_a_message_are_removed(jobs, connection, intake):
     connection.rpush(KEYS.queue, b"\xff\xfe", "gone-begin-1")
     put(jobs, shard(0))
