@@ -45,6 +45,8 @@ from analytics_kit.backends.redis.signature import MAX_AGE_S
 from analytics_kit.errors import JobNotFoundError, SettingsError
 
 logger = logging.getLogger(__name__)
+_logged: set[str] = set()
+"""Jobs whose records can't be read, as the log of this process says once."""
 QUEUED, DELAYED = "queued", "later"
 """Locations of a pending step that no worker has claimed; any other location is the name of the worker."""
 
@@ -170,7 +172,9 @@ class JobStore:
             raise fields
         record = Record.read(job_id, None if isinstance(fields, Exception) else fields)
         if isinstance(record, UnreadableRecord):
-            logger.warning("The record of job %s can't be read: it is of another version, or damaged.", job_id)
+            if (member := self.keys.member(job_id)) not in _logged:
+                _logged.add(member)
+                logger.warning("The record of job %s can't be read: it is of another version, or damaged.", job_id)
             if not record.created_at:
                 record = replace(record, created_at=self._submitted_at(job_id))
         return record

@@ -14,7 +14,7 @@ import redis
 from analytics_kit.backends.record import Record, UnreadableRecord
 from analytics_kit.backends.redis.connection import Connection, queue_keys
 from analytics_kit.backends.redis.keys import JobKeys, as_text
-from analytics_kit.backends.redis.rq_queue import note_refusal
+from analytics_kit.backends.redis.rq_queue import note_refusal, rq_keys
 
 logger = logging.getLogger(__name__)
 SET_ASIDE_TTL_S = 24 * 3600
@@ -22,10 +22,11 @@ SET_ASIDE_TTL_S = 24 * 3600
 
 def repair_queue(connection: Connection) -> None:
     """Check the keys that all namespaces of the queue share; costs one round trip when nothing is wrong."""
-    keys = queue_keys(connection)
+    keys, of_rq = queue_keys(connection), rq_keys(connection)
     expected = {
         keys.active: b"set", keys.cleanup: b"set", keys.delayed: b"zset", keys.submissions: b"string",
         keys.pool: b"hash", keys.refused: b"zset",
+        of_rq.listeners: b"set", of_rq.intermediate: b"list", of_rq.started: b"zset",
     }  # fmt: skip
     with connection.pipeline(transaction=False) as pipe:
         for key in expected:

@@ -42,7 +42,7 @@ from analytics_kit.backends.redis.connection import (
 )
 from analytics_kit.backends.redis.intake import Intake
 from analytics_kit.backends.redis.recovery import run_recovery
-from analytics_kit.backends.redis.server_errors import cause_of, message_of
+from analytics_kit.backends.redis.server_errors import cause_of, is_wrong_type, message_of
 from analytics_kit.backends.worker.limits import LimitMonitor, cause_of_death, read_tail
 from analytics_kit.backends.worker.task_process import TaskProcess
 from analytics_kit.errors import BrokerUnavailableError
@@ -166,6 +166,7 @@ class StepWorker(Worker):
             self._process, self._horse_pid, self.current = None, 0, None
             self.executions.clear()
             with self._surviving_refusals():
+                self._mend_own_keys()
                 rq_queue.forget_taken(self.connection, job.id)
 
     @contextlib.contextmanager
@@ -176,7 +177,15 @@ class StepWorker(Worker):
         except redis.ResponseError as error:
             self._log_refusal(error)
 
+    def _mend_own_keys(self) -> None:
+        """Remove the keys that rq has for this worker if they hold something else: it could do nothing any more."""
+        for key, expected in ((self.key, b"hash"), (self.executions_key, b"set")):
+            if self.connection.type(key) not in (expected, b"none"):
+                self.connection.delete(key)
+
     def _log_refusal(self, error: redis.ResponseError) -> None:
+        if is_wrong_type(error):
+            self._mend_own_keys()
         cause = cause_of(error, queue_of(self.connection))
         text = message_of(error) if cause is None else f"Redis {cause.text}. {cause.hint}"
         if text not in self._logged:

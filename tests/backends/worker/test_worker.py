@@ -114,3 +114,22 @@ def test_main_without_a_named_redis_raises(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(BrokerUnavailableError, match="No Redis server is named"):
         worker_module.main(["--code", CODE])
+
+
+@pytest.mark.parametrize("name", ["key", "executions_key"])
+def test_worker_whose_own_key_holds_something_else_goes_on(worker, work, attempts, connection, make_request, name):
+    for number in range(2):
+        record = Record.of(make_request("echo"), f"job-{number}", attempts.jobs.now_s())
+        attempts.jobs.submit(record, refresh=False)
+    taken = worker._intake.take
+
+    def damage_first(timeout_s):
+        if (message := taken(timeout_s)) is not None and message[0].id == "job-0-begin-1":
+            connection.delete(getattr(worker, name))
+            connection.zadd(getattr(worker, name), {b"\xff": 1})
+        return message
+
+    worker._intake.take = damage_first
+    work()
+    assert attempts.jobs.get("job-1").state is RecordState.COMPLETED
+    assert attempts.jobs.get("job-0").state in (RecordState.QUEUED, RecordState.COMPLETED)
