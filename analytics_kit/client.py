@@ -19,13 +19,14 @@ from analytics_kit import notebook_hook
 from analytics_kit.backends.base import Backend, RecordKeeper, RemoteBackend
 from analytics_kit.backends.machine import pool_size
 from analytics_kit.backends.open import open_backend
+from analytics_kit.code_version import code_version, result_key_of
 from analytics_kit.deprecation import RenamedAttribute
 from analytics_kit.errors import BrokerUnavailableError, SettingsError, StoreError, nearest
 from analytics_kit.futures import as_completed, gather
 from analytics_kit.handle import Handle
 from analytics_kit.job import Job
 from analytics_kit.model import SCHEMA_VERSION, ForgetReport, JobInfo, JobRequest, JobStatus
-from analytics_kit.options import Options
+from analytics_kit.options import Options, format_distributions
 from analytics_kit.process_fork import renew_after_fork, require_polars_threads
 from analytics_kit.progress_bar import ProgressBar
 from analytics_kit.server_request import request_for_server
@@ -185,6 +186,7 @@ class Client(Handle):
             return request_for_server(source, checked, _tags(tags), self.settings.namespace)
         path = locate(source)
         content, size_bytes = fingerprint(path, checked)
+        request_key, code = self.request_key(content, checked), code_version()
         return JobRequest(
             task=PROCESS_STUDY,
             arguments={
@@ -194,7 +196,8 @@ class Client(Handle):
                 "store_id": self._store_id(),
                 "owner": paths.owner_of(self.settings.namespace),
                 "content": content,
-                "result_key": (key := self.result_key(content, checked)),
+                "formats": list(format_distributions(checked.format)),
+                "result_key": (key := result_key_of(request_key, code.code)),
             },
             result_key=key,
             source=without_secrets(path),
@@ -202,6 +205,8 @@ class Client(Handle):
             tags=_tags(tags),
             owner=self.settings.namespace,
             retries=self.settings.retries,
+            request_key=request_key,
+            submitted_by=code,
         )
 
     def begin(self, request: JobRequest) -> Job:
@@ -336,21 +341,25 @@ class Client(Handle):
         Parameters
         ----------
         participant
-            The name as in `result.participants`; all sessions of theirs are meant, in all studies.
+            The name as in `result.participants`; all sessions in all studies of the namespace are meant. A name such
+            as 1 may be another person's in another study: they are removed too, until that study is submitted with
+            `refresh=True`.
 
         Returns
         -------
         ForgetReport
-            What was removed, and in `unreached` what was not: studies outside the store, which `refresh=True` would
-            process with the participant again; jobs that have not ended; results that can't be changed. Results
-            that were saved elsewhere, outputs of notebooks, backups and other namespaces are never reached.
+            What was removed, and in `unreached` what was not: studies outside the store, which `refresh=True`, other
+            options or an upgrade would process with the participant again; jobs that have not ended; results that
+            can't be changed. Results that were saved elsewhere, outputs of notebooks, backups and other namespaces
+            are never reached.
 
         Raises
         ------
         SettingsError
             When nothing names such a participant. The message names no other.
-        StoreError
-            When the store can't be read. What is done by then stays done; call it again.
+        StoreError, BrokerUnavailableError
+            When the store or the broker can't be used, or another process is forgetting somebody. What is done by
+            then stays done; call it again.
 
         Examples
         --------
@@ -417,8 +426,9 @@ class Client(Handle):
         Returns
         -------
         dict
-            `status` ("ok", "degraded" or "down"), `ready`, `reason`, `backend`, `broker`, `workers`, and `store` with
-            its `url` and whether it is `writable`.
+            `status` ("ok", "degraded" or "down"), `ready`, `reason`, `backend`, `broker`, `workers`, `store` with its
+            `url` and whether it is `writable`, and `versions`: version of the package and hash of its code of the
+            client, the server, the supervisor of the embedded queue, and the workers.
 
         Examples
         --------
@@ -438,7 +448,7 @@ class Client(Handle):
             if self.settings.backend == "http":
                 return answer
         try:
-            Store.of(self.settings).check()
+            Store.of(self.settings).hurried().check()
             answer["store"] = {"url": without_secrets(url), "writable": True}
         except Exception as error:  # whatever the file system raises, health has to answer
             answer["store"] = {"url": without_secrets(url), "writable": False}
@@ -503,8 +513,16 @@ class Client(Handle):
         return watcher, watcher.backend.submit(request)
 
     def result_key(self, content: str, options: Options) -> str:
-        """Return the key that equal requests share: a hash of content, options, namespace and schema version."""
-        parts = [content, options.to_json(), self.settings.namespace, SCHEMA_VERSION]
+        """Return the key that equal requests to equal code share."""
+        return result_key_of(self.request_key(content, options), code_version().code)
+
+    def request_key(self, content: str, options: Options) -> str:
+        """Return a hash of what is requested.
+
+        It covers content, options, namespace, schema version and the versions of formats from other packages.
+        """
+        formats = format_distributions(options.format)
+        parts = [content, options.to_json(), self.settings.namespace, SCHEMA_VERSION, *formats]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def _store_id(self) -> str | None:

@@ -11,6 +11,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ from analytics_kit.study.result.result import StudyResult
 from analytics_kit.study.store import uploads
 from analytics_kit.study.store.paths import is_plain
 from analytics_kit.study.store.store import Store
+from analytics_kit.visible_text import visible
 from analytics_kit.watcher import JobUpdate, Watcher, is_last, logger
 
 if TYPE_CHECKING:
@@ -149,9 +151,26 @@ class Job(Handle):
             stop()
 
     def _info_until(self, deadline: float | None) -> JobInfo:
-        """Return the job; while its broker can't be reached, what is known when the time is over."""
-        with time_budget(left_until(deadline)):
+        """Return the job, or what is known of it when the deadline comes before the broker's answer."""
+        if deadline is None:
             return self.info()
+        answer: Future[JobInfo] = Future()
+
+        def read() -> None:
+            try:
+                with time_budget(left_until(deadline)):
+                    answer.set_result(self.info())
+            except BaseException as error:
+                answer.set_exception(error)
+
+        # A broker that hangs may hold the reader for a minute, and nothing else can.
+        threading.Thread(target=read, daemon=True, name="analytics_kit read").start()
+        try:
+            return answer.result(left_until(deadline))
+        except TimeoutError:
+            if answer.done():
+                raise
+            return replace(self.last_known, notice="The broker does not answer.")
 
     def result(self, timeout: float | None = None) -> StudyResult:
         """Wait for the job and return its result. In a notebook the cell shows the job meanwhile.
@@ -248,7 +267,7 @@ class Job(Handle):
 
     def log(self) -> str:
         """Return the job's history, a line per event with its time (UTC), then the end of the worker's output."""
-        return "\n".join(self.watcher.backend.log(self.id))
+        return "\n".join(visible(line, keep="\t") for line in self.watcher.backend.log(self.id))
 
     def panel(self) -> JobPanel:
         """Return a new panel of this job, to display anywhere; `close()` frees it.
@@ -361,7 +380,7 @@ def _error(failure: Failure) -> AnalyticsKitError:
     """Return the exception to raise, with the end of the worker's log as a note below its traceback."""
     error = failure.error()
     if lines := failure.log.rstrip().splitlines()[-ERROR_LOG_LINES:]:
-        error.add_note("The worker's log ends with:\n" + "\n".join(f"  {line}" for line in lines))
+        error.add_note("The worker's log ends with:\n" + "\n".join(f"  {visible(line)}" for line in lines))
     return error
 
 

@@ -9,11 +9,14 @@ from datetime import datetime
 from enum import StrEnum
 from typing import IO, Any, Literal, Protocol
 
+from analytics_kit.code_version import CodeVersion
 from analytics_kit.errors import AnalyticsKitError, rebuild
 from analytics_kit.utf8_text import utf8_text
 
 SCHEMA_VERSION = 3
-"""Version of the job records and of the stored tables; a worker leaves jobs of a newer version in the queue."""
+"""Version of the stored tables; a result of a newer version is not read."""
+RECORD_VERSION = 4
+"""Version of the job records; a worker leaves newer ones in the queue. From 4 on they name their code."""
 RESULT_TTL_S = 7 * 24 * 3600
 """A result is kept, and returned for an equal request, this long after its job completed."""
 
@@ -138,6 +141,10 @@ class JobRequest:
     """The last job for the same result serves the request, also one that failed or was cancelled."""
     job_id: str | None = None
     """The id of a new job, where it is decided before it is submitted; else the backend makes one."""
+    request_key: str = ""
+    """Hash of what is requested; `result_key` is that of this key and the code."""
+    submitted_by: CodeVersion | None = None
+    """The code that has to do the work; None lets any worker do it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +169,15 @@ class Split:
 
 
 class CannotRunHere(Exception):  # noqa: N818  not an error: another worker may be able to run the step
-    """Raised by a task before its first report when this process can't run it; the message is the reason."""
+    """Raised by a task when this process can't run it, now or ever; the message is the reason.
+
+    The step goes back to the queue. When all workers have refused it for `patience_s`, the job fails with the cause
+    of this exception, if that is an error of this package.
+    """
+
+    def __init__(self, reason: str, patience_s: float = 60.0) -> None:
+        super().__init__(reason)
+        self.patience_s = patience_s
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from pydantic import (
     AliasChoices,
     BeforeValidator,
     Field,
+    PrivateAttr,
     SecretStr,
     ValidationError,
     ValidationInfo,
@@ -79,8 +80,15 @@ def user_path(path: str | os.PathLike[str]) -> Path:
 
 
 def _default_home() -> Path:
-    home = user_data_path("analytics_kit", appauthor=False)
-    return home if home.is_absolute() else _home_without_home()
+    return _known_home() or _home_without_home()
+
+
+def _known_home() -> Path | None:
+    """Return the folder for data of this user; None where the user has no folder."""
+    with suppress(RuntimeError):  # newer versions of platformdirs raise it, earlier ones return a path with ~
+        if (home := user_data_path("analytics_kit", appauthor=False)).is_absolute():
+            return home
+    return None
 
 
 def _home_without_home() -> Path:
@@ -149,6 +157,8 @@ class Settings(BaseSettings):
     """Results beyond this many GB are removed, least recently used first; None or `inf` sets no limit."""
     upload_limit_gb: float = Field(20, gt=0)
     """Largest upload of a study, in GB."""
+    upload_quota_gb: float | None = Field(25, gt=0)
+    """GB that the uploaded studies of a namespace may have together; None or `inf` sets no limit."""
     workers: int | None = Field(None, ge=1)
     """Size of the embedded pool; None fits it to the machine."""
     idle_s: float = Field(15 * 60.0, gt=0)
@@ -173,6 +183,8 @@ class Settings(BaseSettings):
     """Show final static records in place of live panels; None detects whether there is a front end."""
     token: SecretStr | None = None
     """Token of the HTTP API, for its clients and for the server."""
+
+    _is_home_passed: bool = PrivateAttr(default=False)
 
     @field_validator("queue")
     @classmethod
@@ -231,7 +243,9 @@ class Settings(BaseSettings):
             named = ("http", "server_url") if scheme in SERVER_SCHEMES else ("redis", "redis_url")
             settings |= {"backend": named[0], named[1]: url}
         try:
-            return cls(**settings)
+            made = cls(**settings)
+            made._is_home_passed = settings.get("home") is not None
+            return made
         except ValidationError as error:
             problem = error.errors(include_input=False)[0]
             name = ".".join(str(part) for part in problem["loc"]).lower()
@@ -264,7 +278,9 @@ class Settings(BaseSettings):
     @property
     def has_own_home(self) -> bool:
         """Whether `home` is not the one that processes of this user share: it was passed as an argument."""
-        return self.home != Settings().home
+        named = os.environ.get("ANALYTICS_KIT_HOME")
+        shared = Path(_absolute(named, "ANALYTICS_KIT_HOME")) if named else _known_home()
+        return self._is_home_passed and self.home != shared
 
     @property
     def has_temporary_home(self) -> bool:

@@ -5,6 +5,9 @@ import os
 import subprocess
 import sys
 
+import pytest
+
+import analytics_kit as ak
 from analytics_kit import process_fork
 from analytics_kit.process_fork import renew_after_fork
 from tests.forks import in_fork
@@ -50,6 +53,12 @@ def test_threads_of_polars_are_found_once_it_has_run_a_query():
     environment = os.environ | {"POLARS_MAX_THREADS": "2"}
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert run.stdout.split() == ["False", "True"]
+
+
+def test_processing_without_the_threads_of_polars_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setattr(process_fork, "_lacks_polars_threads", True)
+    with ak.connect("local", home=tmp_path) as client, pytest.raises(ak.SettingsError, match="The work would hang"):
+        client.process(tmp_path)
 
 
 def test_system_without_proc_has_no_known_threads(monkeypatch, tmp_path):

@@ -26,6 +26,7 @@ from analytics_kit.backends.record import (
     with_tags,
 )
 from analytics_kit.backends.step_runner import run_step
+from analytics_kit.code_version import versions_report
 from analytics_kit.errors import JobNotFoundError, JobTimeoutError, SettingsError
 from analytics_kit.handle import Handle
 from analytics_kit.model import Failure, JobInfo, JobRequest, JobStatus, Progress, StepContext
@@ -240,7 +241,7 @@ class LocalBackend(Handle):
         """Return whether jobs can run: always, but degraded when this backend stands in for another."""
         status = "degraded" if self.notice else "ok"
         health = {"live": True, "ready": True, "backend": self.name, "broker": None, "workers": 1}
-        return {"status": status, **health, "reason": self.notice}
+        return {"status": status, **health, "reason": self.notice, "versions": versions_report()}
 
     def warnings(self) -> Sequence[tuple[str, str]]:
         """Return nothing: there is no broker here."""

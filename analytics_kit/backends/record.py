@@ -12,8 +12,9 @@ from types import NoneType
 from typing import Any, NamedTuple, Self
 
 from analytics_kit.backends.dotted_names import wire_name
+from analytics_kit.code_version import CodeVersion, code_version, result_key_of
 from analytics_kit.errors import JobCancelledError, JobFailedError, SettingsError
-from analytics_kit.model import RESULT_TTL_S, SCHEMA_VERSION, Failure, JobInfo, JobRequest, JobStatus, Progress, Split
+from analytics_kit.model import RECORD_VERSION, RESULT_TTL_S, Failure, JobInfo, JobRequest, JobStatus, Progress, Split
 
 RECORD_TTL_S = 30 * 24 * 3600
 """A record is kept this long after its job ended."""
@@ -121,7 +122,7 @@ class Record:
     source: str
     created_at: float
     state: RecordState = RecordState.QUEUED
-    version: int = SCHEMA_VERSION
+    version: int = RECORD_VERSION
     progress: Progress = field(default_factory=Progress)
     size_bytes: int | None = None
     started_at: float | None = None
@@ -139,6 +140,11 @@ class Record:
     notice: str = ""
     reported_at: float | None = None
     """When a worker last reported progress."""
+    request_key: str = ""
+    submitted_by: CodeVersion | None = None
+    """The code of the client, which has to do the work unless `processed_by` is set."""
+    processed_by: CodeVersion | None = None
+    """The code that does the work where no worker with that of the client was left."""
     signature: str | None = None
     """Made by the client over `signed_content`, where the queue has a secret."""
 
@@ -159,6 +165,8 @@ class Record:
             memory_limit_mb=request.memory_limit_mb,
             retries=request.retries,
             retry_of=request.retry_of,
+            request_key=request.request_key,
+            submitted_by=request.submitted_by,
         )
 
     def signed_content(self, queue: str, namespace: str) -> list[Any]:
@@ -168,6 +176,11 @@ class Record:
             self.created_at, self.retries, self.time_limit_s, self.memory_limit_mb,
         ]  # fmt: skip
 
+    @property
+    def required_code(self) -> CodeVersion | None:
+        """The code that every step has to be run by, so that no result is made by two; None for any."""
+        return self.processed_by or self.submitted_by
+
     def retry_request(self) -> JobRequest:
         """Return the request for the same work. Raises SettingsError unless the job failed or was cancelled."""
         if self.state not in (RecordState.FAILED, RecordState.CANCELLED):
@@ -175,9 +188,14 @@ class Record:
                 f"Job {self.job_id} is {self.state.status}; only a job that failed or was cancelled can be retried.",
                 hint="To do completed work again, submit it with refresh=True.",
             )
+        result_key, code = self.result_key, self.submitted_by
+        if code is not None:  # the code that retries, which may be newer than the one that submitted
+            code = code_version()
+            result_key = result_key_of(self.request_key, code.code)
         return JobRequest(
-            self.task, self.arguments, self.result_key, self.source, self.size_bytes, self.tags, self.owner, True,
+            self.task, self.arguments, result_key, self.source, self.size_bytes, self.tags, self.owner, True,
             self.time_limit_s, self.memory_limit_mb, self.retries, self.job_id,
+            request_key=self.request_key, submitted_by=code,
         )  # fmt: skip
 
     def task_of(self, step: str) -> str:
@@ -204,6 +222,9 @@ class Record:
         values["state"] = RecordState(values["state"])
         values["tags"] = tuple(values["tags"])
         values["progress"] = _instance(Progress, values["progress"])
+        for name in ("submitted_by", "processed_by"):
+            if name in values:
+                values[name] = CodeVersion(*values[name])
         if "error" in values:
             values["error"] = _instance(Failure, {"log": values["error"].get("traceback", ""), **values["error"]})
         for name, expected in _TYPES.items():
@@ -251,8 +272,17 @@ class Record:
             error=self.error,
             result=self.result,
             retry_of=self.retry_of,
-            notice=self.notice,
+            notice=self.notice or self._code_notice(),
             queue_position=queue_position,
+        )
+
+    def _code_notice(self) -> str:
+        """Return the notice that other code than the client's does or did the work."""
+        if self.processed_by is None or self.submitted_by is None or self.state is RecordState.QUEUED:
+            return ""
+        return (
+            f"Submitted by {self.submitted_by}, of which no worker was left; processed by {self.processed_by}. "
+            "Restart the process or kernel that submits, or upgrade analytics_kit there."
         )
 
 
@@ -268,7 +298,7 @@ class UnreadableRecord(Record):
             with contextlib.suppress(KeyError, ValueError, RecursionError):
                 readable[name] = json.loads((fields or {})[name.encode()])
         version = readable.get("version")
-        is_newer = isinstance(version, int) and version > SCHEMA_VERSION
+        is_newer = isinstance(version, int) and version > RECORD_VERSION
         if is_newer:
             message = f"The record of job {job_id} is of a newer analytics_kit (version {version}) and can't be read."
             hint = "Upgrade analytics_kit here."
@@ -299,7 +329,7 @@ class UnreadableRecord(Record):
     @property
     def is_newer(self) -> bool:
         """Whether a newer version of the package wrote it, whose workers can read it."""
-        return self.version > SCHEMA_VERSION
+        return self.version > RECORD_VERSION
 
     def retry_request(self) -> JobRequest:
         """Raise SettingsError: nobody knows what the work was."""

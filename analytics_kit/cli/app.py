@@ -81,7 +81,7 @@ def sample(
 @app.command()
 def process(
     source: SourceArgument,
-    save: Annotated[Path | None, typer.Option(help="Save the result in this new folder.")] = None,
+    save: Annotated[str | None, typer.Option(help="Save the result in this new folder, a path or URL.")] = None,
     options: OptionPairs = None,
     as_json: JsonFlag = False,
 ) -> None:

@@ -12,13 +12,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
 import psutil
 import redis
 
+from analytics_kit.backends.embedded.installation import is_outdated, running_version
 from analytics_kit.backends.embedded.paths import (
     BrokerPaths,
     all_broker_paths,
@@ -32,7 +33,9 @@ from analytics_kit.backends.machine import pool_size
 from analytics_kit.backends.redis.backend import RedisBackend
 from analytics_kit.backends.redis.connection import Connection, connect, queue_keys, socket_url
 from analytics_kit.backends.redis.job_store import JobStore
+from analytics_kit.backends.redis.pool_state import count_running
 from analytics_kit.backends.time_budget import seconds_left
+from analytics_kit.code_version import CodeVersion
 from analytics_kit.errors import BrokerUnavailableError
 from analytics_kit.process_fork import renew_after_fork
 from analytics_kit.settings import Settings, settings_environment
@@ -64,6 +67,7 @@ class EmbeddedBackend(RedisBackend):
     """
 
     _no_worker_notice = ""
+    _other_code_notice = " The embedded workers restart by themselves as the installed version once no job runs."
 
     def __init__(self, settings: Settings, code: str) -> None:
         self._renew()
@@ -79,6 +83,9 @@ class EmbeddedBackend(RedisBackend):
         """Return None: only this user can write to the server's socket."""
         return None
 
+    def _supervisor_version(self) -> CodeVersion | None:
+        return running_version(broker_paths(self._settings))
+
     def _call(self, action: Callable[[JobStore], Answer]) -> Answer:
         for _ in range(2):
             jobs = self._jobs
@@ -89,7 +96,8 @@ class EmbeddedBackend(RedisBackend):
                     raise
             with self._restart_lock:
                 if self._jobs is jobs:  # else another thread has restarted the broker
-                    self._socket = ensure_running(self._settings, self._code)
+                    # Two installations that share an environment would else replace each other's broker in turns.
+                    self._socket = ensure_running(self._settings, self._code, may_replace=False)
                     self._open(_client_url(self._socket))
                     jobs.connection.close()
         return super()._call(action)
@@ -134,14 +142,20 @@ def _client_url(path: Path) -> str:
     return f"{socket_url(path)}?client_name={CLIENT_NAME}"
 
 
-def ensure_running(settings: Settings, code: str) -> Path:
+def ensure_running(settings: Settings, code: str, may_replace: bool = True) -> Path:
     """Start the broker of this installation unless it is running, and return the path of its socket.
 
-    Raises BrokerUnavailableError when it does not start.
+    With `may_replace`, one that was started from another version is replaced: at once where none of its jobs runs,
+    else as soon as they have ended. Raises BrokerUnavailableError when it does not start.
     """
     paths = broker_paths(settings)
     if running := running_socket(paths):
-        return running
+        if not may_replace or not is_outdated(paths):
+            return running
+        if has_running_jobs(running):
+            _start_replacement(paths, settings, code)
+            return running
+        return replace_idle(paths, settings, code, _is_private(settings)) or running
     create_folder(paths.data_folder)
     limit_s = seconds_left(BROKER_START_TIMEOUT_S)
     deadline = time.monotonic() + limit_s
@@ -155,7 +169,7 @@ def ensure_running(settings: Settings, code: str) -> Path:
         if running := _await_supervisor(paths, deadline):
             return running
         create_folder(paths.socket_folder)
-        return _start(paths, settings, code, max(0.0, deadline - time.monotonic()))
+        return _start(paths, settings, code, max(0.0, deadline - time.monotonic()), _is_private(settings))
 
 
 def _await_supervisor(paths: BrokerPaths, deadline: float) -> Path | None:
@@ -176,6 +190,24 @@ def _await_supervisor(paths: BrokerPaths, deadline: float) -> Path | None:
             raise BrokerUnavailableError(f"The embedded broker is starting or ending; see {paths.log}.")
         time.sleep(0.02)
     return None
+
+
+def replace_idle(paths: BrokerPaths, settings: Settings, code: str, is_private: bool) -> Path | None:
+    """Start the broker anew if it is still outdated, and return the path of its socket; None where none runs."""
+    limit_s = seconds_left(BROKER_START_TIMEOUT_S)
+    with locked(paths.start_lock, limit_s) as is_acquired:
+        if not is_acquired or not running_socket(paths) or not is_outdated(paths):
+            return running_socket(paths)
+        _end(paths)
+        create_folder(paths.socket_folder)
+        return _start(paths, settings, code, limit_s, is_private)
+
+
+def has_running_jobs(socket_path: Path) -> bool:
+    """Return whether a job of the broker runs; False where the broker is gone."""
+    with contextlib.suppress(redis.RedisError), connect(socket_url(socket_path)) as client:
+        return count_running(client) > 0
+    return False
 
 
 def running_socket(paths: BrokerPaths) -> Path | None:
@@ -293,14 +325,54 @@ def server_binary() -> str:
     )
 
 
-def _start(paths: BrokerPaths, settings: Settings, code: str, limit_s: float) -> Path:
+def _is_private(settings: Settings) -> bool:
+    return settings.has_own_home or settings.has_temporary_home
+
+
+def _start(paths: BrokerPaths, settings: Settings, code: str, limit_s: float, is_private: bool) -> Path:
+    environment = {**os.environ, **settings_environment(settings)}
+    workers = settings.workers or pool_size()
+    return start_supervisor(paths, code, workers, settings.idle_s, is_private, environment, limit_s)
+
+
+def _start_replacement(paths: BrokerPaths, settings: Settings, code: str) -> None:
+    """Start a process that waits until no job runs, and then starts the broker anew."""
+    command = [sys.executable, "-P", "-m", "analytics_kit.backends.embedded.replacement", "--code", code]
+    command += ["--data-folder", str(paths.data_folder), "--idle", str(settings.idle_s)]
+    command += [] if settings.workers is None else ["--workers", str(settings.workers)]
+    command += ["--private"] if _is_private(settings) else []
+    with paths.log.open("ab") as log:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            env={**os.environ, **settings_environment(settings)},
+            cwd=paths.data_folder,
+        )
+    threading.Thread(target=process.wait, daemon=True, name="reap the replacement").start()
+
+
+def start_supervisor(
+    paths: BrokerPaths,
+    code: str,
+    workers: int,
+    idle_s: float,
+    is_private: bool,
+    environment: Mapping[str, str],
+    limit_s: float = BROKER_START_TIMEOUT_S,
+) -> Path:
+    """Start a supervisor with the installed version, and return the path of its socket when it is ready.
+
+    The caller holds `paths.start_lock`. Raises BrokerUnavailableError when it does not start within `limit_s`.
+    """
     binary = server_binary()  # may raise, so it comes before the pipe is opened
     read_end, write_end = os.pipe()
     command = [sys.executable, "-P", "-m", SUPERVISOR]
     command += ["--binary", binary, "--code", code, "--ready", str(write_end)]
     command += ["--data-folder", str(paths.data_folder), "--socket-folder", str(paths.socket_folder)]
-    command += ["--workers", str(settings.workers or pool_size()), "--idle", str(settings.idle_s)]
-    command += ["--private"] if settings.has_own_home or settings.has_temporary_home else []
+    command += ["--workers", str(workers), "--idle", str(idle_s), *(["--private"] if is_private else [])]
     is_full = paths.log.exists() and paths.log.stat().st_size > MAX_LOG_BYTES
     with paths.log.open("wb" if is_full else "ab") as log, os.fdopen(read_end, "rb", 0) as ready:
         log_start = log.tell()
@@ -312,7 +384,7 @@ def _start(paths: BrokerPaths, settings: Settings, code: str, limit_s: float) ->
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                env={**os.environ, **settings_environment(settings)},
+                env=dict(environment),
                 cwd=paths.data_folder,
                 check=False,
             )

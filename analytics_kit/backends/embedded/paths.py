@@ -69,6 +69,16 @@ class BrokerPaths:
         return self.data_folder / "server.lock"
 
     @property
+    def replace_lock(self) -> Path:
+        """Lock of the process that waits to start the broker anew."""
+        return self.data_folder / "replace.lock"
+
+    @property
+    def version(self) -> Path:
+        """File with process id, version and hash of code of the supervisor that wrote it."""
+        return self.data_folder / "version"
+
+    @property
     def address(self) -> Path:
         """File with the path of the socket in use; `socket` may differ in a client with another environment."""
         return self.data_folder / "address"

@@ -23,7 +23,14 @@ from pathlib import Path
 
 import redis
 
-from analytics_kit.backends.embedded.backend import end_server, is_in_use
+from analytics_kit.backends.embedded.backend import (
+    BROKER_START_TIMEOUT_S,
+    end_server,
+    is_in_use,
+    running_socket,
+    start_supervisor,
+)
+from analytics_kit.backends.embedded.installation import InstallationWatch, record_version
 from analytics_kit.backends.embedded.paths import (
     BrokerPaths,
     BrokerPresence,
@@ -33,7 +40,7 @@ from analytics_kit.backends.embedded.paths import (
     paths_of,
 )
 from analytics_kit.backends.redis.connection import connect, queue_keys, socket_url
-from analytics_kit.backends.redis.pool_state import publish_pool_state
+from analytics_kit.backends.redis.pool_state import count_running, publish_pool_state
 from analytics_kit.backends.redis.recovery import rebuild_queue, return_all_to_queue, run_recovery
 from analytics_kit.backends.worker.pool import STOP_GRACE_S, Pool
 from analytics_kit.settings import Settings
@@ -41,6 +48,8 @@ from analytics_kit.settings import Settings
 SUPERVISION_INTERVAL_S = 0.25
 LOCK_TIMEOUT_S = 20.0
 SERVER_START_TIMEOUT_S = 60.0
+WATCH_INTERVAL_S = 2.0
+"""The files of the installation are looked at this often, which takes about 2 ms."""
 PRIVATE_IDLE_S = 5.0
 """A broker whose home is not the one that the user's processes share ends this long after its last client and job."""
 LOST_GRACE_S = 1.0
@@ -57,6 +66,8 @@ class PoolEnd(Enum):
     """They were idle, but a job came meanwhile."""
     LOST = "lost"
     """The socket or a lock file was removed."""
+    OUTDATED = "outdated"
+    """Another version was installed, and no job runs."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -68,12 +79,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop_requested.set())
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    watch = InstallationWatch()
     paths = BrokerPaths(arguments.data_folder, arguments.socket_folder)
     owner_lock = acquire_lock(paths.owner_lock, LOCK_TIMEOUT_S)
     while owner_lock is not None:
         os.ftruncate(owner_lock, 0)
         os.write(owner_lock, str(os.getpid()).encode())
-        if _serve(paths, arguments, stop_requested) is not PoolEnd.LOST:
+        record_version(paths)
+        end = _serve(paths, arguments, stop_requested, watch)
+        if end is PoolEnd.OUTDATED:
+            os.close(owner_lock)
+            _start_successor(paths, arguments)
+        if end is not PoolEnd.LOST:
             return 0
         print("The socket or a lock of the broker was removed; it is made again.", file=sys.stderr, flush=True)
         os.close(owner_lock)
@@ -84,7 +101,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 1
 
 
-def _serve(paths: BrokerPaths, arguments: argparse.Namespace, stop_requested: threading.Event) -> PoolEnd:
+def _start_successor(paths: BrokerPaths, arguments: argparse.Namespace) -> None:
+    """Start a supervisor of the version that is installed now, for the jobs that wait."""
+    with locked(paths.start_lock, BROKER_START_TIMEOUT_S) as is_acquired:
+        if is_acquired and running_socket(paths) is None:  # else a client was quicker
+            create_folder(paths.socket_folder)
+            start_supervisor(
+                paths, arguments.code, arguments.workers, arguments.idle, arguments.is_private, os.environ
+            )
+
+
+def _serve(
+    paths: BrokerPaths, arguments: argparse.Namespace, stop_requested: threading.Event, watch: InstallationWatch
+) -> PoolEnd:
     """Run the server and its workers until they are idle or have to stop; the caller holds the owner's lock."""
     end_server(paths)
     server_lock = acquire_lock(paths.server_lock, LOCK_TIMEOUT_S)
@@ -98,7 +127,7 @@ def _serve(paths: BrokerPaths, arguments: argparse.Namespace, stop_requested: th
         publish_pool_state(connection, phase="starting")
         _write_address(paths)
         _report_ready(arguments)
-        while (end := _run_pool(connection, paths, presence, arguments, stop_requested)) is PoolEnd.NEEDED:
+        while (end := _run_pool(connection, paths, presence, arguments, stop_requested, watch)) is PoolEnd.NEEDED:
             _write_address(paths)
         return end
     finally:
@@ -190,6 +219,7 @@ def _run_pool(
     presence: BrokerPresence,
     arguments: argparse.Namespace,
     stop_requested: threading.Event,
+    watch: InstallationWatch,
 ) -> PoolEnd:
     """Run workers until they are idle or have to stop, and return why."""
     pool = Pool(
@@ -200,7 +230,7 @@ def _run_pool(
     try:
         with contextlib.suppress(redis.ConnectionError):
             end = run_until_idle(
-                connection, paths, presence, pool, stop_requested, arguments.idle, arguments.is_private
+                connection, paths, presence, pool, stop_requested, arguments.idle, arguments.is_private, watch
             )
     finally:
         with contextlib.suppress(OSError):
@@ -213,6 +243,8 @@ def _run_pool(
         # A client that was connected already may have submitted a job.
         if end is PoolEnd.FINISHED and presence.has_data and not stop_requested.is_set():
             return PoolEnd.NEEDED if connection.scard(queue_keys(connection).active) else end
+        if end is PoolEnd.OUTDATED and not connection.scard(queue_keys(connection).active):
+            return PoolEnd.FINISHED  # the next client starts the installed version
     return end
 
 
@@ -224,15 +256,17 @@ def run_until_idle(
     stop_requested: threading.Event,
     idle_s: float,
     is_private: bool,
+    watch: InstallationWatch,
 ) -> PoolEnd:
     """Maintain the pool until `stop_requested` is set, or no job was submitted or running for `idle_s` seconds.
 
     A private broker ends already a few seconds after its last client. Also ends when files that the broker needs are
-    removed.
+    removed, and once no job runs after another version was installed.
     """
     keys = queue_keys(connection)
     submitted, busy_at = None, time.monotonic()
-    used_at = busy_at
+    used_at = looked_at = busy_at
+    is_outdated = False
     while not stop_requested.wait(SUPERVISION_INTERVAL_S):
         if not presence.has_data:
             break
@@ -243,6 +277,10 @@ def run_until_idle(
         with contextlib.suppress(redis.ResponseError):
             pool.maintain()
             run_recovery(connection, pool.code)
+            if not is_outdated and time.monotonic() - looked_at > WATCH_INTERVAL_S:
+                looked_at, is_outdated = time.monotonic(), watch.has_changed()
+            if is_outdated and not count_running(connection):
+                return PoolEnd.OUTDATED
             count = connection.get(keys.submissions)
             if connection.scard(keys.active) or connection.scard(keys.cleanup) or count != submitted:
                 submitted, busy_at = count, time.monotonic()

@@ -14,6 +14,7 @@ from typing import Any, Self
 from analytics_kit.backends.base import ANY_JOB
 from analytics_kit.backends.http.transport import FORGET_TIMEOUT, Transport
 from analytics_kit.backends.http.upload_queue import UploadQueue
+from analytics_kit.code_version import versions_report
 from analytics_kit.errors import BrokerUnavailableError, JobNotFoundError, SettingsError, SourceNotFoundError
 from analytics_kit.handle import Handle
 from analytics_kit.model import Failure, ForgetReport, JobInfo, JobRequest, JobStatus, Progress
@@ -217,7 +218,13 @@ class HttpBackend(Handle):
         except BrokerUnavailableError as error:
             health = {"status": "down", "live": False, "ready": False, "backend": None, "broker": None, "workers": 0}
             health |= {"store": {}, "reason": error.message}
-        return health | {"backend": self.name, "behind": health["backend"], "server": self._transport.server_url}
+        versions = {**versions_report(), **health.get("versions", {})}
+        return health | {
+            "backend": self.name,
+            "behind": health["backend"],
+            "server": self._transport.server_url,
+            "versions": versions,
+        }
 
     def files(self, job_id: str) -> HttpFiles:
         """Return the files of the job's result."""

@@ -6,7 +6,8 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -19,12 +20,14 @@ from analytics_kit.backends.redis import rq_queue
 from analytics_kit.backends.redis.attempts import AttemptStore
 from analytics_kit.backends.redis.changes import CHANGES_POLL_S, RedisChanges
 from analytics_kit.backends.redis.cleanup import clean_up
+from analytics_kit.backends.redis.code_match import waiting_notice
 from analytics_kit.backends.redis.connection import CONNECT_TIMEOUT_S, broker_error, connect, translate_errors
 from analytics_kit.backends.redis.diagnosis import check_writes, eviction_warning, find_warnings, server_version
 from analytics_kit.backends.redis.job_store import JobStore
 from analytics_kit.backends.redis.pool_state import read_pool_state
 from analytics_kit.backends.redis.recovery import foreign_worker_notice, run_recovery
 from analytics_kit.backends.redis.server_errors import refuses_writes
+from analytics_kit.code_version import CodeVersion, versions_report
 from analytics_kit.errors import BrokerUnavailableError, JobNotFoundError
 from analytics_kit.handle import Handle
 from analytics_kit.model import JobInfo, JobRequest, JobStatus, Progress
@@ -57,6 +60,8 @@ class RedisBackend(Handle):
     survives_process = True
     kills_running = True
     _no_worker_notice = NO_WORKER
+    _other_code_notice = ""
+    """What follows the notice of a job for which there are only workers with other code."""
 
     def __init__(self, url: str, settings: Settings, code: str, name: str = "redis") -> None:
         self.name = name
@@ -212,13 +217,14 @@ class RedisBackend(Handle):
         try:
             broker, live, reason = self._call(self._measure)
         except BrokerUnavailableError as error:
-            return {"status": "down", **health, "reason": f"{error.message} {error.hint}"}
+            reason = f"{error.message} {error.hint}"
+            return {"status": "down", **health, "reason": reason, "versions": versions_report()}
         try:
             self._call(lambda jobs: check_writes(jobs.connection))
         except BrokerUnavailableError as error:
-            health |= {"broker": broker, "workers": live}
+            health |= {"broker": broker, "workers": live, "versions": versions_report()}
             return {"status": "down", **health, "reason": f"{error.message} {error.hint}"}
-        health |= {"ready": live > 0, "broker": broker, "workers": live}
+        health |= {"ready": live > 0, "broker": broker, "workers": live, "versions": self._call(self._versions)}
         return {"status": "degraded" if reason else "ok", **health, "reason": reason}
 
     def warnings(self) -> Sequence[tuple[str, str]]:
@@ -232,6 +238,15 @@ class RedisBackend(Handle):
     def shutdown(self, only_unused: bool = False) -> None:
         """Do what `close` does: server and workers were started by others."""
         self.close()
+
+    def _versions(self, jobs: JobStore) -> dict[str, Any]:
+        """Return versions and hashes of code of this process, the supervisor and the workers, as JSON."""
+        counts = Counter(worker.code for worker in rq_queue.live_workers(jobs.connection).values())
+        return versions_report(self._supervisor_version(), counts)
+
+    def _supervisor_version(self) -> CodeVersion | None:
+        """Return the version of the process that owns the broker; None where none does."""
+        return None
 
     def _measure(self, jobs: JobStore) -> tuple[dict[str, Any], int, str]:
         """Return address, version and latency of the broker, how many workers live, and why none do."""
@@ -264,7 +279,8 @@ class RedisBackend(Handle):
         if workers.own:
             waiting = [r for r in active if foreign and infos[r.job_id].status is JobStatus.QUEUED]
             noticed = {r.job_id: replace(infos[r.job_id], notice=foreign) for r in waiting}
-            return infos | noticed | self._quiet_jobs(jobs, active)
+            others = self._without_code(infos, active, workers.own.values())
+            return infos | noticed | self._quiet_jobs(jobs, active) | others
         pool = read_pool_state(jobs.connection)
         notice = pool.notice or ("" if pool.phase else " ".join(filter(None, (self._no_worker_notice, foreign))))
         for record in active:
@@ -284,6 +300,20 @@ class RedisBackend(Handle):
                 return f"{refusal.message} The job waits. {refusal.hint}"
             logger.exception("Recovery failed.")
         return ""
+
+    def _without_code(
+        self, infos: Mapping[str, JobInfo], active: Sequence[Record], live: Collection[rq_queue.WorkerState]
+    ) -> dict[str, JobInfo]:
+        """Return those of the jobs that no live worker has the code for, with a notice."""
+        present = {worker.code for worker in live}
+        codes = {code.code for code in present}
+        return {
+            record.job_id: replace(
+                infos[record.job_id], notice=f"{waiting_notice(required, present)}{self._other_code_notice}"
+            )
+            for record in active
+            if (required := record.required_code) is not None and required.code not in codes
+        }
 
     def _infos(self, jobs: JobStore, records: Sequence[Record]) -> dict[str, JobInfo]:
         is_any_queued = any(record.state is RecordState.QUEUED for record in records)

@@ -9,11 +9,14 @@ from analytics_kit.backends.record import UnreadableRecord
 from analytics_kit.backends.redis.attempts import AttemptStore
 from analytics_kit.backends.redis.connection import Connection, set_for
 from analytics_kit.backends.redis.rq_queue import CLEANUP_FUNCTION, SWEEP_FUNCTION, put_function
+from analytics_kit.errors import StoreError
 from analytics_kit.settings import Settings
 
 logger = logging.getLogger(__name__)
 CLEANUP_RETRY_S = 60
 """A clean-up that a worker has not done by then is queued again."""
+CLEANUP_ELSEWHERE_S = 10
+"""So is one that a worker could not do, after this time: another may have access to the store."""
 
 
 def queue_cleanup(store: AttemptStore, job_id: str, code: str) -> None:
@@ -29,7 +32,10 @@ def queue_sweep(connection: Connection, code: str) -> None:
 
 
 def clean_up(store: AttemptStore, job_id: str, code: str, settings: Settings | None = None) -> None:
-    """Remove what a job left, in this process. What can't be removed is left to the sweep.
+    """Remove what a job left, in this process.
+
+    Where the store is away or refuses access, recovery queues it again, for any worker. What else can't be removed is
+    left to the sweep.
 
     Parameters
     ----------
@@ -42,6 +48,13 @@ def clean_up(store: AttemptStore, job_id: str, code: str, settings: Settings | N
             continue
         try:
             resolve(f"{code}.discard")(record.arguments, job_id, record.result, settings)
+        except StoreError as error:
+            if error.may_work_elsewhere:
+                logger.warning("The files that job %s left can't be removed yet: %s", job_id, error.message)
+                store.jobs.connection.expire(store.jobs.keys.cleanup_queued(job_id), CLEANUP_ELSEWHERE_S)
+                return
+            logger.exception("The files that job %s left can't be removed.", job_id)
+            store.append_log(job_id, [f"files of the job can't be removed: {error.message}"])
         except Exception as error:
             logger.exception("The files that job %s left can't be removed.", job_id)
             store.append_log(job_id, [f"files of the job can't be removed: {type(error).__name__}: {error}"])

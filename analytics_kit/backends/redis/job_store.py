@@ -91,7 +91,7 @@ class JobStore:
         Record and rq job are written in one MULTI, so that neither exists without the other. WATCH makes two clients
         that submit the same work at the same time get one job.
         """
-        record = replace(record, signature=self._signature(record))
+        record = replace(record, signature=self.sign(record))
         try:
             return self._submit(record, refresh, rejoin)
         except redis.ResponseError as error:
@@ -229,7 +229,7 @@ class JobStore:
                     lines = pipe.lrange(keys.log(job_id), 0, -1) if record.state.status.final else []
                     changes = amended(record, edit)
                     if changes and record.signature is not None:
-                        changes["signature"] = self._signature(replace(record, **changes))
+                        changes["signature"] = self.sign(replace(record, **changes))
                     pipe.multi()
                     if changes:
                         pipe.hset(keys.record(job_id), mapping=encode_fields(changes))
@@ -338,7 +338,8 @@ class JobStore:
             pipe.publish(self.keys.channel, job_id)
             pipe.execute(raise_on_error=False)
 
-    def _signature(self, record: Record) -> str | None:
+    def sign(self, record: Record) -> str | None:
+        """Return the signature of the record; None without a secret."""
         return signatures_of(self.connection).sign("record", self._signed_content(record))
 
     def _signed_content(self, record: Record) -> list[Any]:

@@ -25,6 +25,7 @@ from analytics_kit.backends.record import BEGIN_STEP, MERGE_STEP, SHARD_PREFIX, 
 from analytics_kit.backends.redis.connection import Connection, queue_keys, queue_of, signatures_of
 from analytics_kit.backends.redis.keys import DEFAULT_QUEUE, as_text, as_texts
 from analytics_kit.backends.redis.signature import MAX_AGE_S
+from analytics_kit.code_version import UNKNOWN_CODE, CodeVersion
 
 DEFAULT_QUEUE_NAME = "analytics"
 """What rq calls the queue `DEFAULT_QUEUE`, as the first version did; other queues have the same name in both."""
@@ -43,6 +44,8 @@ MAX_REFUSALS = 20
 REFUSALS_TTL_S = 24 * 3600
 _STUCK_S = 60
 """A message that a worker took, and began no work on for this long, was taken by a worker that has died."""
+
+_POOL_WORKER = re.compile(r"(.+-\d+)-\d+-[0-9a-f]{4}")
 
 
 class RqKeys(NamedTuple):
@@ -88,6 +91,10 @@ class WorkerState(NamedTuple):
 
     state: str
     rq_job_id: str
+    code: CodeVersion = UNKNOWN_CODE
+    """The code that it runs; empty for a worker of a version that does not say so."""
+    started_at: float = 0.0
+    """When it was started, by the server's clock in seconds since 1970; 0 where it does not say so."""
 
 
 class QueueMessage(NamedTuple):
@@ -273,9 +280,17 @@ class WorkerRegistry(NamedTuple):
     """Names of rq workers of other applications, which may take steps of jobs and can't do them."""
 
 
-def publish_heartbeat(connection: Connection, worker_key: str, state: str, rq_job_id: str) -> None:
+def publish_heartbeat(
+    connection: Connection,
+    worker_key: str,
+    state: str,
+    rq_job_id: str,
+    code: CodeVersion = UNKNOWN_CODE,
+    started_at: float = 0.0,
+) -> None:
     """Write what `live_workers` reads of a worker, into rq's hash of it."""
-    connection.hset(worker_key, mapping={"state": state, "hand": rq_job_id})
+    greeting = {"ak_version": code.version, "ak_code": code.code, "ak_started": started_at}
+    connection.hset(worker_key, mapping={"state": state, "hand": rq_job_id, **greeting})
 
 
 def read_workers(connection: Connection) -> WorkerRegistry:
@@ -283,24 +298,46 @@ def read_workers(connection: Connection) -> WorkerRegistry:
     keys = _listener_keys(connection)
     with connection.pipeline(transaction=False) as pipe:
         for key in keys:
-            pipe.hmget(key, "state", "hand", "birth", "last_heartbeat")
+            pipe.hmget(key, "state", "hand", "birth", "last_heartbeat", "ak_version", "ak_code", "ak_started")
         answers = pipe.execute(raise_on_error=False)
     registry = WorkerRegistry({}, [])
     for key, answer in zip(keys, answers, strict=True):
         if isinstance(answer, Exception) or not answer[0]:
             continue
-        state, rq_job_id, birth, heartbeat = answer
+        state, rq_job_id, birth, heartbeat, version, code, started_at = answer
         name = key.removeprefix(_WORKER_PREFIX)
         if rq_job_id is not None:
-            registry.own[name] = WorkerState(as_text(state), as_text(rq_job_id))
+            registry.own[name] = WorkerState(
+                as_text(state),
+                as_text(rq_job_id),
+                CodeVersion(as_text(version or b""), as_text(code or b"")),
+                _as_float(started_at),
+            )
         elif birth != heartbeat:  # else it has just started, and publishes the rest with its first heartbeat
             registry.foreign.append(name)
     return registry
 
 
+def _as_float(value: bytes | None) -> float:
+    try:
+        return float(value or 0)
+    except ValueError:
+        return 0.0
+
+
 def live_workers(connection: Connection) -> dict[str, WorkerState]:
     """Return the workers of this package that live, by name."""
     return read_workers(connection).own
+
+
+def pool_of(worker: str) -> str:
+    """Return the part of a worker's name that all workers of its pool share, the whole name of one without a pool.
+
+    >>> pool_of("host-31-2-f3a9"), pool_of("host-31")
+    ('host-31', 'host-31')
+    """
+    found = _POOL_WORKER.fullmatch(worker)
+    return found[1] if found else worker
 
 
 def count_workers(connection: Connection) -> tuple[int, int]:

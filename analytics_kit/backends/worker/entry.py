@@ -8,11 +8,14 @@ from analytics_kit.backends.dotted_names import resolve, step_function
 from analytics_kit.backends.record import Attempt, ChangeRefusedError
 from analytics_kit.backends.redis.attempts import AttemptStore
 from analytics_kit.backends.redis.cleanup import clean_up
-from analytics_kit.backends.redis.connection import Connection
+from analytics_kit.backends.redis.code_match import settle_code
+from analytics_kit.backends.redis.connection import Connection, queue_keys
 from analytics_kit.backends.step_runner import offer_to_others, run_step
 from analytics_kit.errors import JobFailedError
 from analytics_kit.model import CannotRunHere
 
+SWEEP_AGAIN_S = 60
+"""A sweep that a worker could not do is queued again after this time."""
 connection: Connection | None = None
 """Connection of the task process to its broker, set after the fork."""
 code = ""
@@ -23,8 +26,10 @@ def perform(namespace: str, job_id: str, step: str, attempt: int) -> None:
     """Execute one attempt at a step of a job; a stale attempt does nothing."""
     attempts, claimed = AttemptStore(_connection(), namespace), Attempt(job_id, step, attempt)
     try:
-        record, winning_attempts = attempts.claim(claimed, os.environ["RQ_WORKER_ID"])
-        task = step_function(code, record.task_of(step))
+        worker = os.environ["RQ_WORKER_ID"]
+        claimed_record, winning_attempts = attempts.claim(claimed, worker)
+        task = step_function(code, claimed_record.task_of(step))
+        record = settle_code(_connection(), attempts, claimed_record, claimed, worker)
     except ChangeRefusedError:
         return
     except CannotRunHere as reason:
@@ -33,7 +38,8 @@ def perform(namespace: str, job_id: str, step: str, attempt: int) -> None:
     except JobFailedError as error:
         attempts.give_up(job_id, error)
         return
-    run_step(attempts, record, claimed, winning_attempts, task)
+    if record is not None:
+        run_step(attempts, record, claimed, winning_attempts, task)
 
 
 def discard(namespace: str, job_id: str, named_code: str) -> None:
@@ -46,7 +52,10 @@ def discard(namespace: str, job_id: str, named_code: str) -> None:
 
 def sweep(named_code: str) -> None:
     """Remove what has expired in the store; queued about once an hour. `named_code` is as for `discard`."""
-    resolve(f"{code}.tidy")()
+    try:
+        resolve(f"{code}.tidy")()
+    except CannotRunHere:
+        _connection().expire(queue_keys(_connection()).swept, SWEEP_AGAIN_S)
 
 
 def _connection() -> Connection:

@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import redis
 from rq import Queue, Worker, worker_registration
@@ -45,9 +45,11 @@ from analytics_kit.backends.redis.recovery import run_recovery
 from analytics_kit.backends.redis.server_errors import cause_of, is_wrong_type, message_of
 from analytics_kit.backends.worker.limits import LimitMonitor, cause_of_death, read_tail
 from analytics_kit.backends.worker.task_process import TaskProcess
+from analytics_kit.code_version import code_version, read_code_version
 from analytics_kit.errors import BrokerUnavailableError
 from analytics_kit.model import Failure
 from analytics_kit.settings import Settings, without_secrets
+from analytics_kit.visible_text import LINES, visible
 
 HEARTBEAT_INTERVAL_S = 1.0
 LIMIT_CHECK_INTERVAL_S = 0.2
@@ -55,7 +57,7 @@ WORKER_TTL_S = 17
 """rq waits WORKER_TTL_S - 15 = 2 seconds for work before it sends a heartbeat."""
 WORKER_KEY_TTL_S = 5
 EXECUTION_TTL_S = 10
-TIDY_INTERVAL_S = 30.0
+REGISTRY_INTERVAL_S = 30.0
 REFUSED_WAIT_S = 1.0
 """Pause of an idle worker after the server has refused a command."""
 
@@ -87,7 +89,8 @@ class StepWorker(Worker):
             log_job_description=False,
         )
         self._code = code
-        self._output = tempfile.TemporaryFile("a+b")  # noqa: SIM115  open as long as the worker lives
+        self._started_at = server_time_s(connection)
+        self._output = _output_file()
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
         """Renew the worker's key and its registration, both of which expire while the machine sleeps."""
@@ -99,7 +102,7 @@ class StepWorker(Worker):
             return
         super().heartbeat(WORKER_KEY_TTL_S, pipeline)
         rq_job_id = "" if self.current is None else self.current[1].rq_job_id
-        rq_queue.publish_heartbeat(pipeline, self.key, self.get_state(), rq_job_id)
+        rq_queue.publish_heartbeat(pipeline, self.key, self.get_state(), rq_job_id, code_version(), self._started_at)
         worker_registration.register(self, pipeline)
 
     def get_heartbeat_ttl(self, job: Job, working_time: float = 0.0) -> int:
@@ -120,7 +123,7 @@ class StepWorker(Worker):
         self._end_idle_process()
         self.last_cleaned_at = now()  # type: ignore[assignment]  # rq declares it as None
         with self._surviving_refusals():
-            if time.monotonic() - self._tidied_at > TIDY_INTERVAL_S:
+            if time.monotonic() - self._tidied_at > REGISTRY_INTERVAL_S:
                 self._tidied_at = time.monotonic()
                 rq_queue.tidy(self.connection, server_time_s(self.connection))
             run_recovery(self.connection, self._code)
@@ -247,7 +250,7 @@ class StepWorker(Worker):
         """Log the output of the process, retry or fail a step that it did not finish, and remove rq's traces."""
         output = read_tail(self._output)
         if output:
-            print(output, file=sys.stderr, flush=True)
+            print(visible(output, keep=LINES), file=sys.stderr, flush=True)
         if monitor is not None and self.current is not None:
             attempts, attempt = self.current
             attempts.append_log(attempt.job_id, (f"{attempt.step}: {line}" for line in output.splitlines()))
@@ -260,6 +263,16 @@ class StepWorker(Worker):
             self.cleanup_execution(job, pipe, execution)
             rq_queue.forget_done(pipe, job)
             pipe.execute()
+
+
+def _output_file() -> IO[bytes]:
+    """Return an unnamed file for the output of steps; in memory where there is no folder for temporary files."""
+    try:
+        return tempfile.TemporaryFile("a+b")
+    except OSError:
+        if not hasattr(os, "memfd_create"):
+            raise
+        return os.fdopen(os.memfd_create("output of steps"), "a+b")
 
 
 def exit_when_closed(pipe: int) -> None:
@@ -294,6 +307,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             exit_when_closed(arguments.keep_alive_pipe)
         worker = StepWorker(connect(url, queue=settings.queue, secret=secret), arguments.name, arguments.code)
         resolve(f"{arguments.code}.warm")()
+        if read_code_version() != code_version():
+            print("analytics_kit was upgraded while the worker was starting.", file=sys.stderr)
+            return 1
         gc.collect()
         gc.freeze()  # else a collection in a forked process touches, and so copies, all that was loaded here
         try:

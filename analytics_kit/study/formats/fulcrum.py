@@ -191,7 +191,7 @@ _ROLE_ISSUES = {
 def _kind_of_header(archive: Archive, member: Member) -> Kind:
     """Return the kind of events in a file by its first line."""
     try:
-        start = next(iter(archive.chunks(member)), b"")[:PEEK_BYTES]
+        start = archive.start(member, PEEK_BYTES)
     except MemberUnreadableError:
         return "mouse_unknown"
     header = next(iter(start.removeprefix(b"\xef\xbb\xbf").splitlines()), b"").lower()

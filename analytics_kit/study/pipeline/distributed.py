@@ -159,7 +159,7 @@ def _open_planned(context: StepContext, store: Store, plan: Committed, members: 
 
 
 def _plan_of(store: Store, folder: str) -> Committed:
-    plan = latest_committed(store, folder, "begin")
+    plan = latest_committed(store, folder, "begin", by_any_code=True)
     if plan is None:
         raise exchange.missing(f"{folder}/begin")
     return plan

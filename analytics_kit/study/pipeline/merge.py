@@ -54,7 +54,8 @@ def merge(
     found = [issue for result in results for issue in result.issues]
     issues = planned.list + sorted(found, key=lambda issue: order[issue.member])
     _require_something_read(archive, results)
-    surveys = _surveys(archive, plan, issues)
+    with archive.expecting([archive.members[survey.member] for survey in plan.surveys]):
+        surveys = _surveys(archive, plan, issues)
     trials = _trials(plan, results)
     tables = {
         "trials": trials,

@@ -12,12 +12,14 @@ from functools import cache
 from importlib.metadata import version
 from typing import Any
 
+from analytics_kit.code_version import code_version
 from analytics_kit.errors import JobCancelledError
 from analytics_kit.model import SCHEMA_VERSION, Progress
 from analytics_kit.options import Options
 from analytics_kit.study.archive.base import Archive, without_gc
 from analytics_kit.study.archive.source import open_archive
 from analytics_kit.study.pipeline.attempts import removed_unless_committed
+from analytics_kit.study.pipeline.loading import load_numbers
 from analytics_kit.study.pipeline.merge import merge
 from analytics_kit.study.pipeline.plan import SHARD_BYTES, Plan, Shard, make_plan
 from analytics_kit.study.pipeline.shard import ShardResult, run_shard
@@ -76,6 +78,7 @@ def planned(
     shard_bytes: int | None = None,
 ) -> Iterator[tuple[Archive, Plan, Issues]]:
     """Open the study and plan it; yields the archive, the plan and the issues of planning."""
+    load_numbers()
     report(Progress("planning"))
     store.check()  # now rather than when most of the work is done
     with open_study() as archive:
@@ -103,6 +106,7 @@ def merge_and_commit(
     merged = merge(archive, plan, results, issues, store, prefix)
     manifest: ResultManifest = {
         "schema_version": SCHEMA_VERSION,
+        "code": code_version().code,
         "provenance": _provenance(archive, plan, options),
         "summary": merged["summary"],
         "preview": merged["preview"],
@@ -187,5 +191,6 @@ def _provenance(archive: Archive, plan: Plan, options: Options) -> dict[str, Any
         "options": options.to_json(),
         "created_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
+        "code": code_version().code,
         "versions": dict(versions()),
     }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import IO, Any, cast
 
 import pandas as pd
@@ -69,9 +68,8 @@ class ResultFiles:
             with self._open(event_file["path"]) as file:
                 yield read_stored_events(file, in_file, columns)
 
-    def copy_to(self, folder: Path, new: Mapping[str, pd.DataFrame]) -> None:
-        """Copy the result into a folder, adding or replacing the tables in `new`."""
-        target = Store(str(folder.absolute()))
+    def copy_to(self, target: Store, new: Mapping[str, pd.DataFrame]) -> None:
+        """Copy the result to the root of a store, adding or replacing the tables in `new`."""
 
         def copy(path: str, new_path: str) -> str:
             with self._open(path) as source, target.create(new_path) as file:

@@ -12,7 +12,8 @@ import pandas as pd
 
 from analytics_kit.errors import ResultExpiredError, SettingsError, StoreError, nearest
 from analytics_kit.model import KINDS, RESULT_TTL_S, SCHEMA_VERSION, Files
-from analytics_kit.settings import user_path
+from analytics_kit.settings import user_path, without_secrets
+from analytics_kit.study.archive.source import is_url
 from analytics_kit.study.result.analysis.description import Over, describe
 from analytics_kit.study.result.analysis.joining import add_columns, align_to_participants
 from analytics_kit.study.result.analysis.quality import quality
@@ -585,18 +586,18 @@ class StudyResult:
         }
         return pd.DataFrame(columns, columns=list(requested))
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Path) -> Path | str:
         """Save the result permanently in a new folder.
 
         Parameters
         ----------
         path
-            The folder to create; its parent must exist.
+            The folder to create, whose parent must exist; or an fsspec URL, as in "s3://bucket/results/pilot".
 
         Returns
         -------
-        pathlib.Path
-            The folder.
+        pathlib.Path or str
+            The folder; a URL as it was given.
 
         Raises
         ------
@@ -617,7 +618,8 @@ class StudyResult:
         True
         """
         target = require_new_folder(path)
-        self._files.copy_to(target, self._new)
+        location = target if isinstance(target, str) else str(target.absolute())
+        self._files.copy_to(Store(location), self._new)
         return target
 
     def __repr__(self) -> str:
@@ -631,8 +633,15 @@ class StudyResult:
         return result_html(self.summary, self.provenance, self.trials)
 
 
-def require_new_folder(path: str | Path) -> Path:
-    """Return the path of a folder to be created. Raises SettingsError if it is not empty or its parent is missing."""
+def require_new_folder(path: str | Path) -> Path | str:
+    """Return the path or URL of a folder to be created.
+
+    Raises SettingsError if it is not empty or its parent is missing.
+    """
+    if isinstance(path, str) and is_url(path):
+        if Store(path).files("", recursive=False):
+            raise SettingsError(f"{without_secrets(path)} exists already.", hint="Give a new folder.")
+        return path
     target = user_path(path)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise SettingsError(f"{target} exists already.", hint="Give a new folder.")
@@ -647,7 +656,7 @@ def load(path: str | Path) -> StudyResult:
     Parameters
     ----------
     path
-        The folder.
+        The folder, or its URL.
 
     Returns
     -------
@@ -658,7 +667,7 @@ def load(path: str | Path) -> StudyResult:
     SettingsError
         If the folder holds no result.
     StoreError
-        If it was saved by a newer version of the package.
+        If it was saved by a newer version of the package, or its storage fails.
 
     Examples
     --------
@@ -667,6 +676,11 @@ def load(path: str | Path) -> StudyResult:
     >>> ak.load(result.save("kept")).summary["trials"]
     48
     """
+    if isinstance(path, str) and is_url(path):
+        store = Store(path)
+        if store.manifest("") is None:
+            raise SettingsError(f"There is no saved result at {store.name}.", hint="result.save(path) makes one.")
+        return StudyResult.open(store, "")
     folder = user_path(path).absolute()
     if not (folder / MANIFEST).is_file():
         raise SettingsError(f"There is no saved result at {folder}.", hint="result.save(path) makes one.")

