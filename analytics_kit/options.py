@@ -98,6 +98,10 @@ class Options(BaseModel):
     """A study with a ZIP inside more than this many other ZIPs is refused."""
     max_name_length: Limit = 1024
     """A ZIP with a file whose name has more bytes is refused."""
+    max_line_bytes: Limit = 2**24
+    """A study with a longer line in a log is refused."""
+    max_columns: Limit = 10_000
+    """A study with more columns in the header of a log is refused."""
 
     @field_validator("format")
     @classmethod
