@@ -26,6 +26,7 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from analytics_kit.backends.dotted_names import resolve
+from analytics_kit.backends.machine import MemoryShare, memory_share, pool_size
 from analytics_kit.backends.record import Attempt
 from analytics_kit.backends.redis import rq_queue
 from analytics_kit.backends.redis.attempts import AttemptStore, retry_until_available
@@ -54,7 +55,8 @@ class StepWorker(Worker):
 
     max_connection_wait_time = 2.0
 
-    def __init__(self, connection: redis.Redis, name: str, code: str) -> None:
+    def __init__(self, connection: redis.Redis, name: str, code: str, share: MemoryShare | None = None) -> None:
+        self._share = share
         self.current: tuple[AttemptStore, Attempt] | None = None
         """The attempt that is being executed; every heartbeat publishes it."""
         self._process: TaskProcess | None = None
@@ -101,7 +103,7 @@ class StepWorker(Worker):
         monitor = None
         if (step := rq_queue.attempt_of(job)) is not None:
             attempts, attempt = self.current = AttemptStore(self.connection, step[0]), step[1]
-            monitor = retry_until_available(lambda: LimitMonitor(attempts, attempt, self.horse_pid))
+            monitor = retry_until_available(lambda: LimitMonitor(attempts, attempt, self.horse_pid, self._share))
         heartbeat_at = 0.0
         assert self._process is not None  # noqa: S101  fork_work_horse() has set it
         while (status := self._process.wait(LIMIT_CHECK_INTERVAL_S)) is None:
@@ -175,6 +177,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--keep-alive-pipe", "--owner", type=int, help="descriptor of a pipe whose closing ends the worker"
     )
+    parser.add_argument("--workers", type=int, help="number of workers that share the memory; default: what fits")
     arguments = parser.parse_args(argv)
     url = socket_url(arguments.socket) if arguments.socket else Settings.of().broker_url()
     if url is None:
@@ -182,7 +185,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     with translate_errors(without_secrets(url)):
         if arguments.keep_alive_pipe is not None:
             exit_when_closed(arguments.keep_alive_pipe)
-        worker = StepWorker(connect(url), arguments.name, arguments.code)
+        share = memory_share(arguments.workers or pool_size())
+        worker = StepWorker(connect(url), arguments.name, arguments.code, share)
         resolve(f"{arguments.code}.warm")()
         gc.collect()
         gc.freeze()  # else a collection in a forked process touches, and so copies, all that was loaded here
