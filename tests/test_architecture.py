@@ -39,7 +39,7 @@ FLOORS: dict[str, list[str]] = {
         "zip_archive",
         "source",
     ],
-    "study.csv": ["line_limits rows", "pieces scan", "cells"],
+    "study.csv": ["rows", "log_limits scan", "cells pieces"],
     "study.formats": ["base layout task_factor", "event_format fulcrum log_format trials", "registry"],
     "study.events": ["quality_flags", "table", "described_reader native", "reading"],
     "study.events.native": ["buffers careful fast", "scanned", "reader"],

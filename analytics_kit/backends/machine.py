@@ -1,7 +1,7 @@
 """Determine how many workers this machine or container has room for, and how much memory each of them may use.
 
-A container, a service or a batch job limits its processes by control groups (cgroups), which may lie at any depth: the
-group of this process and all groups above it count. Both versions are read, by the same code.
+A container, a service or a batch job limits its processes by control groups (cgroups) of version 1 or 2, which may
+lie at any depth: the group of this process and all groups above it count.
 """
 
 from __future__ import annotations

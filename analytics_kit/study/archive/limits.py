@@ -26,7 +26,7 @@ class ArchiveLimits:
 
     def __init__(self, options: Options, name: str) -> None:
         self._options, self._name = options, name
-        self._packed = self._raw = self._entries = 0
+        self._packed = self._raw = self._entries = self._directory_bytes = 0
 
     @property
     def entries_left(self) -> int:
@@ -41,6 +41,17 @@ class ArchiveLimits:
                 f"{short_name(name)} is a ZIP inside {depth} other ZIPs",
                 f"{limit} (max_nesting)",
                 f"max_nesting={depth}",
+            )
+
+    def check_directory(self, directory: CentralDirectory) -> None:
+        """Check the length of a directory before it is read. Raises UnsafeArchiveError."""
+        self._directory_bytes += directory.length
+        limit = self._options.max_directory_bytes
+        if self._directory_bytes > limit:
+            raise limit_error(
+                f"{self._name} has a directory of {size_text(self._directory_bytes)}",
+                f"{size_text(limit)} (max_directory_bytes)",
+                f"max_directory_bytes={2 * self._directory_bytes}",
             )
 
     def check(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import codecs
 from collections.abc import Iterable, Iterator
 
-from analytics_kit.study.csv.line_limits import LineLimits
+from analytics_kit.study.csv.log_limits import LogLimits
 from analytics_kit.study.csv.rows import decode_utf8_or_latin1, find_row_boundary, utf16_encoding
 from analytics_kit.study.schema.issues import Issues
 
 
-def whole_rows(chunks: Iterable[bytes], member: str, issues: Issues, limits: LineLimits) -> Iterator[bytes]:
+def whole_rows(chunks: Iterable[bytes], member: str, issues: Issues, limits: LogLimits) -> Iterator[bytes]:
     """Yield the text of a member in pieces that end where a row ends; what is not UTF-8 is an issue.
 
     A text that arrives in one chunk is not divided. Raises UnsafeArchiveError.

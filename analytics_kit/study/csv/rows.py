@@ -79,8 +79,14 @@ def _join_lines(text: str, position: int, delimiter: str, width: int) -> tuple[i
     return None
 
 
+def count_line_breaks(text: bytes) -> int:
+    """Return the number of line breaks: line feeds, carriage returns, or both together."""
+    breaks = text.count(b"\n")
+    return breaks + text.count(b"\r") - text.count(b"\r\n") if b"\r" in text else breaks
+
+
 def find_row_boundary(text: bytes) -> int:
-    """Return the position after the last line break of a text that is not inside a quoted cell; 0 if there is none."""
+    """Return the position after the last line break of a text that is not inside a quoted cell, or 0."""
     line_break, end = b"\n", len(text)
     last_feed = text.rfind(b"\n") + 1
     if len(text) - last_feed > LONG_LINE_BYTES and b"\r" in text[last_feed:-1]:

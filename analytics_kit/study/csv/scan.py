@@ -20,7 +20,7 @@ from analytics_kit.study.csv.rows import MAX_QUOTED_LINES
 from analytics_kit.study.schema.compiling import Codes, Floats, Ints, kernel
 
 Bytes = npt.NDArray[np.uint8]
-MAX_ROWS = 1 << 17
+MAX_FOUND_ROWS = 1 << 17
 """At most this many rows are found in a step, so that a text of short rows takes little memory."""
 NO_PROBLEM, MISSING_FIELDS, EXTRA_FIELDS, OPEN_QUOTE, NO_PLAIN_NUMBER = range(5)
 PROBLEM_NAMES = {MISSING_FIELDS: "missing_fields", EXTRA_FIELDS: "extra_fields", OPEN_QUOTE: "open_quote"}
@@ -35,7 +35,7 @@ _SPACES_2 = np.array([int.from_bytes(space) for space in _SPACES if len(space) =
 _SPACES_3 = np.array([int.from_bytes(space) for space in _SPACES if len(space) == 3], np.int64)
 MAX_EXACT_DIGITS = 15
 """A whole number of this many digits is exact in float64; dividing it by a power of ten rounds only once."""
-_POWERS = np.array([10.0**n for n in range(MAX_EXACT_DIGITS + 1)])
+POWERS_OF_TEN = np.array([10.0**n for n in range(MAX_EXACT_DIGITS + 1)])
 _AT_START, _IN_FIELD, _IN_QUOTES, _AFTER_QUOTE = range(4)
 
 _SOLID, _FOREIGN, _CELL_END, _LINE_END, _MARK = (np.uint8(1 << bit) for bit in range(5))
@@ -77,14 +77,14 @@ class FoundRows(NamedTuple):
 def find_rows(
     text: Bytes, ends: Ints, lines: Ints, dialect: Dialect, positions: Sequence[int], max_rows: int | None = None
 ) -> Iterator[FoundRows]:
-    """Yield the rows of a text in UTF-8, up to `max_rows` or MAX_ROWS at a time; blank lines are no rows.
+    """Yield the rows of a text in UTF-8, up to `max_rows` or MAX_FOUND_ROWS at a time; blank lines are no rows.
 
     The text consists of pieces, which end at `ends` and in which no row goes on from one to the next. The first line
     of piece i has the number `lines[i]`. `positions` are those of the requested cells, in ascending order.
     """
     wanted = np.array(positions, np.int64)
     state = np.array([0, 0, lines[0] if len(lines) else 0], np.int64)
-    capacity = max(1, min(max_rows or MAX_ROWS, len(text) // 2 + 1))
+    capacity = max(1, min(max_rows or MAX_FOUND_ROWS, len(text) // 2 + 1))
     while state[1] < len(ends):
         numbers = np.empty((4, capacity), np.int64)
         problems = np.empty(capacity, np.int8)
@@ -263,12 +263,6 @@ def count_rows(text: Bytes, width: int) -> int:
     return sum(len(found.lines) for found in find_rows(text, ends, lines, Dialect(",", width), ()))
 
 
-def count_line_breaks(text: bytes) -> int:
-    """Return the number of line breaks: line feeds, carriage returns, or both together."""
-    breaks = text.count(b"\n")
-    return breaks + text.count(b"\r") - text.count(b"\r\n") if b"\r" in text else breaks
-
-
 def read_text(text: Bytes, spans: Ints, quoted: bool) -> pl.Series:
     """Return cells, whose starts and ends are `spans` of shape (cells, 2), as text without their quotes."""
     return pl.Series(copy_text(text, spans, quoted), dtype=pl.String)
@@ -339,5 +333,5 @@ def read_plain_numbers(
             if at < end or digits == 0 or digits > MAX_EXACT_DIGITS or (comma and decimals == 0):
                 problems[row] = NO_PLAIN_NUMBER
                 break
-            value = whole / _POWERS[decimals]
+            value = whole / POWERS_OF_TEN[decimals]
             out[i, row] = -value if negative else value

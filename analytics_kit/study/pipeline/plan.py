@@ -13,6 +13,7 @@ from analytics_kit.errors import BadArchiveError, NoEventsError, nearest
 from analytics_kit.model import KINDS, Kind
 from analytics_kit.options import Options, format_names
 from analytics_kit.study.archive.base import Archive, MemberUnreadableError
+from analytics_kit.study.csv.log_limits import LogLimits
 from analytics_kit.study.events.reading import count_rows
 from analytics_kit.study.formats import fulcrum
 from analytics_kit.study.formats.layout import LOG_ROLE, MemberAssignment, StudyLayout, Trial
@@ -98,7 +99,7 @@ def make_plan(archive: Archive, options: Options, issues: Issues, shard_bytes: i
     if format_choice.name == NATIVE:
         layout = fulcrum.find_trials(archive, options.kinds)
     else:
-        layout = find_trials(archive, load_format(format_choice.name, options))
+        layout = find_trials(archive, load_format(format_choice.name, options), LogLimits.of(options))
     for name, kind, message in layout.issues:
         issues.add(name, kind, message, lost=kind in _LOSES_DATA)
     named = _settle_names(layout.trials, options, issues)

@@ -9,13 +9,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from analytics_kit.study.csv.scan import MAX_EXACT_DIGITS, POWERS_OF_TEN
 from analytics_kit.study.schema.compiling import Floats, Ints, kernel
 from analytics_kit.study.schema.keys import KEY_CLASS_CODES, NAMED_KEYS, classify_key
 
 SHORTEST_LINE_BYTES = len(",0,\n")
-MAX_EXACT_DIGITS = 15
-"""A whole number of this many digits is exact in float64; dividing it by a power of ten rounds only once."""
-_POWERS = np.array([10.0**n for n in range(MAX_EXACT_DIGITS + 1)])
 _COMMA, _QUOTE, _APOSTROPHE, _MINUS, _POINT, _BREAK, _RETURN, _ZERO = (np.uint8(ord(sign)) for sign in ",\"'-.\n\r0")
 _BLANK, _TILDE = np.uint8(ord(" ")), np.uint8(ord("~"))
 _ONE = np.uint64(1)  # with a signed index every access checks for a negative one
@@ -93,7 +91,7 @@ def decode(
                 end_sign = _BREAK if not has_keys and column == len(columns) - 1 else _COMMA
                 if digits == 0 or digits > MAX_EXACT_DIGITS or sign != end_sign:
                     return int(np.int64(first))
-                value = whole / _POWERS[decimals]
+                value = whole / POWERS_OF_TEN[decimals]
                 columns[column][row] = -value if negative else value
 
             if has_keys:

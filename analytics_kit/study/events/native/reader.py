@@ -16,9 +16,9 @@ import polars as pl
 from analytics_kit.model import Kind
 from analytics_kit.study.archive.base import CHUNK_BYTES, Archive, Member, MemberUnreadableError
 from analytics_kit.study.csv import scan
-from analytics_kit.study.csv.line_limits import DEFAULT_LIMITS, LineLimits
+from analytics_kit.study.csv.log_limits import DEFAULT_LIMITS, LogLimits
 from analytics_kit.study.csv.pieces import as_utf8, whole_rows
-from analytics_kit.study.csv.rows import DELIMITERS, MAX_HEADER_CHARACTERS
+from analytics_kit.study.csv.rows import DELIMITERS, MAX_HEADER_CHARACTERS, count_line_breaks
 from analytics_kit.study.events.native.buffers import RowBuffers
 from analytics_kit.study.events.native.careful import (
     PLACEHOLDER,
@@ -28,6 +28,7 @@ from analytics_kit.study.events.native.careful import (
     match_header,
     native_header,
     parse_header,
+    read_member,
 )
 from analytics_kit.study.events.native.fast import SHORTEST_LINE_BYTES, decode
 from analytics_kit.study.events.native.scanned import read_scanned
@@ -44,6 +45,8 @@ MAX_RESERVED_BYTES = 512 << 20
 """At most this much is reserved for the size that a directory claims, which may be false."""
 NATIVE_LINE_BYTES = len("10:00:00,0.00,a\n")
 """The length of the shortest line that the logger writes."""
+MAX_CAREFUL_BYTES = 512
+"""The rows of a smaller file are counted one by one, which takes less time than to prepare a scan."""
 MAX_PLACEHOLDER_BYTES = 4096
 """A larger file is no placeholder."""
 MAX_ALONE = 4
@@ -57,7 +60,7 @@ def read_events(
     issues: Issues,
     keep_keys: bool = False,
     advance: Callable[[int], None] = lambda raw_bytes: None,
-    limits: LineLimits = DEFAULT_LIMITS,
+    limits: LogLimits = DEFAULT_LIMITS,
 ) -> EventTable:  # fmt: skip
     """Read the events of one kind of the members of a shard.
 
@@ -136,7 +139,7 @@ class _Chunks:
 class _Reader:
     """Collect rows in the order of members; small members wait in a batch that is read as one."""
 
-    def __init__(self, kind: Kind, issues: Issues, keep_keys: bool, rows: int, limits: LineLimits) -> None:
+    def __init__(self, kind: Kind, issues: Issues, keep_keys: bool, rows: int, limits: LogLimits) -> None:
         self.kind = kind
         self.issues = issues
         self.keep_keys = keep_keys
@@ -170,7 +173,7 @@ class _Reader:
             rows = chain([first[len(header) :]], chunks)
             for text in whole_rows(rows, stats.member, self.issues, self.limits):
                 self._add(text, 0, header, stats, line)
-                line += scan.count_line_breaks(text)
+                line += count_line_breaks(text)
         self._flush()
         if reported.error is not None:
             self.columns.truncate(rows_before)
@@ -240,7 +243,7 @@ class _Reader:
         header: CsvHeader | None = None
         line, lost_rows = 1, -1
         for text in whole_rows(chunks, stats.member, self.issues, self.limits):
-            start, next_line = 0, line + scan.count_line_breaks(text)
+            start, next_line = 0, line + count_line_breaks(text)
             if header is None and lost_rows < 0:
                 if line == 1 and len(text) <= MAX_PLACEHOLDER_BYTES and PLACEHOLDER.fullmatch(text.decode()):
                     add_placeholder(stats.member, self.issues)
@@ -303,8 +306,10 @@ class _Reader:
         return table
 
 
-def count_rows(raw: bytes, kind: Kind, member: str, limits: LineLimits = DEFAULT_LIMITS) -> int:
+def count_rows(raw: bytes, kind: Kind, member: str, limits: LogLimits = DEFAULT_LIMITS) -> int:
     """Return the number of rows in the bytes of a member, readable or not, of this kind of events."""
+    if len(raw) <= MAX_CAREFUL_BYTES:
+        return read_member(raw, kind, member, Issues()).rows_in
     reader, stats = _Reader(kind, Issues(), False, 1, limits), ReadMember(member, 0)
     reader.read_whole(raw, stats)
     reader.table()

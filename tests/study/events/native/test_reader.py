@@ -155,7 +155,7 @@ def test_joined_parse_equals_the_careful_one(study, alone, join_bytes, batch_byt
     kind, contents = study
     with (
         patch.object(native_reader, "MAX_ALONE", alone),
-        patch.object(scan, "MAX_ROWS", scan_rows),
+        patch.object(scan, "MAX_FOUND_ROWS", scan_rows),
         patch.object(scanned, "FEW_NUMBERS", few_numbers),
         patch.object(native_reader, "MAX_JOINED_MEMBER_BYTES", join_bytes),
         patch.object(native_reader, "MAX_JOINED_BYTES", batch_bytes),
@@ -262,7 +262,7 @@ def test_irregular_members_are_read_alone_or_where_many_with_all_that_follow(mon
 
 
 def test_several_bad_lines_of_a_large_member_are_one_issue(monkeypatch):
-    monkeypatch.setattr(scan, "MAX_ROWS", 100)
+    monkeypatch.setattr(scan, "MAX_FOUND_ROWS", 100)
     raw = log([(i, i) for i in range(500)]).replace(b",77,77", b",?,77").replace(b",400,400", b",?,1")
     _, issues = read_joined([raw], "mouse_movement")
     assert [(issue.line, issue.kind, issue.rows_dropped) for issue in issues] == [(79, "not_a_number", 2)]
