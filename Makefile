@@ -2,11 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo lab test check format chaos bench docs pictures notebooks dist clean
+.PHONY: help demo lab test test-long check format chaos chaos-store bench docs pictures notebooks dist clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 13
 
 demo: .venv/core ## write a sample study and process it on the embedded queue
 	@$(BIN)/analytics-kit demo; code=$$?; $(BIN)/analytics-kit down; exit $$code
@@ -19,6 +19,9 @@ test: .venv/dev ## run the checks, then all tests
 	@$(MAKE) --no-print-directory check
 	$(BIN)/python -m pytest -n logical --dist loadfile
 
+test-long: .venv/dev ## run the tests that take too long for `make test`
+	$(BIN)/python -m pytest -m long
+
 check: .venv/dev ## run formatter, linter and type checker without changing files
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
@@ -30,6 +33,9 @@ format: .venv/dev ## format the code and apply the linter's fixes
 
 chaos: .venv/dev ## kill processes at random for five minutes while 100 jobs run; no job may be lost
 	$(BIN)/python tests/chaos/chaos.py --seconds 300 --jobs 100 --seed $${SEED:-1}
+
+chaos-store: .venv/dev ## take an S3 store away for 15 and for 60 s while jobs run; a few minutes
+	$(BIN)/python tests/chaos/store_chaos.py --jobs 8
 
 bench: .venv/dev ## measure speed and memory against peers and print a table
 	$(BIN)/python -m benchmarks
@@ -52,8 +58,8 @@ dist: .venv/dev ## build the wheel and the sdist into dist/ and check both
 	$(BIN)/python scripts/check_dist.py dist
 
 clean: ## remove the environment, caches and compiled kernels
-	find analytics_kit -name '*.nb[ci]' -delete
 	rm -rf .venv dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf "$${XDG_CACHE_HOME:-$$HOME/.cache}/analytics_kit/kernels" "$$HOME/Library/Caches/analytics_kit/kernels"
 
 .venv/bin/python:
 	@sh scripts/need.sh python3-venv

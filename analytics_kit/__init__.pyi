@@ -1,5 +1,5 @@
 from . import plot as plot
-from .api import board, connect, get_job, health, jobs, process, queue_status, submit
+from .api import board, connect, forget, get_job, health, jobs, process, queue_status, submit
 from .client import Client
 from .errors import (
     AnalyticsKitError,
@@ -22,7 +22,7 @@ from .errors import (
 from .event_format import EventFormat
 from .futures import as_completed, gather
 from .job import Job
-from .model import JobStatus, Progress
+from .model import ForgetReport, JobStatus, Progress
 from .notebook.explorer import explore
 from .options import Options
 from .study.metrics.mousetrap_table import mousetrap_measures
@@ -38,6 +38,7 @@ __all__ = [
     "BrokerUnavailableError",
     "Client",
     "EventFormat",
+    "ForgetReport",
     "Job",
     "JobCancelledError",
     "JobFailedError",
@@ -59,6 +60,7 @@ __all__ = [
     "board",
     "connect",
     "explore",
+    "forget",
     "gather",
     "get_job",
     "health",

@@ -11,6 +11,8 @@ import pandas as pd
 
 from analytics_kit.client import Client
 from analytics_kit.job import Job
+from analytics_kit.model import ForgetReport
+from analytics_kit.process_fork import renew_after_fork
 from analytics_kit.study.result.result import StudyResult
 
 if TYPE_CHECKING:
@@ -18,6 +20,14 @@ if TYPE_CHECKING:
 
 _default: Client | None = None
 _default_lock = threading.Lock()
+
+
+def _renew() -> None:
+    global _default_lock
+    _default_lock = threading.Lock()
+
+
+renew_after_fork(_renew)
 
 
 def default_client() -> Client:
@@ -207,6 +217,34 @@ def jobs(status: str | None = None) -> pd.DataFrame:
     0  completed  (pilot,)
     """
     return default_client().jobs(status)
+
+
+def forget(participant: str | int) -> ForgetReport:
+    """Remove a participant, who has withdrawn consent, from all that is kept for this namespace.
+
+    Parameters
+    ----------
+    participant
+        The name as in `result.participants`.
+
+    Returns
+    -------
+    ForgetReport
+        What was removed, and what could not be reached.
+
+    Raises
+    ------
+    SettingsError, StoreError
+        See `Client.forget`, which this calls on the default client.
+
+    Examples
+    --------
+    >>> import analytics_kit as ak
+    >>> result = ak.process(ak.sample_study("study.zip", participants=2, trials=1))
+    >>> ak.forget(participant="2").trials
+    4
+    """
+    return default_client().forget(participant)
 
 
 def board() -> Board:

@@ -16,15 +16,18 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from analytics_kit import notebook_hook
-from analytics_kit.backends.base import Backend, RemoteBackend
+from analytics_kit.backends.base import Backend, RecordKeeper, RemoteBackend
 from analytics_kit.backends.machine import pool_size
 from analytics_kit.backends.open import open_backend
+from analytics_kit.code_version import code_version, result_key_of
 from analytics_kit.deprecation import RenamedAttribute
 from analytics_kit.errors import BrokerUnavailableError, SettingsError, StoreError, nearest
 from analytics_kit.futures import as_completed, gather
+from analytics_kit.handle import Handle
 from analytics_kit.job import Job
-from analytics_kit.model import SCHEMA_VERSION, JobInfo, JobRequest, JobStatus
-from analytics_kit.options import Options
+from analytics_kit.model import SCHEMA_VERSION, ForgetReport, JobInfo, JobRequest, JobStatus
+from analytics_kit.options import Options, format_distributions
+from analytics_kit.process_fork import renew_after_fork, require_polars_threads
 from analytics_kit.progress_bar import ProgressBar
 from analytics_kit.server_request import request_for_server
 from analytics_kit.settings import Settings, without_secrets
@@ -48,11 +51,12 @@ JOB_COLUMNS = (
 )  # fmt: skip
 
 
-class Client:
+class Client(Handle):
     """A connection to one backend and one store, with the same verbs as the package.
 
-    `connect` makes one, after checking that its backend answers. A client is safe to use from threads; closing it,
-    also by leaving a `with` block, leaves its jobs alone.
+    `connect` makes one, after checking that its backend answers. A client is safe to use from threads; closing it
+    leaves its jobs alone. Leaving a `with` block also stops an embedded broker that nobody else can be expected to
+    use: its `home` was passed as an argument, no other client is connected and no job is queued or running.
 
     Parameters
     ----------
@@ -75,12 +79,18 @@ class Client:
     4
     """
 
+    _other_processes = "Make a client there, with analytics_kit.connect(), and find jobs by their id."
+
     def __init__(self, url: str | None = None, **settings: Any) -> None:
         self.settings = Settings.of(url, **settings)
         self.client_name = "client"
         """What the user's code probably calls it, for the lines of code that panels show."""
-        self._lock = threading.Lock()
         self._opened: Watcher | None = None
+        self._renew()
+        renew_after_fork(self._renew)
+
+    def _renew(self) -> None:
+        self._lock = threading.Lock()
 
     @property
     def backend(self) -> Backend:
@@ -176,6 +186,7 @@ class Client:
             return request_for_server(source, checked, _tags(tags), self.settings.namespace)
         path = locate(source)
         content, size_bytes = fingerprint(path, checked)
+        request_key, code = self.request_key(content, checked), code_version()
         return JobRequest(
             task=PROCESS_STUDY,
             arguments={
@@ -183,8 +194,10 @@ class Client:
                 "options": checked.to_json(),
                 "store": self.settings.store_url(),
                 "store_id": self._store_id(),
+                "owner": paths.owner_of(self.settings.namespace),
                 "content": content,
-                "result_key": (key := self.result_key(content, checked)),
+                "formats": list(format_distributions(checked.format)),
+                "result_key": (key := result_key_of(request_key, code.code)),
             },
             result_key=key,
             source=without_secrets(path),
@@ -192,6 +205,8 @@ class Client:
             tags=_tags(tags),
             owner=self.settings.namespace,
             retries=self.settings.retries,
+            request_key=request_key,
+            submitted_by=code,
         )
 
     def begin(self, request: JobRequest) -> Job:
@@ -252,6 +267,7 @@ class Client:
         >>> list(result.participants["participant"])
         ['1', '2']
         """
+        require_polars_threads()
         # It loads the compiled kernels, which a process that only submits does not need.
         from analytics_kit.study.pipeline import run as pipeline
 
@@ -262,7 +278,8 @@ class Client:
             prefix = paths.job_folder(self.result_key(archive.fingerprint(), checked), secrets.token_hex(8))
             with ProgressBar(archive.name) if progress else nullcontext() as bar:
                 report = bar.show if bar else lambda progress: None
-                pipeline.run(archive, checked, store, prefix, report=report, threads=pool_size())
+                owner = paths.owner_of(self.settings.namespace)
+                pipeline.run(archive, checked, store, prefix, report=report, threads=pool_size(), owner=owner)
         return StudyResult.open(store, prefix)
 
     def get_job(self, job_id: str) -> Job:
@@ -313,6 +330,60 @@ class Client:
             frame[name] = pd.to_datetime(frame[name], utc=True)
         return frame.astype({"size_bytes": "Int64", "fraction": "float64"})
 
+    def forget(self, participant: str | int) -> ForgetReport:
+        """Remove a participant, who has withdrawn consent, from all that is kept for this namespace.
+
+        Their trials, events, files and answers go from all stored results, which keep their keys: a study that is
+        submitted again still has the result without them. Uploads that hold their data are deleted as a whole, and
+        records and logs of jobs no longer name them. Opened results raise ResultExpiredError for what they have not
+        read yet. Values that depend on all participants of a study, such as sample entropies, stay as they are.
+
+        Parameters
+        ----------
+        participant
+            The name as in `result.participants`; all sessions in all studies of the namespace are meant. A name such
+            as 1 may be another person's in another study: they are removed too, until that study is submitted with
+            `refresh=True`.
+
+        Returns
+        -------
+        ForgetReport
+            What was removed, and in `unreached` what was not: studies outside the store, which `refresh=True`, other
+            options or an upgrade would process with the participant again; jobs that have not ended; results that
+            can't be changed. Results that were saved elsewhere, outputs of notebooks, backups and other namespaces
+            are never reached.
+
+        Raises
+        ------
+        SettingsError
+            When nothing names such a participant. The message names no other.
+        StoreError, BrokerUnavailableError
+            When the store or the broker can't be used, or another process is forgetting somebody. What is done by
+            then stays done; call it again.
+
+        Examples
+        --------
+        >>> import analytics_kit as ak
+        >>> with ak.connect("local") as client:
+        ...     job = client.submit(ak.sample_study("study.zip", participants=2, trials=1))
+        ...     job.wait(timeout=60)
+        ...     report = client.forget(participant=2)
+        ...     list(job.result().participants["participant"])
+        True
+        ['1']
+        >>> report.trials, len(report.unreached)
+        (4, 1)
+        """
+        # It loads what processes studies.
+        from analytics_kit.withdrawal import forget, participant_name
+
+        backend = self.backend
+        if isinstance(backend, RemoteBackend):
+            return backend.forget(participant_name(participant))
+        if not isinstance(backend, RecordKeeper):
+            raise SettingsError(f"The records of the backend {backend.name} can't be changed.", hint="")
+        return forget(backend, self.settings, participant)
+
     def board(self) -> Board:
         """Return a live table of all jobs: find, open, cancel and retry them; drop a ZIP on it to submit it.
 
@@ -355,8 +426,9 @@ class Client:
         Returns
         -------
         dict
-            `status` ("ok", "degraded" or "down"), `ready`, `reason`, `backend`, `broker`, `workers`, and `store` with
-            its `url` and whether it is `writable`.
+            `status` ("ok", "degraded" or "down"), `ready`, `reason`, `backend`, `broker`, `workers`, `store` with its
+            `url` and whether it is `writable`, and `versions`: version of the package and hash of its code of the
+            client, the server, the supervisor of the embedded queue, and the workers.
 
         Examples
         --------
@@ -369,7 +441,7 @@ class Client:
         if isinstance(self.backend, RemoteBackend):
             return answer
         try:
-            Store.of(self.settings).check()
+            Store.of(self.settings).hurried().check()
             answer["store"] = {"url": without_secrets(url), "writable": True}
         except Exception as error:  # whatever the file system raises, health has to answer
             answer["store"] = {"url": without_secrets(url), "writable": False}
@@ -384,16 +456,37 @@ class Client:
 
     def close(self) -> None:
         """Close connections and threads. Callbacks of jobs that have not ended are still called."""
+        self._end(lambda backend: backend.close())
+
+    def shutdown(self) -> None:
+        """Close, and stop the embedded broker of this client with its workers, whoever else uses it.
+
+        Jobs and results are kept. Running work is done again when a client next uses the broker, which starts it. A
+        Redis that was named and a server are others', and go on; jobs of the local backend end with their process.
+
+        See Also
+        --------
+        close : Leave the broker to other clients; it ends when it was idle for `idle_s`.
+
+        Examples
+        --------
+        >>> import analytics_kit as ak
+        >>> client = ak.connect("local")
+        >>> client.shutdown()
+        """
+        self._end(lambda backend: backend.shutdown())
+
+    def _end(self, how: Callable[[Backend], None]) -> None:
         with self._lock:
-            if self._opened is not None:
-                self._opened.backend.close()
-                self._opened = None
+            opened, self._opened = self._opened, None
+        if opened is not None:
+            how(opened.backend)
 
     def __enter__(self) -> Client:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        self._end(lambda backend: backend.shutdown(only_unused=True))
 
     called = RenamedAttribute("client_name")
 
@@ -412,8 +505,16 @@ class Client:
         return watcher, watcher.backend.submit(request)
 
     def result_key(self, content: str, options: Options) -> str:
-        """Return the key that equal requests share: a hash of content, options, namespace and schema version."""
-        parts = [content, options.to_json(), self.settings.namespace, SCHEMA_VERSION]
+        """Return the key that equal requests to equal code share."""
+        return result_key_of(self.request_key(content, options), code_version().code)
+
+    def request_key(self, content: str, options: Options) -> str:
+        """Return a hash of what is requested.
+
+        It covers content, options, namespace, schema version and the versions of formats from other packages.
+        """
+        formats = format_distributions(options.format)
+        parts = [content, options.to_json(), self.settings.namespace, SCHEMA_VERSION, *formats]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def _store_id(self) -> str | None:

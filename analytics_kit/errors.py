@@ -6,7 +6,7 @@ AnalyticsKitError
 ├── BrokerUnavailableError   the named broker or server can't be used
 ├── JobNotFoundError         no job has this id
 ├── ResultExpiredError       the job is known, its result is gone
-├── StoreError               results can't be written or read
+├── StoreError               storage of results or studies can't be read or written
 └── JobFailedError           a job failed for a reason without a subclass
     ├── BadArchiveError      the study can't be read
     │   └── BadMemberError   one file in it can't be read, under on_error="raise"
@@ -22,6 +22,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+
+from analytics_kit.utf8_text import utf8_text
+from analytics_kit.visible_text import visible
 
 
 class AnalyticsKitError(Exception):
@@ -48,12 +51,12 @@ class AnalyticsKitError(Exception):
     default_hint = "Run `analytics-kit doctor` to check the installation."
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = self.default_hint if hint is None else hint
+        self.message = utf8_text(message)  # it may quote the name of a file
+        self.hint = self.default_hint if hint is None else utf8_text(hint)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
-        return f"{self.message}\nHint: {self.hint}" if self.hint else self.message
+        return f"{visible(self.message)}\nHint: {visible(self.hint)}" if self.hint else visible(self.message)
 
     def __reduce__(self) -> tuple[object, ...]:
         return rebuild, (type(self).__name__, self.message, self.hint)
@@ -144,7 +147,7 @@ class ResultExpiredError(AnalyticsKitError):
 
 
 class StoreError(AnalyticsKitError):
-    """Results can't be written or read.
+    """Storage can't be read or written: that of results, or that of a study once it was found.
 
     Examples
     --------
@@ -156,6 +159,8 @@ class StoreError(AnalyticsKitError):
     """
 
     default_hint = "Check free space and permissions of the store (ANALYTICS_KIT_STORE or ANALYTICS_KIT_HOME)."
+    may_work_elsewhere = False
+    """Whether another worker, or the same one later, may succeed; a step of a job is then offered again."""
 
 
 class JobFailedError(AnalyticsKitError):

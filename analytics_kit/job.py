@@ -11,17 +11,22 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from analytics_kit import job_text, notebook_hook
 from analytics_kit.backends.base import RemoteBackend
+from analytics_kit.backends.time_budget import time_budget
 from analytics_kit.deprecation import RenamedAttribute
 from analytics_kit.errors import AnalyticsKitError, BrokerUnavailableError, JobCancelledError, JobNotFoundError
+from analytics_kit.handle import Handle
 from analytics_kit.model import Failure, JobInfo, JobStatus, Progress
+from analytics_kit.process_fork import renew_after_fork
 from analytics_kit.study.result.result import StudyResult
 from analytics_kit.study.store import uploads
 from analytics_kit.study.store.store import Store
+from analytics_kit.visible_text import visible
 from analytics_kit.watcher import JobUpdate, Watcher, is_last, logger
 
 if TYPE_CHECKING:
@@ -33,7 +38,7 @@ ERROR_LOG_LINES = 20
 """Lines of the worker's log that are shown below a job's error."""
 
 
-class Job:
+class Job(Handle):
     """A job that was submitted here or anywhere else: its status, progress, result and error.
 
     `submit` and `get_job` return one; it is not made by hand. Each attribute is read from the backend until the job
@@ -59,11 +64,17 @@ class Job:
     4
     """
 
+    _other_processes = "Send its id, and find the job there with analytics_kit.get_job(id)."
+
     def __init__(self, watcher: Watcher, info: JobInfo) -> None:
         self.watcher = watcher
         """The watcher that notifies of its changes, with the backend that has the job."""
         self.last_known = info
         """The job as it was read last, without asking the backend."""
+        self._renew()
+        renew_after_fork(self._renew)
+
+    def _renew(self) -> None:
         self._lock = threading.Lock()
 
     def info(self) -> JobInfo:
@@ -125,18 +136,40 @@ class Job:
         inbox: queue.SimpleQueue[JobUpdate] = queue.SimpleQueue()
         stop = self.watcher.listen(self.id, inbox.put)
         try:
-            yield (info := self.info())
+            yield (info := self._info_until(deadline))
             while not info.status.final:
                 try:
                     latest = self.update(inbox.get(timeout=left_until(deadline, FALLBACK_POLL_S)))
                 except queue.Empty:
                     if left_until(deadline) == 0:
                         return
-                    latest = self.info()
+                    latest = self._info_until(deadline)
                 if latest != info:
                     yield (info := latest)
         finally:
             stop()
+
+    def _info_until(self, deadline: float | None) -> JobInfo:
+        """Return the job, or what is known of it when the deadline comes before the broker's answer."""
+        if deadline is None:
+            return self.info()
+        answer: Future[JobInfo] = Future()
+
+        def read() -> None:
+            try:
+                with time_budget(left_until(deadline)):
+                    answer.set_result(self.info())
+            except BaseException as error:
+                answer.set_exception(error)
+
+        # A broker that hangs may hold the reader for a minute, and nothing else can.
+        threading.Thread(target=read, daemon=True, name="analytics_kit read").start()
+        try:
+            return answer.result(left_until(deadline))
+        except TimeoutError:
+            if answer.done():
+                raise
+            return replace(self.last_known, notice="The broker does not answer.")
 
     def result(self, timeout: float | None = None) -> StudyResult:
         """Wait for the job and return its result. In a notebook the cell shows the job meanwhile.
@@ -231,7 +264,7 @@ class Job:
 
     def log(self) -> str:
         """Return the job's history, a line per event with its time (UTC), then the end of the worker's output."""
-        return "\n".join(self.watcher.backend.log(self.id))
+        return "\n".join(visible(line, keep="\t") for line in self.watcher.backend.log(self.id))
 
     def panel(self) -> JobPanel:
         """Return a new panel of this job, to display anywhere; `close()` frees it.
@@ -344,7 +377,7 @@ def _error(failure: Failure) -> AnalyticsKitError:
     """Return the exception to raise, with the end of the worker's log as a note below its traceback."""
     error = failure.error()
     if lines := failure.log.rstrip().splitlines()[-ERROR_LOG_LINES:]:
-        error.add_note("The worker's log ends with:\n" + "\n".join(f"  {line}" for line in lines))
+        error.add_note("The worker's log ends with:\n" + "\n".join(f"  {visible(line)}" for line in lines))
     return error
 
 

@@ -9,10 +9,14 @@ from datetime import datetime
 from enum import StrEnum
 from typing import IO, Any, Literal, Protocol
 
+from analytics_kit.code_version import CodeVersion
 from analytics_kit.errors import AnalyticsKitError, rebuild
+from analytics_kit.utf8_text import utf8_text
 
 SCHEMA_VERSION = 3
-"""Version of the job records and of the stored tables; a worker leaves jobs of a newer version in the queue."""
+"""Version of the stored tables; a result of a newer version is not read."""
+RECORD_VERSION = 4
+"""Version of the job records; a worker leaves newer ones in the queue. From 4 on they name their code."""
 RESULT_TTL_S = 7 * 24 * 3600
 """A result is kept, and returned for an equal request, this long after its job completed."""
 
@@ -97,6 +101,10 @@ class Failure:
     log: str = ""
     traceback: str = ""
 
+    def __post_init__(self) -> None:
+        for name in ("message", "hint", "log", "traceback"):
+            object.__setattr__(self, name, utf8_text(getattr(self, name)))
+
     @classmethod
     def of(cls, error: BaseException, log: str = "", traceback: str = "") -> Failure:
         """Return the failure that describes `error`."""
@@ -133,6 +141,10 @@ class JobRequest:
     """The last job for the same result serves the request, also one that failed or was cancelled."""
     job_id: str | None = None
     """The id of a new job, where it is decided before it is submitted; else the backend makes one."""
+    request_key: str = ""
+    """Hash of what is requested; `result_key` is that of this key and the code."""
+    submitted_by: CodeVersion | None = None
+    """The code that has to do the work; None lets any worker do it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +169,15 @@ class Split:
 
 
 class CannotRunHere(Exception):  # noqa: N818  not an error: another worker may be able to run the step
-    """Raised by a task before its first report when this process can't run it; the message is the reason."""
+    """Raised by a task when this process can't run it, now or ever; the message is the reason.
+
+    The step goes back to the queue. When all workers have refused it for `patience_s`, the job fails with the cause
+    of this exception, if that is an error of this package.
+    """
+
+    def __init__(self, reason: str, patience_s: float = 60.0) -> None:
+        super().__init__(reason)
+        self.patience_s = patience_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +207,54 @@ class JobInfo:
     retry_of: str | None = None
     notice: str = ""
     queue_position: int | None = None
+
+    def __post_init__(self) -> None:
+        """Make the texts such as can be encoded: one name that is not UTF-8 must not spoil the list of all jobs."""
+        object.__setattr__(self, "source", utf8_text(self.source))
+        object.__setattr__(self, "notice", utf8_text(self.notice))
+        object.__setattr__(self, "tags", tuple(map(utf8_text, self.tags)))
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetReport:
+    """What `forget` removed of a participant, and what it could not reach. It does not name them.
+
+    Parameters
+    ----------
+    results
+        Stored results that were replaced by ones without the participant.
+    trials, events, members, answers
+        Rows of trials, of events, of files and of survey answers that these had.
+    uploads
+        Uploaded studies that were deleted as a whole.
+    jobs
+        Jobs whose records or logs were changed.
+    unreached
+        What may still hold data of the participant, a line each, with what to do.
+
+    Examples
+    --------
+    >>> import analytics_kit as ak
+    >>> with ak.connect("local") as client:
+    ...     result = client.process(ak.sample_study("study.zip", participants=2, trials=1))
+    ...     report = client.forget(participant="2")
+    >>> report.results, report.trials, report.is_complete
+    (1, 4, True)
+    """
+
+    results: int = 0
+    trials: int = 0
+    events: int = 0
+    members: int = 0
+    answers: int = 0
+    uploads: int = 0
+    jobs: int = 0
+    unreached: tuple[str, ...] = ()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all was reached that the namespace is known to keep."""
+        return not self.unreached
 
 
 class StepContext(Protocol):

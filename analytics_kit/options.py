@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import entry_points
 from inspect import cleandoc
 from textwrap import indent
@@ -33,6 +34,28 @@ PLUG_INS = "analytics_kit.formats"
 def format_names() -> tuple[str, ...]:
     """Return the names of all formats: those of this package, then those that other packages add."""
     return (*FORMATS, *sorted({point.name for point in entry_points(group=PLUG_INS)} - {*FORMATS}))
+
+
+def format_distributions(format_: str | EventFormat) -> tuple[str, ...]:
+    """Return name, distribution and version of the formats of other packages that the option `format` can use.
+
+    With "auto" those are all that are installed, since each takes part in the decision.
+    """
+    if isinstance(format_, EventFormat) or (format_ in FORMATS and format_ != "auto"):
+        return ()
+    return tuple(text for name, text in _installed_formats() if format_ in ("auto", name))
+
+
+@cache
+def _installed_formats() -> tuple[tuple[str, str], ...]:
+    """Return the name of each format of other packages, and a text with its distribution and version."""
+    points = [point for point in entry_points(group=PLUG_INS) if point.name not in FORMATS]
+    return tuple(
+        sorted(
+            (point.name, f"{point.name} of {point.dist.name} {point.dist.version}" if point.dist else point.name)
+            for point in points
+        )
+    )
 
 
 class Options(BaseModel):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -12,7 +11,9 @@ from typing import Any
 
 from analytics_kit.backends.base import ANY_JOB, Backend, Changes
 from analytics_kit.errors import BrokerUnavailableError, JobNotFoundError
+from analytics_kit.handle import Handle
 from analytics_kit.model import JobInfo
+from analytics_kit.process_fork import renew_after_fork
 
 POLL_ALL_S = 1.0
 """A change whose message was lost reaches listeners at most this much later."""
@@ -46,7 +47,7 @@ class _Listener:
     """The last update it was called with."""
 
 
-class Watcher:
+class Watcher(Handle):
     """Notifies listeners of each change of their jobs, on a daemon thread that lives as long as there are listeners.
 
     A job whose record is missing twice in a row is gone: JobNotFoundError is its last update. What a listener raises
@@ -58,8 +59,10 @@ class Watcher:
         self.client_name = client_name
         """What the user's code calls the client of these jobs."""
         self._reset()
+        renew_after_fork(self._reset)
 
     def _reset(self) -> None:
+        """Begin anew, as in a forked process, where the thread and the listeners are the parent's."""
         self._lock = threading.Lock()
         self._listeners: dict[_Listener, None] = {}
         self._jobs_listeners: dict[OnJobs, None] = {}
@@ -68,7 +71,6 @@ class Watcher:
         self._missing: set[str] = set()
         self._polled_all_at = 0.0
         self._thread: threading.Thread | None = None
-        self._pid = os.getpid()
 
     def listen(self, job_id: str, on_update: OnUpdate) -> Callable[[], None]:
         """Call `on_update` with each change up to the last; return a function that stops this earlier.
@@ -83,8 +85,6 @@ class Watcher:
         return self._add(lambda: self._jobs_listeners, on_jobs)
 
     def _add(self, listeners: Callable[[], dict[Any, None]], listener: Any) -> Callable[[], None]:
-        if self._pid != os.getpid():
-            self._reset()  # in a forked process: the thread and the listeners are the parent's
         with self._lock:
             listeners()[listener] = None
             if self._thread is None:

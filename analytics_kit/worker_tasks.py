@@ -10,15 +10,15 @@ from __future__ import annotations
 import math
 import socket
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analytics_kit.errors import BadArchiveError, SourceNotFoundError, StoreError, UnsafeArchiveError
 from analytics_kit.model import CannotRunHere, Split, StepContext
-from analytics_kit.options import Options
+from analytics_kit.options import Options, format_distributions
 from analytics_kit.settings import Settings, without_secrets
 from analytics_kit.study.pipeline.attempts import Committed, job_folder, remove_unreferenced
 from analytics_kit.study.store import paths
@@ -41,8 +41,9 @@ def process_study(context: StepContext) -> dict[str, Any] | Split:
     """
     from analytics_kit.study.pipeline import distributed
 
-    store = _checked_store(context)
-    outcome = distributed.begin(context, store, SHARD_TASK, MERGE_TASK, partial(_open_unchanged, context))
+    with _elsewhere_where_that_may_work():
+        store = _checked_store(context)
+        outcome = distributed.begin(context, store, SHARD_TASK, MERGE_TASK, partial(_open_unchanged, context))
     return outcome if isinstance(outcome, Split) else _job_result(context, outcome)
 
 
@@ -50,7 +51,8 @@ def process_shard(context: StepContext) -> dict[str, Any]:
     """Process one shard of a study."""
     from analytics_kit.study.pipeline import distributed
 
-    distributed.process_shard(context, _checked_store(context))
+    with _elsewhere_where_that_may_work():
+        distributed.process_shard(context, _checked_store(context))
     return {}
 
 
@@ -58,12 +60,16 @@ def merge_shards(context: StepContext) -> dict[str, Any]:
     """Make the result from all shards; return where it is in the store, and its summary."""
     from analytics_kit.study.pipeline import distributed
 
-    return _job_result(context, distributed.merge(context, _checked_store(context)))
+    with _elsewhere_where_that_may_work():
+        return _job_result(context, distributed.merge(context, _checked_store(context)))
 
 
 def discard(arguments: Mapping[str, Any], job_id: str, result: Mapping[str, Any] | None) -> None:
-    """Remove what an ended job left in the store: all of it without a `result`, else what the result can spare."""
-    store = _store(arguments)
+    """Remove what an ended job left in the store: all of it without a `result`, else what the result can spare.
+
+    Raises StoreError at once where the store is away.
+    """
+    store = _store(arguments).hurried()
     if result is None:
         store.delete(paths.job_folder(arguments["result_key"], job_id))
     else:
@@ -73,25 +79,49 @@ def discard(arguments: Mapping[str, Any], job_id: str, result: Mapping[str, Any]
 def warm() -> None:
     """Load what the steps need, so that no job waits for it; compile the kernels on first use. Runs no polars."""
     global _settings
-    from analytics_kit.study.pipeline import distributed, run, warmup  # noqa: F401  distributed is used by steps
+    from analytics_kit.study.pipeline import loading, run, warmup
 
+    loading.load_numbers()
     _settings = Settings.of()
     run.versions()
+    format_distributions("auto")
     warmup.warm()
 
 
 def tidy() -> None:
-    """Remove results that have expired or exceed the limit of the store; looks at most once an hour."""
+    """Remove results that have expired or exceed the limit of the store; looks at most once an hour.
+
+    Raises CannotRunHere where the store can't be used, and another worker, or this one later, may succeed.
+    """
     from analytics_kit.study.store.retention import sweep_if_due
 
     settings = Settings.of()
     limit_gb = settings.store_limit_gb
-    with suppress(StoreError):  # a step that needs the store raises it
+    try:
         sweep_if_due(
             Store.of(settings),
             time.time(),
             None if limit_gb is None or math.isinf(limit_gb) else int(limit_gb * 1e9),
         )
+    except StoreError as error:  # a step that needs the store raises it
+        if error.may_work_elsewhere:
+            raise CannotRunHere(error.message) from error
+
+
+@contextmanager
+def _elsewhere_where_that_may_work() -> Iterator[None]:
+    """Raise CannotRunHere for what may succeed on another worker, or later: storage that is away or refuses access.
+
+    A study that this worker does not find, or may not read, is looked for by those of other pools, and not again.
+    """
+    try:
+        yield
+    except StoreError as error:
+        if error.may_work_elsewhere:
+            raise CannotRunHere(f"{error.message} {error.hint}") from error
+        raise
+    except SourceNotFoundError as error:
+        raise CannotRunHere(f"{error.message} {error.hint}", patience_s=0.0) from error
 
 
 def _store(arguments: Mapping[str, Any]) -> Store:
@@ -102,13 +132,26 @@ def _store(arguments: Mapping[str, Any]) -> Store:
 def _checked_store(context: StepContext) -> Store:
     """Return the store of a step. Raises CannotRunHere when this worker does not see the store of the client."""
     _require_allowed(context.arguments["source"])
+    _require_formats(context.arguments)
     store = _store(context.arguments)
     if store_id := context.arguments.get("store_id"):
         try:
             store.require(store_id)
         except StoreError as error:
-            raise CannotRunHere(f"{error.message} {error.hint}") from error
+            raise CannotRunHere(f"{error.message} {error.hint}") from error  # another worker may see the right one
     return store
+
+
+def _require_formats(arguments: Mapping[str, Any]) -> None:
+    """Raise CannotRunHere unless this worker has the versions of formats from other packages that the client has."""
+    if (submitted := arguments.get("formats")) is None:
+        return
+    installed = list(format_distributions(Options.of(**arguments["options"]).format))
+    if installed != submitted:
+        raise CannotRunHere(
+            f"it was submitted with formats of other packages: {', '.join(submitted) or 'none'}; the workers have "
+            f"{', '.join(installed) or 'none'}. Install the same versions, restart the workers, or submit it again."
+        )
 
 
 def _job_result(context: StepContext, committed: Committed) -> dict[str, Any]:
@@ -166,7 +209,7 @@ def _require_allowed(source: str) -> None:
         return
     # A URL may start with file:// or chain others, so under limits only paths are allowed.
     path = None if is_url(source) else Path(source).resolve()
-    if path is None or not any(path.is_relative_to(root.expanduser().resolve()) for root in roots):
+    if path is None or not any(path.is_relative_to(root.resolve()) for root in roots):
         raise SourceNotFoundError(
             f"{without_secrets(source)} is not below a folder that this worker may read.",
             hint="ANALYTICS_KIT_SOURCES on the worker lists the folders it may read.",

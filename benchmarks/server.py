@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -18,11 +19,14 @@ from statistics import median
 
 from analytics_kit.backends.embedded import backend as embedded
 from analytics_kit.settings import Settings
+from analytics_kit.study.sample.study import sample_study
 from benchmarks.jobs import Row, p95
 
 JOBS, CLIENTS, POLLS = 100, 64, 50
 UPLOAD_BYTES = 1_000_000_000
 BLOCK_BYTES = 1 << 20
+SLOW_CLIENTS = 200
+SETTLE_S = 10
 
 
 class ApiConnection:
@@ -120,6 +124,10 @@ def rows(folder: Path) -> Iterator[Row]:
             list(clients.map(lambda first: _poll(ApiConnection(port, token), jobs, first), range(CLIENTS)))
         rate = CLIENTS * POLLS / (time.perf_counter() - start)
         yield f"polls a second, {CLIENTS} clients", f"{rate:.0f}", "≥ 200", rate >= 200
+        sample_study(data / "sample.zip", participants=8, trials=6)
+        sample = json.loads(one.get("/sample/zip-data?async=false"))["job_id"]
+        yield from slow_rows(port, token, sample)
+        one = ApiConnection(port, token)
         big = folder / "big.zip"
         with zipfile.ZipFile(big, "w") as archive, archive.open("recording.mp4", "w", force_zip64=True) as member:
             for _ in range(UPLOAD_BYTES // BLOCK_BYTES):
@@ -135,6 +143,42 @@ def rows(folder: Path) -> Iterator[Row]:
             "≥ 200 MB/s or the disk",
             speed >= 0.9 * goal,
         )
+
+
+@contextmanager
+def slow_clients(port: int, request: str) -> Iterator[None]:
+    """Hold connections that have sent `request`, or a part of one, and read nothing."""
+    wires = []
+    try:
+        for _ in range(SLOW_CLIENTS):
+            wires.append(wire := socket.socket())
+            wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            wire.connect(("127.0.0.1", port))
+            wire.sendall(request.encode())
+        yield
+    finally:
+        for wire in wires:
+            wire.close()
+
+
+def slow_rows(port: int, token: str, job: str) -> Iterator[Row]:
+    """Measure polls beside clients that are slow to ask and slow to read."""
+    lines = f"Host: x\r\nAuthorization: Bearer {token}\r\n"
+    api = "/api/analytics"
+    post = f"POST {api}/slow/zip-data HTTP/1.1\r\n{lines}Content-Type: application/zip\r\n"
+    requests = {
+        "half a head": f"GET {api}/health/live HTTP/1.1\r\nHost: x\r\nX-More: ",
+        "half a body": f"{post}Content-Length: 5000\r\n\r\nPK\x03\x04",
+        "half an upload": f"{post}Content-Length: 5000000\r\n\r\nPK\x03\x04",
+        "a table that they don't read": f"GET {api}/jobs/{job}/result?table=mouse_movement&format=csv HTTP/1.1\r\n"
+        f"{lines}\r\n",
+    }
+    for what, request in requests.items():
+        with slow_clients(port, request):
+            time.sleep(SETTLE_S)  # making the tables' first pieces is work, not waiting
+            connection = ApiConnection(port, token)
+            polls = [connection.seconds(f"/jobs/{job}") for _ in range(500)]
+        yield f"poll beside {SLOW_CLIENTS} clients with {what}, p95", _ms(polls), "< 20 ms", p95(polls) < 0.02
 
 
 def _poll(connection: ApiConnection, jobs: list[str], first: int) -> None:

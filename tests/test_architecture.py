@@ -17,12 +17,14 @@ PACKAGE = Path(analytics_kit.__file__).parent
 ROOT = PACKAGE.parent
 FLOORS: dict[str, list[str]] = {
     "": [
-        "__init__ deprecation errors",
-        "model settings",
+        "utf8_text",
+        "__init__ deprecation handle visible_text",
+        "code_version errors",
+        "model process_fork settings",
         "event_format job_text progress_bar",
-        "job_pages options",
+        "job_pages options redaction",
         "study backends plot",
-        "notebook_hook server_request table_export watcher worker_tasks",
+        "notebook_hook server_request table_export watcher withdrawal worker_tasks",
         "job",
         "futures",
         "client",
@@ -30,11 +32,21 @@ FLOORS: dict[str, list[str]] = {
         "notebook web",
         "cli",
     ],
-    "study": ["schema archive", "csv sample", "formats", "events", "metrics", "store", "pipeline result"],
-    "study.schema": ["columns compiling issues text", "keys"],
+    "study": [
+        "storage_errors",
+        "schema archive",
+        "csv sample",
+        "formats",
+        "events",
+        "metrics",
+        "store",
+        "pipeline",
+        "result",
+    ],
+    "study.schema": ["columns issues kernel_cache text", "compiling keys"],
     "study.archive": [
         "base byte_range decompress",
-        "central_directory folder_archive",
+        "central_directory folder_archive remote_range",
         "limits",
         "zip_archive",
         "source",
@@ -51,12 +63,12 @@ FLOORS: dict[str, list[str]] = {
         "evaluate",
     ],
     "study.store": [
-        "paths manifests atomic_write event_parquet event_reading",
+        "paths manifests atomic_write event_parquet event_reading remote_file",
         "store",
         "retention uploads",
     ],
-    "study.pipeline": ["plan attempts warmup", "shard", "exchange merge", "run", "distributed"],
-    "study.result": ["files html summaries", "analysis", "result"],
+    "study.pipeline": ["loading plan attempts warmup", "shard", "exchange merge", "run", "distributed"],
+    "study.result": ["files html removal summaries", "analysis", "result"],
     "study.result.analysis": [
         "arguments design joining quality stats_libraries",
         "contrasts description learning",
@@ -64,8 +76,9 @@ FLOORS: dict[str, list[str]] = {
     ],
     "study.sample": ["behaviour", "study"],
     "backends": [
-        "dotted_names machine",
-        "progress record base",
+        "dotted_names machine time_budget",
+        "progress record",
+        "base",
         "redis step_runner",
         "local worker",
         "embedded http",
@@ -76,12 +89,12 @@ FLOORS: dict[str, list[str]] = {
         "pool_state rq_queue scripts",
         "job_store",
         "attempts changes",
-        "cleanup",
+        "cleanup code_match",
         "recovery",
         "backend",
     ],
     "backends.worker": ["entry limits pool", "task_process", "worker", "__main__"],
-    "backends.embedded": ["paths server_guard", "backend", "supervisor"],
+    "backends.embedded": ["paths server_guard", "installation", "backend", "replacement supervisor"],
     "backends.http": ["transport", "upload_queue", "backend"],
     "plot": [
         "arrays",
@@ -98,14 +111,14 @@ FLOORS: dict[str, list[str]] = {
         "board",
     ],
     "web": [
-        "__init__ auth schemas settings study_catalogue templating",
+        "__init__ auth one_process schemas settings study_catalogue templating",
         "error_responses launcher openapi_responses session",
-        "openapi_schema service",
+        "connections openapi_schema service wsgi_bridge",
         "routes",
         "app",
         "server",
     ],
-    "web.routes": ["job_schemas", "results uploads", "jobs", "page_rows studies", "page server"],
+    "web.routes": ["job_schemas participants", "results uploads", "jobs", "page_rows studies", "page server"],
     "cli": ["doctor exit_codes output", "watch", "jobs", "app", "__init__", "__main__"],
 }
 """The floors of each room, from the ground up. A file or room imports only from floors below its own, so no import
@@ -126,11 +139,11 @@ NAMED_TWICE = {
 """Names of classes and constants that may stand in several modules, and why."""
 PUBLIC = {
     "AnalyticsKitError", "BadArchiveError", "BadMemberError", "BrokerUnavailableError", "Client", "EventFormat",
-    "Job", "JobCancelledError", "JobFailedError", "JobNotFoundError", "JobStatus", "JobTimeoutError", "NoEventsError",
-    "Options", "OutOfMemoryError", "Progress", "ResultExpiredError", "SettingsError", "SourceNotFoundError",
-    "StoreError", "StudyResult", "UnsafeArchiveError", "WorkerLostError", "as_completed", "board", "connect",
-    "explore", "gather", "get_job", "health", "jobs", "load", "metrics", "mousetrap_measures", "plot", "process",
-    "queue_status", "sample_study", "submit",
+    "ForgetReport", "Job", "JobCancelledError", "JobFailedError", "JobNotFoundError", "JobStatus", "JobTimeoutError",
+    "NoEventsError", "Options", "OutOfMemoryError", "Progress", "ResultExpiredError", "SettingsError",
+    "SourceNotFoundError", "StoreError", "StudyResult", "UnsafeArchiveError", "WorkerLostError", "as_completed",
+    "board", "connect", "explore", "forget", "gather", "get_job", "health", "jobs", "load", "metrics",
+    "mousetrap_measures", "plot", "process", "queue_status", "sample_study", "submit",
 }  # fmt: skip
 SUBMODULES = {"plot"}
 """Public names that are submodules and nothing else."""

@@ -8,12 +8,14 @@ import warnings
 from pathlib import Path
 
 import pandas as pd
+import psutil
 import pytest
 
 import analytics_kit as ak
 from analytics_kit.backends.embedded import backend as embedded
 from analytics_kit.client import JOB_COLUMNS, WORKER_TASKS
 from analytics_kit.notebook import job_html
+from tests.processes import command_line, until
 
 LIMIT_S = 60
 
@@ -276,3 +278,33 @@ def test_nothing_of_a_study_is_left_where_it_was_not_asked_for(local, study, tmp
     assert sorted(Path(study).parent.iterdir()) == before
     assert [path.name for path in tmp_path.iterdir()] == ["home"]
     assert [path.name for path in (tmp_path / "home").iterdir()] == ["store"]
+
+
+def broker_processes(home):
+    """The processes whose arguments name this home."""
+    return [each.pid for each in psutil.process_iter() if any(str(home) in word for word in command_line(each))]
+
+
+def test_leaving_a_with_block_ends_the_broker_of_a_home_of_its_own(study, tmp_path):
+    with ak.connect("embedded", home=tmp_path / "home", workers=1) as client:
+        job = client.submit(study)
+        assert len(job.result(LIMIT_S).trials) == 8
+        assert broker_processes(tmp_path)
+    until(lambda: not broker_processes(tmp_path), "end of the broker")  # it may be cleaning up after the job
+    with ak.connect("embedded", home=tmp_path / "home", workers=1) as client:
+        assert client.get_job(job.id).status is ak.JobStatus.COMPLETED
+        other = ak.connect("embedded", home=tmp_path / "home", workers=1)
+        assert other.queue_status()["completed"] == 1
+    assert broker_processes(tmp_path), "the other client needs it"
+    other.shutdown()
+    assert not broker_processes(tmp_path)
+    other.shutdown()
+
+
+def test_home_of_the_environment_is_shared(monkeypatch, tmp_path):
+    assert ak.Client(home=tmp_path / "a").settings.has_own_home
+    monkeypatch.setenv("ANALYTICS_KIT_HOME", str(tmp_path / "a"))
+    assert not ak.Client().settings.has_own_home
+    assert not ak.Client(home=tmp_path / "a").settings.has_own_home
+    assert ak.Client(home=tmp_path / "b").settings.has_own_home
+    assert ak.Client().settings.has_temporary_home

@@ -37,6 +37,30 @@ def test_wait_returns_at_the_end_and_the_watcher_stops(job, fake, watcher, store
     assert job.result().summary == {"trials": 1}
 
 
+def test_waiting_ends_in_time_although_the_broker_hangs(job, fake, monkeypatch):
+    answers = threading.Event()
+
+    def hang(*_):
+        answers.wait(LIMIT_S)
+        return fake.infos[job.id]
+
+    monkeypatch.setattr(fake, "get", hang)
+    monkeypatch.setattr(fake, "get_many", lambda ids: {job.id: hang()})
+    seen = list(job.follow(0.05))
+    assert not answers.is_set()
+    assert [info.notice for info in seen] == ["The broker does not answer."]
+    with pytest.raises(TimeoutError, match="it goes on"):
+        job.result(0.05)
+    answers.set()
+    until(lambda: not [each for each in threading.enumerate() if each.name == "analytics_kit read"], "reading ends")
+
+
+def test_error_of_reading_is_raised_by_whoever_waits(job, fake):
+    del fake.infos[job.id]
+    with pytest.raises(ak.JobNotFoundError):
+        job.wait(LIMIT_S)
+
+
 def test_a_late_update_takes_nothing_back(job, fake):
     late = fake.infos[job.id]
     fake.change(job, status=JobStatus.RUNNING, progress=Progress(fraction=0.5))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from analytics_kit.errors import SettingsError
-from analytics_kit.settings import Settings, settings_environment, without_secrets
+from analytics_kit.settings import Settings, settings_environment, user_path, without_secrets
 
 
 @pytest.fixture(autouse=True)
@@ -146,3 +146,87 @@ def test_a_child_process_gets_the_settings_of_its_parent(monkeypatch, tmp_path, 
 def test_jupyterhub_names_the_namespace(monkeypatch):
     monkeypatch.setenv("JUPYTERHUB_USER", "ann/b c")
     assert Settings.of().namespace == "ann_b_c"
+
+
+@pytest.fixture
+def no_user(monkeypatch, tmp_path):
+    """A user without HOME and without an entry in passwd; returns the folder for temporary files."""
+    for name in ("HOME", "USER", "LOGNAME", "LNAME", "USERNAME", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+
+    def unknown(uid):
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+    return tmp_path / "tmp"
+
+
+def test_user_that_the_system_does_not_know_has_a_namespace_and_a_home_with_a_warning(no_user):
+    with pytest.warns(RuntimeWarning, match=r"which may be emptied.*Set ANALYTICS_KIT_HOME"):
+        settings = Settings.of()
+    assert settings.namespace == f"uid-{os.getuid()}"
+    assert settings.home == no_user / f"analytics_kit-{os.getuid()}"
+    assert settings.home.stat().st_mode & 0o777 == 0o700
+    assert Settings.of(home=no_user / "a").home == no_user / "a"
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o750])
+def test_temporary_home_that_others_can_use_is_refused(no_user, mode):
+    (no_user / f"analytics_kit-{os.getuid()}").mkdir()
+    (no_user / f"analytics_kit-{os.getuid()}").chmod(mode)
+    with pytest.raises(SettingsError, match="open to other users") as caught:
+        Settings.of()
+    assert "ANALYTICS_KIT_HOME" in caught.value.hint
+
+
+def test_temporary_home_that_is_a_link_is_refused(no_user, tmp_path):
+    (tmp_path / "elsewhere").mkdir(mode=0o700)
+    (no_user / f"analytics_kit-{os.getuid()}").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(SettingsError, match="open to other users"):
+        Settings.of()
+
+
+def test_without_a_folder_for_temporary_files_the_missing_home_is_named(no_user):
+    no_user.rmdir()
+    with pytest.raises(SettingsError, match=r"No folder can be used for results.*HOME is not set"):
+        Settings.of()
+
+
+@pytest.mark.parametrize(("name", "text"), [("home", "~/kit"), ("store", "~/kit"), ("store", "file://~/kit")])
+def test_tilde_is_the_folder_of_the_user(monkeypatch, tmp_path, name, text):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert str(getattr(Settings.of(**{name: text}), name)).endswith(f"{tmp_path}/kit")
+
+
+@pytest.mark.parametrize(("name", "text"), [("home", "~/kit"), ("store", "~"), ("sources", "/data:~/kit")])
+def test_tilde_without_a_folder_is_refused_by_name(no_user, name, text):
+    with pytest.raises(SettingsError, match=r"~.* can't be found: ~ stands for no folder"):
+        Settings.of(**({"home": no_user} | {name: text}))
+
+
+def test_name_that_only_begins_with_a_tilde_is_a_name(tmp_path):
+    assert user_path("~$study.zip") == Path("~$study.zip")
+    assert Settings.of(store="~$store").store == str(tmp_path / "~$store")
+
+
+def test_relative_paths_of_the_environment_are_resolved_once(monkeypatch, tmp_path):
+    for name in ("HOME", "STORE", "SOURCES"):
+        monkeypatch.setenv(f"ANALYTICS_KIT_{name}", f"relative-{name.lower()}")
+    first = Settings.of()
+    assert first.home == tmp_path / "relative-home"
+    assert first.store == str(tmp_path / "relative-store")
+    assert first.sources == (tmp_path / "relative-sources",)
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    assert Settings.of() == first
+    assert Settings.of(store="mine").store == str(tmp_path / "below" / "mine"), "an argument is of here and now"
+    assert {first.store, str(first.home)} <= set(settings_environment(first).values())
+
+
+def test_absolute_paths_need_no_present_folder(monkeypatch, tmp_path):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert Settings.of(home=tmp_path, store=str(tmp_path)).home == tmp_path

@@ -59,7 +59,7 @@ def times_read(study):
 
     def count():
         ranges, CountingFiles.ranges[:] = list(CountingFiles.ranges), []
-        return sum(start == directory for start, _ in ranges)
+        return sum(start <= directory < end for start, end in ranges)
 
     return count
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Protocol, Self, runtime_checkable
 
-from analytics_kit.model import Files, JobInfo, JobRequest, JobStatus
+from analytics_kit.backends.record import Record
+from analytics_kit.model import Files, ForgetReport, JobInfo, JobRequest, JobStatus
 
 ANY_JOB = frozenset({"*"})
 """Among or instead of ids of changed jobs: any job may have changed."""
@@ -111,6 +113,12 @@ class Backend(Protocol):
     def close(self) -> None:
         """Close connections and threads; jobs are not affected."""
 
+    def shutdown(self, only_unused: bool = False) -> None:
+        """Close, and end the processes that this backend has started to run jobs; jobs are kept.
+
+        With `only_unused`, leave processes alone that others may use.
+        """
+
 
 @runtime_checkable
 class RemoteBackend(Protocol):
@@ -118,3 +126,27 @@ class RemoteBackend(Protocol):
 
     def files(self, job_id: str) -> Files:
         """Return the files of the job's result."""
+
+    def forget(self, participant: str) -> ForgetReport:
+        """Remove a participant from all that is kept for this namespace; see `Client.forget`."""
+
+
+@runtime_checkable
+class RecordKeeper(Protocol):
+    """A backend whose records this process can read and change."""
+
+    def records(self) -> Sequence[Record]:
+        """Return the records of this namespace that can be read, newest first."""
+
+    def amend(self, job_id: str, edit: Callable[[Record], Record], edit_line: Callable[[str], str]) -> bool:
+        """Change what the record of a job that has ended says, and the lines of its log, in one step.
+
+        Neither state nor times change. Returns whether anything did; a job that has not ended, or is gone, is left
+        as it is.
+        """
+
+    def forgetting(self) -> AbstractContextManager[Any]:
+        """Return a context that one process at a time can enter for this namespace.
+
+        Raises BrokerUnavailableError when another process has been in it for long.
+        """

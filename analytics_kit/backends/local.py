@@ -8,6 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from types import TracebackType
@@ -19,13 +20,17 @@ from analytics_kit.backends.record import (
     ChangeRefusedError,
     Record,
     RecordState,
+    amended,
     can_join,
     transition,
     with_tags,
 )
 from analytics_kit.backends.step_runner import run_step
+from analytics_kit.code_version import versions_report
 from analytics_kit.errors import JobNotFoundError, JobTimeoutError, SettingsError
+from analytics_kit.handle import Handle
 from analytics_kit.model import Failure, JobInfo, JobRequest, JobStatus, Progress, StepContext
+from analytics_kit.process_fork import renew_after_fork, require_polars_threads
 from analytics_kit.settings import Settings
 
 LOCAL_LOG_LINES = 500
@@ -61,7 +66,7 @@ class _LocalJob:
             raise JobTimeoutError(f"The job ran longer than its time limit of {self.request.time_limit_s:g} s.")
 
 
-class LocalBackend:
+class LocalBackend(Handle):
     """Jobs on one thread of this process; they end with it.
 
     Parameters
@@ -83,20 +88,42 @@ class LocalBackend:
         self._records: dict[str, Record] = {}
         self._jobs: dict[str, _LocalJob] = {}
         self._newest: dict[str, str] = {}
+        self._inherited: set[str] = set()
+        """Ids of jobs that had not ended when this process was forked."""
+        self._change_count = 0
+        self._open()
+        renew_after_fork(self._renew)
+
+    def _open(self) -> None:
         self._is_busy = False
         self._changed = threading.Condition()
-        self._change_count = 0
         self._waiting: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._is_open = False
+        self._forgetting = threading.Lock()
+
+    def _renew(self) -> None:
+        """Begin anew in a forked process: the thread, and so the jobs that have not ended, are the parent's."""
+        self._open()
+        for job_id in [job_id for job_id, record in self._records.items() if not record.state.status.final]:
+            self._inherited.add(job_id)
+            record = self._records.pop(job_id)
+            self._jobs.pop(job_id, None)
+            if self._newest.get(record.result_key) == job_id:
+                del self._newest[record.result_key]
 
     def submit(self, request: JobRequest) -> JobInfo:
-        """Queue the work, or join the job that already does it. Raises SettingsError for a memory limit."""
+        """Queue the work, or join the job that already does it.
+
+        Raises SettingsError for a memory limit, and in a forked process where the work would hang.
+        """
         if request.memory_limit_mb is not None:
             raise SettingsError(
                 "memory_limit_mb can't be held on the local backend: work inside this process can't be killed.",
                 hint="Leave it out, or use the queue: name a Redis that runs, or unset REDIS_URL and REDIS_HOST.",
             )
+        if self._task is None:
+            require_polars_threads()
         now = time.time()
         with self._changed:
             earlier = self._records.get(self._newest.get(request.result_key, ""))
@@ -159,7 +186,7 @@ class LocalBackend:
                     hint="Cancel it first.",
                 )
             del self._records[job_id], self._jobs[job_id]
-            if self._newest[record.result_key] == job_id:
+            if self._newest.get(record.result_key) == job_id:
                 del self._newest[record.result_key]
             self._notify()
 
@@ -173,6 +200,30 @@ class LocalBackend:
         with self._changed:
             self._record(job_id)
             return list(self._jobs[job_id].log)
+
+    def records(self) -> Sequence[Record]:
+        """Return all records of this process, newest first."""
+        with self._changed:
+            return [*reversed(self._records.values())]
+
+    def amend(self, job_id: str, edit: Callable[[Record], Record], edit_line: Callable[[str], str]) -> bool:
+        """Change what the record and the log of a job that has ended say; return whether anything changed."""
+        with self._changed:
+            if (record := self._records.get(job_id)) is None or not record.state.status.final:
+                return False
+            job, changes = self._jobs[job_id], amended(record, edit)
+            lines = [edit_line(line) for line in job.log]
+            if not changes and lines == [*job.log]:
+                return False
+            record = replace(record, **changes)
+            job.log = deque(lines, maxlen=LOCAL_LOG_LINES)
+            job.request = replace(job.request, arguments=record.arguments, source=record.source, tags=record.tags)
+            self._put(record)
+            return True
+
+    def forgetting(self) -> AbstractContextManager[Any]:
+        """Return a context that one thread at a time can enter."""
+        return self._forgetting
 
     def changes(self) -> LocalChanges:
         """Return a context in which to wait for changes of jobs."""
@@ -190,7 +241,7 @@ class LocalBackend:
         """Return whether jobs can run: always, but degraded when this backend stands in for another."""
         status = "degraded" if self.notice else "ok"
         health = {"live": True, "ready": True, "backend": self.name, "broker": None, "workers": 1}
-        return {"status": status, **health, "reason": self.notice}
+        return {"status": status, **health, "reason": self.notice, "versions": versions_report()}
 
     def close(self) -> None:
         """Let the thread end after the jobs that are queued; jobs are not affected."""
@@ -198,6 +249,10 @@ class LocalBackend:
             if self._is_open:
                 self._waiting.put(None)
                 self._is_open = False
+
+    def shutdown(self, only_unused: bool = False) -> None:
+        """Do what `close` does: jobs that have begun end by themselves, or with this process."""
+        self.close()
 
     def change_state(self, attempt: Attempt, to: RecordState, **changes: Any) -> None:
         """Change the state (see `StepStore`).
@@ -246,6 +301,11 @@ class LocalBackend:
         try:
             return self._records[job_id]
         except KeyError:
+            if job_id in self._inherited:
+                raise JobNotFoundError(
+                    f"Job {job_id} runs in the process that this one was forked from.",
+                    hint="Ask for it there, or use the queue, whose jobs all processes see.",
+                ) from None
             raise JobNotFoundError(
                 f"No job has the id {job_id!r} here.", hint="Jobs of the local backend end with their process."
             ) from None

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, NamedTuple, Self
 
 from analytics_kit.backends.dotted_names import wire_name
+from analytics_kit.code_version import CodeVersion, code_version, result_key_of
 from analytics_kit.errors import JobCancelledError, JobFailedError, SettingsError
-from analytics_kit.model import RESULT_TTL_S, SCHEMA_VERSION, Failure, JobInfo, JobRequest, JobStatus, Progress, Split
+from analytics_kit.model import RECORD_VERSION, RESULT_TTL_S, Failure, JobInfo, JobRequest, JobStatus, Progress, Split
 
 RECORD_TTL_S = 30 * 24 * 3600
 """A record is kept this long after its job ended."""
@@ -107,7 +108,7 @@ class Record:
     source: str
     created_at: float
     state: RecordState = RecordState.QUEUED
-    version: int = SCHEMA_VERSION
+    version: int = RECORD_VERSION
     progress: Progress = field(default_factory=Progress)
     size_bytes: int | None = None
     started_at: float | None = None
@@ -125,6 +126,11 @@ class Record:
     notice: str = ""
     reported_at: float | None = None
     """When a worker last reported progress."""
+    request_key: str = ""
+    submitted_by: CodeVersion | None = None
+    """The code of the client, which has to do the work unless `processed_by` is set."""
+    processed_by: CodeVersion | None = None
+    """The code that does the work where no worker with that of the client was left."""
 
     @classmethod
     def of(cls, request: JobRequest, job_id: str, now_s: float) -> Self:
@@ -143,7 +149,14 @@ class Record:
             memory_limit_mb=request.memory_limit_mb,
             retries=request.retries,
             retry_of=request.retry_of,
+            request_key=request.request_key,
+            submitted_by=request.submitted_by,
         )
+
+    @property
+    def required_code(self) -> CodeVersion | None:
+        """The code that every step has to be run by, so that no result is made by two; None for any."""
+        return self.processed_by or self.submitted_by
 
     def retry_request(self) -> JobRequest:
         """Return the request for the same work. Raises SettingsError unless the job failed or was cancelled."""
@@ -152,9 +165,14 @@ class Record:
                 f"Job {self.job_id} is {self.state.status}; only a job that failed or was cancelled can be retried.",
                 hint="To do completed work again, submit it with refresh=True.",
             )
+        result_key, code = self.result_key, self.submitted_by
+        if code is not None:  # the code that retries, which may be newer than the one that submitted
+            code = code_version()
+            result_key = result_key_of(self.request_key, code.code)
         return JobRequest(
-            self.task, self.arguments, self.result_key, self.source, self.size_bytes, self.tags, self.owner, True,
+            self.task, self.arguments, result_key, self.source, self.size_bytes, self.tags, self.owner, True,
             self.time_limit_s, self.memory_limit_mb, self.retries, self.job_id,
+            request_key=self.request_key, submitted_by=code,
         )  # fmt: skip
 
     def task_of(self, step: str) -> str:
@@ -181,6 +199,9 @@ class Record:
         values["state"] = RecordState(values["state"])
         values["tags"] = tuple(values["tags"])
         values["progress"] = _instance(Progress, values["progress"])
+        for name in ("submitted_by", "processed_by"):
+            if name in values:
+                values[name] = CodeVersion(*values[name])
         if "error" in values:
             values["error"] = _instance(Failure, {"log": values["error"].get("traceback", ""), **values["error"]})
         return cls(**values)
@@ -203,8 +224,17 @@ class Record:
             error=self.error,
             result=self.result,
             retry_of=self.retry_of,
-            notice=self.notice,
+            notice=self.notice or self._code_notice(),
             queue_position=queue_position,
+        )
+
+    def _code_notice(self) -> str:
+        """Return the notice that other code than the client's does or did the work."""
+        if self.processed_by is None or self.submitted_by is None or self.state is RecordState.QUEUED:
+            return ""
+        return (
+            f"Submitted by {self.submitted_by}, of which no worker was left; processed by {self.processed_by}. "
+            "Restart the process or kernel that submits, or upgrade analytics_kit there."
         )
 
 
@@ -256,6 +286,18 @@ def transition(record: Record, to: RecordState, now_s: float, **changes: Any) ->
 def with_tags(record: Record, tags: tuple[str, ...]) -> Record:
     """Return the record with the tags of one more request."""
     return replace(record, tags=(*record.tags, *(tag for tag in tags if tag not in record.tags)))
+
+
+TEXT_FIELDS = ("source", "arguments", "tags", "error", "result", "notice")
+"""What `amend` may change of a record whose job has ended."""
+
+
+def amended(record: Record, edit: Callable[[Record], Record]) -> dict[str, Any]:
+    """Return the fields that `edit` changes of the record of a job that has ended; empty for another."""
+    if not record.state.status.final:
+        return {}
+    after = edit(record)
+    return {name: getattr(after, name) for name in TEXT_FIELDS if getattr(after, name) != getattr(record, name)}
 
 
 def can_join(earlier: Record, new: Record, rejoin: bool = False) -> bool:

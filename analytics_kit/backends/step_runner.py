@@ -18,7 +18,7 @@ from analytics_kit.backends.record import (
     completed_progress,
     encode_json,
 )
-from analytics_kit.errors import BrokerUnavailableError, JobFailedError, OutOfMemoryError
+from analytics_kit.errors import AnalyticsKitError, BrokerUnavailableError, JobFailedError, OutOfMemoryError
 from analytics_kit.model import CannotRunHere, Failure, Progress, Split, StepContext
 
 LOG_CHARACTERS = 8000
@@ -49,6 +49,9 @@ class ShardingStepStore(StepStore, Protocol):
 
     def return_to_queue(self, attempt: Attempt, reason: str, notice: str = "", delay_s: float = 0.0) -> None:
         """Queue the step again, for another worker."""
+
+    def is_refused_by_all(self, attempt: Attempt, patience_s: float) -> bool:
+        """Note that the worker with this attempt refuses its step; return whether all have for `patience_s`."""
 
 
 class RunningStep:
@@ -110,7 +113,7 @@ class RunningStep:
             self._change_state(RecordState.COMMITTING)
 
     def start(self) -> None:
-        """Set the job running, which happens at the first report: before, a step may still raise CannotRunHere."""
+        """Set the job running, which happens at the first report."""
         if self._state is RecordState.QUEUED:
             self._change_state(RecordState.RUNNING)
 
@@ -176,8 +179,15 @@ def run_step(
 
 
 def offer_to_others(store: ShardingStepStore, attempt: Attempt, reason: CannotRunHere) -> None:
-    """Queue a step that this worker can't run for other workers, with the reason as the notice of its job."""
-    store.return_to_queue(attempt, str(reason), f"No worker can do it yet: {reason}", OFFER_DELAY_S)
+    """Queue a step that this worker can't run for other workers, with the reason as the notice of its job.
+
+    When all of them have refused it for long enough, the job fails with the reason.
+    """
+    if store.is_refused_by_all(attempt, reason.patience_s):
+        with contextlib.suppress(ChangeRefusedError):
+            store.change_state(attempt, RecordState.FAILED, error=failure_of(reason))
+    else:
+        store.return_to_queue(attempt, str(reason), f"No worker can do it yet: {reason}", OFFER_DELAY_S)
 
 
 def failure_of(error: BaseException) -> Failure:
@@ -214,7 +224,8 @@ def _checked_result(task: str, result: object) -> Mapping[str, Any]:
 
 def _public_error(error: BaseException) -> BaseException:
     if isinstance(error, CannotRunHere):  # and there is no other worker
-        return JobFailedError(f"The job can't run here: {error}")
+        cause = error.__cause__
+        return cause if isinstance(cause, AnalyticsKitError) else JobFailedError(f"The job can't run here: {error}")
     if isinstance(error, MemoryError):
         return OutOfMemoryError("The work needed more memory than there is.")
     return error

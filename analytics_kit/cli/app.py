@@ -81,7 +81,7 @@ def sample(
 @app.command()
 def process(
     source: SourceArgument,
-    save: Annotated[Path | None, typer.Option(help="Save the result in this new folder.")] = None,
+    save: Annotated[str | None, typer.Option(help="Save the result in this new folder, a path or URL.")] = None,
     options: OptionPairs = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -132,10 +132,15 @@ def serve(
 
 
 @app.command()
-def down() -> None:
+def down(
+    every: Annotated[bool, typer.Option("--all", help="Stop those of all homes, such as of tests, too.")] = False,
+) -> None:
     """Stop the embedded broker and its workers; jobs and results are kept."""
-    was_running = embedded.stop(Settings.of())
-    out.print("The embedded broker is down." if was_running else "No embedded broker was running.")
+    count = embedded.stop_all() if every else int(embedded.stop(Settings.of()))
+    if count > 1:
+        out.print(f"{count} embedded brokers are down.")
+    else:
+        out.print("The embedded broker is down." if count else "No embedded broker was running.")
 
 
 @app.command()

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import platform
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from analytics_kit.client import Client
+from analytics_kit.code_version import CodeVersion
 from analytics_kit.errors import AnalyticsKitError
 from analytics_kit.settings import Settings
+from analytics_kit.study.store.retention import clock_notice
 from analytics_kit.study.store.store import Store
 
 PACKAGES = (
@@ -49,7 +52,7 @@ def examine() -> list[Finding]:
         settings = Settings.of()
     except AnalyticsKitError as error:
         return [Finding("settings", error.message, False, error.hint)]
-    findings = [_check_versions(), *_check_store(settings)]
+    findings = [_check_versions(), _check_kernel_cache(), *_check_store(settings)]
     with Client() as client:
         findings += _check_broker(client)
     return findings
@@ -65,15 +68,35 @@ def _check_versions() -> Finding:
     return Finding("versions", ", ".join(f"{name} {number}" for name, number in versions.items()))
 
 
+def _check_kernel_cache() -> Finding:
+    # It loads numba, which the other commands do not need.
+    from analytics_kit.study.schema.kernel_cache import CACHE_ADVICE, cache_roots, writable_root
+
+    if (root := writable_root()) is not None:
+        return Finding("compiled kernels", f"are kept in {root}")
+    places = ", ".join(map(str, cache_roots())) or "none is known"
+    return Finding(
+        "compiled kernels",
+        f"can't be kept (folders tried: {places}): each process compiles them anew, for about ten seconds",
+        False,
+        CACHE_ADVICE,
+    )
+
+
 def _check_store(settings: Settings) -> Iterator[Finding]:
     try:
-        store = Store.of(settings)
+        store = Store.of(settings).hurried()
         store.check()
         yield Finding("store", f"{store.name} can be written")
+        notice = clock_notice(store, time.time()) if store.exists() else ""
+        yield Finding(
+            "clocks", notice or "this host and the store agree", not notice,
+            "Results are removed by their age only while clocks are right: check them with `date`.",
+        )  # fmt: skip
     except AnalyticsKitError as error:
         yield Finding("store", error.message, False, error.hint)
     if settings.store is None:
-        home = settings.home.expanduser()
+        home = settings.home
         if home.exists():
             free = shutil.disk_usage(home).free
             yield Finding(
@@ -82,12 +105,30 @@ def _check_store(settings: Settings) -> Iterator[Finding]:
             )  # fmt: skip
 
 
+def _check_code(health: dict[str, Any]) -> Finding:
+    """List the versions of all processes that take part, and compare the code with which they make numbers."""
+    versions = health["versions"]
+    names = [name for name in ("client", "server", "supervisor") if versions.get(name)]
+    found = [(name, CodeVersion(**versions[name])) for name in names]
+    for worker in versions.get("workers", ()):
+        code, count = CodeVersion(worker["version"], worker["code"]), worker["workers"]
+        found.append((f"{count} worker{'s' * (count != 1)}", code))
+    # Jobs on a server are submitted by the server's code.
+    codes = {code.code for name, code in found if name != "client" or "server" not in names}
+    return Finding(
+        "code", ", ".join(f"{name}: {code}" for name, code in found), len(codes) <= 1,
+        "Upgrade and restart the older ones: jobs wait for workers with the code they were submitted by. An embedded "
+        "queue restarts by itself once no job runs.",
+    )  # fmt: skip
+
+
 def _check_broker(client: Client) -> Iterator[Finding]:
     try:
         health, queue = client.health(), client.queue_status()
     except AnalyticsKitError as error:
         yield Finding("broker", error.message, False, error.hint)
         return
+    yield _check_code(health)
     counts = ", ".join(f"{queue[name]} {name}" for name in ("queued", "running", "completed", "failed"))
     broker = health["broker"]
     if client.settings.backend == "http":

@@ -1,10 +1,11 @@
-"""The commands for jobs: `submit`, `jobs`, `result`, `cancel`, `retry` and `delete`."""
+"""The commands for jobs: `submit`, `jobs`, `result`, `cancel`, `retry`, `delete` and `forget`."""
 
 from __future__ import annotations
 
 import json
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,8 +23,9 @@ from analytics_kit.futures import as_completed
 from analytics_kit.job import Job
 from analytics_kit.model import JobInfo, JobStatus
 from analytics_kit.options import Options
-from analytics_kit.settings import Settings
+from analytics_kit.settings import Settings, user_path
 from analytics_kit.table_export import FileFormat, FrameName, csv_chunks, parquet_chunks, row_chunks
+from analytics_kit.visible_text import visible
 
 app = typer.Typer()
 
@@ -96,7 +98,7 @@ def _submit_many(
                     raise
                 except (AnalyticsKitError, OSError) as error:
                     any_refused = True
-                    err.print(f"{source}: {error}", markup=False, highlight=False)
+                    err.print(f"{visible(source)}: {error}", markup=False, highlight=False)
                     continue
                 waiting = wait or job.backend == "local"
                 if not as_json:
@@ -118,7 +120,7 @@ def _submit_many(
 def _await_all(jobs: Sequence[Job], timeout: float | None, as_json: bool) -> None:
     for notice in dict.fromkeys(job.info().notice for job in jobs):
         if notice:
-            err.print(notice, markup=False, highlight=False)
+            err.print(visible(notice), markup=False, highlight=False)
     try:
         for job in as_completed(jobs, timeout):
             if not as_json:
@@ -171,6 +173,10 @@ def result(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="The file to write; standard output if left out.")
     ] = None,
+    raw: Annotated[
+        bool,
+        typer.Option("--raw", help="Write texts of a CSV as they were logged, also formulas and control characters."),
+    ] = False,
 ) -> None:
     """Write a table of a completed job's result."""
     with _queue_client() as client:
@@ -190,12 +196,12 @@ def result(
     if file_format == "parquet" and output is None and sys.stdout.isatty():
         raise SettingsError("Parquet is binary and can't be printed in a terminal.", hint="Name a file with -o.")
     is_csv = file_format == "csv"
-    chunks = csv_chunks(row_chunks(frame), escape_formulas=False) if is_csv else parquet_chunks([frame])
+    chunks = csv_chunks(row_chunks(frame), as_logged=raw) if is_csv else parquet_chunks([frame])
     if output is None:
         sys.stdout.buffer.writelines(chunks)
         return
     local = fsspec.filesystem("file")  # unlike fsspec.open, it takes :: and * in a name as they are
-    with local.open(str(output.absolute()), "wb", compression="infer" if is_csv else None) as file:
+    with local.open(str(user_path(output).absolute()), "wb", compression="infer" if is_csv else None) as file:
         file.writelines(chunks)  # a CSV is compressed by its extension, as in --format csv -o table.csv.gz
     out.print(f"{output}: {len(frame)} rows")
 
@@ -241,6 +247,31 @@ def delete(
         return "deleted"
 
     _apply_to_jobs(action, job_ids, every, status, lambda info: True)
+
+
+@app.command()
+def forget(
+    participant: Annotated[str, typer.Argument(help="The name, as the table of participants has it.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do it without asking.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Remove a participant from all results, uploads and jobs; what can't be reached is listed."""
+    if not yes:
+        if not sys.stdin.isatty():
+            raise SettingsError("This would remove the participant for good.", hint="Add --yes.")
+        typer.confirm("Remove the participant from all that is kept for this namespace?", abort=True, err=True)
+    with _queue_client() as client:
+        report = client.forget(participant)
+    counts = {field.name: getattr(report, field.name) for field in fields(report)}
+    if as_json:
+        print_json(counts | {"is_complete": report.is_complete})
+    else:
+        unreached = counts.pop("unreached")
+        print_pairs({name: f"{count:,}" for name, count in counts.items()})
+        for line in unreached:
+            err.print(f"Not reached: {line}", markup=False, highlight=False)
+    if not report.is_complete:
+        raise typer.Exit(ExitCode.FAILED)
 
 
 def _queue_client() -> Client:

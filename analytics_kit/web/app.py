@@ -22,6 +22,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from analytics_kit.errors import AnalyticsKitError
 from analytics_kit.web import URL_PREFIX
 from analytics_kit.web.error_responses import (
+    SECURITY_HEADERS,
     handle_http_error,
     handle_kit_error,
     handle_unexpected_error,
@@ -29,6 +30,7 @@ from analytics_kit.web.error_responses import (
 )
 from analytics_kit.web.routes.jobs import add_job_routes
 from analytics_kit.web.routes.page import PAGE_VIEWS, add_page_routes
+from analytics_kit.web.routes.participants import add_participant_routes
 from analytics_kit.web.routes.results import add_result_routes
 from analytics_kit.web.routes.server import PUBLIC_VIEWS, add_server_routes
 from analytics_kit.web.routes.studies import add_study_routes
@@ -42,15 +44,6 @@ APP_NAME = "analytics_kit"
 COOKIE_VIEWS = ("job_result",)
 """Views that the page links to. They only read, so a session cookie needs no CSRF token for them."""
 JSON_LIMIT_BYTES = 1 << 20
-SECURITY_HEADERS = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-}
 
 
 def create_app(settings: ServerSettings | None = None, prefix: str = URL_PREFIX) -> Flask:
@@ -138,6 +131,7 @@ def create_blueprint(service: Service) -> Blueprint:
     add_result_routes(blueprint, service)
     add_upload_routes(blueprint, service)
     add_study_routes(blueprint, service)
+    add_participant_routes(blueprint, service)
     add_server_routes(blueprint, service)
     add_page_routes(blueprint, service)
 

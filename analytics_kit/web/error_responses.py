@@ -9,7 +9,7 @@ from typing import cast
 
 from flask import Response, request
 from pydantic import BaseModel, ValidationError
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, default_exceptions
 
 from analytics_kit.errors import (
     AnalyticsKitError,
@@ -22,6 +22,7 @@ from analytics_kit.errors import (
     StoreError,
     UnsafeArchiveError,
 )
+from analytics_kit.study.store.uploads import NoRoomError
 from analytics_kit.web.schemas import ErrorAnswer
 
 logger = logging.getLogger(__name__)
@@ -32,6 +33,7 @@ STATUS_CODES: tuple[tuple[type[AnalyticsKitError], int], ...] = (
     (ResultExpiredError, 410),
     (BrokerUnavailableError, 503),
     (StoreError, 503),
+    (NoRoomError, 413),
     (SettingsError, 422),
     (BadArchiveError, 422),
     (UnsafeArchiveError, 422),
@@ -44,9 +46,22 @@ _HINTS = {
     401: "Send the header Authorization: Bearer TOKEN.",
     404: "The page `docs` lists the routes.",
     405: "The header Allow lists the methods.",
+    408: "Send the request again.",
     411: "Send the header Content-Length.",
     413: "ANALYTICS_KIT_UPLOAD_LIMIT_GB on the server sets the limit.",
+    414: "Send fewer or shorter parameters.",
     415: "Send the ZIP as the body, with Content-Type: application/zip.",
+    431: "Send fewer or shorter headers and cookies.",
+    503: "Try again later.",
+}
+SECURITY_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
 }
 _URL = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s'\",;/]*(?P<path>/[^\s'\",;]*)?")
 _PATH = re.compile(r"(?<![\w./-])(?:[A-Za-z]:)?[/\\](?:[^/\\\s:'\",;]+[/\\])+(?P<name>[^/\\\s:'\",;]*)")
@@ -100,14 +115,24 @@ def handle_http_error(error: HTTPException) -> Response:
     """Return the response for an error of HTTP itself, such as 404 or 405."""
     if error.response is not None:
         return cast(Response, error.get_response())  # made by `handle_validation_error`
-    code = error.code or 500
-    message = str(error.description or error.name).partition("\n")[0]
-    name = re.sub(r"\W", "", error.name.title()) + "Error"
-    response = json_response(ErrorAnswer(error=name, message=message, hint=_HINTS.get(code, "")), code)
+    response = json_response(_http_error_answer(error), error.code or 500)
     for header, value in error.get_headers(None):
         if header.lower() not in ("content-type", "content-length"):
             response.headers[header] = value
     return response
+
+
+def http_error_body(code: int, message: str = "") -> tuple[bytes, dict[str, str]]:
+    """Return body and headers of an error that is answered before a request reaches the application."""
+    body = _http_error_answer(default_exceptions[code](message or None)).model_dump_json(exclude_unset=True).encode()
+    headers = {"Content-Type": "application/json", "Content-Length": str(len(body))}
+    return body, headers | SECURITY_HEADERS
+
+
+def _http_error_answer(error: HTTPException) -> ErrorAnswer:
+    message = str(error.description or error.name).partition("\n")[0]
+    name = re.sub(r"\W", "", error.name.title()) + "Error"
+    return ErrorAnswer(error=name, message=message, hint=_HINTS.get(error.code or 500, ""))
 
 
 def handle_validation_error(error: ValidationError) -> Response:

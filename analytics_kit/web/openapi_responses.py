@@ -9,20 +9,26 @@ from pydantic import BaseModel
 from analytics_kit.web.schemas import ErrorAnswer
 
 ERROR_DESCRIPTIONS = {
+    400: "The request can't be read.",
     401: "The token is missing or unknown.",
     403: "The request comes from a page of another origin, or carries a session cookie without the CSRF token.",
     404: "Not found.",
+    408: "The request did not arrive in time.",
     409: "The job's status doesn't allow it.",
     410: "The job is known; its result is gone.",
     411: "The request has no Content-Length.",
-    413: "The study is too large.",
+    413: "The study or another body is too large.",
+    414: "The URL is too long.",
     415: "The Content-Type is not that of a ZIP.",
     422: "A parameter, which is named, or the study can't be used.",
+    431: "The headers, or the cookies among them, are too large.",
     500: "The server failed.",
     503: "The queue or the store can't be reached now.",
 }
 PARQUET = "application/vnd.apache.parquet"
-COMMON_ERRORS = (401, 403, 422, 500, 503)
+UNREADABLE_ERRORS = (400, 408, 414, 431)
+"""Errors of requests that don't reach a route."""
+COMMON_ERRORS = (*UNREADABLE_ERRORS, 401, 403, 413, 422, 500, 503)
 """Errors that nearly every route can respond with."""
 
 

@@ -36,7 +36,7 @@ def build_schema(
     public_views : collection of str
         Operation ids that need no token.
     models : iterable of BaseModel classes
-        The response models; they and the models nested in them become components.
+        The models of responses and of JSON bodies; they and the models nested in them become components.
     """
     spec = OpenAPI(
         __name__,

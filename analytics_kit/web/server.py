@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import resource
 import secrets
-import signal
 import sys
+import threading
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,11 +21,20 @@ from pydantic import SecretStr
 from analytics_kit.errors import SettingsError
 from analytics_kit.web import URL_PREFIX
 from analytics_kit.web.app import APP_NAME, create_app, is_loopback
+from analytics_kit.web.connections import FIELD_LIMIT_BYTES, HEAD_LIMIT_S, LINE_LIMIT_BYTES, ConnectionWorker
 from analytics_kit.web.routes.page import LIVE_QUERY
 from analytics_kit.web.service import Service
 from analytics_kit.web.settings import ServerSettings
+from analytics_kit.web.wsgi_bridge import WsgiBridge
 
 THREADS = 16
+"""Requests that are worked on at a time."""
+TRANSFERS = 32
+"""Large bodies that are received at a time, and also tables that are sent, in addition to those requests."""
+CONNECTIONS = 1 << 16
+"""Connections that are open at a time, where the system allows so many."""
+TIDY_INTERVAL_S = 600
+"""Uploads that broke off are looked for this often, and at the start."""
 GRACEFUL_STOP_S = 30
 """Time for running requests to finish once the server has received the signal to stop."""
 HANG_LIMIT_S = 300
@@ -76,6 +87,7 @@ def load_settings(
 def serve(settings: ServerSettings, host: str, port: int, show_token: bool) -> None:
     """Serve until SIGTERM or SIGINT. Port 0 stands for any free one. Raises SettingsError."""
     app = create_app(settings)
+    _allow_connections()
     token = settings.token.get_secret_value() if show_token and settings.token is not None else None
     _GunicornServer(app, f"[{host}]:{port}" if ":" in host else f"{host}:{port}", token).run()
 
@@ -84,7 +96,7 @@ class _AccessLogger(Logger):  # type: ignore[misc]  # it has no types
     """Log one request per line, with the path quoted. Successful polls of the page are left out."""
 
     def access(self, response: Any, request: Any, environ: dict[str, str], duration: timedelta) -> None:
-        if not (response.status_code == 200 and LIVE_QUERY in environ["QUERY_STRING"]):
+        if not (response.status == 200 and LIVE_QUERY in environ["QUERY_STRING"]):
             super().access(response, request, environ, duration)
 
     def atoms(self, *request: Any) -> dict[str, Any]:
@@ -93,7 +105,7 @@ class _AccessLogger(Logger):  # type: ignore[misc]  # it has no types
 
 
 class _GunicornServer(BaseApplication):  # type: ignore[misc]  # it has no types
-    """Serve with the threads of one process, since jobs of the local backend live in it; an arbiter supervises it."""
+    """Serve with one process, since jobs of the local backend live in it; an arbiter supervises it."""
 
     def __init__(self, app: Flask, address: str, token: str | None) -> None:
         self._app, self._address, self._token = app, address, token
@@ -103,11 +115,14 @@ class _GunicornServer(BaseApplication):  # type: ignore[misc]  # it has no types
         config = {
             "bind": self._address,
             "workers": 1,
-            "worker_class": "gthread",
-            "threads": THREADS,
+            "worker_class": ConnectionWorker,
+            "asgi_loop": "asyncio",
+            "asgi_lifespan": "off",
+            "limit_request_line": LINE_LIMIT_BYTES,
+            "limit_request_field_size": FIELD_LIMIT_BYTES,
             "timeout": HANG_LIMIT_S,
             "graceful_timeout": GRACEFUL_STOP_S,
-            "keepalive": 15,
+            "keepalive": HEAD_LIMIT_S,
             "accesslog": "-",
             "access_log_format": ACCESS_LOG_FORMAT,
             "logger_class": _AccessLogger,
@@ -121,8 +136,12 @@ class _GunicornServer(BaseApplication):  # type: ignore[misc]  # it has no types
             if name in self.cfg.settings:  # not all versions have a control socket
                 self.cfg.set(name, value)
 
-    def load(self) -> Flask:
-        return self._app
+    def load(self) -> WsgiBridge:
+        return WsgiBridge(self._app, THREADS, TRANSFERS, TRANSFERS)
+
+    def on_stop(self) -> None:
+        """Let waiting requests be answered, which would otherwise outlast the graceful stop."""
+        self._service.stop()
 
     @property
     def _service(self) -> Service:
@@ -131,7 +150,7 @@ class _GunicornServer(BaseApplication):  # type: ignore[misc]  # it has no types
 
     def _after_worker_start(self, worker: Any) -> None:
         """Print the address only now: the socket accepts requests earlier, but SIGTERM is handled from here on."""
-        self._answer_waiting_requests_on_stop()
+        threading.Thread(target=self._service.tidy_until_stopped, args=[TIDY_INTERVAL_S], daemon=True).start()
         if worker.age == 1:  # not after a restart
             self._print_address(worker.sockets[0])
 
@@ -144,24 +163,22 @@ class _GunicornServer(BaseApplication):  # type: ignore[misc]  # it has no types
         sys.stderr.write("\n".join([*lines, ""]))  # in one write, so that a reader of the first line gets all of them
         sys.stderr.flush()
 
-    def _answer_waiting_requests_on_stop(self) -> None:
-        """Let SIGTERM end the waiting for jobs, which would otherwise outlast the graceful stop."""
-        gunicorn_handler = signal.getsignal(signal.SIGTERM)
-
-        def handle(number: int, frame: Any) -> None:
-            self._service.stop()
-            if callable(gunicorn_handler):
-                gunicorn_handler(number, frame)
-
-        signal.signal(signal.SIGTERM, handle)
-
     def _after_worker_exit(self, server: Any, worker: Any) -> None:
         self._service.close()
 
 
+def _allow_connections() -> None:
+    """Raise the limit of open files, each connection being one, as far as the system allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = CONNECTIONS if hard == resource.RLIM_INFINITY else min(CONNECTIONS, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def _read_tokens(path: Path) -> str:
     try:
-        return path.read_text()
+        return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"The tokens in {path} can't be read.", hint="Name a text file.") from error
 

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 
 from flask import g, request
 
 from analytics_kit.client import Client
-from analytics_kit.errors import SettingsError
+from analytics_kit.errors import SettingsError, StoreError
 from analytics_kit.job import Job, deadline_of, left_until
 from analytics_kit.model import JobInfo
+from analytics_kit.process_fork import renew_after_fork
 from analytics_kit.settings import Settings
+from analytics_kit.study.store.retention import tidy_uploads
+from analytics_kit.study.store.store import Store
 from analytics_kit.web.auth import TokenStore
+from analytics_kit.web.one_process import check_request, require_one_process
 from analytics_kit.web.session import Principal, SessionCookies
 from analytics_kit.web.settings import ServerSettings
 from analytics_kit.web.study_catalogue import StudyCatalogue
 
+logger = logging.getLogger(__name__)
 STOP_CHECK_S = 1.0
 """Seconds after which a waiting request checks again whether the server stops."""
 
@@ -30,7 +36,8 @@ class Service:
     Raises
     ------
     SettingsError
-        A token is required and none is set, or the settings name another server as backend.
+        A token is required and none is set, the settings name another server as backend, or the local backend while
+        the server is to have several processes.
 
     See Also
     --------
@@ -48,6 +55,7 @@ class Service:
                 "A server can't use another server as its backend.",
                 hint="Unset ANALYTICS_KIT_BACKEND for the server.",
             )
+        require_one_process(settings)
         self.settings = settings
         text = "" if settings.token is None else settings.token.get_secret_value()
         self.tokens = TokenStore(text, settings.namespace)
@@ -58,9 +66,13 @@ class Service:
             )
         self.sessions = SessionCookies(self.tokens)
         self._clients: dict[str, Client] = {}
+        self._renew()
+        renew_after_fork(self._renew)
+
+    def _renew(self) -> None:
         self._lock = threading.Lock()
         self._stopping = threading.Event()
-        self._waiting = threading.BoundedSemaphore(settings.waiting_limit)
+        self._waiting = threading.BoundedSemaphore(self.settings.waiting_limit)
 
     def authenticate(self) -> Principal | None:
         """Return the sender of the current request; None if it can't be identified."""
@@ -73,8 +85,13 @@ class Service:
 
     @property
     def client(self) -> Client:
-        """The client for the namespace of the current request."""
-        return self.client_for(g.analytics_kit_principal.namespace)
+        """The client for the namespace of the current request.
+
+        Raises ServiceUnavailable where jobs would run in one of several processes.
+        """
+        client = self.client_for(g.analytics_kit_principal.namespace)
+        check_request(request.environ, client)
+        return client
 
     def client_for(self, namespace: str) -> Client:
         """Return the client that all requests of a namespace share."""
@@ -105,6 +122,18 @@ class Service:
         finally:
             self._waiting.release()
         return info
+
+    def tidy_until_stopped(self, interval_s: float) -> None:
+        """Remove uploads that broke off, and store equal ones once, now and after each interval. It blocks."""
+        while True:
+            try:
+                store = Store.of(self.settings)
+                if store.exists():
+                    tidy_uploads(store, store.now_s())
+            except StoreError as error:
+                logger.warning("Uploads could not be tidied: %s", error)
+            if self._stopping.wait(interval_s):
+                return
 
     def stop(self) -> None:
         """Let waiting requests be answered soon."""

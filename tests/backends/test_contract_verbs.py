@@ -5,9 +5,11 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
+from analytics_kit.backends.base import RecordKeeper, RemoteBackend
 from analytics_kit.errors import JobNotFoundError, JobTimeoutError, SettingsError
 from analytics_kit.model import JobStatus
 from tests.backends.test_contract import shows_records
@@ -194,6 +196,15 @@ class TestDelete:
         backend.delete(first)
         assert backend.submit(request).job_id == second
 
+    def test_delete_of_all_jobs_of_a_result_the_newest_first(self, backend, make_request):
+        ids = []
+        for _ in range(2):
+            ids.append(backend.submit(make_request("echo", key="twice", refresh=True)).job_id)
+            observe_end(backend, ids[-1])
+        for job_id in reversed(ids):
+            backend.delete(job_id)
+        assert not backend.get_many(ids)
+
     def test_delete_of_a_job_that_has_not_ended_is_refused(self, backend, make_request, gate):
         running = backend.submit(make_request("gated", gate=gate)).job_id
         queued = backend.submit(make_request("echo")).job_id
@@ -370,3 +381,46 @@ print(backend.submit(JobRequest("tests.backends.sample_steps.echo", {{}}, "survi
     else:
         with pytest.raises(JobNotFoundError, match=job_id):
             backend.get(job_id)
+
+
+class TestAmend:
+    """What a record says can be changed once its job has ended, by backends whose records this process has."""
+
+    def test_only_a_server_keeps_its_records_to_itself(self, backend):
+        assert isinstance(backend, RecordKeeper) is (backend.name != "http")
+        assert isinstance(backend, RemoteBackend) is (backend.name == "http")
+
+    def test_texts_and_log_lines_change_together(self, backend, make_request):
+        if backend.name == "http":
+            return
+        job_id = backend.submit(make_request("echo", tags=("pilot", "anna"), source="/data/anna.zip")).job_id
+        before = observe_end(backend, job_id)
+        log = list(backend.log(job_id))
+
+        def edit(record):
+            return replace(record, tags=("pilot",), source="/data/removed", created_at=0.0, state="queued")
+
+        assert backend.amend(job_id, edit, lambda line: line.replace("queued", "removed"))
+        after = backend.get(job_id)
+        assert (after.tags, after.source) == (("pilot",), "/data/removed")
+        assert replace(after, tags=before.tags, source=before.source) == before
+        assert list(backend.log(job_id)) == [line.replace("queued", "removed") for line in log] != log
+        assert job_id in [record.job_id for record in backend.records()]
+
+    def test_nothing_to_change_changes_nothing(self, backend, make_request):
+        if backend.name == "http":
+            return
+        job_id = backend.submit(make_request("echo")).job_id
+        observe_end(backend, job_id)
+        assert not backend.amend(job_id, lambda record: record, str)
+        assert not backend.amend("nonesuch", lambda record: replace(record, source="x"), str)
+
+    def test_a_job_that_has_not_ended_is_left_as_it_is(self, backend, make_request, gate):
+        if backend.name == "http":
+            return
+        job_id = backend.submit(make_request("gated", gate=gate)).job_id
+        wait_for_fraction(backend, job_id, 0.4)
+        assert not backend.amend(job_id, lambda record: replace(record, source="x"), lambda line: "x")
+        assert backend.get(job_id).source != "x"
+        gate.touch()
+        observe_end(backend, job_id)

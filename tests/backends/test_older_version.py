@@ -171,9 +171,12 @@ def test_a_completed_job_has_its_result(client, content, root):
     assert_frame_equal(ak.load(root / "saved").trials, expected.trials)
 
 
-def test_a_completed_job_is_joined(client, content, root):
+def test_a_completed_job_is_not_joined(client, content, root):
+    """Its record does not say which code made its numbers."""
     job = client.submit(root / "studies" / "completed.zip", metrics=METRICS)
-    assert job.id == content["jobs"]["completed"]
+    assert job.id != content["jobs"]["completed"]
+    assert job.cancel()
+    job.delete()
 
 
 def test_a_failed_job_has_its_error_and_its_log(client, content):

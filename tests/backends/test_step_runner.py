@@ -1,7 +1,9 @@
 """What a failure contains of an exception, and what it leaves out."""
 
-from analytics_kit.backends.step_runner import LOG_CHARACTERS, failure_of
-from analytics_kit.errors import BadArchiveError
+from analytics_kit.backends.record import Attempt, RecordState
+from analytics_kit.backends.step_runner import LOG_CHARACTERS, failure_of, offer_to_others
+from analytics_kit.errors import BadArchiveError, StoreError
+from analytics_kit.model import CannotRunHere
 
 
 def failure_from(call):
@@ -57,3 +59,40 @@ def test_long_traceback_keeps_its_end():
     assert len(failure.traceback) == LOG_CHARACTERS
     assert failure.traceback.endswith("KeyError: 'odd'\n")
     assert failure.traceback == failure.log
+
+
+class TestOffers:
+    class Store:
+        def __init__(self, is_refused):
+            self.is_refused, self.calls = is_refused, []
+
+        def is_refused_by_all(self, attempt, patience_s):
+            self.calls.append(("refused", patience_s))
+            return self.is_refused
+
+        def return_to_queue(self, attempt, reason, notice="", delay_s=0.0):
+            self.calls.append(("returned", notice))
+
+        def change_state(self, attempt, to, **changes):
+            self.calls.append((to, changes["error"]))
+
+    @staticmethod
+    def reason():
+        refused = CannotRunHere("no credentials", patience_s=7.0)
+        refused.__cause__ = StoreError("s3://lab can't be read", hint="Check the credentials.")
+        return refused
+
+    def test_step_that_a_worker_refuses_goes_back_to_the_queue_with_the_reason(self):
+        offer_to_others(store := self.Store(False), Attempt("job-1"), self.reason())
+        assert store.calls == [("refused", 7.0), ("returned", "No worker can do it yet: no credentials")]
+
+    def test_step_that_all_workers_refuse_fails_with_the_error_behind_the_reason(self):
+        offer_to_others(store := self.Store(True), Attempt("job-1"), self.reason())
+        _, (state, failure) = store.calls
+        assert state is RecordState.FAILED
+        assert (failure.type, failure.message) == ("StoreError", "s3://lab can't be read")
+        assert failure.hint == "Check the credentials."
+
+    def test_refusal_without_an_error_behind_it_fails_the_job_with_the_reason(self):
+        failure = failure_of(CannotRunHere("too old"))
+        assert (failure.type, failure.message) == ("JobFailedError", "The job can't run here: too old")

@@ -15,6 +15,7 @@ import pytest
 
 import analytics_kit as ak
 from analytics_kit.backends.embedded import backend as embedded
+from analytics_kit.code_version import code_version
 from analytics_kit.settings import Settings
 
 HEAD_COLUMNS = ["participant", "task", "factor", "trial", "movement_count", "path_length_px"]
@@ -151,11 +152,16 @@ def test_doctor_finds_no_fault(cli, job_id):
     findings = {finding["what"]: finding for finding in json.loads(cli("doctor", "--json").stdout)}
     assert "embedded" in findings["broker"]["found"]
     assert findings["workers"]["found"].startswith("1 on queue analytics")
+    code = str(code_version())
+    assert findings["code"]["found"] == f"client: {code}, supervisor: {code}, 1 worker: {code}"
+    assert findings["clocks"]["found"] == "this host and the store agree"
 
 
 def test_doctor_advises_what_to_do(cli):
-    run = cli("doctor", REDIS_HOST="127.0.0.1", REDIS_PORT="1")
+    run = cli("doctor", REDIS_HOST="127.0.0.1", REDIS_PORT="1", NUMBA_CACHE_DIR="/dev/null/none")
     assert run.returncode == 1
+    assert "FAIL compiled kernels" in run.stdout
+    assert "NUMBA_CACHE_DIR" in run.stdout
     assert "FAIL broker" in run.stdout
     assert "Start the configured Redis" in run.stdout
 

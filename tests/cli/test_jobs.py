@@ -1,5 +1,6 @@
 """The commands for jobs: several jobs at once, a line of outcome for each, and exit codes."""
 
+import io
 import json
 import os
 import re
@@ -12,6 +13,8 @@ import pytest
 
 import analytics_kit as ak
 from analytics_kit.backends.embedded import backend as embedded
+from analytics_kit.cli import main
+from analytics_kit.cli.exit_codes import ExitCode
 from analytics_kit.cli.output import job_pairs
 from analytics_kit.job import Job
 from analytics_kit.model import Failure, JobInfo, JobStatus
@@ -278,3 +281,49 @@ def test_cancel_without_matching_jobs_prints_a_message(cli):
     run = cli("cancel", "--all", "--status", "failed")
     assert run.returncode == 0
     assert "nothing was done" in run.stderr
+
+
+class TestForget:
+    @pytest.fixture
+    def stored(self, tmp_path, monkeypatch):
+        """A home with one result of two participants, on the backend that is this process."""
+        monkeypatch.setenv("ANALYTICS_KIT_BACKEND", "local")
+        monkeypatch.setenv("ANALYTICS_KIT_HOME", str(tmp_path / "home"))
+        with ak.connect() as client:
+            return client.process(ak.sample_study(tmp_path / "s.zip", participants=2, trials=1))
+
+    def test_lists_what_it_did(self, stored, capsys):
+        with pytest.raises(SystemExit, match="0"):
+            main(["forget", "2", "--yes"])
+        lines = dict(line.split() for line in capsys.readouterr().out.splitlines())
+        assert lines["results"] == "1"
+        assert lines["trials"] == "4"
+
+    def test_json_has_counts_and_what_was_not_reached(self, stored, capsys):
+        with pytest.raises(SystemExit, match="0"):
+            main(["forget", "2", "--yes", "--json"])
+        printed = json.loads(capsys.readouterr().out)
+        assert (printed["trials"], printed["unreached"], printed["is_complete"]) == (4, [], True)
+
+    def test_needs_yes_where_nobody_can_be_asked(self, stored, capsys, monkeypatch):
+        monkeypatch.setattr("sys.stdin", io.StringIO())
+        with pytest.raises(SystemExit) as ended:
+            main(["forget", "2"])
+        assert ended.value.code == ExitCode.USAGE
+        assert "--yes" in capsys.readouterr().err
+        assert len(stored.trials) == 8
+
+    def test_nobody_of_the_name_is_an_error(self, stored, capsys):
+        with pytest.raises(SystemExit) as ended:
+            main(["forget", "22", "--yes"])
+        assert ended.value.code == ExitCode.USAGE
+
+    def test_what_was_not_reached_fails(self, stored, capsys, tmp_path):
+        for path in (tmp_path / "home" / "store").rglob("manifest.json"):
+            manifest = json.loads(path.read_text())
+            del manifest["owner"]
+            path.write_text(json.dumps(manifest))
+        with pytest.raises(SystemExit) as ended:
+            main(["forget", "2", "--yes"])
+        assert ended.value.code == ExitCode.FAILED
+        assert "Not reached: 1 folders of results" in capsys.readouterr().err

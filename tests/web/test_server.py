@@ -3,14 +3,11 @@
 import http.client
 import json
 import os
-import re
 import signal
 import socket
-import subprocess
 import sys
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -19,68 +16,18 @@ from analytics_kit.cli import main
 from analytics_kit.client import WORKER_TASKS
 from analytics_kit.errors import SettingsError
 from analytics_kit.web.server import load_settings
-from tests.processes import end, until
+from tests.processes import until
+from tests.web.running_server import API, SERVE, TOKEN, running_servers
 from tests.web.small_study import small_zip
 
-TOKEN = "one-0123456789abcdef"
-API = "/api/analytics"
-SERVE = "from analytics_kit.cli import main; main()"
 WAITING = f"import analytics_kit.client as c; c.PROCESS_STUDY = 'tests.web.waiting_steps.wait'; {SERVE}"
-
-
-class RunningServer:
-    """A running server: its address, its token, its output."""
-
-    def __init__(self, process, folder):
-        self.process, self._folder = process, folder
-        address = until(lambda: re.search(r"Serving http://(\S+?):(\d+)/", self.stderr_text()), "it serves")
-        self.host, self.port = address[1], int(address[2])
-        generated = re.search(r"Token: (\S+)", self.stderr_text())
-        self.token = generated[1] if generated else TOKEN
-        self.headers = {"Authorization": f"Bearer {self.token}"}
-
-    def stderr_text(self):
-        assert self.process.poll() is None or self.process.returncode == 0, (self._folder / "err").read_text()
-        return (self._folder / "err").read_text()
-
-    def access_log(self):
-        return (self._folder / "out").read_text()
-
-    def request(self, path, method="GET", body=None, **headers):
-        """Status, headers and JSON of a response; its bytes if it is not JSON."""
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=60)
-        all_headers = self.headers | {name.replace("_", "-"): value for name, value in headers.items()}
-        connection.request(method, f"{API}{path}", body=body, headers=all_headers)
-        response = connection.getresponse()
-        text = response.read()
-        connection.close()
-        is_json = text and response.headers.get_content_type() == "application/json"
-        return SimpleNamespace(
-            status=response.status, headers=response.headers, json=json.loads(text) if is_json else text
-        )
 
 
 @pytest.fixture
 def serving(tmp_path, data):
     """serving(*words, program=SERVE, **environment) → a RunningServer, ended after the test."""
-    started = []
-
-    def start(*words, program=SERVE, **environment):
-        folder = tmp_path / str(len(started))
-        folder.mkdir()
-        local = {"ANALYTICS_KIT_BACKEND": "local", "ANALYTICS_KIT_HOME": str(tmp_path / "home")}
-        arguments = ["serve", "--data", str(data), "--port", "0", *words]
-        with (folder / "out").open("w") as out, (folder / "err").open("w") as err:
-            process = subprocess.Popen(
-                [sys.executable, "-W", "error", "-c", program, *arguments],
-                env=os.environ | local | environment, stdout=out, stderr=err, cwd=folder,
-            )  # fmt: skip
-        started.append(process)
-        return RunningServer(process, folder)
-
-    yield start
-    for process in started:
-        end(process)
+    with running_servers(tmp_path, data) as start:
+        yield start
 
 
 @pytest.fixture
@@ -183,6 +130,22 @@ def test_an_upload_that_breaks_off_leaves_nothing_in_the_store(serving, tmp_path
         assert server.request("/studies").json["studies"][0]["study_id"] == "broken"
         assert server.request("/mine/zip-data").status == 404
     until(lambda: not list(store.glob("uploads/*/*")), "nothing of it is left")
+
+
+def test_an_upload_of_a_server_that_was_killed_is_removed_by_the_next_one(serving, tmp_path):
+    server = serving(ANALYTICS_KIT_TOKEN=TOKEN)
+    uploads = tmp_path / "home" / "store" / "uploads"
+    with socket.create_connection((server.host, server.port), timeout=30) as wire:
+        lines = [f"POST {API}/mine/zip-data HTTP/1.1", "Host: x", "Content-Type: application/zip"]
+        lines += ["Content-Length: 9000000", f"Authorization: Bearer {TOKEN}"]
+        wire.sendall(("\r\n".join(lines) + "\r\n\r\n").encode() + small_zip(seed=7) * 400)
+        until(lambda: list(uploads.glob("*/*")), "it is written while it is received")
+        for process in (server.process, *psutil.Process(server.process.pid).children()):
+            process.kill()
+    assert list(uploads.glob("*/*"))
+    at_once = f"import analytics_kit.study.store.retention as r; r.UNFINISHED_S = 0; {SERVE}"
+    serving(program=at_once, ANALYTICS_KIT_TOKEN=TOKEN)
+    until(lambda: not list(uploads.glob("*/*")), "nothing of it is left")
 
 
 def test_waiting_requests_block_no_others_and_are_answered_when_the_server_stops(serving, many):

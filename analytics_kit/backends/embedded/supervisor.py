@@ -2,6 +2,9 @@
 
 Started by `backend.py` as `python -m analytics_kit.backends.embedded.supervisor`, detached from the notebook. However
 the supervisor ends, its processes end too: the server through its guard, the workers through pipes that are closed.
+
+When the folder of the socket is removed, no new client can connect. The supervisor then starts server and workers
+again, with a socket where one can be made; running steps are returned to the queue.
 """
 
 from __future__ import annotations
@@ -15,22 +18,56 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from enum import Enum
 from pathlib import Path
 
 import redis
 
-from analytics_kit.backends.embedded.backend import end_server
-from analytics_kit.backends.embedded.paths import BrokerPaths, acquire_lock, locked
+from analytics_kit.backends.embedded.backend import (
+    BROKER_START_TIMEOUT_S,
+    end_server,
+    is_in_use,
+    running_socket,
+    start_supervisor,
+)
+from analytics_kit.backends.embedded.installation import InstallationWatch, record_version
+from analytics_kit.backends.embedded.paths import (
+    BrokerPaths,
+    BrokerPresence,
+    acquire_lock,
+    create_folder,
+    locked,
+    paths_of,
+)
 from analytics_kit.backends.redis.connection import connect, socket_url
 from analytics_kit.backends.redis.keys import ACTIVE_KEY, CLEANUP_KEY, SUBMISSIONS_KEY
-from analytics_kit.backends.redis.pool_state import publish_pool_state
+from analytics_kit.backends.redis.pool_state import count_running, publish_pool_state
 from analytics_kit.backends.redis.recovery import rebuild_queue, return_all_to_queue, run_recovery
-from analytics_kit.backends.worker.pool import Pool
+from analytics_kit.backends.worker.pool import STOP_GRACE_S, Pool
 
 SUPERVISION_INTERVAL_S = 0.25
 LOCK_TIMEOUT_S = 20.0
 SERVER_START_TIMEOUT_S = 60.0
+WATCH_INTERVAL_S = 2.0
+"""The files of the installation are looked at this often, which takes about 2 ms."""
+PRIVATE_IDLE_S = 5.0
+"""A broker whose home is not the one that the user's processes share ends this long after its last client and job."""
+LOST_GRACE_S = 1.0
+"""Running steps get this long to finish when no client can connect any more."""
 GUARD = Path(__file__).with_name("server_guard.py")
+
+
+class PoolEnd(Enum):
+    """Why the workers were ended, and so what is to be done next."""
+
+    FINISHED = "finished"
+    """They were idle, or a signal arrived, or nothing can be kept any more."""
+    NEEDED = "needed"
+    """They were idle, but a job came meanwhile."""
+    LOST = "lost"
+    """The socket or a lock file was removed."""
+    OUTDATED = "outdated"
+    """Another version was installed, and no job runs."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -42,13 +79,42 @@ def main(argv: Sequence[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop_requested.set())
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    watch = InstallationWatch()
     paths = BrokerPaths(arguments.data_folder, arguments.socket_folder)
     owner_lock = acquire_lock(paths.owner_lock, LOCK_TIMEOUT_S)
-    if owner_lock is None:
-        print("Another supervisor owns this broker and does not end.", file=sys.stderr)
-        return 1
-    os.ftruncate(owner_lock, 0)
-    os.write(owner_lock, str(os.getpid()).encode())
+    while owner_lock is not None:
+        os.ftruncate(owner_lock, 0)
+        os.write(owner_lock, str(os.getpid()).encode())
+        record_version(paths)
+        end = _serve(paths, arguments, stop_requested, watch)
+        if end is PoolEnd.OUTDATED:
+            os.close(owner_lock)
+            _start_successor(paths, arguments)
+        if end is not PoolEnd.LOST:
+            return 0
+        print("The socket or a lock of the broker was removed; it is made again.", file=sys.stderr, flush=True)
+        os.close(owner_lock)
+        owner_lock = acquire_lock(paths.owner_lock, 0)  # another process may have started a broker meanwhile
+        paths = paths_of(arguments.data_folder)
+        create_folder(paths.socket_folder)
+    print("Another supervisor owns this broker and does not end.", file=sys.stderr)
+    return 1
+
+
+def _start_successor(paths: BrokerPaths, arguments: argparse.Namespace) -> None:
+    """Start a supervisor of the version that is installed now, for the jobs that wait."""
+    with locked(paths.start_lock, BROKER_START_TIMEOUT_S) as is_acquired:
+        if is_acquired and running_socket(paths) is None:  # else a client was quicker
+            create_folder(paths.socket_folder)
+            start_supervisor(
+                paths, arguments.code, arguments.workers, arguments.idle, arguments.is_private, os.environ
+            )
+
+
+def _serve(
+    paths: BrokerPaths, arguments: argparse.Namespace, stop_requested: threading.Event, watch: InstallationWatch
+) -> PoolEnd:
+    """Run the server and its workers until they are idle or have to stop; the caller holds the owner's lock."""
     end_server(paths)
     server_lock = acquire_lock(paths.server_lock, LOCK_TIMEOUT_S)
     assert server_lock is not None  # noqa: S101  end_server() has waited for it
@@ -56,21 +122,34 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.close(server_lock)
     try:
         connection = _connect_when_ready(paths, guard)
+        presence = BrokerPresence(paths)
         rebuild_queue(connection)
         publish_pool_state(connection, phase="starting")
-        paths.address.write_text(str(paths.socket))
-        os.write(arguments.ready, b"1")
-        os.close(arguments.ready)
-        while _run_pool(connection, paths, arguments, stop_requested):
-            paths.address.write_text(str(paths.socket))
+        _write_address(paths)
+        _report_ready(arguments)
+        while (end := _run_pool(connection, paths, presence, arguments, stop_requested, watch)) is PoolEnd.NEEDED:
+            _write_address(paths)
+        return end
     finally:
         os.close(pipe)
         guard.wait()
         paths.socket.unlink(missing_ok=True)
-        with locked(paths.start_lock, 0) as is_acquired, contextlib.suppress(OSError):
+        with contextlib.suppress(OSError), locked(paths.start_lock, 0) as is_acquired:
             if is_acquired:  # else another process is about to start a server in the folder, or to remove it
                 paths.socket_folder.rmdir()
-    return 0
+
+
+def _write_address(paths: BrokerPaths) -> None:
+    paths.address.write_bytes(os.fsencode(paths.socket))
+
+
+def _report_ready(arguments: argparse.Namespace) -> None:
+    """Tell the client that waits for the start; only once."""
+    if arguments.ready is not None:
+        with contextlib.suppress(OSError):  # it does not wait any more
+            os.write(arguments.ready, b"1")
+        os.close(arguments.ready)
+        arguments.ready = None
 
 
 def start_server(binary: str, paths: BrokerPaths, lock: int) -> tuple[subprocess.Popen[bytes], int]:
@@ -117,6 +196,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     for name in ("--ready", "--workers"):
         parser.add_argument(name, type=int, required=True)
     parser.add_argument("--idle", type=float, required=True)
+    parser.add_argument("--private", dest="is_private", action="store_true")
     return parser.parse_args(argv)
 
 
@@ -134,43 +214,83 @@ def _connect_when_ready(paths: BrokerPaths, guard: subprocess.Popen[bytes]) -> r
 
 
 def _run_pool(
-    connection: redis.Redis, paths: BrokerPaths, arguments: argparse.Namespace, stop_requested: threading.Event
-) -> bool:
-    """Run workers until they are idle or have to stop; return whether jobs that came meanwhile need new ones."""
+    connection: redis.Redis,
+    paths: BrokerPaths,
+    presence: BrokerPresence,
+    arguments: argparse.Namespace,
+    stop_requested: threading.Event,
+    watch: InstallationWatch,
+) -> PoolEnd:
+    """Run workers until they are idle or have to stop, and return why."""
     pool = Pool(
         connection, arguments.code, arguments.workers, "embedded", os.environ, paths.socket, paths.data_folder,
         paths.log,
     )  # fmt: skip
+    end, reason = PoolEnd.FINISHED, "the embedded broker was stopped"
     try:
         with contextlib.suppress(redis.ConnectionError):
-            run_until_idle(connection, paths, pool, stop_requested, arguments.idle)
+            end = run_until_idle(
+                connection, paths, presence, pool, stop_requested, arguments.idle, arguments.is_private, watch
+            )
     finally:
-        paths.address.unlink(missing_ok=True)  # without it no client connects while the workers end
-        pool.stop()
+        with contextlib.suppress(OSError):
+            paths.address.unlink()  # without it no client connects while the workers end
+        pool.stop(LOST_GRACE_S if end is PoolEnd.LOST else STOP_GRACE_S)
+    if end is PoolEnd.LOST:
+        reason = "the socket of the embedded broker was removed"
     with contextlib.suppress(redis.RedisError):
-        return_all_to_queue(connection, "the embedded broker was stopped")
+        return_all_to_queue(connection, reason)
         # A client that was connected already may have submitted a job.
-        return not stop_requested.is_set() and bool(connection.scard(ACTIVE_KEY))
-    return False
+        if end is PoolEnd.FINISHED and presence.has_data and not stop_requested.is_set():
+            return PoolEnd.NEEDED if connection.scard(ACTIVE_KEY) else end
+        if end is PoolEnd.OUTDATED and not connection.scard(ACTIVE_KEY):
+            return PoolEnd.FINISHED  # the next client starts the installed version
+    return end
 
 
 def run_until_idle(
-    connection: redis.Redis, paths: BrokerPaths, pool: Pool, stop_requested: threading.Event, idle_s: float
-) -> None:
-    """Maintain the pool until `stop_requested` is set, or no job was submitted or running for `idle_s` seconds."""
+    connection: redis.Redis,
+    paths: BrokerPaths,
+    presence: BrokerPresence,
+    pool: Pool,
+    stop_requested: threading.Event,
+    idle_s: float,
+    is_private: bool,
+    watch: InstallationWatch,
+) -> PoolEnd:
+    """Maintain the pool until `stop_requested` is set, or no job was submitted or running for `idle_s` seconds.
+
+    A private broker ends already a few seconds after its last client. Also ends when files that the broker needs are
+    removed, and once no job runs after another version was installed.
+    """
     submitted, busy_at = connection.get(SUBMISSIONS_KEY), time.monotonic()
+    used_at = looked_at = busy_at
+    is_outdated = False
     while not stop_requested.wait(SUPERVISION_INTERVAL_S):
+        if not presence.has_data:
+            break
+        if not presence.is_complete:
+            return PoolEnd.LOST
+        presence.renew()
         with contextlib.suppress(redis.ResponseError):  # out of memory or read-only: this may pass
             pool.maintain()
             run_recovery(connection, pool.code)
+        if not is_outdated and time.monotonic() - looked_at > WATCH_INTERVAL_S:
+            looked_at, is_outdated = time.monotonic(), watch.has_changed()
+        if is_outdated and not count_running(connection):
+            return PoolEnd.OUTDATED
         count = connection.get(SUBMISSIONS_KEY)
         if connection.scard(ACTIVE_KEY) or connection.scard(CLEANUP_KEY) or count != submitted:
             submitted, busy_at = count, time.monotonic()
-        elif time.monotonic() - busy_at > idle_s:
+        if not is_private or is_in_use(connection):
+            used_at = time.monotonic()
+        if time.monotonic() - busy_at > idle_s or time.monotonic() - used_at > PRIVATE_IDLE_S:
             with locked(paths.start_lock, 0) as is_acquired:
                 if is_acquired and not connection.scard(ACTIVE_KEY) and connection.get(SUBMISSIONS_KEY) == submitted:
-                    paths.address.unlink(missing_ok=True)
-                    return
+                    with contextlib.suppress(OSError):
+                        paths.address.unlink()
+                    break
+    return PoolEnd.FINISHED
 
 
 if __name__ == "__main__":

@@ -7,14 +7,17 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
+from pathlib import PurePath
 from types import TracebackType
 from typing import Any, Self
 
 from analytics_kit.backends.base import ANY_JOB
-from analytics_kit.backends.http.transport import Transport
+from analytics_kit.backends.http.transport import FORGET_TIMEOUT, Transport
 from analytics_kit.backends.http.upload_queue import UploadQueue
+from analytics_kit.code_version import versions_report
 from analytics_kit.errors import BrokerUnavailableError, JobNotFoundError, SettingsError, SourceNotFoundError
-from analytics_kit.model import Failure, JobInfo, JobRequest, JobStatus, Progress
+from analytics_kit.handle import Handle
+from analytics_kit.model import Failure, ForgetReport, JobInfo, JobRequest, JobStatus, Progress
 from analytics_kit.settings import Settings
 
 POSTED_ARGUMENTS = ("study_id", "content", "options")
@@ -27,7 +30,7 @@ UPLOAD_FRACTION = 0.5
 """Fraction of an uploaded job's progress that is the upload."""
 
 
-class HttpBackend:
+class HttpBackend(Handle):
     """Jobs on a server (`analytics-kit serve`), in the namespace of the token.
 
     A study that the server does not have is uploaded by a thread of this process. Until the upload is completed, the
@@ -215,16 +218,39 @@ class HttpBackend:
         except BrokerUnavailableError as error:
             health = {"status": "down", "live": False, "ready": False, "backend": None, "broker": None, "workers": 0}
             health |= {"store": {}, "reason": error.message}
-        return health | {"backend": self.name, "behind": health["backend"], "server": self._transport.server_url}
+        versions = {**versions_report(), **health.get("versions", {})}
+        return health | {
+            "backend": self.name,
+            "behind": health["backend"],
+            "server": self._transport.server_url,
+            "versions": versions,
+        }
 
     def files(self, job_id: str) -> HttpFiles:
         """Return the files of the job's result."""
         return HttpFiles(self._transport, job_id)
 
+    def forget(self, participant: str) -> ForgetReport:
+        """Have the server remove a participant from all that it keeps for the token's namespace."""
+        body = {"participant": participant}
+        answer = self._transport.request("POST", "/forget", body=body, timeout=FORGET_TIMEOUT)
+        waiting = [
+            f"The upload of {PurePath(info.source).name}, which this process has not ended: cancel it, or wait and "
+            "forget the participant again."
+            for info in self._upload_jobs().values()
+            if not info.status.final
+        ]
+        unreached = (*answer.pop("unreached"), *waiting)
+        return ForgetReport(**answer, unreached=unreached)
+
     def close(self) -> None:
         """Close the connections; uploads go on, and jobs are not affected."""
         self._upload_queue.jobs.close()
         self._transport.close()
+
+    def shutdown(self, only_unused: bool = False) -> None:
+        """Do what `close` does: the server is not this client's."""
+        self.close()
 
     def _upload_jobs(self) -> dict[str, JobInfo]:
         """Return the jobs that the server does not have: uploads that wait, run, have failed or were cancelled.
@@ -303,7 +329,7 @@ class HttpChanges:
         return None
 
 
-class HttpFiles:
+class HttpFiles(Handle):
     """Files of one job's result, each downloaded when it is read.
 
     Raises

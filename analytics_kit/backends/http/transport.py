@@ -32,6 +32,8 @@ LONG_RETRY = Retry(
 """For callers that wait anyway: retries for half a minute, or for as long as Retry-After demands."""
 REQUEST_TIMEOUT = Timeout(connect=5, read=60)
 UPLOAD_TIMEOUT = Timeout(connect=5, read=600)
+FORGET_TIMEOUT = Timeout(connect=5, read=3600)
+"""For a request upon which the server may have to read and write many results."""
 TRANSFER_CHUNK_BYTES = 1 << 18
 DOWNLOAD_TRIES = 3
 TOKEN_HINT = "Pass token=, or set ANALYTICS_KIT_TOKEN; ask the administrator of the server for one."  # noqa: S105  no token
@@ -128,6 +130,7 @@ class Transport:
         respect_retry_after: bool = False,
         retry_long: bool = False,
         accept: int = 200,
+        timeout: Timeout = REQUEST_TIMEOUT,
     ) -> dict[str, Any]:
         """Send a request and return the JSON of the response.
 
@@ -139,6 +142,8 @@ class Transport:
             Retry for up to half a minute while the server is unavailable.
         accept
             A status besides 2xx whose JSON is returned.
+        timeout
+            For how long to wait for the response.
 
         Raises
         ------
@@ -153,7 +158,7 @@ class Transport:
         with self._translate_errors():
             response = self._pool.request(
                 method, self._url(path, query), json=body, headers=self._authorization | content_type, redirect=False,
-                retries=LONG_RETRY if retry_long else STALE_CONNECTION_RETRY,
+                retries=LONG_RETRY if retry_long else STALE_CONNECTION_RETRY, timeout=timeout,
             )  # fmt: skip
         return self._checked(response, accept)
 
@@ -226,7 +231,7 @@ class Transport:
         if response.status == 401:
             raise BrokerUnavailableError(f"The server at {self.server_url} refuses the token.", hint=TOKEN_HINT)
         kind, message = str(body.get("error", "")), str(body.get("message", ""))
-        if response.status >= 500 or response.status == 429:
+        if response.status >= 500 or response.status in (408, 429):  # 408: an upload was too slow this time
             notice = f"The server at {self.server_url} can't serve now: {message or response.status}"
             after = response.headers.get("Retry-After", "")
             self._unavailable = time.monotonic() + (float(after) if after.isdecimal() else 0.0), notice

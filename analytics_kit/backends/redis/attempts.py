@@ -25,16 +25,21 @@ from analytics_kit.backends.record import (
     encode_fields,
     split_fields,
 )
-from analytics_kit.backends.redis.connection import Connection
+from analytics_kit.backends.redis.connection import Connection, server_time_s
 from analytics_kit.backends.redis.job_store import JobStore, PendingStep
 from analytics_kit.backends.redis.keys import ACTIVE_KEY, CLEANUP_KEY, DELAYED_KEY
-from analytics_kit.backends.redis.rq_queue import count_registered
+from analytics_kit.backends.redis.rq_queue import count_registered, live_workers, pool_of
+from analytics_kit.code_version import UNKNOWN_CODE, CodeVersion
 from analytics_kit.errors import BrokerUnavailableError
-from analytics_kit.model import SCHEMA_VERSION, CannotRunHere, Failure, Progress, Split
+from analytics_kit.model import RECORD_VERSION, CannotRunHere, Failure, Progress, Split
 
 T = TypeVar("T")
 RETRY_DELAYS_S = (1.0, 4.0, 16.0)
 """Delays before the first, second, … retry of a step that was lost."""
+REFUSED_PREFIX = "refused "
+"""Begins the fields of a record that hold when the workers of a pool first refused a step."""
+OTHER_VERSION_PATIENCE_S = 3600.0
+"""A job waits this long for a worker that understands its record or has its code."""
 TRANSIENT_ERRORS = (redis.ConnectionError, redis.TimeoutError, redis.OutOfMemoryError, redis.ReadOnlyError)
 """Errors that pass: no server answers, or it takes no writes for a while."""
 BROKER_RETRY = Retry(ExponentialBackoff(cap=1.0, base=0.05), 60, TRANSIENT_ERRORS)
@@ -65,10 +70,27 @@ class AttemptStore:
         """
         _, flat_fields, flat_winners = self._change("claim", attempt, worker)
         fields = _pairs(flat_fields)
-        if (version := int(fields[b"version"])) > SCHEMA_VERSION:
+        if (version := int(fields[b"version"])) > RECORD_VERSION:
             raise newer_version(version)
         winners = {int(shard): int(number) for shard, number in _pairs(flat_winners).items()}
         return Record.from_fields(fields), winners
+
+    def take_over(self, record: Record, attempt: Attempt, by: CodeVersion, result_key: str) -> None:
+        """Have the whole job done by other code than its client's, under the key of that code's result.
+
+        A step other than the first one ends here, and the job begins anew: no result is made by two codes. Raises
+        ChangeRefusedError when the attempt is not the newest one.
+        """
+        text = f"taken over by {by}; submitted by {record.required_code or UNKNOWN_CODE}"
+        answer = self._change(
+            "take_over", attempt, encode_fields({"p": list(by)})["p"], self.jobs.keys.newest_prefix, result_key,
+            RECORD_VERSION, text,
+        )  # fmt: skip
+        _, begin_number, *still_queued = answer
+        for rq_job_id in still_queued:
+            self.jobs.queue.remove(rq_job_id)
+        if begin_number:
+            self._put(Attempt(attempt.job_id, number=int(begin_number)), front=True)
 
     def change_state(self, attempt: Attempt, to: RecordState, **changes: Any) -> None:
         """Change the state; raises ChangeRefusedError when that is not legal or the attempt is not the newest."""
@@ -117,6 +139,30 @@ class AttemptStore:
             return
         if not delay_s:
             self._put(attempt._replace(number=int(answer[1])), front=True)
+
+    def is_refused_by_all(self, attempt: Attempt, patience_s: float) -> bool:
+        """Note that the worker with this attempt refuses its step.
+
+        Returns
+        -------
+        bool
+            Whether the workers of all live pools have refused the step, the last one `patience_s` ago. The workers of
+            one pool see the same files and have the same credentials.
+        """
+        record, pending = self._keys.record(attempt.job_id), self._keys.pending(attempt.job_id)
+
+        def note() -> bool:
+            if not (value := self._connection.hget(pending, attempt.step)):
+                return False
+            now_s, prefix = server_time_s(self._connection), f"{REFUSED_PREFIX}{attempt.step} "
+            if self._connection.exists(record):
+                self._connection.hsetnx(record, prefix + pool_of(PendingStep.parse(value).location), now_s)
+            fields = {name.decode(): at for name, at in self._connection.hgetall(record).items()}
+            since = {name.removeprefix(prefix): float(at) for name, at in fields.items() if name.startswith(prefix)}
+            live = {pool_of(worker) for worker in live_workers(self._connection)}
+            return live <= since.keys() and now_s - max(since.values(), default=now_s) >= patience_s
+
+        return retry_until_available(note)
 
     def append_log(self, job_id: str, lines: Iterable[str]) -> None:
         """Add lines to a job's log."""
@@ -210,9 +256,9 @@ class AttemptStore:
         self._connection.delete(*keys.all_of(job_id)[1:])
 
     def _put_steps(self, attempt: Attempt, answer: list[Any]) -> None:
-        for step in answer[1:]:
-            new = Attempt(attempt.job_id, step.decode())
-            self._put(new, front=new.step == MERGE_STEP)
+        for text in answer[1:]:
+            step, _, number = text.decode().rpartition(" ")
+            self._put(Attempt(attempt.job_id, step, int(number)), front=step == MERGE_STEP)
 
     def _put(self, attempt: Attempt, front: bool = False) -> None:
         """Queue an attempt in rq; if this process dies between the script and this, recovery queues it."""
@@ -242,7 +288,8 @@ def newer_version(version: int) -> CannotRunHere:
     """Return the exception for a record that a newer version of the package wrote."""
     return CannotRunHere(
         f"the job was submitted by a newer analytics_kit: its record has version {version}, the workers here "
-        f"understand up to version {SCHEMA_VERSION}. Upgrade analytics_kit where the workers run and restart them."
+        f"understand up to version {RECORD_VERSION}. Upgrade analytics_kit where the workers run and restart them.",
+        patience_s=OTHER_VERSION_PATIENCE_S,
     )
 
 

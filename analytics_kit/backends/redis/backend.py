@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import secrets
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any, TypeVar
+
+import redis
+from redis.lock import Lock
 
 from analytics_kit.backends.record import Record, RecordState
 from analytics_kit.backends.redis import rq_queue
 from analytics_kit.backends.redis.attempts import AttemptStore
 from analytics_kit.backends.redis.changes import CHANGES_POLL_S, RedisChanges
 from analytics_kit.backends.redis.cleanup import clean_up
+from analytics_kit.backends.redis.code_match import waiting_notice
 from analytics_kit.backends.redis.connection import CONNECT_TIMEOUT_S, connect, translate_errors
 from analytics_kit.backends.redis.job_store import JobStore
 from analytics_kit.backends.redis.pool_state import read_pool_state
 from analytics_kit.backends.redis.recovery import run_recovery
+from analytics_kit.code_version import CodeVersion, versions_report
 from analytics_kit.errors import BrokerUnavailableError
+from analytics_kit.handle import Handle
 from analytics_kit.model import JobInfo, JobRequest, JobStatus, Progress
 from analytics_kit.settings import Settings, without_secrets
 
@@ -26,12 +35,14 @@ QUIET_S = 30.0
 """A job that runs and reports nothing for this long gets the notice that it may be stuck."""
 RELEASE_LIMIT_S = 10.0
 """Time for workers to release a job that is to be deleted."""
+LOCK_TTL_S, LOCK_WAIT_S = 30, 60
+"""How long a lock outlives its process, and how long another process waits for it."""
 NO_WORKER = "No worker listens on this Redis; the job waits. Start one with: analytics-kit worker"
 
 T = TypeVar("T")
 
 
-class RedisBackend:
+class RedisBackend(Handle):
     """Jobs on a Redis server, run by `analytics-kit worker` processes on any number of hosts.
 
     Parameters
@@ -45,6 +56,8 @@ class RedisBackend:
     survives_process = True
     kills_running = True
     _no_worker_notice = NO_WORKER
+    _other_code_notice = ""
+    """What follows the notice of a job for which there are only workers with other code."""
 
     def __init__(self, url: str, settings: Settings, code: str, name: str = "redis") -> None:
         self.name = name
@@ -122,6 +135,44 @@ class RedisBackend:
 
         return [*self._call(infos).values()]
 
+    def records(self) -> Sequence[Record]:
+        """Return the records of this namespace that can be read, newest first."""
+        return self._call(lambda jobs: jobs.records())
+
+    def amend(self, job_id: str, edit: Callable[[Record], Record], edit_line: Callable[[str], str]) -> bool:
+        """Change what the record and the log of a job that has ended say; return whether anything changed."""
+        return self._call(lambda jobs: jobs.amend(job_id, edit, edit_line))
+
+    @contextmanager
+    def forgetting(self) -> Iterator[None]:
+        """Hold a lock of the namespace on the server, which is renewed as long as the block runs."""
+
+        def acquire(jobs: JobStore) -> Lock | None:
+            lock = jobs.connection.lock(jobs.keys.forgetting, timeout=LOCK_TTL_S, thread_local=False)
+            return lock if lock.acquire(blocking_timeout=LOCK_WAIT_S) else None
+
+        lock = self._call(acquire)
+        if lock is None:
+            raise BrokerUnavailableError(
+                "Another process is forgetting a participant of this namespace.", hint="Try again in a minute."
+            )
+        ended = threading.Event()
+
+        def renew() -> None:
+            while not ended.wait(LOCK_TTL_S / 3):
+                with suppress(redis.RedisError):
+                    lock.reacquire()
+
+        renewal = threading.Thread(target=renew, daemon=True, name="analytics_kit lock")
+        renewal.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            renewal.join()
+            with suppress(redis.RedisError):
+                lock.release()
+
     def changes(self) -> RedisChanges:
         """Return a context in which to wait for changes of jobs."""
         return RedisChanges(lambda: self._jobs)
@@ -139,8 +190,8 @@ class RedisBackend:
         try:
             broker, live, reason = self._call(self._measure)
         except BrokerUnavailableError as error:
-            return {"status": "down", **health, "reason": error.message}
-        health |= {"ready": live > 0, "broker": broker, "workers": live}
+            return {"status": "down", **health, "reason": error.message, "versions": versions_report()}
+        health |= {"ready": live > 0, "broker": broker, "workers": live, "versions": self._call(self._versions)}
         if live:
             return {"status": "ok", **health, "reason": ""}
         return {"status": "degraded", **health, "reason": reason}
@@ -148,6 +199,19 @@ class RedisBackend:
     def close(self) -> None:
         """Close the connections; jobs are not affected."""
         self._jobs.connection.close()
+
+    def shutdown(self, only_unused: bool = False) -> None:
+        """Do what `close` does: server and workers were started by others."""
+        self.close()
+
+    def _versions(self, jobs: JobStore) -> dict[str, Any]:
+        """Return versions and hashes of code of this process, the supervisor and the workers, as JSON."""
+        counts = Counter(worker.code for worker in rq_queue.live_workers(jobs.connection).values())
+        return versions_report(self._supervisor_version(), counts)
+
+    def _supervisor_version(self) -> CodeVersion | None:
+        """Return the version of the process that owns the broker; None where none does."""
+        return None
 
     def _measure(self, jobs: JobStore) -> tuple[dict[str, Any], int, str]:
         """Return address, version and latency of the broker, how many workers live, and why none do."""
@@ -170,8 +234,8 @@ class RedisBackend:
         infos = self._infos(jobs, records)
         if not active:
             return infos
-        if rq_queue.count_workers(jobs.connection)[0]:
-            return infos | self._quiet_jobs(jobs, active)
+        if live := rq_queue.live_workers(jobs.connection).values():
+            return infos | self._quiet_jobs(jobs, active) | self._without_code(infos, active, live)
         pool = read_pool_state(jobs.connection)
         notice = pool.notice or ("" if pool.phase else self._no_worker_notice)
         for record in active:
@@ -179,6 +243,20 @@ class RedisBackend:
             if pool.phase and info.status is JobStatus.QUEUED:
                 infos[record.job_id] = replace(info, progress=Progress(phase=pool.phase))
         return infos
+
+    def _without_code(
+        self, infos: Mapping[str, JobInfo], active: Sequence[Record], live: Collection[rq_queue.WorkerState]
+    ) -> dict[str, JobInfo]:
+        """Return those of the jobs that no live worker has the code for, with a notice."""
+        present = {worker.code for worker in live}
+        codes = {code.code for code in present}
+        return {
+            record.job_id: replace(
+                infos[record.job_id], notice=f"{waiting_notice(required, present)}{self._other_code_notice}"
+            )
+            for record in active
+            if (required := record.required_code) is not None and required.code not in codes
+        }
 
     def _infos(self, jobs: JobStore, records: Sequence[Record]) -> dict[str, JobInfo]:
         is_any_queued = any(record.state is RecordState.QUEUED for record in records)
@@ -188,9 +266,9 @@ class RedisBackend:
     def _quiet_jobs(self, jobs: JobStore, active: Sequence[Record]) -> dict[str, JobInfo]:
         """Return those of the jobs that run and have reported nothing for long, with a notice."""
         reported_at = {r.job_id: r.reported_at for r in active if r.reported_at}
-        if all(time.time() - at <= QUIET_S for at in reported_at.values()):
+        if all(0 <= time.time() - at <= QUIET_S for at in reported_at.values()):
             return {}
-        now_s = jobs.now_s()  # clocks of hosts differ
+        now_s = jobs.now_s()  # clocks of hosts differ; a report in the future says that this one does
         return {
             record.job_id: replace(
                 record.info(self.name),

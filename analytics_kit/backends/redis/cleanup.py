@@ -8,12 +8,15 @@ from analytics_kit.backends.dotted_names import resolve, wire_name
 from analytics_kit.backends.redis.attempts import AttemptStore
 from analytics_kit.backends.redis.connection import Connection
 from analytics_kit.backends.redis.rq_queue import put_function
+from analytics_kit.errors import StoreError
 
 logger = logging.getLogger(__name__)
 CLEANUP_FUNCTION = "analytics_kit.backends.worker.entry.discard"
 SWEEP_FUNCTION = "analytics_kit.backends.worker.entry.sweep"
 CLEANUP_RETRY_S = 60
 """A clean-up that a worker has not done by then is queued again."""
+CLEANUP_ELSEWHERE_S = 10
+"""So is one that a worker could not do, after this time: another may have access to the store."""
 
 
 def queue_cleanup(store: AttemptStore, job_id: str, code: str) -> None:
@@ -29,10 +32,21 @@ def queue_sweep(connection: Connection, code: str) -> None:
 
 
 def clean_up(store: AttemptStore, job_id: str, code: str) -> None:
-    """Remove what a job left, in this process. What can't be removed is left to the sweep."""
+    """Remove what a job left, in this process.
+
+    Where the store is away or refuses access, recovery queues it again, for any worker. What else can't be removed is
+    left to the sweep.
+    """
     for record in store.jobs.get_many([job_id]):
         try:
             resolve(f"{code}.discard")(record.arguments, job_id, record.result)
+        except StoreError as error:
+            if error.may_work_elsewhere:
+                logger.warning("The files that job %s left can't be removed yet: %s", job_id, error.message)
+                store.jobs.connection.expire(store.jobs.keys.cleanup_queued(job_id), CLEANUP_ELSEWHERE_S)
+                return
+            logger.exception("The files that job %s left can't be removed.", job_id)
+            store.append_log(job_id, [f"files of the job can't be removed: {error.message}"])
         except Exception as error:
             logger.exception("The files that job %s left can't be removed.", job_id)
             store.append_log(job_id, [f"files of the job can't be removed: {type(error).__name__}: {error}"])

@@ -41,6 +41,7 @@ def connect(url: str, answer_timeout_s: float | None = None) -> redis.Redis:
             socket_connect_timeout=CONNECT_TIMEOUT_S,
             socket_timeout=answer_timeout_s or ANSWER_TIMEOUT_S,
             health_check_interval=15,
+            encoding_errors="backslashreplace",  # a text that can't be encoded, such as of a log, must end no step
             # Once more at once, for a connection that went stale in the pool; never after a time-out.
             retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
             **tcp,

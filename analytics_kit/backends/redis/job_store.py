@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Self
 
@@ -20,6 +20,7 @@ from analytics_kit.backends.record import (
     ChangeRefusedError,
     Record,
     RecordState,
+    amended,
     can_join,
     encode_fields,
     with_tags,
@@ -141,6 +142,37 @@ class JobStore:
             if not self.connection.exists(self.keys.record(job_id)):
                 self.connection.zrem(self.keys.index, job_id)
         return records
+
+    def amend(self, job_id: str, edit: Callable[[Record], Record], edit_line: Callable[[str], str]) -> bool:
+        """Change what the record and the log of a job that has ended say; return whether anything changed.
+
+        Both are watched, so that no change of another process is lost.
+        """
+        keys = self.keys
+        with self.connection.pipeline() as pipe:
+            while True:
+                try:
+                    pipe.watch(keys.record(job_id), keys.log(job_id))
+                    if not (fields := pipe.hgetall(keys.record(job_id))):
+                        return False
+                    record = Record.from_fields(fields)
+                    lines = pipe.lrange(keys.log(job_id), 0, -1) if record.state.status.final else []
+                    changes = amended(record, edit)
+                    pipe.multi()
+                    if changes:
+                        pipe.hset(keys.record(job_id), mapping=encode_fields(changes))
+                    has_changed = bool(changes)
+                    for position, line in enumerate(lines):
+                        at, _, text = line.decode(errors="replace").partition(" ")
+                        if (new := edit_line(text)) != text:
+                            pipe.lset(keys.log(job_id), position, f"{at} {new}")
+                            has_changed = True
+                    if has_changed:
+                        pipe.publish(keys.channel, job_id)
+                        pipe.execute()
+                    return has_changed
+                except redis.WatchError:
+                    continue
 
     def queue_positions(self) -> dict[str, int]:
         """Return the position, from 1 on, of each queued job in the queue; jobs of other namespaces count too."""

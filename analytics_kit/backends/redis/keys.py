@@ -54,6 +54,11 @@ class JobKeys:
         """Prefix of the keys that name the newest job of each result key."""
         return f"ak:{self.namespace}:result:"
 
+    @property
+    def forgetting(self) -> str:
+        """Exists while a participant is being removed from what is stored."""
+        return f"ak:{self.namespace}:forgetting"
+
     def record(self, job_id: str) -> str:
         """Hash of a job's record."""
         return f"ak:{self.namespace}:job:{job_id}"

@@ -41,6 +41,10 @@ STEP_LOST_S = 5.0
 TIME_LIMIT_GRACE_S = 2.0
 """A job that no live worker works on fails this long after its time limit."""
 SWEEP_EVERY_S = 3600
+LONGEST_STEP_DELAY_S = 60.0
+"""No step is delayed for longer."""
+LONGEST_TURN_MS = 60_000
+"""No turn of recovery lasts longer."""
 
 
 class RecoveryRound:
@@ -94,7 +98,8 @@ class RecoveryRound:
 
     def _looks_lost(self, name: str, for_s: float) -> bool:
         """Note that something looks lost; return whether it has done so for `for_s` seconds."""
-        since = self.suspects[name] = self._suspects_before.get(name, self.now_s)
+        # Not later than now: the server's clock may have been set back.
+        since = self.suspects[name] = min(self._suspects_before.get(name, self.now_s), self.now_s)
         return self.now_s - since >= for_s
 
     def _is_abandoned(self, attempt: Attempt, worker: str) -> bool:
@@ -116,10 +121,10 @@ def run_recovery(
         at once.
     clock : returns the server's time in seconds.
     """
-    if not dead and not connection.set(RECOVERY_TURN_KEY, b"", nx=True, px=ROUND_EVERY_MS):
+    if not dead and not _take_turn(connection):
         return
     recovery = RecoveryRound(connection, clock(connection), dead)
-    for member in connection.zrangebyscore(DELAYED_KEY, "-inf", recovery.now_s):
+    for member in _due_members(connection, recovery.now_s):
         job, step, number = member.decode().rsplit(":", 2)
         namespace, _, job_id = job.rpartition(":")
         AttemptStore(connection, namespace).queue_due(Attempt(job_id, step, int(number)))
@@ -138,7 +143,27 @@ def run_recovery(
         queue_sweep(connection, code)
     took_ms = int(1000 * (clock(connection) - recovery.now_s))
     if took_ms * 5 > ROUND_EVERY_MS:  # with very many jobs, leave time for other work between two rounds
-        connection.set(RECOVERY_TURN_KEY, b"", px=took_ms * 5)
+        connection.set(RECOVERY_TURN_KEY, b"", px=min(took_ms * 5, LONGEST_TURN_MS))
+
+
+def _take_turn(connection: Connection) -> bool:
+    """Return whether it is this process' turn to run a round.
+
+    A turn that ends later than any can was taken before the server's clock was set back, and would last until then.
+    """
+    with connection.pipeline(transaction=False) as pipe:
+        pipe.set(RECOVERY_TURN_KEY, b"", nx=True, px=ROUND_EVERY_MS)
+        pipe.pttl(RECOVERY_TURN_KEY)
+        is_taken, left_ms = pipe.execute()
+    if not is_taken and left_ms > LONGEST_TURN_MS:
+        connection.delete(RECOVERY_TURN_KEY)
+    return bool(is_taken)
+
+
+def _due_members(connection: Connection, now_s: float) -> list[bytes]:
+    """Return the steps whose delay is over, and those that the server's clock was set back before."""
+    ranges = (("-inf", now_s), (now_s + LONGEST_STEP_DELAY_S, "+inf"))
+    return [member for low, high in ranges for member in connection.zrangebyscore(DELAYED_KEY, low, high)]
 
 
 def recover_worker(connection: Connection, worker: str, code: str) -> None:

@@ -7,6 +7,7 @@ function; the record of a job is what counts, so rq keeps no results.
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ from rq.serializers import JSONSerializer
 from analytics_kit.backends.dotted_names import present_name, wire_name
 from analytics_kit.backends.record import BEGIN_STEP, Attempt
 from analytics_kit.backends.redis.connection import Connection
+from analytics_kit.code_version import UNKNOWN_CODE, CodeVersion
 
 QUEUE_NAME = "analytics"
 STEP_FUNCTION = "analytics_kit.backends.worker.entry.perform"
@@ -25,6 +27,7 @@ STEP_FUNCTION = "analytics_kit.backends.worker.entry.perform"
 
 _WORKERS, _LISTENERS = "rq:workers", f"rq:workers:{QUEUE_NAME}"
 _WORKER_PREFIX = "rq:worker:"
+_POOL_WORKER = re.compile(r"(.+-\d+)-\d+-[0-9a-f]{4}")
 QUEUE_KEY = f"rq:queue:{QUEUE_NAME}"
 _INTERMEDIATE = f"{QUEUE_KEY}:intermediate"
 
@@ -34,6 +37,10 @@ class WorkerState(NamedTuple):
 
     state: str
     rq_job_id: str
+    code: CodeVersion = UNKNOWN_CODE
+    """The code that it runs; empty for a worker of a version that does not say so."""
+    started_at: float = 0.0
+    """When it was started, by the server's clock in seconds since 1970; 0 where it does not say so."""
 
 
 def open_queue(connection: Connection) -> Queue:
@@ -111,9 +118,17 @@ def forget_done(pipe: Connection, job: Job) -> None:
     pipe.delete(job.key, f"{_INTERMEDIATE}:first_seen:{job.id}")
 
 
-def publish_heartbeat(connection: Connection, worker_key: str, state: str, rq_job_id: str) -> None:
+def publish_heartbeat(
+    connection: Connection,
+    worker_key: str,
+    state: str,
+    rq_job_id: str,
+    code: CodeVersion = UNKNOWN_CODE,
+    started_at: float = 0.0,
+) -> None:
     """Write what `live_workers` reads of a worker, into rq's hash of it."""
-    connection.hset(worker_key, mapping={"state": state, "hand": rq_job_id})
+    greeting = {"ak_version": code.version, "ak_code": code.code, "ak_started": started_at}
+    connection.hset(worker_key, mapping={"state": state, "hand": rq_job_id, **greeting})
 
 
 def live_workers(connection: Connection) -> dict[str, WorkerState]:
@@ -121,12 +136,27 @@ def live_workers(connection: Connection) -> dict[str, WorkerState]:
     keys = [key.decode() for key in connection.smembers(_LISTENERS)]
     with connection.pipeline(transaction=False) as pipe:
         for key in keys:
-            pipe.hmget(key, "state", "hand")
+            pipe.hmget(key, "state", "hand", "ak_version", "ak_code", "ak_started")
         return {
-            key.removeprefix(_WORKER_PREFIX): WorkerState(state.decode(), (rq_job_id or b"").decode())
-            for key, (state, rq_job_id) in zip(keys, pipe.execute(), strict=True)
+            key.removeprefix(_WORKER_PREFIX): WorkerState(
+                state.decode(),
+                (rq_job_id or b"").decode(),
+                CodeVersion((version or b"").decode(), (code or b"").decode()),
+                float(started_at or 0),
+            )
+            for key, (state, rq_job_id, version, code, started_at) in zip(keys, pipe.execute(), strict=True)
             if state
         }
+
+
+def pool_of(worker: str) -> str:
+    """Return the part of a worker's name that all workers of its pool share, the whole name of one without a pool.
+
+    >>> pool_of("host-31-2-f3a9"), pool_of("host-31")
+    ('host-31', 'host-31')
+    """
+    found = _POOL_WORKER.fullmatch(worker)
+    return found[1] if found else worker
 
 
 def count_workers(connection: Connection) -> tuple[int, int]:
@@ -144,8 +174,10 @@ def remove_worker(connection: Connection, name: str) -> None:
     """Remove a dead worker and its rq jobs."""
     key = f"{_WORKER_PREFIX}{name}"
     for member in connection.smembers(f"{key}:executions"):
+        rq_job_id = member.decode().split(":")[0]
         with contextlib.suppress(NoSuchJobError):
-            Job.fetch(member.decode().split(":")[0], connection, JSONSerializer).delete()
+            Job.fetch(rq_job_id, connection, JSONSerializer).delete()
+        forget_taken(connection, rq_job_id)
     connection.srem(_WORKERS, key)
     connection.srem(_LISTENERS, key)
     connection.delete(key, f"{key}:executions")

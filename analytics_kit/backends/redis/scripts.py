@@ -21,6 +21,7 @@ SCRIPTS = {
     "split": ["prelude", "shards", "split"],
     "finish_shard": ["prelude", "shards", "finish_shard"],
     "retry": ["prelude", "retry"],
+    "take_over": ["prelude", "take_over"],
     "queue_due": ["prelude", "queue_due"],
     "release": ["prelude", "release"],
     "delete": ["prelude", "delete"],

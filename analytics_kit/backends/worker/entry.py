@@ -8,10 +8,14 @@ from analytics_kit.backends.dotted_names import resolve
 from analytics_kit.backends.record import Attempt, ChangeRefusedError
 from analytics_kit.backends.redis.attempts import AttemptStore
 from analytics_kit.backends.redis.cleanup import clean_up
+from analytics_kit.backends.redis.code_match import settle_code
 from analytics_kit.backends.redis.connection import Connection
+from analytics_kit.backends.redis.keys import SWEPT_KEY
 from analytics_kit.backends.step_runner import offer_to_others, run_step
 from analytics_kit.model import CannotRunHere
 
+SWEEP_AGAIN_S = 60
+"""A sweep that a worker could not do is queued again after this time."""
 connection: Connection | None = None
 """Connection of the task process to its broker, set after the fork."""
 
@@ -20,13 +24,16 @@ def perform(namespace: str, job_id: str, step: str, attempt: int) -> None:
     """Execute one attempt at a step of a job; a stale attempt does nothing."""
     attempts, claimed = AttemptStore(_connection(), namespace), Attempt(job_id, step, attempt)
     try:
-        record, winning_attempts = attempts.claim(claimed, os.environ["RQ_WORKER_ID"])
+        worker = os.environ["RQ_WORKER_ID"]
+        claimed_record, winning_attempts = attempts.claim(claimed, worker)
+        record = settle_code(_connection(), attempts, claimed_record, claimed, worker)
     except ChangeRefusedError:
         return
     except CannotRunHere as reason:
         offer_to_others(attempts, claimed, reason)
         return
-    run_step(attempts, record, claimed, winning_attempts)
+    if record is not None:
+        run_step(attempts, record, claimed, winning_attempts)
 
 
 def discard(namespace: str, job_id: str, code: str) -> None:
@@ -36,7 +43,10 @@ def discard(namespace: str, job_id: str, code: str) -> None:
 
 def sweep(code: str) -> None:
     """Remove what has expired in the store; queued about once an hour."""
-    resolve(f"{code}.tidy")()
+    try:
+        resolve(f"{code}.tidy")()
+    except CannotRunHere:
+        _connection().expire(SWEPT_KEY, SWEEP_AGAIN_S)
 
 
 def _connection() -> Connection:

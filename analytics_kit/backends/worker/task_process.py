@@ -142,7 +142,8 @@ def _serve(pipe: socket.socket, parent_pid: int, worker: str, connection: Connec
         for line in pipe.makefile("rb"):
             function, arguments = json.loads(line)
             resolve(function)(*arguments)
-            sys.stdout.flush()
+            with contextlib.suppress(OSError):  # the disk is full; what a step has printed is not worth a failure
+                sys.stdout.flush()
             pipe.sendall(b"1")
     except BaseException:
         traceback.print_exc()

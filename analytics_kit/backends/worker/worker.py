@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import redis
 from rq import Queue, Worker, worker_registration
@@ -31,13 +31,15 @@ from analytics_kit.backends.record import Attempt
 from analytics_kit.backends.redis import rq_queue
 from analytics_kit.backends.redis.attempts import AttemptStore, retry_until_available
 from analytics_kit.backends.redis.cleanup import queue_cleanup
-from analytics_kit.backends.redis.connection import connect, socket_url, translate_errors
+from analytics_kit.backends.redis.connection import connect, server_time_s, socket_url, translate_errors
 from analytics_kit.backends.redis.recovery import run_recovery
 from analytics_kit.backends.worker.limits import LimitMonitor, cause_of_death, read_tail
 from analytics_kit.backends.worker.task_process import TaskProcess
+from analytics_kit.code_version import code_version, read_code_version
 from analytics_kit.errors import BrokerUnavailableError
 from analytics_kit.model import Failure
 from analytics_kit.settings import Settings, without_secrets
+from analytics_kit.visible_text import LINES, visible
 
 HEARTBEAT_INTERVAL_S = 1.0
 LIMIT_CHECK_INTERVAL_S = 0.2
@@ -70,14 +72,15 @@ class StepWorker(Worker):
             log_job_description=False,
         )
         self._code = code
-        self._output = tempfile.TemporaryFile("a+b")  # noqa: SIM115  open as long as the worker lives
+        self._started_at = server_time_s(connection)
+        self._output = _output_file()
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
         """Renew the worker's key and its registration, both of which expire while the machine sleeps."""
         super().heartbeat(WORKER_KEY_TTL_S, pipeline)
         to: Any = self.connection if pipeline is None else pipeline
         rq_job_id = "" if self.current is None else self.current[1].rq_job_id
-        rq_queue.publish_heartbeat(to, self.key, self.get_state(), rq_job_id)
+        rq_queue.publish_heartbeat(to, self.key, self.get_state(), rq_job_id, code_version(), self._started_at)
         worker_registration.register(self, to)
 
     def get_heartbeat_ttl(self, job: Job, working_time: float = 0.0) -> int:
@@ -142,7 +145,7 @@ class StepWorker(Worker):
         """Log the output of the process, retry or fail a step that it did not finish, and remove rq's traces."""
         output = read_tail(self._output)
         if output:
-            print(output, file=sys.stderr, flush=True)
+            print(visible(output, keep=LINES), file=sys.stderr, flush=True)
         if monitor is not None and self.current is not None:
             attempts, attempt = self.current
             attempts.append_log(attempt.job_id, (f"{attempt.step}: {line}" for line in output.splitlines()))
@@ -155,6 +158,16 @@ class StepWorker(Worker):
             self.cleanup_execution(job, pipe, execution)
             rq_queue.forget_done(pipe, job)
             pipe.execute()
+
+
+def _output_file() -> IO[bytes]:
+    """Return an unnamed file for the output of steps; in memory where there is no folder for temporary files."""
+    try:
+        return tempfile.TemporaryFile("a+b")
+    except OSError:
+        if not hasattr(os, "memfd_create"):
+            raise
+        return os.fdopen(os.memfd_create("output of steps"), "a+b")
 
 
 def exit_when_closed(pipe: int) -> None:
@@ -188,6 +201,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         share = memory_share(arguments.workers or pool_size())
         worker = StepWorker(connect(url), arguments.name, arguments.code, share)
         resolve(f"{arguments.code}.warm")()
+        if read_code_version() != code_version():
+            print("analytics_kit was upgraded while the worker was starting.", file=sys.stderr)
+            return 1
         gc.collect()
         gc.freeze()  # else a collection in a forked process touches, and so copies, all that was loaded here
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -116,6 +116,8 @@ class Archive:
         ------
         MemberUnreadableError
             If they are encrypted, damaged, or packed by an unsupported method.
+        StoreError
+            If the storage of the study fails, or the study was written to since it was opened: that is no damage.
         """
         pieces: list[bytes] = []
         try:
@@ -132,6 +134,15 @@ class Archive:
                 "too_large", f"it has {member.raw_bytes:,} bytes, where such a file may have {SHORT_MEMBER_BYTES:,}"
             )
         return self.read(member)
+
+    @contextmanager
+    def expecting(self, members: Iterable[Member]) -> Iterator[None]:
+        """Announce members that are read in the block, in any order: they can be fetched together."""
+        yield
+
+    def start(self, member: Member, raw_bytes: int) -> bytes:
+        """Return up to `raw_bytes` from the start of a member, unchecked. Raises MemberUnreadableError."""
+        return next(iter(self.chunks(member)), b"")[:raw_bytes]
 
     def chunks(self, member: Member) -> Iterator[bytes]:
         """Yield the bytes of a member in pieces of at most CHUNK_BYTES; the CRC is checked after the last one.

@@ -18,6 +18,7 @@ _END64_LOCATOR = struct.Struct("<4sLQL")
 _END64 = struct.Struct("<4sQ2H2L4Q")
 _ENTRY = struct.Struct("<4sxBxxHH4xLLLHHH4xLL")
 _MAX_COMMENT_BYTES = 0xFFFF
+_USUAL_TAIL_BYTES = 4096
 _MAX_ENTRY_BYTES = _ENTRY.size + 3 * 0xFFFF
 _IN_EXTRA = 0xFFFFFFFF
 """Marks a number that is too large for its field; the entry's extra field holds it."""
@@ -104,9 +105,12 @@ def read_directory(zip_bytes: ByteRange, directory: CentralDirectory) -> Iterato
 
 def find_directory(zip_bytes: ByteRange) -> CentralDirectory:
     """Locate the directory by the record at the end of the file. Raises zipfile.BadZipFile."""
-    tail_start = max(0, zip_bytes.size - _END.size - _MAX_COMMENT_BYTES)
-    tail = bytes(zip_bytes.read(tail_start, zip_bytes.size - tail_start))
-    at = tail.rfind(b"PK\5\6")
+    for tail_bytes in (_USUAL_TAIL_BYTES, _END.size + _MAX_COMMENT_BYTES):  # hardly any ZIP has a comment
+        tail_start = max(0, zip_bytes.size - tail_bytes)
+        tail = bytes(zip_bytes.read(tail_start, zip_bytes.size - tail_start))
+        at = tail.rfind(b"PK\5\6")
+        if at >= 0 and len(tail) - at >= _END.size:
+            break
     if at < 0 or len(tail) - at < _END.size:
         raise BadZipFile("it has no directory at its end: not a ZIP, or cut off")
     _, _, _, _, count, length, offset, _ = _END.unpack_from(tail, at)

@@ -8,15 +8,19 @@ import stat
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
-from analytics_kit.study.archive.base import CHUNK_BYTES, Archive, Member, MemberUnreadableError
+from analytics_kit.study.archive.base import CHUNK_BYTES, Archive, Member
+from analytics_kit.study.archive.byte_range import changed
+from analytics_kit.study.storage_errors import retried, storage_error
+from analytics_kit.utf8_text import utf8_text
 
 
 class FolderArchive(Archive):
     """A study of loose files. A link is followed if it stays inside the folder, or is itself the source."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(str(path), 0)
+        super().__init__(utf8_text(str(path)), 0)
         self._path = path
         self._root = path if path.is_dir() else path.parent
 
@@ -25,22 +29,26 @@ class FolderArchive(Archive):
         path = self._path
         for file in self._below(path) if path.is_dir() else [path]:
             name = self._name(file)
+            if not name.isascii() and self._file(name) != file:
+                self.issues.append((name, "name_encoding", "another file has the name that was guessed for this one"))
+                continue
             try:
                 status = file.lstat()
                 if stat.S_ISLNK(status.st_mode) and (file == path or self._stays_inside(file)):
                     status = file.stat()
-            except OSError as error:
+            except FileNotFoundError:
                 if file == path:
                     raise
-                self.issues.append((name, "unreadable", f"it can't be read: {error.strerror}"))
-                continue
+                raise changed(str(file)) from None
+            except OSError as error:
+                raise storage_error(error, f"{file} can't be read") from error
             if stat.S_ISLNK(status.st_mode):
                 self.issues.append((name, "link", "a link that leads out of the folder; it was left out"))
             elif stat.S_ISDIR(status.st_mode):
                 self.folders.append(name)
             elif stat.S_ISREG(status.st_mode):
-                size, changed = status.st_size, str(status.st_mtime_ns)
-                self.members.append(Member(name, size, size, 0, zipfile.ZIP_STORED, False, 0, 0, changed))
+                size, written = status.st_size, str(status.st_mtime_ns)
+                self.members.append(Member(name, size, size, 0, zipfile.ZIP_STORED, False, 0, 0, written))
         self.size_bytes = sum(member.raw_bytes for member in self.members)
 
     def fingerprint(self) -> str:
@@ -51,12 +59,10 @@ class FolderArchive(Archive):
         return digest.hexdigest()
 
     def _below(self, path: Path) -> list[Path]:
-        """Return all that the folder holds. A folder inside it that can't be listed is an issue."""
+        """Return all that the folder holds. Raises StoreError where a folder inside it can't be listed."""
 
         def failed(error: OSError) -> None:
-            self.issues.append(
-                (self._name(Path(error.filename)), "unreadable", f"the folder can't be listed: {error.strerror}")
-            )
+            raise storage_error(error, f"The folder {error.filename} can't be listed") from error
 
         return sorted(
             Path(above, name)
@@ -83,10 +89,29 @@ class FolderArchive(Archive):
         return path if os.path.lexists(path) else self._root / os.fsdecode(name.encode("latin-1", "replace"))
 
     def chunks(self, member: Member) -> Iterator[bytes]:
-        """See Archive."""
+        """See Archive. Raises StoreError also where the file is not what it was when it was listed."""
+        path, done = self._file(member.name), 0
         try:
-            with self._file(member.name).open("rb") as file:
-                while raw := file.read(CHUNK_BYTES):
+            with retried(lambda: path.open("rb")) as file:
+                while raw := _read(file, done):
+                    done += len(raw)
                     yield raw
+                status = os.fstat(file.fileno())
+        except FileNotFoundError:
+            raise changed(str(path)) from None
         except OSError as error:
-            raise MemberUnreadableError("unreadable", f"it can't be read: {error.strerror}") from error
+            raise storage_error(error, f"{path} can't be read") from error
+        if (done, str(status.st_mtime_ns)) != (member.raw_bytes, member.changed):
+            raise changed(str(path))
+
+
+def _read(file: IO[bytes], position: int) -> bytes:
+    try:
+        return file.read(CHUNK_BYTES)
+    except OSError:
+
+        def again() -> bytes:
+            file.seek(position)
+            return file.read(CHUNK_BYTES)
+
+        return retried(again)

@@ -9,7 +9,6 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
-from typing import IO
 
 from isal import isal_zlib
 
@@ -24,21 +23,34 @@ from analytics_kit.study.archive.central_directory import (
     find_directory,
     read_directory,
 )
-from analytics_kit.study.archive.decompress import AES, DEFLATED, DamagedError, inflate, is_supported, method_name
+from analytics_kit.study.archive.decompress import (
+    AES,
+    DEFLATED,
+    STORED,
+    DamagedError,
+    inflate,
+    is_supported,
+    method_name,
+)
 from analytics_kit.study.archive.limits import SPECIAL_FILES, ArchiveLimits
+from analytics_kit.study.archive.remote_range import MAX_PIECE_BYTES, RangeWindow, RemoteRange, Span
 
 _LOCAL_HEADER = struct.Struct("<4s2xHH16xHH")
 _HEADER_READ_BYTES = 128
 """Read of a local header besides its name: its fixed part and the usual extra fields."""
+MIN_WINDOW_BYTES = 1 << 20
+"""A ZIP in a ZIP behind a URL up to this size is fetched whole, which takes fewer requests than its parts."""
+START_PACKED_BYTES = 64 << 10
+"""So much is read at a time of a member of which only the start is wanted."""
 
 
 class ZipArchive(Archive):
     """A study that is a ZIP, with the ZIPs inside it, each inflated when it is first needed."""
 
-    def __init__(self, file: IO[bytes], source: str, size_bytes: int, options: Options | None = None) -> None:
-        super().__init__(source, size_bytes)
+    def __init__(self, zip_bytes: ByteRange, source: str, options: Options | None = None) -> None:
+        super().__init__(source, zip_bytes.size)
         self._options = options or Options()
-        self._zips: dict[int, ByteRange] = {0: ByteRange(file, size_bytes)}
+        self._zips: dict[int, ByteRange] = {0: zip_bytes}
         self._spool = Spool()
         self._inflating = threading.RLock()
         self._fingerprint: str | None = None
@@ -52,7 +64,7 @@ class ZipArchive(Archive):
         """See Archive. Nothing is inflated; the directory of a ZIP that was not listed is read piece by piece."""
         if self._fingerprint is not None:
             return self._fingerprint
-        with _bad_zip(self.name):
+        with self._bad_zip(self.name):
             zip_bytes = self._zips[0]
             entries = read_directory(zip_bytes, find_directory(zip_bytes))
             fingerprint = _digest(islice(entries, self._options.max_members))
@@ -62,7 +74,7 @@ class ZipArchive(Archive):
 
     def _list(self, number: int, name: str, prefix: str, depth: int, limits: ArchiveLimits) -> None:
         zip_bytes = self._zip(number)
-        with _bad_zip(name):
+        with self._bad_zip(name):
             directory = find_directory(zip_bytes)
             limits.check_directory(directory)
             entries = list(islice(read_directory(zip_bytes, directory), limits.entries_left + 1))
@@ -91,27 +103,77 @@ class ZipArchive(Archive):
             is_zip = text[-4:].lower() == ".zip" and not text.rpartition("/")[2].startswith("._")
             (nested if is_zip else members).append(member)
         self.members += members
-        for member in nested:
-            limits.check_nesting(depth + 1, member.name)
-            self.nested.append(member)
-            try:
-                self._list(len(self.nested), member.name, member.name + "/", depth + 1, limits)
-            except (BadArchiveError, MemberUnreadableError) as error:
-                self._zips.pop(len(self.nested), None)
-                self.nested.pop()
-                self.issues.append((member.name, "unreadable_zip", f"nested ZIP can't be read: {error.args[0]}"))
-                self.members.append(member)
+        with self.expecting([] if number else [member for member in nested if not _is_window(member)]):
+            for member in nested:
+                self._list_nested(member, depth + 1, limits)
+
+    def _list_nested(self, member: Member, depth: int, limits: ArchiveLimits) -> None:
+        limits.check_nesting(depth, member.name)
+        self.nested.append(member)
+        try:
+            self._list(len(self.nested), member.name, member.name + "/", depth, limits)
+        except (BadArchiveError, MemberUnreadableError) as error:
+            self._zips.pop(len(self.nested), None)
+            self.nested.pop()
+            self.issues.append((member.name, "unreadable_zip", f"nested ZIP can't be read: {error.args[0]}"))
+            self.members.append(member)
 
     def _zip(self, number: int) -> ByteRange:
         """Return the bytes of one of the ZIPs."""
         with self._inflating:
             if number not in self._zips:
                 member = self.nested[number - 1]
-                self._zips[number] = self._spool.hold(self.chunks(member), member.raw_bytes)
+                holder = self._zips.get(member.zip_number) or self._zip(member.zip_number)
+                if _is_window(member) and isinstance(holder, RemoteRange | RangeWindow):
+                    start = _data_start(holder.read(member.offset, _header_read_bytes(member)), member)
+                    self._zips[number] = RangeWindow(holder, member.offset + start, member.raw_bytes)
+                else:
+                    self._zips[number] = self._spool.hold(self.chunks(member), member.raw_bytes)
             return self._zips[number]
+
+    @contextmanager
+    def expecting(self, members: Iterable[Member]) -> Iterator[None]:
+        """See Archive."""
+        zip_bytes = self._zips[0]
+        if not isinstance(zip_bytes, RemoteRange):
+            yield
+            return
+        spans = {self._outer_span(member, zip_bytes) for member in members}
+        with zip_bytes.expecting(span for span in spans if span[1] - span[0] <= MAX_PIECE_BYTES):
+            yield
+
+    def _outer_span(self, member: Member, outer: RemoteRange) -> Span:
+        """Return the bytes of the outer ZIP that hold a member, or the ZIP with it that has to be inflated."""
+        shift = 0
+        while member.zip_number:
+            nested = self.nested[member.zip_number - 1]
+            window = self._zip(member.zip_number) if _is_window(nested) else None
+            if isinstance(window, RangeWindow) and (begin := window.offset_in(outer)) is not None:
+                shift = begin
+                break
+            member = nested
+        end = shift + member.offset + _header_read_bytes(member) + member.packed_bytes
+        return shift + member.offset, min(end, outer.size)
+
+    def start(self, member: Member, raw_bytes: int) -> bytes:
+        """See Archive."""
+        self._require_readable(member)
+        with self._damage_is_of_the_file():
+            try:
+                pieces = inflate(member.method, self._pieces(member, START_PACKED_BYTES), member.raw_bytes, raw_bytes)
+                return next(pieces, b"")
+            except DamagedError as error:
+                raise _damaged(error) from None
 
     def read(self, member: Member) -> bytes:
         """See Archive. The usual small file is inflated in one go."""
+        try:
+            return self._read(member)
+        except MemberUnreadableError:
+            self._zips[0].require_unchanged()
+            raise
+
+    def _read(self, member: Member) -> bytes:
         if member.method != DEFLATED or member.encrypted or member.raw_bytes > CHUNK_BYTES:
             return super().read(member)
         # deflate never grows a member that much: a larger size is false
@@ -131,6 +193,19 @@ class ZipArchive(Archive):
 
     def chunks(self, member: Member) -> Iterator[bytes]:
         """See Archive."""
+        self._require_readable(member)
+        crc = done = 0
+        with self._damage_is_of_the_file():
+            try:
+                for raw in inflate(member.method, self._pieces(member), member.raw_bytes, CHUNK_BYTES):
+                    crc = isal_zlib.crc32(raw, crc)
+                    done += len(raw)
+                    yield raw
+            except DamagedError as error:
+                raise _damaged(error) from None
+            _verify(member, crc, done)
+
+    def _require_readable(self, member: Member) -> None:
         if member.encrypted:
             by = " by WinZip AES" if member.method == AES else ""
             raise MemberUnreadableError("encrypted", f"the file is encrypted{by}; make the ZIP without a password")
@@ -139,39 +214,50 @@ class ZipArchive(Archive):
                 "unsupported_method",
                 f"it is packed by {method_name(member.method)}, which is not supported; use deflate or store",
             )
-        crc = done = 0
-        try:
-            for raw in inflate(member.method, self._pieces(member), member.raw_bytes, CHUNK_BYTES):
-                crc = isal_zlib.crc32(raw, crc)
-                done += len(raw)
-                yield raw
-        except DamagedError as error:
-            raise _damaged(error) from None
-        _verify(member, crc, done)
 
-    def _pieces(self, member: Member) -> Iterator[bytes]:
+    @contextmanager
+    def _damage_is_of_the_file(self) -> Iterator[None]:
+        """Raise StoreError instead of an error of a member where the ZIP was written to since it was opened."""
+        try:
+            yield
+        except MemberUnreadableError:
+            self._zips[0].require_unchanged()
+            raise
+
+    def _pieces(self, member: Member, piece_bytes: int = CHUNK_BYTES // 4) -> Iterator[bytes]:
         """Yield the packed bytes of a member."""
         start = _data_start(self._packed(member, member.offset, _header_read_bytes(member)), member)
         offset, left = member.offset + start, member.packed_bytes
         while left > 0:
-            data = bytes(self._packed(member, offset, min(left, CHUNK_BYTES // 4)))
+            data = bytes(self._packed(member, offset, min(left, piece_bytes)))
             if not data:
                 return
             offset, left = offset + len(data), left - len(data)
             yield data
 
     def _packed(self, member: Member, offset: int, size: int) -> bytes | memoryview:
-        zip_bytes = self._zips.get(member.zip_number) or self._zip(member.zip_number)
+        return (self._zips.get(member.zip_number) or self._zip(member.zip_number)).read(offset, size)
+
+    @contextmanager
+    def _bad_zip(self, name: str) -> Iterator[None]:
+        """Translate the errors of a damaged ZIP into BadArchiveError."""
         try:
-            return zip_bytes.read(offset, size)
-        except (OSError, ValueError, OverflowError) as error:
-            raise MemberUnreadableError("unreadable", f"byte {offset} of the ZIP can't be read: {error}") from error
+            yield
+        except (zipfile.BadZipFile, NotImplementedError, struct.error, EOFError, ValueError, OverflowError) as error:
+            self._zips[0].require_unchanged()
+            raise BadArchiveError(f"{name} is not a readable ZIP: {error}.") from error
 
     def close(self) -> None:
         """See Archive."""
         self._spool.close()
         for zip_bytes in self._zips.values():
             zip_bytes.close()
+
+
+def _is_window(nested: Member) -> bool:
+    """Return whether a nested ZIP lies unpacked in its ZIP and is so large that reading parts of it saves time."""
+    is_unpacked = nested.method == STORED and not nested.encrypted and nested.packed_bytes == nested.raw_bytes
+    return is_unpacked and nested.raw_bytes > MIN_WINDOW_BYTES
 
 
 def _digest(entries: Iterable[CentralEntry]) -> str:
@@ -219,20 +305,3 @@ def _verify(member: Member, crc: int, done: int, partial: bytes = b"") -> None:
         )
     if crc != member.crc:
         raise MemberUnreadableError("crc_mismatch", "its checksum is wrong: the file was damaged", partial)
-
-
-@contextmanager
-def _bad_zip(name: str) -> Iterator[None]:
-    """Translate the errors of a damaged ZIP into BadArchiveError."""
-    try:
-        yield
-    except (
-        zipfile.BadZipFile,
-        NotImplementedError,
-        struct.error,
-        OSError,
-        EOFError,
-        ValueError,
-        OverflowError,
-    ) as error:
-        raise BadArchiveError(f"{name} is not a readable ZIP: {error}.") from error

@@ -94,7 +94,7 @@ def read_logs(
         frames.append(kept)
         counts.update(kept_counts)
         for number, unreadable in broken.items():
-            lost = max(0, unreadable.partial.count(b"\n") - 1)
+            lost = max(0, _count_lines(unreadable.partial) - 1)  # the first one is the header
             issues.add(members[number][0].name, unreadable.kind, str(unreadable), rows_dropped=lost, lost=True)
             counts[number] = RowCounts(lost, 0, readable=False)
     member_kinds = [[*log.kinds(member.name)] if counts[n].readable else [] for n, (member, _) in enumerate(members)]
@@ -114,6 +114,14 @@ def read_logs(
         if any(kind in kinds for kinds in member_kinds)
     ]
     return tables, starts, [counts[number] for number in range(len(members))]
+
+
+def _count_lines(raw: bytes) -> int:
+    """Return the number of lines with text on them."""
+    codes = np.frombuffer(raw, np.uint8)
+    is_break = (codes == ord("\n")) | (codes == ord("\r"))
+    breaks = np.concatenate([[True], is_break[is_break | (codes > ord(" "))]])
+    return int(np.count_nonzero(breaks[:-1] & ~breaks[1:]))
 
 
 def _good_rows(

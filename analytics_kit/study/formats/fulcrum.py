@@ -118,6 +118,15 @@ class _Trials:
         return self._indices[key]
 
 
+def participant_of(path: str) -> str | None:
+    """Return the participant to whom a folder or file of a download belongs; None where its path names nobody.
+
+    >>> participant_of("7_participant_session/Search_Easy_trial_1/screen.mp4"), participant_of("study.json")
+    ('7', None)
+    """
+    return _read_folder(path).participant
+
+
 def takes(path: str) -> bool:
     """Return whether a path looks like that of a CSV file in a download of the platform."""
     above, _, name = path.rpartition("/")
@@ -182,7 +191,7 @@ _ROLE_ISSUES = {
 def _kind_of_header(archive: Archive, member: Member) -> Kind:
     """Return the kind of events in a file by its first line."""
     try:
-        start = next(iter(archive.chunks(member)), b"")[:PEEK_BYTES]
+        start = archive.start(member, PEEK_BYTES)
     except MemberUnreadableError:
         return "mouse_unknown"
     header = next(iter(start.removeprefix(b"\xef\xbb\xbf").splitlines()), b"").lower()

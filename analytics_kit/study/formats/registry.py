@@ -21,6 +21,8 @@ NATIVE = "fulcrum"
 """The format of the Fulcrum platform, whose files `events.native` reads; the others are LogFormats."""
 MAX_SAMPLED_MEMBERS = 40
 """The number of files, spread over the study, that decide its format."""
+SMALL_MEMBER_BYTES = 64 << 10
+"""Of a larger member only the start is fetched to decide the format."""
 CLEAR_FACTOR = 10
 """A format is certain if it takes this many times more of them than any other."""
 
@@ -123,7 +125,8 @@ def choose_format(archive: Archive, options: Options) -> FormatChoice:
     matches = {NATIVE: sum(fulcrum.takes(member.name) for member in sampled)}
     faults = ""
     if matches[NATIVE] < len(sampled):
-        starts = {member.name: read_start(archive, member) for member in sampled}
+        with archive.expecting(member for member in sampled if member.packed_bytes <= SMALL_MEMBER_BYTES):
+            starts = {member.name: read_start(archive, member) for member in sampled}
         for name in format_names():
             if name in ("auto", NATIVE):
                 continue

@@ -59,7 +59,7 @@ def find_names(rows: pl.DataFrame) -> tuple[list[tuple[int, TrialNames]], Ints]:
 def read_start(archive: Archive, member: Member) -> str:
     """Return the first lines of a file, with line feeds at their ends; empty if it can't be read."""
     try:
-        raw = next(iter(archive.chunks(member)), b"")[:START_BYTES]
+        raw = archive.start(member, START_BYTES)
     except MemberUnreadableError:
         return ""
     return decode_text(raw, member.name, Issues()).replace("\r", "\n").lstrip("\n")
@@ -87,7 +87,8 @@ def find_trials(archive: Archive, log: LogFormat, limits: LogLimits = DEFAULT_LI
                 else:
                     names_of[index] = [names]
     for batch in batch_by_size(unnamed, [archive.members[index].raw_bytes for index in unnamed]):
-        _read_names(archive, log, batch, names_of, errors, limits)
+        with archive.expecting(archive.members[index] for index in batch):
+            _read_names(archive, log, batch, names_of, errors, limits)
     assignments: list[MemberAssignment] = []
     trials: dict[str, int] = {}
     found: list[tuple[str, TrialNames]] = []

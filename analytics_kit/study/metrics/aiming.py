@@ -12,7 +12,7 @@ import numpy as np
 
 from analytics_kit.study.metrics.movement import path_length
 from analytics_kit.study.metrics.primitives import distance, median
-from analytics_kit.study.schema.compiling import TOLERANCE_PX, Floats, kernel
+from analytics_kit.study.schema.compiling import TOLERANCE_PX, Floats, subkernel
 
 AIMING_METRICS = (
     "pre_click_pause_median_s", "inter_click_path_efficiency",
@@ -21,13 +21,13 @@ AIMING_METRICS = (
 )  # fmt: skip
 
 
-@kernel
+@subkernel
 def sign(step: float) -> int:
     """Return the sign of a step as 1 or -1, or 0 if it is no more than a rounding error."""
     return int(step > TOLERANCE_PX) - int(step < -TOLERANCE_PX)
 
 
-@kernel
+@subkernel
 def segment(
     x: Floats, y: Floats, from_x: float, from_y: float, to_x: float, to_y: float
 ) -> tuple[int, int, int, float, float, float]:
@@ -60,7 +60,7 @@ def segment(
     return crossings, turns, returns, variability, absolute / n, offset
 
 
-@kernel
+@subkernel
 def count_until(t: Floats, time: float, low: int) -> int:
     """Return how many of the ascending times `t` are at most `time`, by bisection; at least `low` are."""
     high = len(t)
@@ -73,7 +73,7 @@ def count_until(t: Floats, time: float, low: int) -> int:
     return low
 
 
-@kernel
+@subkernel
 def efficiency(x: Floats, y: Floats, from_x: float, from_y: float, to_x: float, to_y: float) -> float:
     """Return straight distance / path length from press to press through the rows of a segment; NaN for length 0."""
     last = len(x) - 1
@@ -84,7 +84,7 @@ def efficiency(x: Floats, y: Floats, from_x: float, from_y: float, to_x: float, 
     return distance(from_x, from_y, to_x, to_y) / length if length > 0 else np.nan
 
 
-@kernel
+@subkernel
 def measure(t: Floats, x: Floats, y: Floats, presses: Floats, scratch: Floats, out: Floats) -> None:
     """Fill `out` (in the order of AIMING_METRICS) for one trial: counts are summed over segments, others averaged.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from analytics_kit.study.metrics.primitives import distance, intervals, max_rows, mean, median, without_nan
-from analytics_kit.study.schema.compiling import TOLERANCE_S, Floats, Ints, kernel
+from analytics_kit.study.schema.compiling import TOLERANCE_S, Floats, Ints, kernel, subkernel
 
 CLICK_METRICS = (
     "time_to_first_click_s", "click_count", "unpaired_click_events", "click_hold_mean_s", "click_hold_median_s",
@@ -16,7 +16,7 @@ CLICK_METRICS = (
 )  # fmt: skip
 
 
-@kernel
+@subkernel
 def double_clicks(t: Floats, x: Floats, y: Floats, max_s: float, max_px: float) -> int:
     """Count the pairs of presses at most `max_s` and `max_px` apart; no press belongs to two pairs."""
     count, k = 0, 1
@@ -28,7 +28,7 @@ def double_clicks(t: Floats, x: Floats, y: Floats, max_s: float, max_px: float) 
     return count
 
 
-@kernel
+@subkernel
 def rage_clicks(t: Floats, x: Floats, y: Floats, within_s: float, within_px: float) -> int:
     """Count the runs of three presses, each less than `within_s` and `within_px` (|dx| + |dy|) from its predecessor.
 

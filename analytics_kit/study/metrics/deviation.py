@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from analytics_kit.study.metrics.primitives import distance
-from analytics_kit.study.schema.compiling import TOLERANCE_PX, TOLERANCE_S, Floats, kernel
+from analytics_kit.study.schema.compiling import TOLERANCE_PX, TOLERANCE_S, Floats, subkernel
 
 DEVIATION_METRICS = (
     "maximum_absolute_deviation_px", "maximum_absolute_deviation_time_s", "maximum_deviation_above_px",
@@ -22,7 +22,7 @@ FlipState = tuple[float, float, float, int]
 """Position, signed length of the run in progress, that of the last run long enough to count, number of flips."""
 
 
-@kernel
+@subkernel
 def straight(x: Floats, y: Floats) -> StraightLine:
     """Return the line from the first to the last point."""
     last = len(x) - 1
@@ -32,7 +32,7 @@ def straight(x: Floats, y: Floats) -> StraightLine:
     return dx, dy, sign / length if length > 0 else 0.0
 
 
-@kernel
+@subkernel
 def deviation(p: float, q: float, line: StraightLine) -> float:
     """Return the signed distance from the line of the point at (p, q) relative to the first point.
 
@@ -47,7 +47,7 @@ def deviation(p: float, q: float, line: StraightLine) -> float:
     return -away if q < 0 else away
 
 
-@kernel
+@subkernel
 def maximum_deviations(t: Floats, x: Floats, y: Floats) -> tuple[float, float, float, float]:
     """Return the deviation of largest absolute value, its time, and the largest and smallest signed deviation.
 
@@ -63,7 +63,7 @@ def maximum_deviations(t: Floats, x: Floats, y: Floats) -> tuple[float, float, f
     return largest, time, above, below
 
 
-@kernel
+@subkernel
 def area_under_curve(x: Floats, y: Floats) -> float:
     """Return the signed area between path and line; as in mousetrap the sign depends on where the path ends."""
     last = len(x) - 1
@@ -74,7 +74,7 @@ def area_under_curve(x: Floats, y: Floats) -> float:
     return -total / 2 if dx * dy > 0 else total / 2
 
 
-@kernel
+@subkernel
 def update_flips(state: FlipState, position: float, min_run: float) -> FlipState:
     """Return the state after a move to `position`; a flip is a change of sign between runs longer than `min_run`.
 
@@ -91,7 +91,7 @@ def update_flips(state: FlipState, position: float, min_run: float) -> FlipState
     return position, run, counted_run, flips
 
 
-@kernel
+@subkernel
 def resampled(
     t: Floats, x: Floats, y: Floats, step_s: float, hold_gap_s: float, flip_px: float
 ) -> tuple[float, int, int]:
@@ -141,7 +141,7 @@ def resampled(
     return (total + from_deviation) / (sample + 1), x_state[3], y_state[3]
 
 
-@kernel
+@subkernel
 def measure(t: Floats, x: Floats, y: Floats, step_s: float, hold_gap_s: float, flip_px: float, out: Floats) -> None:
     """Fill `out` (in the order of DEVIATION_METRICS) for one trial with at least one row; one row has no line."""
     if len(t) == 1:

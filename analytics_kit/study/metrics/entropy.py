@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics_kit.study.schema.compiling import TOLERANCE_PX, Floats, kernel
+from analytics_kit.study.schema.compiling import TOLERANCE_PX, Floats, kernel, subkernel
 
 X_DIFFERENCES = 100
 """Number of differences of x per trial, over intervals of equal duration from the first row to the last."""
@@ -18,7 +18,7 @@ TOLERANCE = 0.2
 """Differences are similar if they are at most this many standard deviations of all differences of the study apart."""
 
 
-@kernel
+@subkernel
 def x_differences(t: Floats, x: Floats, out: Floats) -> None:
     """Fill `out` with the differences of x between points of equal time in one trial; unchanged below two rows."""
     row, last = 0, len(t) - 1

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from analytics_kit.study.metrics.primitives import max_rows, merge_equal_times, min_max
-from analytics_kit.study.schema.compiling import Floats, Ints, literal_kernel
+from analytics_kit.study.schema.compiling import Floats, Ints, literal_kernel, literal_subkernel
 
 MEASURES = (
     "xpos_max", "xpos_min", "ypos_max", "ypos_min", "MAD", "MAD_time", "MD_above", "MD_above_time", "MD_below",
@@ -24,7 +24,7 @@ TOLERANCE_MS = 1e-6
 """A time or gap is longer than another if it is longer by more than this; the rest is rounding."""
 
 
-@literal_kernel
+@literal_subkernel
 def sample_count(t: Floats, step_ms: float) -> int:
     """Return the number of samples that `resample` produces."""
     first = min(t[0], 0.0)
@@ -32,7 +32,7 @@ def sample_count(t: Floats, step_ms: float) -> int:
     return int(steps) + (2 if first + steps * step_ms < t[-1] - TOLERANCE_MS else 1)
 
 
-@literal_kernel
+@literal_subkernel
 def resample(t: Floats, x: Floats, y: Floats, step_ms: float, hold_ms: float, out: Floats) -> None:
     """Fill `out` (t, x, y) with a sample every `step_ms` from 0, or from an earlier first row, and one at the end.
 
@@ -58,7 +58,7 @@ def resample(t: Floats, x: Floats, y: Floats, step_ms: float, hold_ms: float, ou
             out[2, k] += fraction * (y[i + 1] - y[i])
 
 
-@literal_kernel
+@literal_subkernel
 def area_under_curve(x: Floats, y: Floats) -> float:
     """Return the area between path and line, negated if x and y both increase or both decrease from start to end."""
     last, total = len(x) - 1, 0.0
@@ -68,7 +68,7 @@ def area_under_curve(x: Floats, y: Floats) -> float:
     return -total / 2 if same else total / 2
 
 
-@literal_kernel
+@literal_subkernel
 def flips(values: Floats) -> int:
     """Count the changes of direction; steps of 0 are skipped."""
     count, sign = 0, 0.0
@@ -80,7 +80,7 @@ def flips(values: Floats) -> int:
     return count
 
 
-@literal_kernel
+@literal_subkernel
 def reversals(values: Floats) -> int:
     """Count the changes of sign; zeros are skipped."""
     count, sign = 0, 0.0
@@ -91,7 +91,7 @@ def reversals(values: Floats) -> int:
     return count
 
 
-@literal_kernel
+@literal_subkernel
 def deviations(t: Floats, x: Floats, y: Floats, out: Floats) -> None:
     """Fill `out` with MAD, MD_above and MD_below, each with its (first) time, and the mean deviation AD."""
     last, total = len(t) - 1, 0.0
@@ -117,7 +117,7 @@ def deviations(t: Floats, x: Floats, y: Floats, out: Floats) -> None:
     out[6] = total / len(t)
 
 
-@literal_kernel
+@literal_subkernel
 def rests(t: Floats, x: Floats, y: Floats, hover_ms: float, out: Floats) -> None:
     """Fill `out` with initiation_time, idle_time, hover_time and hovers."""
     n = len(t)
@@ -147,7 +147,7 @@ def rests(t: Floats, x: Floats, y: Floats, hover_ms: float, out: Floats) -> None
     out[0], out[1], out[2], out[3] = initiation, idle, hover, hovers
 
 
-@literal_kernel
+@literal_subkernel
 def derivatives(t: Floats, x: Floats, y: Floats, out: Floats) -> None:
     """Fill `out` with total_dist, then vel_max, vel_min, acc_max and acc_min, each with its first time.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from analytics_kit.study.metrics.primitives import distance, median, min_max
-from analytics_kit.study.schema.compiling import TOLERANCE_S, Floats, kernel
+from analytics_kit.study.schema.compiling import TOLERANCE_S, Floats, subkernel
 
 MOVEMENT_METRICS = (
     "path_length_px", "displacement_px", "path_efficiency", "initiation_time_s", "idle_time_s", "hover_count",
@@ -19,7 +19,7 @@ MOVEMENT_METRICS = (
 )  # fmt: skip
 
 
-@kernel
+@subkernel
 def path_length(x: Floats, y: Floats) -> float:
     """Return the sum of the step lengths."""
     total = 0.0
@@ -28,7 +28,7 @@ def path_length(x: Floats, y: Floats) -> float:
     return total
 
 
-@kernel
+@subkernel
 def split_gaps(t: Floats, limit_s: float) -> tuple[int, float, float]:
     """Return number and sum of the gaps longer than `limit_s`, and the sum of the others (exactly 0 if none)."""
     count, over, within = 0, 0.0, 0.0
@@ -42,7 +42,7 @@ def split_gaps(t: Floats, limit_s: float) -> tuple[int, float, float]:
     return count, over, within
 
 
-@kernel
+@subkernel
 def speeds(t: Floats, x: Floats, y: Floats, scratch: Floats) -> Floats:
     """Return the speed of each step."""
     n = len(t) - 1
@@ -51,7 +51,7 @@ def speeds(t: Floats, x: Floats, y: Floats, scratch: Floats) -> Floats:
     return scratch[:n]
 
 
-@kernel
+@subkernel
 def speed_max(t: Floats, speed: Floats) -> tuple[float, float]:
     """Return the largest speed of a step and the midpoint of that step's time; of equal speeds the first counts."""
     fastest, time = -1.0, np.nan
@@ -61,7 +61,7 @@ def speed_max(t: Floats, speed: Floats) -> tuple[float, float]:
     return fastest, time
 
 
-@kernel
+@subkernel
 def accelerations(t: Floats, speed: Floats) -> tuple[float, float, float]:
     """Return the largest acceleration, its time, and the smallest; of equal ones the first counts.
 
@@ -76,7 +76,7 @@ def accelerations(t: Floats, speed: Floats) -> tuple[float, float, float]:
     return largest, time, smallest
 
 
-@kernel
+@subkernel
 def measure(
     t: Floats, x: Floats, y: Floats, idle_gap_s: float, hover_gap_s: float, scratch: Floats, out: Floats
 ) -> None:

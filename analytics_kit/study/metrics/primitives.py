@@ -3,24 +3,23 @@
 A kernel is a plain loop over one trial's arrays that reads like its formula. Each family runs its kernels over all
 trials, rows `starts[i]` to `ends[i]`, inside compiled code. With NUMBA_DISABLE_JIT=1 everything runs as Python.
 
-Compiled code is cached beside the file. numba does not notice that a kernel called from another file has changed: run
-`make clean` then.
+All but those that Python calls are subkernels: they are compiled into each kernel that calls them.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from analytics_kit.study.schema.compiling import Floats, Ints, kernel
+from analytics_kit.study.schema.compiling import Floats, Ints, subkernel
 
 
-@kernel
+@subkernel
 def distance(x0: float, y0: float, x1: float, y1: float) -> float:
     """Return the distance between two points."""
     return float(np.sqrt((x1 - x0) ** 2 + (y1 - y0) ** 2))
 
 
-@kernel
+@subkernel
 def merge_equal_times(t: Floats, x: Floats, y: Floats, merged: Floats) -> int:
     """Copy one trial's rows (t, x, y) to `merged`, of equal times only the last row, and return their number."""
     n, last = 0, len(t) - 1
@@ -30,7 +29,7 @@ def merge_equal_times(t: Floats, x: Floats, y: Floats, merged: Floats) -> int:
     return n
 
 
-@kernel
+@subkernel
 def max_rows(starts: Ints, ends: Ints) -> int:
     """Return the number of rows of the largest trial."""
     largest = 0
@@ -39,7 +38,7 @@ def max_rows(starts: Ints, ends: Ints) -> int:
     return largest
 
 
-@kernel
+@subkernel
 def intervals(t: Floats, scratch: Floats) -> Floats:
     """Write the times from row to row to `scratch` and return them."""
     for i in range(1, len(t)):
@@ -47,7 +46,7 @@ def intervals(t: Floats, scratch: Floats) -> Floats:
     return scratch[: max(len(t) - 1, 0)]
 
 
-@kernel
+@subkernel
 def without_nan(values: Floats, scratch: Floats) -> Floats:
     """Copy the values that are not NaN to `scratch` and return them."""
     n = 0
@@ -58,7 +57,7 @@ def without_nan(values: Floats, scratch: Floats) -> Floats:
     return scratch[:n]
 
 
-@kernel
+@subkernel
 def mean(values: Floats) -> float:
     """Return the mean of at least one value."""
     total = 0.0
@@ -67,7 +66,7 @@ def mean(values: Floats) -> float:
     return float(total / len(values))
 
 
-@kernel
+@subkernel
 def median(values: Floats) -> float:
     """Return the median of at least one value; reorders `values`."""
     middle = len(values) // 2
@@ -80,7 +79,7 @@ def median(values: Floats) -> float:
     return float((lower + upper) / 2)
 
 
-@kernel
+@subkernel
 def _select(values: Floats, k: int) -> float:
     """Return the value that would have index k after sorting, and move smaller values before it.
 
@@ -113,7 +112,7 @@ def _select(values: Floats, k: int) -> float:
         low = larger
 
 
-@kernel
+@subkernel
 def min_max(values: Floats) -> tuple[float, float]:
     """Return the smallest and the largest of at least one value."""
     smallest = largest = values[0]

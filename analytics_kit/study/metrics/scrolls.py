@@ -10,14 +10,14 @@ import numpy as np
 from analytics_kit.study.metrics.deviation import update_flips
 from analytics_kit.study.metrics.movement import split_gaps
 from analytics_kit.study.metrics.primitives import distance
-from analytics_kit.study.schema.compiling import Floats, Ints, kernel
+from analytics_kit.study.schema.compiling import Floats, Ints, kernel, subkernel
 
 SCROLL_METRICS = (
     "scroll_burst_count", "scroll_time_s", "scroll_rate_per_s", "scroll_distance_px", "scroll_reversal_count",
 )  # fmt: skip
 
 
-@kernel
+@subkernel
 def reversals(d: Floats) -> int:
     """Count the changes of the wheel's direction; steps that are 0 or unknown (NaN) are skipped."""
     state, position = (0.0, 0.0, 0.0, 0), 0.0

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from analytics_kit.study.metrics.primitives import distance
-from analytics_kit.study.schema.compiling import Floats, kernel
+from analytics_kit.study.schema.compiling import Floats, subkernel
 
 SECTORS = 8
 TURNING_METRICS = (
@@ -19,7 +19,7 @@ _TAN_22_5 = np.sqrt(2) - 1
 """Tangent of 22.5 degrees, the border of a sector."""
 
 
-@kernel
+@subkernel
 def sector(dx: float, dy: float) -> int:
     """Return the eighth of the circle in which a step points: 0 is right, 2 is up as seen on the screen."""
     wide, high = abs(dx), abs(dy)
@@ -32,7 +32,7 @@ def sector(dx: float, dy: float) -> int:
     return 7 if dx > 0 else 5
 
 
-@kernel
+@subkernel
 def angle_between(px: float, py: float, dx: float, dy: float) -> float:
     """Return the angle between two steps, 0 to pi; NaN if one has length 0.
 
@@ -45,7 +45,7 @@ def angle_between(px: float, py: float, dx: float, dy: float) -> float:
     return float(np.pi - angle if along < 0 else angle)
 
 
-@kernel
+@subkernel
 def measure(x: Floats, y: Floats, out: Floats) -> None:
     """Fill `out` (in the order of TURNING_METRICS) for one trial.
 

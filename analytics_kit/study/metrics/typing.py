@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from analytics_kit.study.metrics.primitives import intervals, max_rows, mean, median
-from analytics_kit.study.schema.compiling import TOLERANCE_S, Codes, Floats, Ints, kernel
+from analytics_kit.study.schema.compiling import TOLERANCE_S, Codes, Floats, Ints, kernel, subkernel
 from analytics_kit.study.schema.keys import KEY_CLASS_CODES, KEY_CLASSES
 
 TYPING_METRICS = (
@@ -24,7 +24,7 @@ _SHARES = len(TYPING_METRICS) - _CLASSES
 _LAST_CHARACTER, _BACKSPACE, _DELETE = (KEY_CLASS_CODES[name] for name in ("space", "backspace", "delete"))
 
 
-@kernel
+@subkernel
 def sample_sd(values: Floats, center: float) -> float:
     """Return the standard deviation with n - 1 in the denominator."""
     total = 0.0
@@ -33,7 +33,7 @@ def sample_sd(values: Floats, center: float) -> float:
     return float(np.sqrt(total / (len(values) - 1)))
 
 
-@kernel
+@subkernel
 def pauses(gaps: Floats, min_s: float) -> tuple[int, float]:
     """Return number and sum of the intervals of at least `min_s`."""
     count, total = 0, 0.0
@@ -44,7 +44,7 @@ def pauses(gaps: Floats, min_s: float) -> tuple[int, float]:
     return count, total
 
 
-@kernel
+@subkernel
 def correction_bursts(code: Codes) -> tuple[int, int]:
     """Return the number of runs of backspace and delete, and the number of keys in them."""
     bursts = keys = 0

@@ -49,8 +49,9 @@ def begin(
                     exchange.write_plan(store, prefix, archive, plan, issues)
             else:
                 run.process_and_commit(
-                    archive, plan, issues, options, store, prefix, context.report, context.begin_commit
-                )
+                    archive, plan, issues, options, store, prefix, context.report, context.begin_commit,
+                    context.arguments.get("owner", ""),
+                )  # fmt: skip
         committed = _committed(store, prefix)
     if "shards" in committed.manifest:
         return Split(len(committed.manifest["shards"]), committed.manifest["raw_bytes"], shard_task, merge_task)
@@ -113,8 +114,9 @@ def _merge(context: StepContext, store: Store, folder: str) -> Committed:
         issues.list = planning_issues
         with _open_planned(context, store, committed_plan, members) as archive:
             run.merge_and_commit(
-                archive, plan, results, issues, options, store, prefix, context.report, context.begin_commit
-            )
+                archive, plan, results, issues, options, store, prefix, context.report, context.begin_commit,
+                context.arguments.get("owner", ""),
+            )  # fmt: skip
     return _committed(store, prefix)
 
 
@@ -157,7 +159,7 @@ def _open_planned(context: StepContext, store: Store, plan: Committed, members: 
 
 
 def _plan_of(store: Store, folder: str) -> Committed:
-    plan = latest_committed(store, folder, "begin")
+    plan = latest_committed(store, folder, "begin", by_any_code=True)
     if plan is None:
         raise exchange.missing(f"{folder}/begin")
     return plan

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from analytics_kit.code_version import code_version
 from analytics_kit.errors import StoreError
 from analytics_kit.model import SCHEMA_VERSION, Kind
 from analytics_kit.study.archive.base import Archive, Member
@@ -51,6 +52,7 @@ def write_plan(store: Store, prefix: str, archive: Archive, plan: Plan, issues: 
     _write(store, table_path(prefix, "issues"), issues.list, get_type_hints(Issue))
     manifest: PlanManifest = {
         "schema_version": SCHEMA_VERSION,
+        "code": code_version().code,
         "source_bytes": archive.size_bytes,
         "raw_bytes": plan.raw_bytes,
         "format": plan.format,
@@ -112,6 +114,7 @@ def write_result(store: Store, prefix: str, result: ShardResult, raw_bytes: int)
     _write(store, tables["issues"], result.issues, get_type_hints(Issue))
     manifest: ShardManifest = {
         "schema_version": SCHEMA_VERSION,
+        "code": code_version().code,
         "first_trial": result.first_trial,
         "raw_bytes": raw_bytes,
         "read": {"rows": sum(row.rows_in or 0 for row in result.members), "files": len(result.members)},

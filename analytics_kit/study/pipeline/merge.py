@@ -6,25 +6,29 @@ import csv
 import io
 import math
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from analytics_kit.errors import BadArchiveError
 from analytics_kit.model import KINDS
 from analytics_kit.study.archive.base import Archive, MemberUnreadableError, ShortFiles
+from analytics_kit.study.formats import fulcrum
 from analytics_kit.study.formats.registry import NATIVE
 from analytics_kit.study.metrics.catalogue import METRICS_BY_NAME
 from analytics_kit.study.metrics.entropy import X_DIFFERENCES, sample_entropies
 from analytics_kit.study.metrics.evaluate import SAMPLE_ENTROPY
-from analytics_kit.study.pipeline.plan import Plan
+from analytics_kit.study.pipeline.plan import MemberRow, Plan
 from analytics_kit.study.pipeline.shard import ShardResult
 from analytics_kit.study.schema.columns import PREVIEW_COLUMNS
 from analytics_kit.study.schema.compiling import Floats
 from analytics_kit.study.schema.issues import Issue, Issues
+from analytics_kit.study.store.manifests import EventFile
 from analytics_kit.study.store.paths import table_path
 from analytics_kit.study.store.store import Store
 
@@ -50,12 +54,13 @@ def merge(
     found = [issue for result in results for issue in result.issues]
     issues = planned.list + sorted(found, key=lambda issue: order[issue.member])
     _require_something_read(archive, results)
-    surveys = _surveys(archive, plan, issues)
+    with archive.expecting([archive.members[survey.member] for survey in plan.surveys]):
+        surveys = _surveys(archive, plan, issues)
     trials = _trials(plan, results)
     tables = {
         "trials": trials,
         "issues": _rows(issues, _ISSUES),
-        "members": _rows(members, _MEMBERS),
+        "members": _members(members, plan),
         "surveys": _rows(surveys, _SURVEYS),
     }
     paths = {name: table_path(prefix, name) for name in tables}
@@ -63,24 +68,34 @@ def merge(
         with store.create(paths[name]) as file:
             pq.write_table(table, file)
     event_files = [events for result in results for events in result.event_files]
+    summary = summarise(tables, event_files, plan.raw_bytes)
+    return {"summary": summary, "preview": preview(trials, tables["issues"]), "tables": paths, "parts": event_files}
+
+
+def summarise(tables: Mapping[str, pa.Table], event_files: Iterable[EventFile], raw_bytes: int) -> dict[str, Any]:
+    """Return the counts of a result, from its tables and event files."""
+    trials, issues, members = tables["trials"], tables["issues"], tables["members"]
     rows = Counter[str]()
     for events in event_files:
         rows[events["kind"]] += events["rows"]
-    summary = {
+    return {
         **{
             name + "s": len(set(trials[name].to_pylist()) - {None})
             for name in ("participant", "session", "task", "factor")
         },
         "trials": len(trials),
         "events": {kind: rows[kind] for kind in KINDS if rows[kind]},
-        "rows_in": sum(row.rows_in or 0 for row in members),
-        "rows_kept": sum(row.rows_kept or 0 for row in members),
-        "rows_dropped": sum(issue.rows_dropped for issue in issues),
+        "rows_in": _sum(members["rows_in"]),
+        "rows_kept": _sum(members["rows_kept"]),
+        "rows_dropped": _sum(issues["rows_dropped"]),
         "issues": len(issues),
         "members": len(members),
-        "raw_bytes": plan.raw_bytes,
+        "raw_bytes": raw_bytes,
     }
-    return {"summary": summary, "preview": _preview(trials, tables["issues"]), "tables": paths, "parts": event_files}
+
+
+def _sum(column: pa.ChunkedArray) -> int:
+    return pc.sum(column).as_py() or 0
 
 
 def trial_order(sessions: Sequence[Hashable], clocks: Floats, dated: bool = False) -> list[int | None]:
@@ -146,7 +161,7 @@ def _values(results: Sequence[ShardResult]) -> dict[str, Floats]:
     return values
 
 
-def _preview(trials: pa.Table, issues: pa.Table) -> dict[str, Any]:
+def preview(trials: pa.Table, issues: pa.Table) -> dict[str, Any]:
     """Return some columns of the first trials, and the first issues, as JSON of a few kB."""
     columns = [name for name in PREVIEW_COLUMNS if name in trials.column_names]
     issue_columns = ["member", "line", "kind", "message"]
@@ -180,6 +195,44 @@ _MEMBERS = pa.schema(
     [("member", pa.string()), ("role", pa.string())]
     + [(name, pa.int64()) for name in ("trial_row", "raw_bytes", "rows_in", "rows_kept")]
 )
+
+
+def _members(rows: Sequence[MemberRow], plan: Plan) -> pa.Table:
+    """Return the table of members, with the participant whose data each one holds."""
+    without_trial = [row.member for row in rows if row.trial_index is None]
+    known = (
+        _participants_of_paths(without_trial)
+        if plan.format.name == NATIVE
+        else _participants_of_logs(without_trial, plan)
+    )
+    participants = [
+        known.get(row.member) if row.trial_index is None else plan.trials[row.trial_index].participant for row in rows
+    ]
+    return _rows(rows, _MEMBERS).append_column("participant", pa.array(participants, pa.string()))
+
+
+def _participants_of_paths(members: Iterable[str]) -> dict[str, str | None]:
+    """Return the participant of each file of a download of the platform."""
+    of_folder = cache(fulcrum.participant_of)
+    return {name: of_folder(name if name.lower().endswith(".zip") else name.rpartition("/")[0]) for name in members}
+
+
+def _participants_of_logs(members: Iterable[str], plan: Plan) -> dict[str, str | None]:
+    """Return the participant of each log of several trials; None where they are of several participants.
+
+    The folder of a trial in such a log begins with the log's path.
+    """
+    wanted, found = set(members), defaultdict[str, set[str | None]](set)
+    for trial in plan.trials:
+        end = len(trial.folder)
+        while end > 0:
+            if (path := trial.folder[:end]) in wanted:
+                found[path].add(trial.participant)
+                break
+            end = trial.folder.rfind("/", 0, end)
+    return {path: names.pop() for path, names in found.items() if len(names) == 1}
+
+
 _SURVEYS = pa.schema(
     [(name, pa.string()) for name in ("participant", "session", "survey", "member")]
     + [("row", pa.int64()), ("question", pa.string()), ("answer", pa.string())]

@@ -95,11 +95,7 @@ def make_plan(archive: Archive, options: Options, issues: Issues, shard_bytes: i
 
     Raises NoEventsError and BadArchiveError where there is nothing to process.
     """
-    format_choice = choose_format(archive, options)
-    if format_choice.name == NATIVE:
-        layout = fulcrum.find_trials(archive, options.kinds)
-    else:
-        layout = find_trials(archive, load_format(format_choice.name, options), LogLimits.of(options))
+    format_choice, layout = _find_layout(archive, options)
     for name, kind, message in layout.issues:
         issues.add(name, kind, message, lost=kind in _LOSES_DATA)
     named = _settle_names(layout.trials, options, issues)
@@ -118,6 +114,24 @@ def make_plan(archive: Archive, options: Options, issues: Issues, shard_bytes: i
     raw_bytes = sum(archive.members[number].raw_bytes for number in {assignment.member for assignment in to_read})
     shards = _cut(archive, to_read, trial_index, shard_bytes, format_choice.name)
     return Plan(trials, shards, tuple(others), surveys, raw_bytes, format_choice)
+
+
+def _find_layout(archive: Archive, options: Options) -> tuple[FormatChoice, StudyLayout]:
+    choice = choose_format(archive, options)
+    if choice.name == NATIVE:
+        return choice, fulcrum.find_trials(archive, options.kinds)
+    return choice, find_trials(archive, load_format(choice.name, options), LogLimits.of(options))
+
+
+def members_of(archive: Archive, options: Options, participant: str) -> frozenset[str]:
+    """Return the names of the members that hold data of a participant, maybe of others too. Raises as `make_plan`."""
+    _, layout = _find_layout(archive, options)
+    of_trial = [trial.participant for trial in layout.trials]
+    return frozenset(
+        archive.members[each.member].name
+        for each in layout.assignments
+        if participant == (each.participant if each.trial is None else of_trial[each.trial])
+    )
 
 
 def _sort_out_members(

@@ -12,12 +12,14 @@ from functools import cache
 from importlib.metadata import version
 from typing import Any
 
+from analytics_kit.code_version import code_version
 from analytics_kit.errors import JobCancelledError
 from analytics_kit.model import SCHEMA_VERSION, Progress
 from analytics_kit.options import Options
 from analytics_kit.study.archive.base import Archive, without_gc
 from analytics_kit.study.archive.source import open_archive
 from analytics_kit.study.pipeline.attempts import removed_unless_committed
+from analytics_kit.study.pipeline.loading import load_numbers
 from analytics_kit.study.pipeline.merge import merge
 from analytics_kit.study.pipeline.plan import SHARD_BYTES, Plan, Shard, make_plan
 from analytics_kit.study.pipeline.shard import ShardResult, run_shard
@@ -39,10 +41,11 @@ Report = Callable[[Progress], None]
 def run(
     source: str | Archive, options: Options, store: Store, prefix: str, *,
     report: Report = lambda progress: None, before_commit: Callable[[], None] = lambda: None,
-    threads: int = 1, shard_bytes: int | None = None,
+    threads: int = 1, shard_bytes: int | None = None, owner: str = "",
 ) -> dict[str, Any]:  # fmt: skip
     """Process a study, commit the result below `prefix`, and return the summary of the result.
 
+    `owner` is what the manifest says of the namespace, see `paths.owner_of`.
     `before_commit` is called when nothing is left but to make the result readable, and may raise to prevent that.
     An error removes all that was written.
     """
@@ -57,7 +60,9 @@ def run(
         ) as study,
     ):
         archive, plan, issues = study
-        summary = process_and_commit(archive, plan, issues, options, store, prefix, report, before_commit, threads)
+        summary = process_and_commit(
+            archive, plan, issues, options, store, prefix, report, before_commit, owner, threads
+        )
     files = sum(len(shard.members) for shard in plan.shards)
     end = Progress("completed", plan.raw_bytes, plan.raw_bytes, fraction=1.0, rows=summary["rows_in"], files=files)
     report(end)
@@ -73,6 +78,7 @@ def planned(
     shard_bytes: int | None = None,
 ) -> Iterator[tuple[Archive, Plan, Issues]]:
     """Open the study and plan it; yields the archive, the plan and the issues of planning."""
+    load_numbers()
     report(Progress("planning"))
     store.check()  # now rather than when most of the work is done
     with open_study() as archive:
@@ -84,28 +90,31 @@ def planned(
 
 def process_and_commit(
     archive: Archive, plan: Plan, issues: Issues, options: Options, store: Store, prefix: str,
-    report: Report, before_commit: Callable[[], None], threads: int = 1,
+    report: Report, before_commit: Callable[[], None], owner: str = "", threads: int = 1,
 ) -> dict[str, Any]:  # fmt: skip
     """Process the shards of a plan in this process, commit the result, and return its summary."""
     results = _ShardThreads(archive, plan, options, store, prefix, report).run(threads)
-    return merge_and_commit(archive, plan, results, issues, options, store, prefix, report, before_commit)
+    return merge_and_commit(archive, plan, results, issues, options, store, prefix, report, before_commit, owner)
 
 
 def merge_and_commit(
     archive: Archive, plan: Plan, results: Sequence[ShardResult], issues: Issues, options: Options, store: Store,
-    prefix: str, report: Report, before_commit: Callable[[], None],
+    prefix: str, report: Report, before_commit: Callable[[], None], owner: str = "",
 ) -> dict[str, Any]:  # fmt: skip
     """Merge the results of all shards, commit the result below `prefix`, and return its summary."""
     report(progress_after_reading(plan, results))
     merged = merge(archive, plan, results, issues, store, prefix)
     manifest: ResultManifest = {
         "schema_version": SCHEMA_VERSION,
+        "code": code_version().code,
         "provenance": _provenance(archive, plan, options),
         "summary": merged["summary"],
         "preview": merged["preview"],
         "tables": merged["tables"],
         "parts": merged["parts"],
     }
+    if owner:
+        manifest["owner"] = owner
     before_commit()
     store.commit(prefix, dict(manifest))
     return manifest["summary"]
@@ -182,5 +191,6 @@ def _provenance(archive: Archive, plan: Plan, options: Options) -> dict[str, Any
         "options": options.to_json(),
         "created_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
+        "code": code_version().code,
         "versions": dict(versions()),
     }

@@ -67,20 +67,21 @@ def run_shard(
     first_events = np.full((shard.trials, 2), np.nan)
     event_files: list[EventFile] = []
     read_tables = _read_native if shard.format == NATIVE else _read_described
-    for table in read_tables(archive, shard, options, issues, advance, members, first_events):
-        kind = table.kind
-        _report_quality_flags(table, issues)
-        group = groups[kind] = Grouped(table, shard.trials)
-        _report_odd_clicks(group, issues)
-        group.sort_by_time()
-        if len(table.t):
-            path = events_path(prefix, kind, shard.index)
-            with store.create(path) as file:
-                write_events(file, group, shard.first_trial)
-            last = shard.trial_index(shard.trials - 1)
-            event_files.append(
-                EventFile(kind=kind, path=path, rows=len(table.t), first_trial=shard.first_trial, last_trial=last)
-            )
+    with archive.expecting({archive.members[member.member] for member in shard.members}):
+        for table in read_tables(archive, shard, options, issues, advance, members, first_events):
+            kind = table.kind
+            _report_quality_flags(table, issues)
+            group = groups[kind] = Grouped(table, shard.trials)
+            _report_odd_clicks(group, issues)
+            group.sort_by_time()
+            if len(table.t):
+                path = events_path(prefix, kind, shard.index)
+                with store.create(path) as file:
+                    write_events(file, group, shard.first_trial)
+                last = shard.trial_index(shard.trials - 1)
+                event_files.append(
+                    EventFile(kind=kind, path=path, rows=len(table.t), first_trial=shard.first_trial, last_trial=last)
+                )
     measured = evaluate(groups, shard.trials, options)
     clocks = first_events[:, 1]
     return ShardResult(

@@ -1,6 +1,6 @@
 """Compile or load every kernel, and import every library, before the first job needs them.
 
-That takes 10 s the first time, and a fraction of a second once the kernels are cached on disk.
+That takes 10 s the first time, and a second once the kernels are on disk (`study/schema/kernel_cache.py`).
 """
 
 from __future__ import annotations

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import IO, Any, cast
 
 import pandas as pd
@@ -20,18 +19,27 @@ from analytics_kit.study.store.store import Store
 
 
 class ResultFiles:
-    """The files that a result's manifest names. Methods raise ResultExpiredError if one of them is missing."""
+    """The files that the manifest below `prefix` names. Methods raise ResultExpiredError if one is missing."""
 
-    def __init__(self, store: Files, manifest: dict[str, Any]) -> None:
+    def __init__(self, store: Files, manifest: dict[str, Any], prefix: str = "") -> None:
         self._store = store
         self.manifest = manifest
+        self.prefix = prefix
 
     @contextmanager
     def _open(self, path: str) -> Iterator[IO[bytes]]:
         try:
             with self._store.open(path) as file:
                 yield file
-        except FileNotFoundError:
+        except (FileNotFoundError, ResultExpiredError) as error:
+            present = self._store.manifest(self.prefix)
+            if present is not None and present.get("revision", 0) != self.manifest.get("revision", 0):
+                raise ResultExpiredError(
+                    "The result was replaced since it was opened: a participant was forgotten.",
+                    hint="Open it again: job.result().",
+                ) from None
+            if isinstance(error, ResultExpiredError):
+                raise
             raise ResultExpiredError(f"The result's file {path} is gone from the store.") from None
 
     def table(self, name: str) -> pd.DataFrame:
@@ -60,9 +68,8 @@ class ResultFiles:
             with self._open(event_file["path"]) as file:
                 yield read_stored_events(file, in_file, columns)
 
-    def copy_to(self, folder: Path, new: Mapping[str, pd.DataFrame]) -> None:
-        """Copy the result into a folder, adding or replacing the tables in `new`."""
-        target = Store(str(folder.absolute()))
+    def copy_to(self, target: Store, new: Mapping[str, pd.DataFrame]) -> None:
+        """Copy the result to the root of a store, adding or replacing the tables in `new`."""
 
         def copy(path: str, new_path: str) -> str:
             with self._open(path) as source, target.create(new_path) as file:

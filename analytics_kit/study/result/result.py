@@ -12,6 +12,8 @@ import pandas as pd
 
 from analytics_kit.errors import ResultExpiredError, SettingsError, StoreError, nearest
 from analytics_kit.model import KINDS, RESULT_TTL_S, SCHEMA_VERSION, Files
+from analytics_kit.settings import user_path, without_secrets
+from analytics_kit.study.archive.source import is_url
 from analytics_kit.study.result.analysis.description import Over, describe
 from analytics_kit.study.result.analysis.joining import add_columns, align_to_participants
 from analytics_kit.study.result.analysis.quality import quality
@@ -66,9 +68,11 @@ class StudyResult:
     (48, ['mouse_movement', 'mouse_clicks', 'mouse_scrolls', 'keyboard'])
     """
 
-    def __init__(self, store: Files, manifest: dict[str, Any], joined: pd.DataFrame | None = None) -> None:
+    def __init__(
+        self, store: Files, manifest: dict[str, Any], joined: pd.DataFrame | None = None, prefix: str = ""
+    ) -> None:
         self._store = store
-        self._files = ResultFiles(store, manifest)
+        self._files = ResultFiles(store, manifest, prefix)
         self._new = {} if joined is None else {_JOINED: joined}
 
     @classmethod
@@ -95,7 +99,7 @@ class StudyResult:
             )
         if prefix:  # a saved result is never removed, and its folder may be read-only
             store.touch(f"{prefix}/{MANIFEST}")  # defers removal, see store/retention.py
-        return cls(store, manifest)
+        return cls(store, manifest, prefix=prefix)
 
     @cached_property
     def trials(self) -> pd.DataFrame:
@@ -162,7 +166,8 @@ class StudyResult:
         -------
         pandas.DataFrame
             A row per file: member (str), role (str, what it was read as), and as Int64 trial_row (index of its row in
-            `trials`, NA if it belongs to no trial or to several), raw_bytes (uncompressed), rows_in and rows_kept.
+            `trials`, NA if it belongs to no trial or to several), raw_bytes (uncompressed), rows_in and rows_kept;
+            participant (str, NA if it holds data of nobody or of several; missing in results of earlier versions).
         """
         return self._files.table("members")
 
@@ -312,7 +317,7 @@ class StudyResult:
         """
         new = align_to_participants(self.trials, table, on)
         joined = new if self._joined is None else pd.concat([self._joined, new], axis=1)
-        return StudyResult(self._store, self._files.manifest, joined)
+        return StudyResult(self._store, self._files.manifest, joined, self._files.prefix)
 
     def describe(
         self,
@@ -581,18 +586,18 @@ class StudyResult:
         }
         return pd.DataFrame(columns, columns=list(requested))
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Path) -> Path | str:
         """Save the result permanently in a new folder.
 
         Parameters
         ----------
         path
-            The folder to create; its parent must exist.
+            The folder to create, whose parent must exist; or an fsspec URL, as in "s3://bucket/results/pilot".
 
         Returns
         -------
-        pathlib.Path
-            The folder.
+        pathlib.Path or str
+            The folder; a URL as it was given.
 
         Raises
         ------
@@ -613,7 +618,8 @@ class StudyResult:
         True
         """
         target = require_new_folder(path)
-        self._files.copy_to(target, self._new)
+        location = target if isinstance(target, str) else str(target.absolute())
+        self._files.copy_to(Store(location), self._new)
         return target
 
     def __repr__(self) -> str:
@@ -627,9 +633,16 @@ class StudyResult:
         return result_html(self.summary, self.provenance, self.trials)
 
 
-def require_new_folder(path: str | Path) -> Path:
-    """Return the path of a folder to be created. Raises SettingsError if it is not empty or its parent is missing."""
-    target = Path(path).expanduser()
+def require_new_folder(path: str | Path) -> Path | str:
+    """Return the path or URL of a folder to be created.
+
+    Raises SettingsError if it is not empty or its parent is missing.
+    """
+    if isinstance(path, str) and is_url(path):
+        if Store(path).files("", recursive=False):
+            raise SettingsError(f"{without_secrets(path)} exists already.", hint="Give a new folder.")
+        return path
+    target = user_path(path)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise SettingsError(f"{target} exists already.", hint="Give a new folder.")
     if not target.absolute().parent.is_dir():
@@ -643,7 +656,7 @@ def load(path: str | Path) -> StudyResult:
     Parameters
     ----------
     path
-        The folder.
+        The folder, or its URL.
 
     Returns
     -------
@@ -654,7 +667,7 @@ def load(path: str | Path) -> StudyResult:
     SettingsError
         If the folder holds no result.
     StoreError
-        If it was saved by a newer version of the package.
+        If it was saved by a newer version of the package, or its storage fails.
 
     Examples
     --------
@@ -663,7 +676,12 @@ def load(path: str | Path) -> StudyResult:
     >>> ak.load(result.save("kept")).summary["trials"]
     48
     """
-    folder = Path(path).expanduser().absolute()
+    if isinstance(path, str) and is_url(path):
+        store = Store(path)
+        if store.manifest("") is None:
+            raise SettingsError(f"There is no saved result at {store.name}.", hint="result.save(path) makes one.")
+        return StudyResult.open(store, "")
+    folder = user_path(path).absolute()
     if not (folder / MANIFEST).is_file():
         raise SettingsError(f"There is no saved result at {folder}.", hint="result.save(path) makes one.")
     return StudyResult.open(Store(str(folder)), "")

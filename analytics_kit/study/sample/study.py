@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analytics_kit.errors import SettingsError
+from analytics_kit.settings import user_path
 from analytics_kit.study.sample.behaviour import (
     SCREEN_PX,
     FactorProfile,
@@ -116,7 +117,7 @@ def sample_study(
     >>> zipfile.ZipFile(path).namelist()[0]
     '1_participant_session/Search_Baseline_trial_1/Mouse Movement.csv'
     """
-    target = Path(path).expanduser()
+    target = user_path(path)
     _check(target, participants, trials, seed, trial_s)
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:

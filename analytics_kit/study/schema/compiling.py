@@ -9,6 +9,8 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from analytics_kit.study.schema.kernel_cache import KernelCache
+
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.int8]
@@ -20,24 +22,45 @@ TOLERANCE_PX = 1e-9
 TOLERANCE_S = 1e-9
 """Gaps are differences of decimal fractions: 0.40 - 0.30 exceeds 0.10. A gap is longer only by more than this."""
 
-_COMPILE_OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+_COMPILE_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 """Nothing calls a kernel from C. Without the wrapper for such callers compiling takes a tenth less time."""
+_FAST = {"reassoc", "contract", "nsz"}
 
 
 def kernel(function: Function) -> Function:
-    """Compile a function, cached on disk, that releases the GIL and keeps the meaning of NaN and infinity.
+    """Compile a function that Python calls: it releases the GIL and keeps the meaning of NaN and infinity.
 
-    Sums may be reassociated, and not always alike: the last bit of a result can depend on whether the kernels that
-    this one calls were compiled in the same process or loaded from the cache. Results that are compared bit by bit
-    must come from kernels that were compiled alike.
+    The machine code, with that of all subkernels it calls, is kept on disk as one piece. So it is the same to the
+    bit whether it was loaded or compiled, and whatever else is on disk. No kernel calls another one: sums may be
+    reassociated, and not alike when a callee is compiled along as when it was loaded.
     """
-    compile_: Any = numba.njit(**_COMPILE_OPTIONS, fastmath={"reassoc", "contract", "nsz"})
-    compiled: Function = compile_(function)
-    return compiled
+    return _cached(function, fastmath=_FAST)
+
+
+def subkernel(function: Function) -> Function:
+    """Compile a function that only kernels call, into each of them; by itself it is never kept on disk."""
+    return _compiled(function, fastmath=_FAST, forceinline=True)
 
 
 def literal_kernel(function: Function) -> Function:
     """Compile like `kernel`, but keep the written order of operations, to round as another program does."""
-    compile_: Any = numba.njit(**_COMPILE_OPTIONS)
+    return _cached(function)
+
+
+def literal_subkernel(function: Function) -> Function:
+    """Compile like `subkernel`, but keep the written order of operations."""
+    return _compiled(function, forceinline=True)
+
+
+def _compiled(function: Function, **options: Any) -> Function:
+    compile_: Any = numba.njit(**_COMPILE_OPTIONS, **options)
     compiled: Function = compile_(function)
     return compiled
+
+
+def _cached(function: Function, **options: Any) -> Function:
+    compiled: Any = _compiled(function, **options)
+    if hasattr(compiled, "_cache"):  # not with NUMBA_DISABLE_JIT
+        # The interface between numba's dispatcher and its caches; `cache=True` sets numba's own cache here.
+        compiled._cache = KernelCache(function)
+    return compiled  # type: ignore[no-any-return]

@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import secrets
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, cast
 
-from analytics_kit.errors import StoreError
+from analytics_kit.study.storage_errors import retried, storage_errors
 
 _NOT_SUPPORTED = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EACCES, errno.EPERM)
 """Errors of a file system that has no way to sync a folder."""
 _SYNC_THREADS = 6
+WHOLE_OBJECT_BYTES = 64 << 20
+"""A file of an object store is held in memory up to this size, so that it can be sent again."""
 
 
-@contextmanager
-def store_errors(location: str) -> Iterator[None]:
-    """Raise a StoreError that names the location for any OSError in the block."""
-    try:
-        yield
-    except OSError as error:
-        raise StoreError(f"The store can't be used at {location}: {error.strerror or error}.") from error
+def store_errors(location: str, foreign: bool = False) -> AbstractContextManager[None]:
+    """Raise a StoreError that names the location for any OSError in the block, and for any error of an object store.
+
+    `foreign` says that the store is behind fsspec, whose libraries have errors that are no OSErrors.
+    """
+    return storage_errors(f"The store can't be used at {location}", foreign)
 
 
 @contextmanager
@@ -54,19 +56,18 @@ def local_file(target: Path, location: str, make_root: Callable[[], None], durab
 
 
 @contextmanager
-def remote_file(file_system: Any, target: str, location: str) -> Iterator[IO[bytes]]:
-    """Write a file of an object store, which shows it once it was sent whole; an error in the block removes it."""
-    with store_errors(location):
-        file = file_system.open(target, "wb")
+def remote_file(file_system: Any, target: str, location: str, patience_s: float | None) -> Iterator[IO[bytes]]:
+    """Write a file of an object store, which shows it once it was sent whole; an error in the block removes it.
+
+    A file up to WHOLE_OBJECT_BYTES is sent at the end, again and again for `patience_s` while that fails; a larger
+    one is sent as it is written.
+    """
+    file = _RemoteWriter(file_system, target, location)
     try:
-        yield cast(IO[bytes], _Writer(file, location))
-        with store_errors(location):
-            file.close()
+        yield cast(IO[bytes], file)
+        file.send(patience_s)
     except BaseException:
-        with suppress(Exception):  # closing may publish what was sent so far
-            file.close()
-        with suppress(Exception):
-            file_system.rm(target)
+        file.discard()
         raise
 
 
@@ -102,6 +103,63 @@ def _open_new(path: Path, make_root: Callable[[], None]) -> IO[bytes]:
             path.parent.mkdir(parents=True, exist_ok=True)
             return path.open("xb")
     return path.open("xb")
+
+
+class _RemoteWriter(io.BytesIO):
+    """Bytes for an object store; beyond WHOLE_OBJECT_BYTES they go on to a file there."""
+
+    def __init__(self, file_system: Any, target: str, location: str) -> None:
+        super().__init__()
+        self._file_system, self._target, self._location = file_system, target, location
+        self._stream: Any = None
+        self._sent = 0
+
+    def write(self, data: Any) -> int:
+        count = super().write(data)
+        if super().tell() > WHOLE_OBJECT_BYTES:
+            self._pass_on()
+        return count
+
+    def tell(self) -> int:
+        return self._sent + super().tell()
+
+    def seekable(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        """Keep the bytes until they are sent: Parquet writers close what they write to."""
+
+    def _pass_on(self) -> None:
+        with store_errors(self._location, foreign=True):
+            if self._stream is None:
+                self._stream = self._file_system.open(self._target, "wb")
+            self._stream.write(self.getvalue())
+        self._sent += super().tell()
+        self.seek(0)
+        self.truncate()
+
+    def send(self, patience_s: float | None) -> None:
+        """Make the file readable."""
+        if self._stream is not None:
+            self._pass_on()
+        with store_errors(self._location, foreign=True):
+            if self._stream is not None:
+                self._stream.close()
+            else:
+                content = self.getvalue()
+                retried(lambda: self._file_system.pipe_file(self._target, content), patience_s)
+
+    def discard(self) -> None:
+        """Remove what was sent."""
+        if self._stream is None:
+            return  # a request that failed may have been carried out: then the file is whole
+        with suppress(Exception):
+            self._stream.discard()  # of an object store: parts that nobody can see
+            self._stream.closed = True
+        with suppress(Exception):
+            self._stream.close()
+        with suppress(Exception):
+            self._file_system.rm(self._target)
 
 
 class _Writer:

@@ -6,7 +6,7 @@ is rounded.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import IO
 
 import numpy as np
@@ -74,10 +74,15 @@ def write_events(file: IO[bytes], group: Grouped, first_trial: int) -> None:
         if table.key is not None:
             columns["key"] = pc.dictionary_encode(table.key.to_arrow().cast(pa.string()))
         columns["key_class"] = _coded(table.key_class, KEY_CLASSES)
+    write_columns(file, columns)
+
+
+def write_columns(file: IO[bytes], columns: Mapping[str, pa.Array]) -> None:
+    """Write the stored columns of an event table; integers are stored as differences, so they have to be int32."""
     whole_numbers = [name for name, column in columns.items() if column.type == pa.int32()]
     schema = pa.schema([pa.field(name, column.type, column.null_count > 0) for name, column in columns.items()])
     pq.write_table(
-        pa.table(columns, schema), file, row_group_size=ROW_GROUP_ROWS, compression="lz4",
+        pa.table(dict(columns), schema), file, row_group_size=ROW_GROUP_ROWS, compression="lz4",
         write_statistics=[TRIAL_INDEX],
         use_dictionary=[name for name, column in columns.items() if pa.types.is_dictionary(column.type)],
         column_encoding=dict.fromkeys(whole_numbers, "DELTA_BINARY_PACKED"),

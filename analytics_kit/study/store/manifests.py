@@ -34,6 +34,8 @@ class PlanManifest(TypedDict):
     """What the step `begin` of a job in several shards commits."""
 
     schema_version: int
+    code: NotRequired[str]
+    """Hash of the code that made it; also in the manifests below."""
     source_bytes: int
     raw_bytes: int
     format: tuple[str, str]
@@ -52,6 +54,7 @@ class ShardManifest(TypedDict):
     """What the step of one shard commits: paths of its tables, and its event tables (`parts`)."""
 
     schema_version: int
+    code: NotRequired[str]
     first_trial: int
     raw_bytes: int
     read: NotRequired[RowsRead]
@@ -63,6 +66,11 @@ class ResultManifest(TypedDict):
     """What a result consists of: paths of its tables, its event tables (`parts`), its summary and how it was made."""
 
     schema_version: int
+    code: NotRequired[str]
+    owner: NotRequired[str]
+    """The namespace, as `paths.owner_of` gives it."""
+    revision: NotRequired[int]
+    """How often the result was replaced by one without some participant."""
     provenance: dict[str, Any]
     summary: dict[str, Any]
     preview: NotRequired[dict[str, Any]]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from analytics_kit.model import JobStatus
 from analytics_kit.options import Options
-from analytics_kit.web.schemas import RequestModel, ResponseModel
+from analytics_kit.web.schemas import RequestModel, ResponseModel, ShownText
 from analytics_kit.web.study_catalogue import STUDY_ID
 
 DEFAULT_JOBS, MAX_JOBS = 100, 1000
@@ -18,6 +18,9 @@ MAX_JOB_IDS = 100
 JOB_ID = r"^[A-Za-z0-9_-]{1,64}$"
 NEW_JOB_ID = r"^[0-9a-f]{16}$"
 CONTENT_FINGERPRINT = r"^[0-9a-f]{64}$"
+
+OPTION_LIMITS = {name: field.default for name, field in Options.model_fields.items() if name.startswith("max_")}
+"""Options that can be set lower on a server, and not higher."""
 
 
 class JobPath(RequestModel):
@@ -47,11 +50,23 @@ EARLIER_DEFAULTS = {"max_members": 2_000_000}
 class SubmitBody(RequestModel):
     """A study to process, from the catalogue or uploaded, and how to process it."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {"required": [name], "properties": {name: {"type": "string"}, other: {"type": "null"}}}
+                for name, other in (("study_id", "content"), ("content", "study_id"))
+            ]
+        }
+    )
+
     study_id: Annotated[str, Field(pattern=STUDY_ID)] | None = None
     """A study of the catalogue."""
     content: Annotated[str, Field(pattern=CONTENT_FINGERPRINT)] | None = None
     """An uploaded study, by its fingerprint."""
-    options: Options = Field(default_factory=Options)
+    options: Options = Field(
+        default_factory=Options,
+        json_schema_extra={"properties": {name: {"maximum": limit} for name, limit in OPTION_LIMITS.items()}},
+    )
     """Options of the processing."""
     refresh: bool = False
     """Process the study again even if a job has done so with the same options."""
@@ -71,9 +86,9 @@ class SubmitBody(RequestModel):
     def _require_default_limits_or_tighter(cls, options: Options) -> Options:
         earlier = {name: value for name, value in EARLIER_DEFAULTS.items() if getattr(options, name) == value}
         options = options.model_copy(update={name: Options.model_fields[name].default for name in earlier})
-        for name, field in Options.model_fields.items():
-            if name.startswith("max_") and getattr(options, name) > field.default:
-                raise ValueError(f"{name} can be at most {field.default:,} on a server")
+        for name, limit in OPTION_LIMITS.items():
+            if getattr(options, name) > limit:
+                raise ValueError(f"{name} can be at most {limit:,} on a server")
         return options
 
     @model_validator(mode="after")
@@ -102,8 +117,8 @@ class FailureAnswer(ResponseModel):
     """Cause of a job's failure."""
 
     error: str
-    message: str
-    hint: str
+    message: ShownText
+    hint: ShownText
 
 
 class OutcomeAnswer(ResponseModel):
@@ -130,7 +145,7 @@ class JobAnswer(ResponseModel):
     progress: ProgressAnswer
     queue_position: int | None
     """1 for the job that is next; None for one that is not queued."""
-    notice: str
+    notice: ShownText
     """Reason why a queued job does not start; empty if there is none."""
     backend: str
     tags: list[str]
@@ -171,9 +186,9 @@ class JobsAnswer(ResponseModel):
 class LogAnswer(ResponseModel):
     """The log of a job."""
 
-    lines: list[str]
+    lines: list[ShownText]
     """Each event with its time in UTC, then the last output of a failed task."""
 
 
-JOB_MODELS = (JobAnswer, ZipDataAnswer, JobsAnswer, LogAnswer)
-"""Response models for the components of OpenAPI."""
+JOB_MODELS = (JobAnswer, ZipDataAnswer, JobsAnswer, LogAnswer, SubmitBody)
+"""Models for the components of OpenAPI."""

@@ -10,11 +10,13 @@ from flask import Response, url_for
 from flask_openapi3.blueprint import APIBlueprint
 from werkzeug.exceptions import Conflict
 
+from analytics_kit.client import is_stored
 from analytics_kit.errors import BadArchiveError, SettingsError, SourceNotFoundError
 from analytics_kit.event_format import EventFormat
 from analytics_kit.job import Job
 from analytics_kit.model import JobInfo, JobStatus
 from analytics_kit.options import Options
+from analytics_kit.study.archive.source import locate
 from analytics_kit.web.error_responses import ConflictError, ParameterError, json_response, redact_locations
 from analytics_kit.web.openapi_responses import DocumentedResponse, header, json_body, json_content, responses
 from analytics_kit.web.routes.job_schemas import (
@@ -117,7 +119,16 @@ def add_job_routes(blueprint: APIBlueprint, service: Service) -> None:
         if body.study_id is not None:
             source = service.studies.find(body.study_id)
         else:
-            source = _source_of_content(str(body.content), client.result_key(str(body.content), body.options))
+            result_key = client.result_key(str(body.content), body.options)
+            try:
+                source = locate(_source_of_content(str(body.content), result_key))
+            except SourceNotFoundError:
+                # A result outlives its upload, from which a participant may have been forgotten: a new upload would
+                # bring them back.
+                existing = None if body.refresh else _stored_job(result_key)
+                if existing is None:
+                    raise
+                return accepted_response(existing, "jobs")
         job_request = client.request(source, body.tags, body.options.to_json())
         if body.content not in (None, job_request.arguments["content"]):
             service.studies.forget_content(str(body.content))
@@ -143,6 +154,11 @@ def add_job_routes(blueprint: APIBlueprint, service: Service) -> None:
                 if usable and (location := service.client.backend.study_location(info.job_id)):
                     return location
             raise
+
+    def _stored_job(result_key: str) -> JobInfo | None:
+        """Return the last completed job with this result key, if its result is stored."""
+        found = (info for info in service.client.backend.list(JobStatus.COMPLETED) if info.result_key == result_key)
+        return next(filter(is_stored, found), None)
 
     @blueprint.get(
         "/jobs/<job_id>", responses=responses(json_body(JobAnswer, "The job, even if it failed."), 404, 410)

@@ -103,7 +103,8 @@ _PARQUET_CONTENT = {PARQUET: {"schema": {"type": "string", "format": "binary"}}}
 TABLE = DocumentedResponse(
     200,
     {
-        "description": "The table. In CSV, an apostrophe precedes text that a spreadsheet would run as a formula.",
+        "description": "The table. In CSV, an apostrophe precedes text that a spreadsheet would run as a formula, "
+        "and control characters are escaped.",
         "content": json_content(RecordsAnswer, SplitAnswer)
         | {"text/csv": {"schema": {"type": "string"}}}
         | _PARQUET_CONTENT,
@@ -170,6 +171,8 @@ def add_result_routes(blueprint: APIBlueprint, service: Service) -> None:
         """Read a file of a completed job's result, as Parquet."""
         store, _, manifest = _stored_result(path.job_id)
         if query.path not in (*manifest["tables"].values(), *(part["path"] for part in manifest["parts"])):
+            if manifest.get("revision"):
+                raise ResultExpiredError("The result was replaced.", hint="Request its manifest again.")
             raise NotFound("The result has no such file.")
         return _send_file(store, query.path)
 

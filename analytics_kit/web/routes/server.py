@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, Literal
 
 from flask import Response, jsonify, url_for
 from flask_openapi3.blueprint import APIBlueprint
 from pydantic import ConfigDict
 
+from analytics_kit.code_version import versions_report
 from analytics_kit.errors import BrokerUnavailableError
 from analytics_kit.web.error_responses import UNAVAILABLE_MESSAGES, json_response, redact_locations
-from analytics_kit.web.openapi_responses import json_body, responses
+from analytics_kit.web.openapi_responses import UNREADABLE_ERRORS, json_body, responses
 from analytics_kit.web.openapi_schema import build_schema, render_docs
 from analytics_kit.web.routes.job_schemas import JOB_MODELS
+from analytics_kit.web.routes.participants import PARTICIPANT_MODELS
 from analytics_kit.web.routes.results import RESULT_MODELS
 from analytics_kit.web.routes.studies import STUDY_MODELS
 from analytics_kit.web.routes.uploads import UPLOAD_MODELS
@@ -56,6 +59,9 @@ class HealthAnswer(ResponseModel):
     reason: str
     broker: dict[str, Any] | None
     store: dict[str, Any]
+    versions: dict[str, Any]
+    """`version` of the package and hash of its `code`: of the server, of the supervisor of an embedded queue (or
+    null), and of the workers, with the number of `workers` that run it."""
 
 
 class LiveAnswer(ResponseModel):
@@ -64,10 +70,11 @@ class LiveAnswer(ResponseModel):
     live: Literal[True] = True
 
 
-RESPONSE_MODELS = (
-    ErrorAnswer, *JOB_MODELS, *RESULT_MODELS, *UPLOAD_MODELS, *STUDY_MODELS, QueueAnswer, HealthAnswer, LiveAnswer,
+API_MODELS = (
+    ErrorAnswer, *JOB_MODELS, *RESULT_MODELS, *UPLOAD_MODELS, *STUDY_MODELS, *PARTICIPANT_MODELS, QueueAnswer,
+    HealthAnswer, LiveAnswer,
 )  # fmt: skip
-"""All response models, which become the components of OpenAPI."""
+"""All models of responses and of JSON bodies of requests, which become the components of OpenAPI."""
 
 
 def add_server_routes(blueprint: APIBlueprint, service: Service) -> None:
@@ -85,7 +92,7 @@ def add_server_routes(blueprint: APIBlueprint, service: Service) -> None:
         responses=responses(
             json_body(HealthAnswer, "Jobs can be processed."),
             json_body(HealthAnswer, "No job can be processed now.", 503),
-            common=(401, 403, 422, 500),
+            common=(*UNREADABLE_ERRORS, 401, 403, 413, 422, 500),
         ),
     )
     def health() -> Response:
@@ -96,14 +103,20 @@ def add_server_routes(blueprint: APIBlueprint, service: Service) -> None:
             report = _unreachable_health(service.settings.backend, UNAVAILABLE_MESSAGES[type(error)])
         return json_response(HealthAnswer(**report), 200 if report["ready"] else 503)
 
-    @blueprint.get("/health/live", responses=responses(json_body(LiveAnswer, "The server responds."), common=()))
+    @blueprint.get(
+        "/health/live", responses=responses(json_body(LiveAnswer, "The server responds."), common=UNREADABLE_ERRORS)
+    )
     def live() -> Response:
         """Confirm that the server responds."""
         return json_response(LiveAnswer())
 
+    @cache
+    def _routes_schema() -> dict[str, Any]:  # it takes 50 ms, and anyone may request it
+        return build_schema(blueprint, "", PUBLIC_VIEWS, API_MODELS)
+
     def _schema() -> dict[str, Any]:
         server_url = url_for(".openapi").rpartition("/")[0]
-        return build_schema(blueprint, server_url, PUBLIC_VIEWS, RESPONSE_MODELS)
+        return _routes_schema() | {"servers": [{"url": server_url}]}
 
     @blueprint.get("/openapi.json", doc_ui=False)
     def openapi() -> Response:
@@ -117,14 +130,25 @@ def add_server_routes(blueprint: APIBlueprint, service: Service) -> None:
 def _unreachable_health(backend: str, reason: str) -> dict[str, Any]:
     """Return the health of a configured queue that could not be reached even once."""
     report = {"status": "down", "live": True, "ready": False, "backend": backend, "workers": 0, "reason": reason}
-    return report | {"broker": None, "store": {}}
+    return report | {"broker": None, "store": {}, "versions": _public_versions(versions_report())}
+
+
+def _public_versions(versions: dict[str, Any]) -> dict[str, Any]:
+    """Return the versions as a client of the server knows the processes: what submits jobs is the server."""
+    others = {name: value for name, value in versions.items() if name != "client"}
+    return {"server": versions["client"], **others}
 
 
 def _public_health(report: dict[str, Any]) -> dict[str, Any]:
     """Return a health report without addresses and paths; the local backend, a fallback, counts as degraded."""
     broker = report["broker"] and {name: value for name, value in report["broker"].items() if name != "address"}
     store = {"writable": report["store"]["writable"]}
-    public = report | {"broker": broker, "store": store, "reason": redact_locations(report["reason"])}
+    public = report | {
+        "broker": broker,
+        "store": store,
+        "versions": _public_versions(report["versions"]),
+        "reason": redact_locations(report["reason"]),
+    }
     if report["backend"] == "local" and report["status"] == "ok":
         public |= {
             "status": "degraded",

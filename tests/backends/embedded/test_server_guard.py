@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from analytics_kit.backends.embedded import supervisor
-from analytics_kit.backends.embedded.paths import BrokerPaths, acquire_lock, create_folders, is_locked
+from analytics_kit.backends.embedded.paths import BrokerPaths, acquire_lock, create_folder, is_locked
 from tests.processes import until
 
 SERVER = """#!/bin/sh
@@ -21,7 +21,8 @@ echo $$ > "{folder}/pid"
 @pytest.fixture
 def paths(tmp_path):
     paths = BrokerPaths(tmp_path / "data", tmp_path / "socket")
-    create_folders(paths)
+    create_folder(paths.data_folder)
+    create_folder(paths.socket_folder)
     return paths
 
 

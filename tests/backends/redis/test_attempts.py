@@ -173,3 +173,43 @@ class TestShards:
         jobs.cancel("job-1")
         assert not store.release(shard(1))
         assert store.release(shard(0))
+
+
+class TestRefusals:
+    """Two pools live: a, with two workers, and b."""
+
+    WORKERS = ("a-1-1-0f0f", "a-1-2-0f0f", "b-2-1-0f0f")
+
+    @pytest.fixture(autouse=True)
+    def _pools(self, connection, queued):
+        for name in self.WORKERS:
+            connection.sadd("rq:workers:analytics", f"rq:worker:{name}")
+            connection.hset(f"rq:worker:{name}", "state", "idle")
+
+    def refuse(self, store, attempt, worker, patience_s=0.0):
+        store.claim(attempt, worker)
+        is_refused = store.is_refused_by_all(attempt, patience_s)
+        store.return_to_queue(attempt, "not here")
+        return is_refused
+
+    def test_step_is_refused_by_all_once_each_pool_has_refused_it(self, store):
+        assert not self.refuse(store, BEGIN, self.WORKERS[0])
+        assert not self.refuse(store, BEGIN._replace(number=2), self.WORKERS[1])  # of the same pool
+        assert self.refuse(store, BEGIN._replace(number=3), self.WORKERS[2])
+
+    def test_step_is_offered_on_until_the_last_pool_has_refused_it_for_long_enough(self, store):
+        for number, worker in enumerate(self.WORKERS, 1):
+            assert not self.refuse(store, BEGIN._replace(number=number), worker, patience_s=60.0)
+
+    def test_workers_that_are_gone_do_not_count(self, store, connection):
+        connection.delete(f"rq:worker:{self.WORKERS[2]}")
+        assert self.refuse(store, BEGIN, self.WORKERS[0])
+
+    def test_refusals_are_of_one_step(self, store, connection):
+        self.refuse(store, BEGIN, self.WORKERS[0])
+        new = BEGIN._replace(number=2)
+        store.claim(new, self.WORKERS[2])
+        store.change_state(new, RecordState.RUNNING)
+        store.split(new, SPLIT)
+        assert not self.refuse(store, shard(0), self.WORKERS[2])
+        assert store.jobs.get("job-1").state is RecordState.RUNNING

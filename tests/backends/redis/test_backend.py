@@ -17,7 +17,7 @@ from analytics_kit.backends.record import Record
 from analytics_kit.backends.redis.backend import RedisBackend
 from analytics_kit.backends.redis.job_store import JobStore
 from analytics_kit.errors import BrokerUnavailableError, JobNotFoundError, SettingsError
-from analytics_kit.model import SCHEMA_VERSION, JobStatus
+from analytics_kit.model import RECORD_VERSION, JobStatus
 from analytics_kit.settings import Settings
 from tests.backends.waiting import wait_for_end
 from tests.processes import alive, until
@@ -32,8 +32,8 @@ def backend(request):
 def test_job_of_a_newer_version_stays_queued_with_a_notice(redis_backend, make_request):
     jobs = redis_backend._jobs
     record = Record.of(make_request("echo"), f"newer-{os.urandom(4).hex()}", jobs.now_s())
-    job_id = jobs.submit(replace(record, version=SCHEMA_VERSION + 1), False).job_id
-    reason = f"newer analytics_kit: its record has version {SCHEMA_VERSION + 1}"
+    job_id = jobs.submit(replace(record, version=RECORD_VERSION + 1), False).job_id
+    reason = f"newer analytics_kit: its record has version {RECORD_VERSION + 1}"
     # A worker that is slow to start may seem to be missing before.
     until(lambda: reason in redis_backend.get(job_id).notice, "the notice says so")
     assert "Upgrade" in redis_backend.get(job_id).notice

@@ -142,3 +142,27 @@ class TestWithWorkers:
             client.config_set("maxmemory", 0)
         assert wait_for_end(backend, job_id).status is JobStatus.COMPLETED
         assert wait_for_end(backend, backend.submit(make_request("echo")).job_id).status is JobStatus.COMPLETED
+
+
+def test_server_clock_that_is_set_back_delays_no_step(store, connection, recover_after):
+    store.retry_or_fail(BEGIN, FAILURE)
+    connection.zincrby(DELAYED_KEY, 8 * 86_400, connection.zrange(DELAYED_KEY, 0, -1)[0])
+    recover_after()
+    assert store.pending_steps(["job-1"]) == [{NEXT: "queued"}]
+
+
+def test_server_clock_that_is_set_back_hides_no_dead_worker(store, recover_after):
+    recover_after(8 * 86_400)
+    recover_after()
+    recover_after(3.5)
+    assert store.pending_steps(["job-1"]) == [{NEXT: "later"}]
+
+
+def test_turn_that_would_last_until_a_time_before_the_clock_was_set_back_ends(store, connection):
+    store.retry_or_fail(BEGIN, FAILURE)
+    connection.set(RECOVERY_TURN_KEY, b"", px=8 * 86_400_000)
+    run_recovery(connection, "tests.backends.sample_steps")
+    assert not connection.exists(RECOVERY_TURN_KEY)
+    connection.set(RECOVERY_TURN_KEY, b"", px=900)
+    run_recovery(connection, "tests.backends.sample_steps")
+    assert connection.exists(RECOVERY_TURN_KEY)

@@ -7,7 +7,7 @@ import zipfile
 import fsspec
 import pytest
 
-from analytics_kit.errors import BadArchiveError, SourceNotFoundError
+from analytics_kit.errors import BadArchiveError, SourceNotFoundError, StoreError
 from analytics_kit.study.archive import source as study_source
 from analytics_kit.study.archive import zip_archive
 from analytics_kit.study.archive.base import MemberUnreadableError
@@ -143,7 +143,7 @@ def test_read_of_a_file_removed_after_listing_fails(tmp_path):
     (tmp_path / "a.csv").write_text("x")
     with open_archive(str(tmp_path)) as archive:
         (tmp_path / "a.csv").unlink()
-        with pytest.raises(MemberUnreadableError, match="it can't be read"):
+        with pytest.raises(StoreError, match=r"a\.csv has changed while it was read"):
             archive.read(archive.members[0])
 
 
@@ -157,6 +157,18 @@ def test_folder_names_that_are_not_utf8_are_read_as_latin1(studies):
     assert result.trials.task.tolist() == ["T\xe4sk"]
     assert len(result.events("mouse_movement")) == 1
     assert set(result.issues.kind) == {"name_encoding"}
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS has no file names but UTF-8")
+def test_folder_name_that_is_guessed_like_another_one_is_left_out_with_an_issue(studies):
+    for number, name in enumerate((b"T\xe4sk", "T\xe4sk".encode())):
+        trial = os.fsencode(studies.root) + b"/study/1_participant_session/" + name + b"_Easy_trial_1"
+        os.makedirs(trial)  # noqa: PTH103
+        with open(trial + b"/Mouse Movement.csv", "w") as file:  # noqa: PTH123
+            file.write(mouse((0.1, number, 2)))
+    result = studies.process(str(studies.root / "study"))
+    assert result.events("mouse_movement")["x_px"].tolist() == [1]
+    assert "another file has the name" in result.issues.to_string()
 
 
 SESSIONS = {

@@ -1,10 +1,8 @@
 """Downloads of the Fulcrum platform: each layout yields the right trials, and the right kind of each file."""
 
-import os
-
 import pytest
 
-from analytics_kit.errors import BadMemberError, NoEventsError, UnsafeArchiveError
+from analytics_kit.errors import NoEventsError, UnsafeArchiveError
 from tests.study.make_study import MOUSE, balance, folder, issues_of, mouse, named, patched, typed, zip_bytes
 
 ROWS = mouse((0.1, 1, 2), (0.2, 20, 2))
@@ -316,27 +314,6 @@ def test_links_are_followed_inside_the_folder_only(studies):
     link = studies.root / "Mouse Movement.csv"
     link.symlink_to(trial / "Mouse Movement.csv")
     assert studies.process(str(link)).kinds == ["mouse_movement"]
-
-
-def test_folder_that_cannot_be_listed_is_an_issue(studies, monkeypatch):
-    for number in (1, 2):
-        (studies.root / "study" / folder(trial=number)).mkdir(parents=True)
-        (studies.root / "study" / folder(trial=number) / "Mouse Movement.csv").write_text(ROWS)
-    closed = studies.root / "study" / folder(trial=2)
-    scan = os.scandir
-
-    def refuse(path):  # as root, everything can be listed
-        if str(path) == str(closed):
-            raise PermissionError(13, "Permission denied", str(path))
-        return scan(path)
-
-    monkeypatch.setattr(os, "scandir", refuse)
-    result = studies.process(str(studies.root / "study"))
-    assert len(result.trials) == 2
-    (issue,) = result.issues.itertuples()
-    assert (issue.member, issue.kind) == (folder(trial=2), "unreadable")
-    with pytest.raises(BadMemberError, match="can't be listed"):
-        studies.process(str(studies.root / "study"), on_error="raise")
 
 
 def test_two_folders_with_the_same_names_are_two_trials(process):

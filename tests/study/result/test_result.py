@@ -63,7 +63,7 @@ def test_types_of_the_other_tables(result):
     }  # fmt: skip
     assert result.members.dtypes.astype(str).to_dict() == {
         "member": "str", "role": "str", "trial_row": "Int64", "raw_bytes": "Int64", "rows_in": "Int64",
-        "rows_kept": "Int64",
+        "rows_kept": "Int64", "participant": "str",
     }  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
 from analytics_kit.errors import JobCancelledError, StoreError
 from analytics_kit.options import Options
 from analytics_kit.study.pipeline import run as pipeline
+from analytics_kit.study.store import atomic_write
 from analytics_kit.study.store.atomic_write import store_errors
 from analytics_kit.study.store.paths import MANIFEST
 from analytics_kit.study.store.store import Store
@@ -171,6 +172,8 @@ class FullFileSystem(MemoryFileSystem):
     def _strip_protocol(cls, path):
         return MemoryFileSystem._strip_protocol(path.replace("full://", "memory://"))
 
+    pipe_file = fsspec.AbstractFileSystem.pipe_file
+
     def _open(self, path, mode="rb", **how):
         if "w" in mode and path.endswith(".parquet"):
             return FullFile(self, path, b"")
@@ -178,7 +181,9 @@ class FullFileSystem(MemoryFileSystem):
 
 
 @pytest.mark.parametrize("fails_at", ["write", "close"])
-def test_full_store_is_a_store_error(studies, monkeypatch, fails_at):
+@pytest.mark.parametrize("held_bytes", [0, 1 << 20])
+def test_full_store_is_a_store_error(studies, monkeypatch, fails_at, held_bytes):
+    monkeypatch.setattr(atomic_write, "WHOLE_OBJECT_BYTES", held_bytes)
     fsspec.register_implementation("full", FullFileSystem, clobber=True)
     monkeypatch.setattr(FullFileSystem, "fails_at", fails_at)
     store = Store(f"full://{fails_at}")
@@ -188,7 +193,9 @@ def test_full_store_is_a_store_error(studies, monkeypatch, fails_at):
     assert store.files("") == []
 
 
-def test_failing_block_removes_the_file_from_an_object_store():
+@pytest.mark.parametrize("held_bytes", [0, 1 << 30])
+def test_failing_block_removes_the_file_from_an_object_store(monkeypatch, held_bytes):
+    monkeypatch.setattr(atomic_write, "WHOLE_OBJECT_BYTES", held_bytes)
     store = Store("memory://kit-test-writing")
     with pytest.raises(ValueError, match="enough"), store.create("a") as file:
         fail(file, ValueError("enough"))

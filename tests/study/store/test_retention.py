@@ -17,12 +17,14 @@ from analytics_kit.options import Options
 from analytics_kit.settings import Settings
 from analytics_kit.study.pipeline import run as pipeline
 from analytics_kit.study.result.result import StudyResult
-from analytics_kit.study.store.paths import MANIFEST, RESULTS, STORE_ID, SWEEP_MARKER
+from analytics_kit.study.store.paths import MANIFEST, RESULTS, STORE_ID, SWEEP_MARKER, UPLOADS
 from analytics_kit.study.store.retention import (
     SWEEP_INTERVAL_S,
     StoredFolder,
     SweepCounts,
+    clock_notice,
     excess,
+    read_state,
     sweep,
     sweep_if_due,
 )
@@ -111,22 +113,144 @@ def test_unfinished_folder_expires_seven_days_after_its_last_write(store_on_disk
     assert store_on_disk.left == (["job"] if stays else [])
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"provenance": {"created_at": "long ago"}}', "\xff"])
-def test_manifest_without_a_time_counts_from_its_last_use(store_on_disk, text):
-    store_on_disk.file(f"{RESULTS}/{KEY}/job/a", 9 * DAY_S)
-    path = store_on_disk.file(f"{RESULTS}/{KEY}/job/{MANIFEST}")
-    for age_s, left in ((6 * DAY_S, ["job"]), (8 * DAY_S, [])):
-        path.write_bytes(text.encode("latin-1"))
-        os.utime(path, (NOW - age_s, NOW - age_s))
-        sweep(store_on_disk.store, NOW, None)
-        assert store_on_disk.left == left
-
-
-def test_creation_time_in_the_future_does_not_extend_life(store_on_disk):
-    store_on_disk.result(f"{KEY}/job", -365 * DAY_S, used_s=8 * DAY_S)
-    store_on_disk.file(f"{RESULTS}/{KEY}/job/trials.parquet", 9 * DAY_S)
+@pytest.mark.parametrize("created_s", [-365 * DAY_S, 0, 30 * DAY_S])
+@pytest.mark.parametrize(("age_s", "stays"), [(7 * DAY_S - 60, True), (7 * DAY_S + 60, False)])
+def test_result_of_a_worker_with_a_wrong_clock_counts_by_the_times_of_the_store(
+    store_on_disk, created_s, age_s, stays
+):
+    store_on_disk.result(f"{KEY}/job", created_s, used_s=0)
+    store_on_disk.file(f"{RESULTS}/{KEY}/job/trials.parquet", age_s)
     sweep(store_on_disk.store, NOW, None)
-    assert store_on_disk.left == []
+    assert store_on_disk.left == (["job"] if stays else [])
+
+
+@pytest.fixture
+def week(store_on_disk):
+    """A swept store with three results and an upload of the last three days."""
+    now = time.time()
+    store_on_disk.now = now
+    for age, path in enumerate([f"{RESULTS}/{KEY}/a", f"{RESULTS}/{KEY}/b", f"{RESULTS}/{OTHER}/c"]):
+        store_on_disk.file(f"{path}/trials.parquet")
+        store_on_disk.file(f"{path}/{MANIFEST}")
+        set_age(store_on_disk.root / path, now, age * DAY_S)
+    store_on_disk.file(f"{UPLOADS}/{'ab' * 16}/study.zip")
+    set_age(store_on_disk.root / UPLOADS, now, 2 * DAY_S)
+    sweep_if_due(store_on_disk.store, now, None)
+    return store_on_disk
+
+
+def set_age(folder, now, age_s):
+    for path in folder.rglob("*"):
+        os.utime(path, (now - age_s, now - age_s))
+
+
+def let_pass(store_on_disk, age_s):
+    """Have the clock go on by so much: every time in the store is so much further in the past."""
+    for path in [*store_on_disk.root.rglob("*")]:
+        at = path.stat().st_mtime - age_s
+        os.utime(path, (at, at))
+
+
+def files(store_on_disk):
+    return sorted(path.name for path in store_on_disk.root.rglob("*") if path.is_file() and path.name != SWEEP_MARKER)
+
+
+@pytest.mark.parametrize("ahead_s", [8 * DAY_S, -8 * DAY_S, 3600])
+def test_host_with_a_wrong_clock_removes_nothing_and_says_so(week, caplog, ahead_s):
+    before = files(week)
+    os.utime(week.root / SWEEP_MARKER, (week.now - DAY_S, week.now - DAY_S))
+    assert sweep_if_due(week.store, time.time() + ahead_s, 0) is None
+    assert files(week) == before
+    assert "the clock of this host says" in caplog.text
+    assert "the clock of this host says" in clock_notice(week.store, time.time() + ahead_s)
+
+
+def test_jump_of_the_clock_removes_nothing_and_says_so(week, caplog):
+    before = files(week)
+    let_pass(week, 8 * DAY_S)
+    assert len(sweep_if_due(week.store, time.time(), None).held) == 4
+    assert files(week) == before
+    assert "look expired, but all at once or after a jump of the clock" in caplog.text
+    assert "4 results or uploads" in clock_notice(week.store, time.time())
+
+
+def test_clock_set_right_again_forgets_what_looked_expired(week):
+    before = files(week)
+    let_pass(week, 8 * DAY_S)
+    sweep_if_due(week.store, time.time(), None)
+    let_pass(week, -8 * DAY_S)
+    assert not sweep_if_due(week.store, time.time(), None).held
+    let_pass(week, SWEEP_INTERVAL_S)
+    assert sweep_if_due(week.store, time.time(), None) == SweepCounts()
+    assert clock_notice(week.store, time.time()) == ""
+    assert files(week) == before
+
+
+def test_marker_in_the_future_is_said(week):
+    let_pass(week, -8 * DAY_S)
+    assert "which is in the future" in clock_notice(week.store, time.time())
+
+
+def test_results_that_expired_during_a_long_break_go_a_day_after_it(week):
+    let_pass(week, 20 * DAY_S)
+    sweep_if_due(week.store, time.time(), None)
+    for _ in range(23):
+        let_pass(week, SWEEP_INTERVAL_S + 1)
+        _let_held_pass(week, SWEEP_INTERVAL_S + 1)
+    assert sweep_if_due(week.store, time.time(), None).expired == 0
+    let_pass(week, SWEEP_INTERVAL_S + 1)
+    _let_held_pass(week, SWEEP_INTERVAL_S + 1)
+    assert sweep_if_due(week.store, time.time(), None) == SweepCounts(4, 0, 3 * 20 + 10)
+    assert files(week) == []
+
+
+def _let_held_pass(store_on_disk, age_s):
+    marker = store_on_disk.root / SWEEP_MARKER
+    at = marker.stat().st_mtime
+    held = json.loads(marker.read_bytes() or b'{"held": {}}')["held"]
+    marker.write_text(json.dumps({"held": {path: since - age_s for path, since in held.items()}}))
+    os.utime(marker, (at, at))
+
+
+def test_result_that_expires_while_sweeps_go_on_goes_at_once(week):
+    for _ in range(5):
+        let_pass(week, DAY_S - 60)
+        assert not sweep_if_due(week.store, time.time(), None).held
+    let_pass(week, DAY_S / 2)
+    assert sweep_if_due(week.store, time.time(), None).expired == 2
+    assert week.left == ["a", "b"]
+
+
+def test_all_results_at_once_are_held_although_sweeps_went_on(week):
+    set_age(week.root / RESULTS, time.time(), 8 * DAY_S)
+    set_age(week.root / UPLOADS, time.time(), 8 * DAY_S)
+    os.utime(week.root / SWEEP_MARKER, (week.now - 2 * SWEEP_INTERVAL_S, week.now - 2 * SWEEP_INTERVAL_S))
+    assert len(sweep_if_due(week.store, time.time(), None).held) == 4
+
+
+def test_limit_holds_after_a_jump_of_the_clock_but_spares_what_was_used_about_the_last_sweep(week):
+    let_pass(week, 8 * DAY_S)
+    assert sweep_if_due(week.store, time.time(), 0).evicted == 2
+    assert week.left == ["a"]
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"held": [1]}', '{"held": {"a": "long ago"}}', "\xff"])
+def test_marker_that_can_not_be_read_holds_nothing(week, text):
+    (week.root / SWEEP_MARKER).write_bytes(text.encode("latin-1"))
+    assert read_state(week.store).held == {}
+
+
+def test_store_without_times_is_not_swept(week, monkeypatch):
+    monkeypatch.setattr(Store, "now_s", lambda self: float("inf"))
+    os.utime(week.root / SWEEP_MARKER, (week.now - DAY_S, week.now - DAY_S))
+    assert sweep_if_due(week.store, time.time(), 0) is None
+    assert clock_notice(week.store, time.time()) == ""
+
+
+def test_time_of_the_store_is_that_of_its_files(store_on_disk):
+    before = time.time()
+    assert abs(store_on_disk.store.now_s() - before) < 30
+    assert list(store_on_disk.root.iterdir()) == []
 
 
 def test_eviction_removes_the_least_recently_used_first(store_on_disk):

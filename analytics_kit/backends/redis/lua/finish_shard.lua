@@ -5,8 +5,9 @@ local split = cjson.decode(call('HGET', RECORD, 'split'))
 call('HDEL', PENDING, STEP)
 call('HSET', WINNERS, ARGV[6], number)
 append_log(STEP .. ' done')
+call('HDEL', RECORD, 'notice')
 if call('HINCRBY', RECORD, 'done', 1) == split.parts then
-  set_pending('merge', 1, 0, 'queued')
-  return {1, 'merge'}
+  set_pending('merge', first_attempt(), 0, 'queued')
+  return {1, 'merge ' .. first_attempt()}
 end
 return {1, unpack(queue_next_shards(split, tonumber(ARGV[7])))}

@@ -23,6 +23,11 @@ end
 local function set_pending(step, number, losses, location)
   call('HSET', PENDING, step, number .. ' ' .. losses .. ' ' .. location)
 end
+-- A job that begins anew numbers its attempts from a higher number on: none of its former attempts has one of these.
+local FIRST_ATTEMPTS = 1000
+local function first_attempt()
+  return 1 + FIRST_ATTEMPTS * tonumber(call('HGET', RECORD, 'begun_anew') or 0)
+end
 local function is_final(state) return state == 'completed' or state == 'failed' or state == 'cancelled' end
 
 local state = call('HGET', RECORD, 'state')

@@ -9,6 +9,7 @@ else
   local phase = cjson.decode(ARGV[6]).phase
   if phase ~= cjson.decode(call('HGET', RECORD, 'progress')).phase then append_log(phase) end
   call('HSET', RECORD, 'progress', ARGV[6])
+  call('HDEL', RECORD, 'notice')
 end
 call('PUBLISH', CHANNEL, JOB)
 return {1}

@@ -33,8 +33,8 @@ local function queue_next_shards(split, limit)
   local pending = call('HLEN', PENDING)
   while released < split.parts and pending < limit do
     local step = 'part-' .. released
-    set_pending(step, 1, 0, 'queued')
-    steps[#steps + 1] = step
+    set_pending(step, first_attempt(), 0, 'queued')
+    steps[#steps + 1] = step .. ' ' .. first_attempt()
     released, pending = released + 1, pending + 1
   end
   call('HSET', RECORD, 'released', released)
