@@ -341,21 +341,25 @@ class Client(Handle):
         Parameters
         ----------
         participant
-            The name as in `result.participants`; all sessions of theirs are meant, in all studies.
+            The name as in `result.participants`; all sessions in all studies of the namespace are meant. A name such
+            as 1 may be another person's in another study: they are removed too, until that study is submitted with
+            `refresh=True`.
 
         Returns
         -------
         ForgetReport
-            What was removed, and in `unreached` what was not: studies outside the store, which `refresh=True` would
-            process with the participant again; jobs that have not ended; results that can't be changed. Results
-            that were saved elsewhere, outputs of notebooks, backups and other namespaces are never reached.
+            What was removed, and in `unreached` what was not: studies outside the store, which `refresh=True`, other
+            options or an upgrade would process with the participant again; jobs that have not ended; results that
+            can't be changed. Results that were saved elsewhere, outputs of notebooks, backups and other namespaces
+            are never reached.
 
         Raises
         ------
         SettingsError
             When nothing names such a participant. The message names no other.
-        StoreError
-            When the store can't be read. What is done by then stays done; call it again.
+        StoreError, BrokerUnavailableError
+            When the store or the broker can't be used, or another process is forgetting somebody. What is done by
+            then stays done; call it again.
 
         Examples
         --------

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 PACKAGE = Path(__file__).parent
 NUMBER_SOURCES = (
-    "event_format.py", "model.py", "options.py", "utf8_text.py",
+    "event_format.py", "model.py", "options.py", "utf8_text.py", "study/storage_errors.py",
     *(f"study/{stage}" for stage in (
         "schema", "archive", "csv", "formats", "events", "metrics", "store", "pipeline",
     )),

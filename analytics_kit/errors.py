@@ -24,6 +24,7 @@ import difflib
 from collections.abc import Iterable
 
 from analytics_kit.utf8_text import utf8_text
+from analytics_kit.visible_text import visible
 
 
 class AnalyticsKitError(Exception):
@@ -55,7 +56,7 @@ class AnalyticsKitError(Exception):
         super().__init__(self.message)
 
     def __str__(self) -> str:
-        return f"{self.message}\nHint: {self.hint}" if self.hint else self.message
+        return f"{visible(self.message)}\nHint: {visible(self.hint)}" if self.hint else visible(self.message)
 
     def __reduce__(self) -> tuple[object, ...]:
         return rebuild, (type(self).__name__, self.message, self.hint)

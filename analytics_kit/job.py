@@ -26,6 +26,7 @@ from analytics_kit.process_fork import renew_after_fork
 from analytics_kit.study.result.result import StudyResult
 from analytics_kit.study.store import uploads
 from analytics_kit.study.store.store import Store
+from analytics_kit.visible_text import visible
 from analytics_kit.watcher import JobUpdate, Watcher, is_last, logger
 
 if TYPE_CHECKING:
@@ -263,7 +264,7 @@ class Job(Handle):
 
     def log(self) -> str:
         """Return the job's history, a line per event with its time (UTC), then the end of the worker's output."""
-        return "\n".join(self.watcher.backend.log(self.id))
+        return "\n".join(visible(line, keep="\t") for line in self.watcher.backend.log(self.id))
 
     def panel(self) -> JobPanel:
         """Return a new panel of this job, to display anywhere; `close()` frees it.
@@ -376,7 +377,7 @@ def _error(failure: Failure) -> AnalyticsKitError:
     """Return the exception to raise, with the end of the worker's log as a note below its traceback."""
     error = failure.error()
     if lines := failure.log.rstrip().splitlines()[-ERROR_LOG_LINES:]:
-        error.add_note("The worker's log ends with:\n" + "\n".join(f"  {line}" for line in lines))
+        error.add_note("The worker's log ends with:\n" + "\n".join(f"  {visible(line)}" for line in lines))
     return error
 
 

@@ -7,6 +7,7 @@ from pathlib import PurePath
 from rich.filesize import decimal
 
 from analytics_kit.model import JobInfo, JobStatus, Progress
+from analytics_kit.visible_text import visible
 
 SIGNS = {
     JobStatus.QUEUED: "◷",
@@ -29,17 +30,17 @@ def text(info: JobInfo) -> str:
         line += f", {counts}"
     if info.error is not None:
         line += f", {info.error.type}: {info.error.message}"
-    return f"{line} ({info.notice})" if info.notice else line
+    return visible(f"{line} ({info.notice})" if info.notice else line)
 
 
 def name(info: JobInfo) -> str:
     """Return the name of the study without its folder."""
-    return PurePath(info.source).name or info.source
+    return visible(PurePath(info.source).name or info.source)
 
 
 def phase(info: JobInfo) -> str:
     """Return the phase of the work or, of a queued job, of its workers; empty if it repeats the status."""
-    return "" if info.progress.phase in list(JobStatus) else info.progress.phase
+    return "" if info.progress.phase in list(JobStatus) else visible(info.progress.phase)
 
 
 def percent(info: JobInfo) -> str:

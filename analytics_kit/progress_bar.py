@@ -10,6 +10,7 @@ from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as RichProgress
 
 from analytics_kit.model import Progress
+from analytics_kit.visible_text import visible
 
 
 class ProgressBar:
@@ -28,14 +29,14 @@ class ProgressBar:
     def __init__(self, name: str, console: Console | None = None) -> None:
         self._bars = RichProgress(
             TextColumn("{task.fields[name]}", markup=False),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             TaskProgressColumn(),
             TextColumn("{task.fields[amount]}", style="progress.download"),
             TimeRemainingColumn(),
             console=console or Console(stderr=True),
         )
-        self._bar_id = self._bars.add_task("queued", total=1.0, name=name, amount="")
+        self._bar_id = self._bars.add_task("queued", total=1.0, name=visible(name), amount="")
 
     def show(self, progress: Progress, phase: str | None = None) -> None:
         """Draw the progress; `phase` replaces its phase."""
@@ -44,12 +45,15 @@ class ProgressBar:
         if progress.rows:
             amounts.append(f"{progress.rows:,} rows")
         self._bars.update(
-            self._bar_id, description=phase or progress.phase, completed=progress.fraction, amount=", ".join(amounts)
+            self._bar_id,
+            description=visible(phase or progress.phase),
+            completed=progress.fraction,
+            amount=", ".join(amounts),
         )
 
     def print_above(self, text: str) -> None:
         """Print a line above the bar."""
-        self._bars.console.print(text, markup=False, highlight=False)
+        self._bars.console.print(visible(text), markup=False, highlight=False)
 
     def __enter__(self) -> ProgressBar:
         self._bars.start()

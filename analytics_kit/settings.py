@@ -149,6 +149,8 @@ class Settings(BaseSettings):
     """Results beyond this many GB are removed, least recently used first; None or `inf` sets no limit."""
     upload_limit_gb: float = Field(20, gt=0)
     """Largest upload of a study, in GB."""
+    upload_quota_gb: float | None = Field(25, gt=0)
+    """GB that the uploaded studies of a namespace may have together; None or `inf` sets no limit."""
     workers: int | None = Field(None, ge=1)
     """Size of the embedded pool; None fits it to the machine."""
     idle_s: float = Field(15 * 60.0, gt=0)

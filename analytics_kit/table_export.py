@@ -5,6 +5,7 @@ The command line and the web server both write tables through this module.
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ import pyarrow.parquet as pq
 from analytics_kit.errors import SettingsError
 from analytics_kit.model import KINDS
 from analytics_kit.study.result.result import StudyResult
+from analytics_kit.visible_text import UNSHOWN, visible
 
 FrameName = Literal["trials", "participants", "tasks", "factors", "issues", "members", "surveys"]
 """Tables that a StudyResult has as an attribute of the same name."""
@@ -32,6 +34,7 @@ CHUNK_ROWS = 10_000
 """Rows per chunk of a table that is in memory already."""
 EXPORT_BLOCK_BYTES = 1 << 16
 _FORMULA = r"^(?:\s*[=+\-@＝＋－＠]|[\t\r\n])"  # noqa: RUF001  spreadsheets take full-width signs for formulas, too
+_ACTS = re.compile(f"{_FORMULA}|[{UNSHOWN}]")
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 
 
@@ -126,15 +129,16 @@ def json_rows(frame: pd.DataFrame) -> list[list[Any]]:
     return [list(row) for row in zip(*columns, strict=True)]
 
 
-def csv_chunks(chunks: Iterable[pd.DataFrame], *, escape_formulas: bool = True) -> Iterator[bytes]:
-    """Write CSV in UTF-8 with one header line.
+def csv_chunks(chunks: Iterable[pd.DataFrame], *, as_logged: bool = False) -> Iterator[bytes]:
+    """Write CSV in UTF-8 with one header line, in which no text acts on a spreadsheet or a terminal.
 
     Parameters
     ----------
     chunks : iterable of DataFrame
         Consecutive rows of one table.
-    escape_formulas : bool
-        Prefix an apostrophe to each text that a spreadsheet would run as a formula. Column names are not escaped.
+    as_logged : bool
+        Write texts as they are. Otherwise an apostrophe precedes each text that a spreadsheet would run as a formula,
+        and control characters are escaped as `visible` does; names of columns, too.
 
     Examples
     --------
@@ -144,22 +148,28 @@ def csv_chunks(chunks: Iterable[pd.DataFrame], *, escape_formulas: bool = True) 
     """
     header = True
     for chunk in chunks:
-        frame = _escape_formulas(chunk) if escape_formulas else chunk
-        yield frame.to_csv(index=False, header=header).encode()
+        frame = chunk if as_logged else _without_effects(chunk)
+        yield frame.to_csv(index=False, header=header).encode(errors="backslashreplace")
         header = False
 
 
-def _escape_formulas(frame: pd.DataFrame) -> pd.DataFrame:
-    escaped = {}
+def _without_effects(frame: pd.DataFrame) -> pd.DataFrame:
+    harmless = {}
     for name in frame.columns:
         column = frame[name]
         if pd.api.types.is_numeric_dtype(column.dtype):
             continue
         texts = column.astype("str")
-        is_formula = (texts.str.contains(_FORMULA) & ~texts.str.fullmatch(_NUMBER)).fillna(False).astype(bool)
-        if is_formula.any():
-            escaped[name] = column.where(~is_formula, "'" + texts)
-    return frame.assign(**escaped)
+        changed = {text: _harmless(text) for text in texts.dropna().unique() if _ACTS.search(text)}
+        if changed:
+            harmless[name] = column.where(~texts.isin(changed), texts.map(changed))
+    return frame.assign(**harmless).rename(columns=_harmless)
+
+
+def _harmless(text: object) -> str:
+    text = str(text)
+    is_formula = re.match(_FORMULA, text) is not None and re.fullmatch(_NUMBER, text) is None
+    return ("'" if is_formula else "") + visible(text)
 
 
 def parquet_chunks(chunks: Iterable[pd.DataFrame]) -> Iterator[bytes]:

@@ -9,11 +9,12 @@ from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
+from numbers import Integral
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 from analytics_kit.backends.base import RecordKeeper
-from analytics_kit.backends.record import Record
+from analytics_kit.backends.record import Record, RecordState
 from analytics_kit.errors import AnalyticsKitError, SettingsError, SourceNotFoundError, StoreError
 from analytics_kit.model import ForgetReport
 from analytics_kit.options import Options
@@ -22,9 +23,11 @@ from analytics_kit.settings import Settings, without_secrets
 from analytics_kit.study.archive.source import is_url, open_archive
 from analytics_kit.study.result.removal import Removed, remove_participant
 from analytics_kit.study.store import paths
-from analytics_kit.study.store.store import Store
+from analytics_kit.study.store.store import Store, StoredFile
 from analytics_kit.study.store.uploads import discard, is_upload, referenced_uploads, remove_references
 
+ABANDONED_S = 24 * 3600.0
+"""A folder without a result, to which nothing was written for this long before the newest file of the store."""
 AGAIN = "forget the participant again when it has ended"
 
 
@@ -42,7 +45,7 @@ class Content(NamedTuple):
 
 def participant_name(participant: object) -> str:
     """Return the name of a participant as results have it. Raises SettingsError for what can't be one."""
-    if isinstance(participant, bool) or not isinstance(participant, str | int) or not str(participant):
+    if isinstance(participant, bool) or not isinstance(participant, str | Integral) or not str(participant):
         raise SettingsError(
             f"A participant can't be {type(participant).__name__}.",
             hint='Give the name as in result.participants, such as "P07".',
@@ -67,6 +70,7 @@ class _Withdrawal:
         self._uploads = 0
 
     def run(self) -> ForgetReport:
+        self._remove_leftovers()
         self._remove_from_results()
         contents = self._contents()
         self._remove_uploads(contents)
@@ -97,7 +101,7 @@ class _Withdrawal:
             for record in self._records
             if record.result is not None and {"store", "prefix"} <= record.result.keys()
         }  # fmt: skip
-        own, unknown = self._stored_results({prefix for _, prefix in results})
+        own, unknown = self._stored_results({folder for folder, _ in results.values()})
         results |= {(self._settings.store_url(), prefix): (folder, "a stored result") for prefix, folder in own}
         for (url, prefix), (folder, what) in results.items():
             try:
@@ -108,30 +112,46 @@ class _Withdrawal:
                 self._unreached.append(f"{what[0].upper()}{what[1:]}: {error.message} {error.hint}")
         if unknown:
             self._unreached.append(
-                f"{unknown} stored results of which it is not known whose they are: they were made by an earlier "
-                "version and have no job here. They expire within 7 days."
+                f"{unknown} folders of results of which it is not known whose they are: of an earlier version "
+                "without a job here, or of work that was killed. They expire within 7 days."
             )
 
     def _stored_results(self, known: set[str]) -> tuple[list[tuple[str, str]], int]:
-        """Return prefix and folder of results of this namespace without a job, and how many have no owner."""
-        by_folder: defaultdict[str, list[str]] = defaultdict(list)
+        """Return prefix and folder of results of this namespace without a job, and how many have no owner.
+
+        `known` are the folders of results of jobs; those of jobs that have not ended are left out, too.
+        """
+        by_folder: defaultdict[str, list[StoredFile]] = defaultdict(list)
         for file in self._store.files(paths.RESULTS):
             parts = file.path.split("/")
             if len(parts) > 3 and paths.RESULT_KEY.fullmatch(parts[1]):
-                by_folder["/".join(parts[:3])].append(file.path)
+                by_folder["/".join(parts[:3])].append(file)
         own, unknown = [], 0
+        newest = max((file.changed_at for files in by_folder.values() for file in files), default=0.0)
         active = {record.job_id for record in self._records if not record.state.status.final}
         for folder, files in by_folder.items():
-            if folder.rpartition("/")[2] in active:  # its job is listed
+            if folder in known or folder.rpartition("/")[2] in active:
                 continue
-            for path in paths.result_manifests(files):
-                prefix = path.rpartition("/")[0]
-                if prefix in known or (manifest := self._store.manifest(prefix)) is None:
-                    continue
-                if manifest.get("owner") == paths.owner_of(self._settings.namespace):
-                    own.append((prefix, folder))
-                unknown += "owner" not in manifest
+            manifests = paths.result_manifests([file.path for file in files])
+            if not manifests:  # other namespaces work here too; what was written lately may be theirs
+                unknown += newest - max(file.changed_at for file in files) > ABANDONED_S
+                continue
+            last = max((file for file in files if file.path in manifests), key=lambda file: file.changed_at)
+            prefix = last.path.rpartition("/")[0]
+            if (manifest := self._store.manifest(prefix)) is None:
+                continue
+            if manifest.get("owner") == paths.owner_of(self._settings.namespace):
+                own.append((prefix, folder))
+            unknown += "owner" not in manifest
         return own, unknown
+
+    def _remove_leftovers(self) -> None:
+        """Remove what jobs without a result have left in the store, as their clean-up does."""
+        for record in self._records:
+            if record.state in (RecordState.FAILED, RecordState.CANCELLED) and "store" in record.arguments:
+                with suppress(StoreError):
+                    store = Store.of(self._settings, record.arguments["store"])
+                    store.delete(paths.job_folder(record.result_key, record.job_id))
 
     def _contents(self) -> dict[str, Content]:
         """Return what each source of a job or an upload of this namespace holds of the participant."""
@@ -169,7 +189,8 @@ class _Withdrawal:
             doubt = "still holds" if content.members else "may hold"
             self._unreached.append(
                 f"The study {without_secrets(source)}{self._jobs_of(source)} is outside the store and {doubt} data "
-                "of the participant: remove them there. Processing it with refresh=True would bring them back."
+                "of the participant: remove them there. Processing it anew (refresh=True, other options, an upgrade) "
+                "would bring them back."
             )
 
     def _list_active(self, contents: Mapping[str, Content]) -> None:

@@ -18,7 +18,8 @@ ROOT = PACKAGE.parent
 FLOORS: dict[str, list[str]] = {
     "": [
         "utf8_text",
-        "__init__ code_version deprecation errors handle",
+        "__init__ deprecation handle visible_text",
+        "code_version errors",
         "model process_fork settings",
         "event_format job_text progress_bar",
         "job_pages options redaction",

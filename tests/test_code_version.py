@@ -14,7 +14,7 @@ from analytics_kit.code_version import NUMBER_SOURCES, PACKAGE, code_version, re
 from analytics_kit.options import Options
 from analytics_kit.study.schema.kernel_cache import KERNEL_SOURCES
 
-WITHOUT_NUMBERS = {"__init__.py", "code_version.py", "errors.py", "settings.py"}
+WITHOUT_NUMBERS = {"__init__.py", "code_version.py", "errors.py", "settings.py", "visible_text.py"}
 """What the code that makes numbers imports, and no number depends on."""
 
 

@@ -19,6 +19,7 @@ from analytics_kit.table_export import (
     read_table,
     row_chunks,
 )
+from analytics_kit.visible_text import visible
 
 FORMULAS = ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "\n=1", " =1", "＝1"]  # noqa: RUF001
 
@@ -61,7 +62,7 @@ def test_json_rows_have_none_for_na_and_infinity():
 def test_csv_escapes_what_a_spreadsheet_would_run(text):
     frame = pd.DataFrame({"participant": [text, None], "x": [-1.5, 2.0]})
     read = pd.read_csv(io.BytesIO(b"".join(csv_chunks([frame]))), lineterminator="\n", dtype={"participant": str})
-    assert read["participant"][0].replace("\r\n", "\n") == "'" + text
+    assert read["participant"][0] == "'" + visible(text)
     assert read["x"].tolist() == [-1.5, 2.0], "a number stays one"
 
 
@@ -71,10 +72,21 @@ def test_csv_leaves_what_no_spreadsheet_runs(text):
     assert line.strip('"') == text
 
 
+@pytest.mark.parametrize("text", ["a\x1b[31m", "a\nb", "\u202eb", "\x9b2J", "a\x00"])
+def test_csv_shows_control_characters_unless_it_is_written_as_logged(text):
+    frame = pd.DataFrame({text: [text, "x"]})
+    assert b"".join(csv_chunks([frame])).decode().splitlines() == [visible(text), visible(text), "x"]
+    assert b"".join(csv_chunks([frame], as_logged=True)) == frame.to_csv(index=False).encode()
+
+
+def test_csv_escapes_a_formula_in_the_name_of_a_column():
+    assert b"".join(csv_chunks([pd.DataFrame({"=1+1": ["x"]})])).splitlines()[0] == b"'=1+1"
+
+
 @pytest.mark.parametrize("name", get_args(FrameName))
 def test_one_chunk_is_written_byte_for_byte_as_pandas_writes_it(result, name):
     frame = getattr(result, name)
-    assert b"".join(csv_chunks([frame], escape_formulas=False)) == frame.to_csv(index=False).encode()
+    assert b"".join(csv_chunks([frame], as_logged=True)) == frame.to_csv(index=False).encode()
     assert b"".join(parquet_chunks([frame])) == frame.to_parquet(index=False)
 
 
@@ -83,7 +95,7 @@ def test_a_table_is_written_in_chunks_of_rows_as_in_one(result, monkeypatch):
     chunks = list(row_chunks(result.members))
     assert {len(chunk) for chunk in chunks[:-1]} == {5}
     assert len(chunks[-1]) <= 5
-    assert b"".join(csv_chunks(chunks, escape_formulas=False)) == result.members.to_csv(index=False).encode()
+    assert b"".join(csv_chunks(chunks, as_logged=True)) == result.members.to_csv(index=False).encode()
 
 
 def test_events_are_read_one_participant_after_the_other(result, monkeypatch):

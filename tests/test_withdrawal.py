@@ -1,10 +1,12 @@
 """Consent is withdrawn: nothing that a namespace keeps has, or names, the participant any more."""
 
+import os
 import threading
 import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import analytics_kit as ak
@@ -12,7 +14,7 @@ from analytics_kit.backends.record import RecordState
 from analytics_kit.backends.redis import backend as redis_backend
 from analytics_kit.client import WORKER_TASKS
 from analytics_kit.redaction import REDACTED
-from analytics_kit.study.store.paths import UPLOADS
+from analytics_kit.study.store.paths import UPLOADS, job_folder
 from analytics_kit.study.store.store import Store
 from tests.api_server import TOKENS, ApiServer
 from tests.study.make_study import folder, mouse, typed, zip_bytes
@@ -200,6 +202,39 @@ def test_an_upload_with_them_goes_even_if_its_results_chose_others(client, study
     assert not list((Path(client.settings.store_url()) / UPLOADS).rglob("*.zip"))
 
 
+def test_what_a_failed_job_left_in_the_store_goes(client, study):
+    job = client.submit(study(13, extra=[("Zaphod.bad", "x")]), max_members=3)
+    assert job.exception(LIMIT_S)
+    store, key = Store.of(client.settings), job.info().result_key
+    left = f"{job_folder(key, job.id)}/part-0-1/members.parquet"
+    with store.create(left) as file:
+        file.write(WHO.encode())
+    client.forget(WHO)
+    assert store.changed_at(left) is None
+
+
+def test_another_committed_attempt_of_a_job_is_not_taken_for_a_result(client, study):
+    job = client.submit(study(14))
+    job.result(LIMIT_S)
+    store, result = Store.of(client.settings), job.info().result
+    other = f"{result['folder']}/begin-9"
+    store.commit(other, store.manifest(result["prefix"]))
+    client.forget(WHO)
+    assert WHO not in set(job.result().trials["participant"])
+    assert store.manifest(other) is None
+
+
+def test_work_that_was_killed_long_ago_is_listed(local, study):
+    local.process(study(15))
+    left = Path(local.settings.store_url()) / "results" / ("ab" * 32) / "process" / "events" / "keyboard.parquet"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"x")
+    assert local.forget(WHO).is_complete
+    os.utime(left, (1e9, 1e9))
+    (line,) = local.forget(WHO).unreached
+    assert "1 folders" in line
+
+
 def test_a_result_whose_files_are_gone_leaves_no_preview_of_them(client, study):
     job = client.submit(study(10))
     job.result(LIMIT_S)
@@ -230,6 +265,12 @@ def test_a_name_that_nobody_has_is_refused_without_naming_others(client, study, 
         client.forget(name)
     assert OTHER not in str(caught.value)
     assert WHO not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [2, np.int64(2), "2"])
+def test_a_number_is_a_name(local, tmp_path, name):
+    local.process(ak.sample_study(tmp_path / "sample.zip", participants=2, trials=1))
+    assert local.forget(name).trials == 4
 
 
 @pytest.mark.parametrize("name", [None, True, 1.5, ["1"]])

@@ -25,6 +25,7 @@ from analytics_kit.model import JobInfo, JobStatus
 from analytics_kit.options import Options
 from analytics_kit.settings import Settings, user_path
 from analytics_kit.table_export import FileFormat, FrameName, csv_chunks, parquet_chunks, row_chunks
+from analytics_kit.visible_text import visible
 
 app = typer.Typer()
 
@@ -97,7 +98,7 @@ def _submit_many(
                     raise
                 except (AnalyticsKitError, OSError) as error:
                     any_refused = True
-                    err.print(f"{source}: {error}", markup=False, highlight=False)
+                    err.print(f"{visible(source)}: {error}", markup=False, highlight=False)
                     continue
                 waiting = wait or job.backend == "local"
                 if not as_json:
@@ -119,7 +120,7 @@ def _submit_many(
 def _await_all(jobs: Sequence[Job], timeout: float | None, as_json: bool) -> None:
     for notice in dict.fromkeys(job.info().notice for job in jobs):
         if notice:
-            err.print(notice, markup=False, highlight=False)
+            err.print(visible(notice), markup=False, highlight=False)
     try:
         for job in as_completed(jobs, timeout):
             if not as_json:
@@ -172,6 +173,10 @@ def result(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="The file to write; standard output if left out.")
     ] = None,
+    raw: Annotated[
+        bool,
+        typer.Option("--raw", help="Write texts of a CSV as they were logged, also formulas and control characters."),
+    ] = False,
 ) -> None:
     """Write a table of a completed job's result."""
     with _queue_client() as client:
@@ -191,7 +196,7 @@ def result(
     if file_format == "parquet" and output is None and sys.stdout.isatty():
         raise SettingsError("Parquet is binary and can't be printed in a terminal.", hint="Name a file with -o.")
     is_csv = file_format == "csv"
-    chunks = csv_chunks(row_chunks(frame), escape_formulas=False) if is_csv else parquet_chunks([frame])
+    chunks = csv_chunks(row_chunks(frame), as_logged=raw) if is_csv else parquet_chunks([frame])
     if output is None:
         sys.stdout.buffer.writelines(chunks)
         return

@@ -14,13 +14,24 @@ from rich.table import Table as RichTable
 
 from analytics_kit.job import Job
 from analytics_kit.study.result.result import StudyResult
+from analytics_kit.visible_text import visible, visible_json
 
 HEAD_COLUMNS = ("participant", "task", "factor", "trial", "movement_count", "path_length_px")
 """The columns of trials that are printed."""
 MAX_WIDTH = 200
 ISSUES_PRINTED = 5
-out = Console(soft_wrap=True, width=MAX_WIDTH)  # the terminal wraps long lines; they are never cut
-err = Console(stderr=True, soft_wrap=True)
+
+
+class VisibleConsole(Console):
+    """A console that escapes control characters in what is printed, but for ends of lines."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print as `Console.print` does."""
+        super().print(*(visible(each, keep="\n") if isinstance(each, str) else each for each in objects), **options)
+
+
+out = VisibleConsole(soft_wrap=True, width=MAX_WIDTH)  # the terminal wraps long lines; they are never cut
+err = VisibleConsole(stderr=True, soft_wrap=True)
 
 
 def job_json(job: Job) -> dict[str, Any]:
@@ -81,7 +92,7 @@ def print_result(result: StudyResult, as_json: bool) -> None:
     out.print(repr(result), markup=False)
     for issue in result.issues.head(ISSUES_PRINTED).to_dict("records"):
         location = issue["member"] if pd.isna(issue["line"]) else f"{issue['member']}, line {issue['line']}"
-        out.print(f"  {location}: {issue['message']} ({issue['kind']})", markup=False, highlight=False)
+        out.print(visible(f"  {location}: {issue['message']} ({issue['kind']})"), markup=False, highlight=False)
     columns = [name for name in HEAD_COLUMNS if name in result.trials.columns]
     print_frame(result.trials[columns].head())
 
@@ -90,7 +101,9 @@ def print_frame(frame: pd.DataFrame) -> None:
     """Print a table, a line per row."""
     table = RichTable(box=None, header_style="bold", pad_edge=False)
     for name in frame.columns:
-        table.add_column(name, no_wrap=True, justify="right" if is_numeric_dtype(frame[name]) else "left")
+        table.add_column(
+            escape(visible(name)), no_wrap=True, justify="right" if is_numeric_dtype(frame[name]) else "left"
+        )
     for row in frame.itertuples(index=False):
         table.add_row(*(_cell_text(value) for value in row))
     out.print(table)
@@ -99,15 +112,15 @@ def print_frame(frame: pd.DataFrame) -> None:
 def _cell_text(value: Any) -> str:
     if pd.isna(value):
         return ""
-    return f"{value:.1f}" if isinstance(value, float) else escape(str(value))
+    return f"{value:.1f}" if isinstance(value, float) else escape(visible(value))
 
 
 def print_pairs(pairs: Mapping[str, str]) -> None:
     """Print names and texts, a line per pair."""
     for name, value in pairs.items():
-        out.print(f"{name:14} {value}", markup=False)
+        out.print(visible(f"{name:14} {value}"), markup=False)
 
 
 def print_json(value: Any) -> None:
-    """Print a value as JSON."""
-    print(json.dumps(value, ensure_ascii=False, indent=1))
+    """Print a value as JSON, with control characters as JSON escapes them."""
+    print(visible_json(json.dumps(value, ensure_ascii=False, indent=1)))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from html import escape
 from typing import Any
 
 from analytics_kit import job_text
 from analytics_kit.job_pages import JOBS_PER_PAGE, JobPage, paginate
 from analytics_kit.model import JobInfo, JobStatus
 from analytics_kit.notebook import job_html
+from analytics_kit.visible_text import visible_html as escape
 
 ALIGN_LEFT = "text-align:left"
 """Notebooks align table cells to the right."""

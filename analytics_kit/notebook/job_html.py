@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from html import escape
 from typing import Any
 
 from analytics_kit import job_text
 from analytics_kit.model import JobInfo, JobStatus
+from analytics_kit.visible_text import LINES
+from analytics_kit.visible_text import visible_html as escape
 
 STATUS_COLOURS = {
     JobStatus.QUEUED: "#5b5f66",
@@ -69,7 +70,7 @@ def render_live(
     ]
     if log is not None:
         label = f"Log of {escape(job_text.name(info))}"
-        parts.append(f'<pre class="ak-log" tabindex="0" aria-label="{label}">{escape(log)}</pre>')
+        parts.append(f'<pre class="ak-log" tabindex="0" aria-label="{label}">{escape(log, keep=LINES)}</pre>')
     return _card(info, parts)
 
 
@@ -213,10 +214,11 @@ def _error_details(info: JobInfo) -> list[str]:
         return []
     parts = []
     if lines := info.error.log.rstrip().splitlines()[-LOG_TAIL_LINES:]:
-        text = escape("\n".join(lines))
+        text = escape("\n".join(lines), keep=LINES)
         parts.append(f'<pre class="ak-log-tail" aria-label="Last lines of the worker\'s log">{text}</pre>')
     if info.error.traceback:
-        parts.append(f"<details><summary>Traceback</summary><pre>{escape(info.error.traceback)}</pre></details>")
+        traceback = escape(info.error.traceback, keep=LINES)
+        parts.append(f"<details><summary>Traceback</summary><pre>{traceback}</pre></details>")
     return parts
 
 

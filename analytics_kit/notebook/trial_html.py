@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 
 from analytics_kit.job_text import count
 from analytics_kit.notebook.explorer_model import (
@@ -13,6 +12,7 @@ from analytics_kit.notebook.explorer_model import (
     NameOption,
     RenderedFigure,
 )
+from analytics_kit.visible_text import visible_html as escape
 
 STEP_BUTTONS = {"previous": "← Previous", "next": "Next →"}
 

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from analytics_kit.visible_text import visible
+
 UNITS = {
     "_px_s2": "px/s²",
     "_px_s": "px/s",
@@ -80,7 +82,7 @@ def safe_text(value: object, max_length: int = MAX_NAME_LENGTH) -> str:
     >>> safe_text("Search for an article, long list", 20)
     'Search for an…g list'
     """
-    text = " ".join(str(value).split())
+    text = visible(" ".join(str(value).split()))
     if len(text) > max_length:
         end = max_length // 3
         text = f"{text[: max_length - 1 - end]}…{text[-end:]}"

@@ -13,6 +13,7 @@ from analytics_kit.errors import SettingsError, nearest
 from analytics_kit.model import KINDS, Kind
 from analytics_kit.plot.arrays import BoolArray, IntArray
 from analytics_kit.plot.labels import name_text, value_text
+from analytics_kit.visible_text import visible
 
 IDENTITY_COLUMNS = ("participant", "session", "task", "factor", "trial", "trial_order")
 """The columns that identify a trial."""
@@ -73,7 +74,7 @@ class TrialFilter:
     def __str__(self) -> str:
         """` of participant 3, task A`, to end a message with; empty for all trials."""
         names = [name_text(name, value) for name, values in self.values_by_column().items() for value in values[:3]]
-        return f" of {', '.join(names)}" if names else ""
+        return visible(f" of {', '.join(names)}") if names else ""
 
 
 def _as_list(value: object) -> list[Any]:

@@ -26,7 +26,7 @@ PATIENCE_S = 20.0
 """What passes is tried again for about this long."""
 BRIEF_PATIENCE_S = 1.0
 """What hardly passes, such as an error of a disk or a refused access, is tried again for about this long."""
-FIRST_DELAY_S, LONGEST_DELAY_S = 0.1, 3.0
+FIRST_DELAY_S, MAX_RETRY_DELAY_S = 0.1, 3.0
 
 
 class Remedy(StrEnum):
@@ -129,7 +129,7 @@ def retried(action: Callable[[], T], patience_s: float | None = None) -> T:
     return tenacity.Retrying(
         sleep=tenacity.nap.sleep,
         stop=tenacity.stop_after_delay(patience_s),
-        wait=tenacity.wait_random_exponential(multiplier=FIRST_DELAY_S, max=LONGEST_DELAY_S, min=FIRST_DELAY_S),
+        wait=tenacity.wait_random_exponential(multiplier=FIRST_DELAY_S, max=MAX_RETRY_DELAY_S, min=FIRST_DELAY_S),
         retry=tenacity.retry_if_exception(lambda error: _patience_s(error, patience_s) > 0),
         reraise=True,
     )(action)
@@ -144,6 +144,8 @@ def storage_error(error: BaseException, what: str) -> StoreError:
     hint = _HINTS[remedy] if "://" in what else _LOCAL_HINTS.get(remedy)
     if getattr(error, "errno", None) == errno.EIO and error.__cause__ is None:
         hint = _DISK_HINT
+    if remedy is Remedy.REPAIR and hint is None and not what.startswith("The store "):  # whose class has a hint
+        hint = "Free space there." if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) else ""
     found = StoreError(utf8_text(f"{what}: {reason(error)}."), hint=hint)
     found.may_work_elsewhere = remedy in (Remedy.WAIT, Remedy.ANOTHER_HOST)
     return found

@@ -22,6 +22,7 @@ from analytics_kit.errors import (
     StoreError,
     UnsafeArchiveError,
 )
+from analytics_kit.study.store.uploads import NoRoomError
 from analytics_kit.web.schemas import ErrorAnswer
 
 logger = logging.getLogger(__name__)
@@ -32,6 +33,7 @@ STATUS_CODES: tuple[tuple[type[AnalyticsKitError], int], ...] = (
     (ResultExpiredError, 410),
     (BrokerUnavailableError, 503),
     (StoreError, 503),
+    (NoRoomError, 413),
     (SettingsError, 422),
     (BadArchiveError, 422),
     (UnsafeArchiveError, 422),

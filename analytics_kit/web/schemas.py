@@ -5,7 +5,14 @@ A response model's class name is its component name in OpenAPI; its docstrings a
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+from analytics_kit.visible_text import visible
+
+ShownText = Annotated[str, AfterValidator(visible)]
+"""A text that is shown to people and may quote names: control characters in it are escaped."""
 
 
 class RequestModel(BaseModel):
@@ -25,8 +32,8 @@ class ErrorAnswer(ResponseModel):
 
     error: str
     """The type of the error."""
-    message: str
-    hint: str
+    message: ShownText
+    hint: ShownText
     """What to do about it."""
-    parameter: str = ""
+    parameter: ShownText = ""
     """The parameter that can't be used; left out if there is none."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import secrets
 import sys
+import threading
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -32,6 +33,8 @@ TRANSFERS = 32
 """Large bodies that are received at a time, and also tables that are sent, in addition to those requests."""
 CONNECTIONS = 1 << 16
 """Connections that are open at a time, where the system allows so many."""
+TIDY_INTERVAL_S = 600
+"""Uploads that broke off are looked for this often, and at the start."""
 GRACEFUL_STOP_S = 30
 """Time for running requests to finish once the server has received the signal to stop."""
 HANG_LIMIT_S = 300
@@ -147,6 +150,7 @@ class _GunicornServer(BaseApplication):  # type: ignore[misc]  # it has no types
 
     def _after_worker_start(self, worker: Any) -> None:
         """Print the address only now: the socket accepts requests earlier, but SIGTERM is handled from here on."""
+        threading.Thread(target=self._service.tidy_until_stopped, args=[TIDY_INTERVAL_S], daemon=True).start()
         if worker.age == 1:  # not after a restart
             self._print_address(worker.sockets[0])
 

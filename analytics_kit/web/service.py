@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 
 from flask import g, request
 
 from analytics_kit.client import Client
-from analytics_kit.errors import SettingsError
+from analytics_kit.errors import SettingsError, StoreError
 from analytics_kit.job import Job, deadline_of, left_until
 from analytics_kit.model import JobInfo
 from analytics_kit.process_fork import renew_after_fork
 from analytics_kit.settings import Settings
+from analytics_kit.study.store.retention import tidy_uploads
+from analytics_kit.study.store.store import Store
 from analytics_kit.web.auth import TokenStore
 from analytics_kit.web.one_process import check_request, require_one_process
 from analytics_kit.web.session import Principal, SessionCookies
 from analytics_kit.web.settings import ServerSettings
 from analytics_kit.web.study_catalogue import StudyCatalogue
 
+logger = logging.getLogger(__name__)
 STOP_CHECK_S = 1.0
 """Seconds after which a waiting request checks again whether the server stops."""
 
@@ -118,6 +122,18 @@ class Service:
         finally:
             self._waiting.release()
         return info
+
+    def tidy_until_stopped(self, interval_s: float) -> None:
+        """Remove uploads that broke off, and store equal ones once, now and after each interval. It blocks."""
+        while True:
+            try:
+                store = Store.of(self.settings)
+                if store.exists():
+                    tidy_uploads(store, store.now_s())
+            except StoreError as error:
+                logger.warning("Uploads could not be tidied: %s", error)
+            if self._stopping.wait(interval_s):
+                return
 
     def stop(self) -> None:
         """Let waiting requests be answered soon."""

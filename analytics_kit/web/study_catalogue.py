@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -184,7 +185,8 @@ class StudyCatalogue:
     def _write_reference(self, path: str, upload: Upload) -> None:
         upload_path = upload.source.removeprefix(f"{self._client.settings.store_url().rstrip('/')}/")
         with self._store.create(path) as file:
-            file.write(json.dumps({"path": upload_path, "size_bytes": upload.size_bytes}).encode())
+            reference = {"path": upload_path, "size_bytes": upload.size_bytes, "uploaded_at": time.time()}
+            file.write(json.dumps(reference).encode())
 
     def _uploaded(self, study_id: str) -> Study | None:
         """Return the last upload with this id, while its copy exists."""
@@ -202,7 +204,8 @@ class StudyCatalogue:
         if changed_at is None:  # the copy was removed with its job, or for its age
             return None
         source = f"{self._client.settings.store_url().rstrip('/')}/{reference['path']}"
-        return Study(study_id, "upload", source, reference["size_bytes"], _datetime(changed_at))
+        uploaded_at = reference.get("uploaded_at", changed_at)  # that of the file may be another namespace's
+        return Study(study_id, "upload", source, reference["size_bytes"], _datetime(uploaded_at))
 
     def _in_folder(self) -> Iterator[Study]:
         """Yield the studies of the folder, each id once."""

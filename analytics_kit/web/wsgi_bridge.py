@@ -25,7 +25,7 @@ SMALL_BODY_BYTES = 1 << 20
 """Bodies up to this size are received before a thread begins to work on their request."""
 BODY_LIMIT_S = 30.0
 """Time for a small body to arrive, and for each piece of a large one."""
-PIECE_BYTES = 1 << 20
+RESPONSE_PIECE_BYTES = 1 << 20
 """A large body is handed on in pieces of this size."""
 LEAST_BYTES_PER_S = 1000
 """An upload is ended when less than this arrives, averaged over `BODY_LIMIT_S`."""
@@ -64,9 +64,13 @@ class WsgiBridge:
             await send({"type": "websocket.close"})
             return
         environ = wsgi_environ(scope)
-        is_chunked = "HTTP_TRANSFER_ENCODING" in environ
-        if is_chunked or int(environ.get("CONTENT_LENGTH") or 0) > SMALL_BODY_BYTES:
+        n_bytes = int(environ.get("CONTENT_LENGTH") or 0)
+        if "HTTP_TRANSFER_ENCODING" in environ or n_bytes > SMALL_BODY_BYTES:
             await self._answer_upload(environ, receive, send)
+            return
+        if not n_bytes:
+            environ["wsgi.input"] = io.BytesIO()
+            await self._answer(environ, self._request_pool, send)
             return
         try:
             async with asyncio.timeout(BODY_LIMIT_S):
@@ -249,7 +253,7 @@ class _ArrivingBody(io.RawIOBase):
         n_bytes, more = 0, True
         try:
             async with asyncio.timeout(BODY_LIMIT_S):
-                while more and n_bytes < PIECE_BYTES:
+                while more and n_bytes < RESPONSE_PIECE_BYTES:
                     message = await self._receive()
                     if message["type"] == "http.disconnect":
                         raise ConnectionError

@@ -326,4 +326,4 @@ class TestForget:
         with pytest.raises(SystemExit) as ended:
             main(["forget", "2", "--yes"])
         assert ended.value.code == ExitCode.FAILED
-        assert "Not reached: 1 stored results" in capsys.readouterr().err
+        assert "Not reached: 1 folders of results" in capsys.readouterr().err

@@ -132,6 +132,22 @@ def test_an_upload_that_breaks_off_leaves_nothing_in_the_store(serving, tmp_path
     until(lambda: not list(store.glob("uploads/*/*")), "nothing of it is left")
 
 
+def test_an_upload_of_a_server_that_was_killed_is_removed_by_the_next_one(serving, tmp_path):
+    server = serving(ANALYTICS_KIT_TOKEN=TOKEN)
+    uploads = tmp_path / "home" / "store" / "uploads"
+    with socket.create_connection((server.host, server.port), timeout=30) as wire:
+        lines = [f"POST {API}/mine/zip-data HTTP/1.1", "Host: x", "Content-Type: application/zip"]
+        lines += ["Content-Length: 9000000", f"Authorization: Bearer {TOKEN}"]
+        wire.sendall(("\r\n".join(lines) + "\r\n\r\n").encode() + small_zip(seed=7) * 400)
+        until(lambda: list(uploads.glob("*/*")), "it is written while it is received")
+        for process in (server.process, *psutil.Process(server.process.pid).children()):
+            process.kill()
+    assert list(uploads.glob("*/*"))
+    at_once = f"import analytics_kit.study.store.retention as r; r.UNFINISHED_S = 0; {SERVE}"
+    serving(program=at_once, ANALYTICS_KIT_TOKEN=TOKEN)
+    until(lambda: not list(uploads.glob("*/*")), "nothing of it is left")
+
+
 def test_waiting_requests_block_no_others_and_are_answered_when_the_server_stops(serving, many):
     server = serving("--data", str(many), program=WAITING)
     with ThreadPoolExecutor(4) as clients:

@@ -94,7 +94,8 @@ class EmbeddedBackend(RedisBackend):
                     raise
             with self._restart_lock:
                 if self._jobs is jobs:  # else another thread has restarted the broker
-                    self._socket = ensure_running(self._settings, self._code)
+                    # Two installations that share an environment would else replace each other's broker in turns.
+                    self._socket = ensure_running(self._settings, self._code, may_replace=False)
                     self._open(_client_url(self._socket))
                     jobs.connection.close()
         return super()._call(action)
@@ -135,15 +136,15 @@ def _client_url(path: Path) -> str:
     return f"{socket_url(path)}?client_name={CLIENT_NAME}"
 
 
-def ensure_running(settings: Settings, code: str) -> Path:
+def ensure_running(settings: Settings, code: str, may_replace: bool = True) -> Path:
     """Start the broker of this installation unless it is running, and return the path of its socket.
 
-    One that was started from another version is replaced: at once where none of its jobs runs, else as soon as they
-    have ended. Raises BrokerUnavailableError when it does not start.
+    With `may_replace`, one that was started from another version is replaced: at once where none of its jobs runs,
+    else as soon as they have ended. Raises BrokerUnavailableError when it does not start.
     """
     paths = broker_paths(settings)
     if running := running_socket(paths):
-        if not is_outdated(paths):
+        if not may_replace or not is_outdated(paths):
             return running
         if has_running_jobs(running):
             _start_replacement(paths, settings, code)

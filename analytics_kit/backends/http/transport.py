@@ -231,7 +231,7 @@ class Transport:
         if response.status == 401:
             raise BrokerUnavailableError(f"The server at {self.server_url} refuses the token.", hint=TOKEN_HINT)
         kind, message = str(body.get("error", "")), str(body.get("message", ""))
-        if response.status >= 500 or response.status == 429:
+        if response.status >= 500 or response.status in (408, 429):  # 408: an upload was too slow this time
             notice = f"The server at {self.server_url} can't serve now: {message or response.status}"
             after = response.headers.get("Retry-After", "")
             self._unavailable = time.monotonic() + (float(after) if after.isdecimal() else 0.0), notice

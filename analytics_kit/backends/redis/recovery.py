@@ -41,7 +41,7 @@ STEP_LOST_S = 5.0
 TIME_LIMIT_GRACE_S = 2.0
 """A job that no live worker works on fails this long after its time limit."""
 SWEEP_EVERY_S = 3600
-MAX_STEP_DELAY_S = 60.0
+LONGEST_STEP_DELAY_S = 60.0
 """No step is delayed for longer."""
 LONGEST_TURN_MS = 60_000
 """No turn of recovery lasts longer."""
@@ -162,7 +162,7 @@ def _take_turn(connection: Connection) -> bool:
 
 def _due_members(connection: Connection, now_s: float) -> list[bytes]:
     """Return the steps whose delay is over, and those that the server's clock was set back before."""
-    ranges = (("-inf", now_s), (now_s + MAX_STEP_DELAY_S, "+inf"))
+    ranges = (("-inf", now_s), (now_s + LONGEST_STEP_DELAY_S, "+inf"))
     return [member for low, high in ranges for member in connection.zrangebyscore(DELAYED_KEY, low, high)]
 
 

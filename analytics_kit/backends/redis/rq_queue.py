@@ -174,8 +174,10 @@ def remove_worker(connection: Connection, name: str) -> None:
     """Remove a dead worker and its rq jobs."""
     key = f"{_WORKER_PREFIX}{name}"
     for member in connection.smembers(f"{key}:executions"):
+        rq_job_id = member.decode().split(":")[0]
         with contextlib.suppress(NoSuchJobError):
-            Job.fetch(member.decode().split(":")[0], connection, JSONSerializer).delete()
+            Job.fetch(rq_job_id, connection, JSONSerializer).delete()
+        forget_taken(connection, rq_job_id)
     connection.srem(_WORKERS, key)
     connection.srem(_LISTENERS, key)
     connection.delete(key, f"{key}:executions")

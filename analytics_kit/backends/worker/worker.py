@@ -38,6 +38,7 @@ from analytics_kit.code_version import code_version, read_code_version
 from analytics_kit.errors import BrokerUnavailableError
 from analytics_kit.model import Failure
 from analytics_kit.settings import Settings, without_secrets
+from analytics_kit.visible_text import LINES, visible
 
 HEARTBEAT_INTERVAL_S = 1.0
 LIMIT_CHECK_INTERVAL_S = 0.2
@@ -142,7 +143,7 @@ class StepWorker(Worker):
         """Log the output of the process, retry or fail a step that it did not finish, and remove rq's traces."""
         output = read_tail(self._output)
         if output:
-            print(output, file=sys.stderr, flush=True)
+            print(visible(output, keep=LINES), file=sys.stderr, flush=True)
         if monitor is not None and self.current is not None:
             attempts, attempt = self.current
             attempts.append_log(attempt.job_id, (f"{attempt.step}: {line}" for line in output.splitlines()))

@@ -14,7 +14,7 @@ from analytics_kit.study.storage_errors import retried, storage_errors
 
 MAX_GAP_BYTES = 64 << 10
 """Bytes between two members that nobody asked for are read too, up to this many: a request costs more."""
-PIECE_BYTES = 8 << 20
+MAX_PIECE_BYTES = 8 << 20
 """Members are fetched together up to this size; a larger one is streamed."""
 MAX_HELD_BYTES = 96 << 20
 """Pieces are held up to this size together; beyond it the one that was used longest ago is fetched again."""
@@ -123,7 +123,7 @@ def join_spans(spans: Iterable[Span]) -> list[Span]:
     """
     pieces: list[Span] = []
     for start, end in sorted(spans):
-        if pieces and start - pieces[-1][1] <= MAX_GAP_BYTES and end - pieces[-1][0] <= PIECE_BYTES:
+        if pieces and start - pieces[-1][1] <= MAX_GAP_BYTES and end - pieces[-1][0] <= MAX_PIECE_BYTES:
             pieces[-1] = pieces[-1][0], max(end, pieces[-1][1])
         else:
             pieces.append((start, end))

@@ -151,7 +151,10 @@ def _remote(source: str, whole_bytes: int) -> ByteRange:
 
     def look_up() -> Mapping[str, Any]:
         file_system.invalidate_cache()
-        return cast(Mapping[str, Any], file_system.info(path))
+        try:
+            return cast(Mapping[str, Any], file_system.info(path))
+        except NotImplementedError:
+            return {}
 
     file = retried(open_file)
     size = getattr(file, "size", None)
@@ -159,7 +162,11 @@ def _remote(source: str, whole_bytes: int) -> ByteRange:
         return _download(file, name)
     if size <= whole_bytes:
         return _whole(ByteRange(file, size, name=name))
-    return RemoteRange(file, size, name, look_up)
+    try:
+        return RemoteRange(file, size, name, look_up)
+    except BaseException:
+        file.close()
+        raise
 
 
 def _whole(opened: ByteRange) -> ByteRange:

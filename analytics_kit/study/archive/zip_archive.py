@@ -33,7 +33,7 @@ from analytics_kit.study.archive.decompress import (
     method_name,
 )
 from analytics_kit.study.archive.limits import SPECIAL_FILES, ArchiveLimits
-from analytics_kit.study.archive.remote_range import PIECE_BYTES, RangeWindow, RemoteRange, Span
+from analytics_kit.study.archive.remote_range import MAX_PIECE_BYTES, RangeWindow, RemoteRange, Span
 
 _LOCAL_HEADER = struct.Struct("<4s2xHH16xHH")
 _HEADER_READ_BYTES = 128
@@ -138,7 +138,7 @@ class ZipArchive(Archive):
             yield
             return
         spans = {self._outer_span(member, zip_bytes) for member in members}
-        with zip_bytes.expecting(span for span in spans if span[1] - span[0] <= PIECE_BYTES):
+        with zip_bytes.expecting(span for span in spans if span[1] - span[0] <= MAX_PIECE_BYTES):
             yield
 
     def _outer_span(self, member: Member, outer: RemoteRange) -> Span:

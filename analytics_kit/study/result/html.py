@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
 from analytics_kit.study.schema.columns import PREVIEW_COLUMNS
+from analytics_kit.visible_text import visible, visible_html
 
 
 def result_html(summary: Mapping[str, Any], provenance: Mapping[str, Any], trials: pd.DataFrame) -> str:
     """Return a few lines and a table as HTML; the format of the log is named unless it is the platform's own."""
     s = summary
     name, why = provenance["format"], provenance.get("format_chosen", "")
-    log = "" if name == "fulcrum" else f"Log format {html.escape(name)}, {html.escape(why)}.<br>"
-    events = " · ".join(f"{html.escape(kind.replace('_', ' '))} {rows:,}" for kind, rows in s["events"].items())
+    log = "" if name == "fulcrum" else f"Log format {visible_html(name)}, {visible_html(why)}.<br>"
+    events = " · ".join(f"{visible_html(kind.replace('_', ' '))} {rows:,}" for kind, rows in s["events"].items())
     loss = f"{s['issues']:,} issues, {s['rows_dropped']:,} of {s['rows_in']:,} rows dropped: see <code>issues</code>"
     head = trials[[name for name in PREVIEW_COLUMNS if name in trials.columns]].head()
+    texts: list[str] = list(head.select_dtypes("str"))
+    for column in texts:
+        head = head.assign(**{column: head[column].map(visible, na_action="ignore")})
     return (
         f"<p><b>Study result</b>: {s['participants']:,} participants, {s['tasks']:,} tasks, "
         f"{s['factors']:,} factors, {s['trials']:,} trials<br>{log}{events or 'No events.'}<br>"

@@ -37,6 +37,8 @@ from analytics_kit.study.store.manifests import EventFile
 from analytics_kit.study.store.store import Store
 
 EVENT_ROLES = (*KINDS, LOG_ROLE)
+FIRST_SCHEMA = 3
+"""Results of an earlier one have other tables."""
 Mask = npt.NDArray[np.bool_]
 
 
@@ -61,9 +63,9 @@ def remove_participant(store: Store, prefix: str, folder: str, participant: str)
     manifest = store.manifest(prefix)
     if manifest is None:
         return Removed()
-    if manifest["schema_version"] != SCHEMA_VERSION:
+    if not FIRST_SCHEMA <= manifest["schema_version"] <= SCHEMA_VERSION:
         raise StoreError(
-            f"The result has schema {manifest['schema_version']}, this analytics_kit changes only {SCHEMA_VERSION}.",
+            f"It has schema {manifest['schema_version']}, which this version of analytics_kit can't change.",
             hint="Delete its job.",
         )
     try:

@@ -11,7 +11,7 @@
             <table>.parquet                       trials, issues, members, surveys; or what a step hands on
             revision-<token>/                     the files above that were replaced when participants were forgotten
             shard-<n>.parquet                     of a plan: the members of shard n
-    uploads/<token>/<name>                        a study that a user uploaded
+    uploads/<token>/<name>                        a study that a user uploaded; the token begins as its namespace's do
     studies/<namespace>/<study id>.json           on a web server: the upload with this study id
     contents/<namespace>/<fingerprint>.json       on a web server: the upload with this content
 
@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import secrets
 from collections.abc import Sequence
 
 MANIFEST = "manifest.json"
@@ -38,6 +39,8 @@ RESULT_KEY = re.compile("[0-9a-f]{64}")
 UPLOAD_TOKEN = re.compile("[0-9a-f]{32}")
 UPLOAD_LOCATION = re.compile(rf"(?P<store>.+)/(?P<folder>{UPLOADS}/{UPLOAD_TOKEN.pattern})/[^/]+", re.DOTALL)
 """The location of an uploaded study: its store, and its folder in the store."""
+UNFINISHED_UPLOAD = re.compile(rf"{UPLOADS}/{UPLOAD_TOKEN.pattern}/.+\.[0-9a-f]+~", re.DOTALL)
+"""The path of an upload that is being received, or was when its process was killed."""
 LEFTOVER = re.compile(
     rf"{re.escape(PROBE_PREFIX)}\d+-[0-9a-f]+(\.[0-9a-f]+~)?"
     rf"|({re.escape(STORE_ID)}|{re.escape(SWEEP_MARKER)})(\.[0-9a-f]+~?)+"
@@ -114,6 +117,16 @@ def owner_of(namespace: str) -> str:
 def references_folder(references: str, namespace: str) -> str:
     """Return the folder of a namespace's references to uploads, STUDY_REFERENCES or CONTENT_REFERENCES."""
     return f"{references}/{owner_of(namespace)}"
+
+
+def upload_owner(namespace: str) -> str:
+    """Return how the tokens of a namespace's uploads begin."""
+    return hashlib.sha256(namespace.encode()).hexdigest()[:16]
+
+
+def upload_folder(namespace: str) -> str:
+    """Return a new folder for an upload of a namespace."""
+    return f"{UPLOADS}/{upload_owner(namespace)}{secrets.token_hex(8)}"
 
 
 def reference_path(folder: str, name: str) -> str:

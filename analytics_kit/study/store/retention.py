@@ -1,5 +1,6 @@
 """Remove results and uploads that have expired, and the least recently used ones beyond the store's limit.
 
+Uploads count in that limit, but only results are removed for it: a job may still need its upload.
 `excess` and `confirm` only decide what to remove; `sweep` removes it. Only folders with the names that `paths` gives
 are touched: somebody may have named a folder as store that has a `results/` of its own.
 
@@ -26,6 +27,7 @@ from analytics_kit.study.store.paths import (
     RESULT_KEY,
     RESULTS,
     SWEEP_MARKER,
+    UNFINISHED_UPLOAD,
     UPLOAD_TOKEN,
     UPLOADS,
     result_manifests,
@@ -34,6 +36,8 @@ from analytics_kit.study.store.store import Store, StoredFile
 
 SWEEP_INTERVAL_S = 3600.0
 """A store is swept at most this often; what was made or used within this time is never removed to make room."""
+UNFINISHED_S = 1800.0
+"""An upload is given up when nothing of it has arrived for this long."""
 CLOCK_TOLERANCE_S = 300.0
 """A host whose clock differs by more from the store's does not sweep."""
 SEEN_TO_PASS_S = 24 * 3600.0
@@ -115,8 +119,12 @@ def sweep(
     before
         State after the last sweep; None confirms every age.
     """
+    tidy_uploads(store, now)
+    upload_files = store.files(UPLOADS)
+    upload_bytes = sum({file.content_id or file.path: file.size_bytes for file in upload_files}.values())
+    results_max_bytes = None if max_bytes is None else max_bytes - upload_bytes
     results = _folders(store.files(RESULTS), RESULT_KEY, depth=3)
-    uploads = _folders(store.files(UPLOADS), UPLOAD_TOKEN, depth=2)
+    uploads = _folders(upload_files, UPLOAD_TOKEN, depth=2)
     expired = [folder.path for folder in (*results, *uploads) if now - folder.ended_at > keep_s]
     held: dict[str, float] = {}
     last_seen = now
@@ -127,7 +135,9 @@ def sweep(
     to_remove = set(expired) - held.keys()
     removed = [folder for folder in (*results, *uploads) if folder.path in to_remove and _remove(store, folder)]
     evicted = []
-    for folder in excess([folder for folder in results if folder.path not in to_remove], last_seen, max_bytes):
+    for folder in excess(
+        [folder for folder in results if folder.path not in to_remove], last_seen, results_max_bytes
+    ):
         used_at = store.changed_at(folder.manifests[-1].path)
         if used_at == folder.used_at and _remove(store, folder):  # else it was opened since it was listed, or is gone
             evicted.append(folder)
@@ -140,6 +150,27 @@ def sweep(
                 store.remove(file.path)
     freed_bytes = sum(folder.size_bytes for folder in (*removed, *evicted))
     return SweepCounts(len(removed), len(evicted), freed_bytes, held)
+
+
+def tidy_uploads(store: Store, now: float) -> None:
+    """Remove uploads that broke off, and let those with equal content be stored once.
+
+    It is done here, and not while an upload is received, so that nobody can tell whether others have the same study.
+    """
+    by_size = defaultdict(list)
+    for file in store.files(UPLOADS):
+        if not UNFINISHED_UPLOAD.fullmatch(file.path):
+            by_size[file.size_bytes].append(file)
+        elif math.isfinite(now) and now - file.changed_at > UNFINISHED_S:
+            with suppress(StoreError):
+                store.remove(file.path.rpartition("/")[0])
+    for equal_size in by_size.values():
+        distinct: dict[object, StoredFile] = {}
+        for file in equal_size:
+            if file.content_id in distinct or file.content_id is None:
+                continue
+            if not any(store.share(kept.path, file.path) for kept in distinct.values()):
+                distinct[file.content_id] = file
 
 
 def sweep_if_due(store: Store, now: float, max_bytes: int | None, keep_s: float = RESULT_TTL_S) -> SweepCounts | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import filecmp
 import io
 import json
 import os
@@ -31,11 +32,15 @@ _MODIFIED = ("mtime", "LastModified", "last_modified", "updated", "created")
 
 
 class StoredFile(NamedTuple):
-    """A file of the store. `changed_at` is in seconds since 1970, infinity where the file system has no such time."""
+    """A file of the store. `changed_at` is in seconds since 1970, infinity where the file system has no such time.
+
+    Files with the same `content_id` are stored once; None where that is unknown.
+    """
 
     path: str
     size_bytes: int
     changed_at: float
+    content_id: tuple[int, int] | None = None
 
 
 class Store:
@@ -288,7 +293,12 @@ class Store:
                 path = Path(above, name)
                 with suppress(FileNotFoundError):
                     status = path.lstat()
-                    yield StoredFile(path.relative_to(self._root).as_posix(), status.st_size, status.st_mtime)
+                    yield StoredFile(
+                        path.relative_to(self._root).as_posix(),
+                        status.st_size,
+                        status.st_mtime,
+                        (status.st_dev, status.st_ino),
+                    )
             if not recursive:
                 folders.clear()
 
@@ -316,6 +326,28 @@ class Store:
         finally:
             self.remove(probe)
         return float("inf") if now is None else now
+
+    def share(self, path: str, other: str) -> bool:
+        """Let two equal files be stored once, where the store can do that; return whether they are now.
+
+        Each is still removed on its own. `other` keeps its name, and both the later time of change.
+        """
+        if not self._local:
+            return False
+        first, second = Path(self._path(path)), Path(self._path(other))
+        beside = second.with_name(f"{second.name}.{secrets.token_hex(4)}~")
+        try:
+            if not filecmp.cmp(first, second, shallow=False):
+                return False
+            changed_at = max(first.stat().st_mtime, second.stat().st_mtime)
+            os.link(first, beside)
+            beside.replace(second)
+            os.utime(second, (changed_at, changed_at))
+        except OSError:  # one of them is being removed, or the file system has no links
+            with suppress(OSError):
+                beside.unlink()
+            return False
+        return True
 
     def touch(self, path: str) -> None:
         """Mark a file as used now, where the store can do that cheaply; never fails."""

@@ -6,8 +6,8 @@ A copy is removed with its job, or when it expires.
 from __future__ import annotations
 
 import json
+import math
 import re
-import secrets
 from contextlib import ExitStack, suppress
 from pathlib import Path, PurePath
 from typing import IO
@@ -20,6 +20,8 @@ from analytics_kit.study.store.paths import (
     UPLOAD_LOCATION,
     UPLOADS,
     references_folder,
+    upload_folder,
+    upload_owner,
 )
 from analytics_kit.study.store.store import Store
 
@@ -31,11 +33,16 @@ class _AbandonedError(Exception):
     """Raised inside the store's file when an upload ends early, so that the file is dropped."""
 
 
+class NoRoomError(SettingsError):
+    """The uploads of a namespace, or all together, would exceed their limit."""
+
+
 class Upload:
     """A file that arrives in pieces. It appears in the store with `finish`; `abandon` removes all of it.
 
-    Raises SettingsError when it would be larger than the settings allow, or when a piece is not the next one, and
-    StoreError where it can't be written.
+    A local store counts it with its whole size from the beginning, so that several uploads at the same time can't
+    exceed the quota. Raises SettingsError when it would be larger than the settings allow, or when a piece is not the
+    next one, and StoreError where it can't be written.
     """
 
     def __init__(self, settings: Settings, name: str, size_bytes: int) -> None:
@@ -47,13 +54,21 @@ class Upload:
             )
         self.size_bytes = size_bytes
         self.written_bytes = 0
-        self._folder = f"{UPLOADS}/{secrets.token_hex(16)}"
+        self._folder = upload_folder(settings.namespace)
         self._store = Store.of(settings)
+        require_room(settings, size_bytes)
         path = f"{self._folder}/{safe_name(name)}"
         self.source = f"{settings.store_url().rstrip('/')}/{path}"
         """The location to submit, once the upload is finished."""
         self._writing = ExitStack()
         self._file: IO[bytes] = self._writing.enter_context(self._store.create(path))
+        with suppress(OSError, AttributeError):  # an object store has no such thing
+            self._file.truncate(size_bytes)
+        try:
+            require_room(settings, 0)  # others may have begun at the same time
+        except BaseException:
+            self.abandon()
+            raise
 
     def write(self, position: int, piece: bytes | memoryview) -> None:
         """Append the piece that begins at byte `position`."""
@@ -84,6 +99,27 @@ class Upload:
         with suppress(_AbandonedError):
             self._writing.__exit__(type(error), error, None)
         self._store.delete(self._folder)
+
+
+def require_room(settings: Settings, size_bytes: int) -> None:
+    """Raise NoRoomError unless the store has room for a further upload of the settings' namespace."""
+    uploads = Store.of(settings).files(UPLOADS)
+    own = f"{UPLOADS}/{upload_owner(settings.namespace)}"
+    used = sum(file.size_bytes for file in uploads if file.path.startswith(own)) / 1e9
+    quota, limit = (math.inf if gb is None else gb for gb in (settings.upload_quota_gb, settings.store_limit_gb))
+    if used + size_bytes / 1e9 > quota:
+        raise NoRoomError(
+            f"Your uploads have {used:,.2f} GB of at most {quota:,g} GB, so there is no room for "
+            f"{size_bytes / 1e9:,.2f} GB.",
+            hint="Delete jobs, which removes their uploads; unused uploads expire after 7 days. "
+            "ANALYTICS_KIT_UPLOAD_QUOTA_GB sets the limit.",
+        )
+    content = {file.content_id or file.path: file.size_bytes for file in uploads}
+    if sum(content.values()) / 1e9 + size_bytes / 1e9 > limit:
+        raise NoRoomError(
+            "The store has no room for this upload.",
+            hint="Try again when others were removed; ANALYTICS_KIT_STORE_LIMIT_GB sets the limit.",
+        )
 
 
 def safe_name(name: str) -> str:

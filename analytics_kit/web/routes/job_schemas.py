@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from analytics_kit.model import JobStatus
 from analytics_kit.options import Options
-from analytics_kit.web.schemas import RequestModel, ResponseModel
+from analytics_kit.web.schemas import RequestModel, ResponseModel, ShownText
 from analytics_kit.web.study_catalogue import STUDY_ID
 
 DEFAULT_JOBS, MAX_JOBS = 100, 1000
@@ -111,8 +111,8 @@ class FailureAnswer(ResponseModel):
     """Cause of a job's failure."""
 
     error: str
-    message: str
-    hint: str
+    message: ShownText
+    hint: ShownText
 
 
 class OutcomeAnswer(ResponseModel):
@@ -139,7 +139,7 @@ class JobAnswer(ResponseModel):
     progress: ProgressAnswer
     queue_position: int | None
     """1 for the job that is next; None for one that is not queued."""
-    notice: str
+    notice: ShownText
     """Reason why a queued job does not start; empty if there is none."""
     backend: str
     tags: list[str]
@@ -180,7 +180,7 @@ class JobsAnswer(ResponseModel):
 class LogAnswer(ResponseModel):
     """The log of a job."""
 
-    lines: list[str]
+    lines: list[ShownText]
     """Each event with its time in UTC, then the last output of a failed task."""
 
 

@@ -10,6 +10,7 @@ from typing import Any, get_args
 from analytics_kit import job_text
 from analytics_kit.model import KINDS, JobInfo, JobStatus
 from analytics_kit.table_export import TableName
+from analytics_kit.visible_text import visible
 from analytics_kit.web.routes.jobs import job_fields
 
 
@@ -51,7 +52,7 @@ class JobRow:
             phase=job_text.phase(info) or "Progress",
             percent=job_text.floor_percent(info.progress) if is_running else None,
             facts=tuple(fact for fact in facts if fact),
-            problem=fields["notice"] if failure is None else f"{failure.error}: {failure.message}",
+            problem=visible(fields["notice"] if failure is None else f"{failure.error}: {failure.message}"),
             hint="" if failure is None else failure.hint,
             tables=_tables(info) if info.status is JobStatus.COMPLETED else (),
         )

@@ -103,7 +103,8 @@ _PARQUET_CONTENT = {PARQUET: {"schema": {"type": "string", "format": "binary"}}}
 TABLE = DocumentedResponse(
     200,
     {
-        "description": "The table. In CSV, an apostrophe precedes text that a spreadsheet would run as a formula.",
+        "description": "The table. In CSV, an apostrophe precedes text that a spreadsheet would run as a formula, "
+        "and control characters are escaped.",
         "content": json_content(RecordsAnswer, SplitAnswer)
         | {"text/csv": {"schema": {"type": "string"}}}
         | _PARQUET_CONTENT,

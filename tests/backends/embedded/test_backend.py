@@ -369,6 +369,8 @@ class TestReplacement:
         wait_for_end(backend, job_id)
         pid = supervisor_pid(backend)
         broker_paths(backend._settings).version.unlink()
+        embedded.ensure_running(backend._settings, "tests.backends.sample_steps", may_replace=False)
+        assert supervisor_pid(backend) == pid, "a client that only connects again replaces nothing"
         second = broker()
         assert supervisor_pid(second) != pid
         assert second.get(job_id).status is JobStatus.COMPLETED

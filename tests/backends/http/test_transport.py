@@ -158,6 +158,7 @@ def error_body(error, message="the reason", hint="do that"):
         (401, "UnauthorizedError", BrokerUnavailableError),
         (404, "JobNotFoundError", JobNotFoundError),
         (404, "NotFoundError", SettingsError),
+        (408, "RequestTimeoutError", BrokerUnavailableError),
         (409, "ConflictError", SettingsError),
         (410, "ResultExpiredError", ResultExpiredError),
         (413, "RequestEntityTooLargeError", SettingsError),

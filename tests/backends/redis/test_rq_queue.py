@@ -61,7 +61,10 @@ def test_removed_worker_leaves_nothing(jobs, connection):
     connection.sadd("rq:workers:analytics", "rq:worker:w1")
     connection.sadd("rq:worker:w1:executions", "job-1-part-0-1:x", "unknown:y")
     publish_heartbeat(connection, "rq:worker:w1", "busy", "job-1-part-0-1")
+    # Another worker's maintenance saw the message between taking it and beginning with it.
+    connection.set("rq:queue:analytics:intermediate:first_seen:job-1-part-0-1", b"1")
     remove_worker(connection, "w1")
+    assert not list(connection.scan_iter("rq:queue:analytics:*"))
     assert count_registered(connection) == 0
     assert not list(connection.scan_iter("rq:worker*"))
     assert not connection.exists("rq:job:job-1-part-0-1")

@@ -8,7 +8,7 @@ from analytics_kit.errors import StoreError
 from analytics_kit.options import Options
 from analytics_kit.study.archive import remote_range
 from analytics_kit.study.archive import source as study_source
-from analytics_kit.study.archive.remote_range import MAX_GAP_BYTES, PIECE_BYTES, join_spans
+from analytics_kit.study.archive.remote_range import MAX_GAP_BYTES, MAX_PIECE_BYTES, join_spans
 from analytics_kit.study.archive.source import fingerprint, open_archive
 from analytics_kit.study.pipeline import run as pipeline
 from analytics_kit.study.store.store import Store
@@ -75,7 +75,7 @@ def test_small_zip_is_read_in_one_request(studies, server):
 
 
 def test_piece_is_fetched_again_when_too_much_is_held(server, url, monkeypatch):
-    monkeypatch.setattr(remote_range, "PIECE_BYTES", 200_000)
+    monkeypatch.setattr(remote_range, "MAX_PIECE_BYTES", 200_000)
     monkeypatch.setattr(remote_range, "MAX_HELD_BYTES", 400_000)
     with open_archive(url) as archive, archive.expecting(archive.members):
         for _ in range(2):
@@ -97,7 +97,7 @@ def test_pieces_are_released_when_they_are_not_expected_any_more(url):
 
 
 def test_large_member_is_streamed_and_not_held(server, url, monkeypatch):
-    monkeypatch.setattr("analytics_kit.study.archive.zip_archive.PIECE_BYTES", 20_000)
+    monkeypatch.setattr("analytics_kit.study.archive.zip_archive.MAX_PIECE_BYTES", 20_000)
     with open_archive(url) as archive, archive.expecting(archive.members):
         large = max(archive.members, key=lambda member: member.raw_bytes)
         assert b"".join(archive.chunks(large)) == STUDY[large.name].encode()
@@ -105,7 +105,7 @@ def test_large_member_is_streamed_and_not_held(server, url, monkeypatch):
 
 
 def test_spans_are_joined_over_small_gaps_up_to_the_size_of_a_piece():
-    gap, piece = MAX_GAP_BYTES, PIECE_BYTES
+    gap, piece = MAX_GAP_BYTES, MAX_PIECE_BYTES
     assert join_spans([(0, 10), (10 + gap, 20 + gap)]) == [(0, 20 + gap)]
     assert join_spans([(0, 10), (11 + gap, 20 + gap)]) == [(0, 10), (11 + gap, 20 + gap)]
     assert join_spans([(0, piece), (piece - 100, piece + 10)]) == [(0, piece), (piece - 100, piece + 10)]

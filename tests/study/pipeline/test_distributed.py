@@ -16,7 +16,7 @@ from analytics_kit.errors import (
     SourceNotFoundError,
     UnsafeArchiveError,
 )
-from analytics_kit.model import KINDS, Split
+from analytics_kit.model import KINDS, CannotRunHere, Split
 from analytics_kit.study.result.result import load
 from analytics_kit.study.sample.study import sample_study
 from analytics_kit.study.store.store import Store
@@ -284,15 +284,17 @@ def test_source_changed_between_steps_is_refused(studies, odd):
         queue.shard(0)
 
 
-def test_source_removed_between_steps_is_refused(studies, odd):
+def test_source_removed_between_steps_is_left_to_workers_that_may_have_it(studies, odd):
     queue = Queue(studies, odd)
     split = queue.begin()
     for number in range(split.shards):
         queue.shard(number)
     (studies.root / "study.zip").unlink()
     for act in (lambda: queue.shard(0, 1), queue.merge):
-        with pytest.raises(SourceNotFoundError):
+        with pytest.raises(CannotRunHere) as refused:
             act()
+        assert isinstance(refused.value.__cause__, SourceNotFoundError)
+        assert refused.value.patience_s == 0  # with none of them the job fails at once
 
 
 def test_worker_reads_only_below_its_allowed_folders(studies, odd, monkeypatch):
@@ -300,5 +302,6 @@ def test_worker_reads_only_below_its_allowed_folders(studies, odd, monkeypatch):
     queue.begin()
     monkeypatch.setenv("ANALYTICS_KIT_SOURCES", str(studies.root / "elsewhere"))
     for act in (queue.begin, lambda: queue.shard(0), queue.merge):
-        with pytest.raises(SourceNotFoundError, match="is not below a folder"):
+        with pytest.raises(CannotRunHere, match="is not below a folder") as refused:
             act()
+        assert isinstance(refused.value.__cause__, SourceNotFoundError)

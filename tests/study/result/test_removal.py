@@ -268,6 +268,22 @@ def test_a_result_that_is_replaced_meanwhile_is_not_overwritten(stored, monkeypa
     assert store.manifest(prefix) == other
 
 
+def test_a_result_in_an_object_store_is_replaced_too(tmp_path):
+    study = FORMATS["fulcrum"](random.Random(5))
+    path = tmp_path / "study.zip"
+    path.write_bytes(zip_bytes(study.members))
+    store = Store("memory://removal")
+    pipeline.run(str(path), Options.of(), store, "r", shard_bytes=2000)
+    remove_participant(store, "r", "r", "1")
+    result = StudyResult.open(store, "r")
+    assert "1" not in set(result.trials["participant"])
+    assert check(result, with_views=True) == []
+    manifest = store.manifest("r")
+    named = {*manifest["tables"].values(), *(part["path"] for part in manifest["parts"]), "r/manifest.json"}
+    assert {file.path for file in store.files("r")} == named
+    store.remove("")
+
+
 def test_metrics_of_the_others_keep_every_bit(stored, tmp_path):
     path = ak.sample_study(tmp_path / "sample.zip", participants=3, trials=1)
     store = Store(str(tmp_path / "store"))

@@ -10,6 +10,7 @@ from pandas.api.types import is_bool_dtype, is_float_dtype, is_integer_dtype
 
 from analytics_kit.errors import SettingsError, nearest
 from analytics_kit.study.metrics.catalogue import METRICS_BY_NAME
+from analytics_kit.visible_text import visible
 
 MAX_LISTED = 10
 """Participants that a warning lists."""
@@ -92,4 +93,4 @@ def _warn_of_unmatched(without_row: pd.Index, without_trials: pd.Index, unnamed:
 
 def _listed(ids: pd.Index) -> str:
     more = f" and {len(ids) - MAX_LISTED} more" if len(ids) > MAX_LISTED else ""
-    return ", ".join(map(str, ids[:MAX_LISTED])) + more
+    return ", ".join(map(visible, ids[:MAX_LISTED])) + more
