@@ -437,15 +437,23 @@ class Client(Handle):
         ...     client.health()["status"]
         'ok'
         """
-        answer, url = self.backend.health(), self.settings.store_url()
-        if isinstance(self.backend, RemoteBackend):
-            return answer
+        url = self.settings.store_url()
+        try:
+            answer = self.backend.health()
+            if isinstance(self.backend, RemoteBackend):
+                return answer
+        except BrokerUnavailableError as error:  # it could not even be opened
+            answer = {"status": "down", "live": True, "ready": False, "backend": self.settings.backend}
+            answer |= {"broker": None, "workers": 0, "reason": f"{error.message} {error.hint}"}
+            if self.settings.backend == "http":
+                return answer
         try:
             Store.of(self.settings).hurried().check()
             answer["store"] = {"url": without_secrets(url), "writable": True}
         except Exception as error:  # whatever the file system raises, health has to answer
             answer["store"] = {"url": without_secrets(url), "writable": False}
-            answer |= {"status": "down", "ready": False, "reason": str(error).splitlines()[0]}
+            reasons = [answer["reason"]] if answer["status"] == "down" else []
+            answer |= {"status": "down", "ready": False, "reason": " ".join([*reasons, str(error).splitlines()[0]])}
         return answer
 
     def __repr__(self) -> str:

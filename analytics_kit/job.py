@@ -25,6 +25,7 @@ from analytics_kit.model import Failure, JobInfo, JobStatus, Progress
 from analytics_kit.process_fork import renew_after_fork
 from analytics_kit.study.result.result import StudyResult
 from analytics_kit.study.store import uploads
+from analytics_kit.study.store.paths import is_plain
 from analytics_kit.study.store.store import Store
 from analytics_kit.visible_text import visible
 from analytics_kit.watcher import JobUpdate, Watcher, is_last, logger
@@ -257,7 +258,9 @@ class Job(Handle):
             self._wait()  # takes long only when the job was committing
         result = self.info().result
         if result is not None and not isinstance(backend, RemoteBackend):
-            Store(result["store"]).delete(result.get("folder") or result["prefix"])
+            store, folder = Store(result["store"]), result.get("folder") or result["prefix"]
+            if is_plain(folder) and store.id() is not None:  # where they come from, others may write, too
+                store.delete(folder)
         if location := backend.study_location(self.id):  # `JobInfo.source` is a text for people, without secrets
             uploads.discard(location)
         backend.delete(self.id)

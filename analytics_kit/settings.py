@@ -35,6 +35,7 @@ from analytics_kit.utf8_text import utf8_text
 SETTINGS_HINT = "The README lists the settings, under “Your own Redis”."
 URL_SCHEMES = ("redis", "rediss", "unix")
 SERVER_SCHEMES = ("http", "https")
+RESERVED_QUEUES = ("rq", "analytics")
 
 
 def _roots(value: object) -> object:
@@ -42,6 +43,13 @@ def _roots(value: object) -> object:
     if not isinstance(value, str):
         return value
     return json.loads(value) if value.startswith("[") else [part for part in value.split(":") if part]
+
+
+def _urls(value: object) -> object:
+    """Return URLs that are separated by spaces or given as a JSON list."""
+    if not isinstance(value, str):
+        return value
+    return json.loads(value) if value.startswith("[") else value.split()
 
 
 NO_HOME = "since HOME is not set and the user has no entry in passwd"
@@ -109,7 +117,7 @@ def _default_namespace() -> str:
 
 
 class Settings(BaseSettings):
-    """Checked settings. Secrets are not printed: `redis_url`, `redis_password` and `token` print as stars.
+    """Checked settings. Secrets are not printed: `redis_url`, `redis_password`, `token` and `secret` print as stars.
 
     Each field is set by an argument of `connect`, or by the environment variable `ANALYTICS_KIT_<NAME>`
     (`REDIS_URL` and the like without the prefix).
@@ -162,6 +170,13 @@ class Settings(BaseSettings):
         pattern=r"^[A-Za-z0-9_.@-]{1,128}$",
     )
     """Keeps the jobs of different users apart; tidiness, not a security boundary."""
+    queue: str = Field("ak", pattern=r"^[A-Za-z0-9_.-]{1,64}$")
+    """Name of the queue on the Redis server, for clients and workers; its keys begin with it. Two deployments with
+    queues of different names on one server know nothing of each other."""
+    secret: SecretStr | None = Field(None, min_length=16)
+    """Signs the jobs on a Redis server; workers with it refuse jobs without. Same for clients, server and workers."""
+    stores: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_urls)] = ()
+    """Stores, besides `store`, that this machine's workers use when a job names them."""
     sources: Annotated[tuple[Path, ...] | None, NoDecode, BeforeValidator(_roots)] = None
     """Folders that workers may read studies from; None allows any."""
     static: bool | None = None
@@ -170,6 +185,15 @@ class Settings(BaseSettings):
     """Token of the HTTP API, for its clients and for the server."""
 
     _is_home_passed: bool = PrivateAttr(default=False)
+
+    @field_validator("queue")
+    @classmethod
+    def _is_no_name_of_rq(cls, name: str) -> str:
+        if name in RESERVED_QUEUES:
+            raise ValueError(
+                f"{' and '.join(RESERVED_QUEUES)} can't name a queue, since the keys of rq begin with them"
+            )
+        return name
 
     @field_validator("home", "store", "sources")
     @classmethod
@@ -285,7 +309,12 @@ def settings_environment(settings: Settings) -> dict[str, str]:
         "ANALYTICS_KIT_HOME": str(settings.home),
         "ANALYTICS_KIT_STORE": settings.store_url(),
         "ANALYTICS_KIT_STORE_LIMIT_GB": str(limit_gb),
+        "ANALYTICS_KIT_QUEUE": settings.queue,
     }
+    if settings.secret is not None:
+        variables["ANALYTICS_KIT_SECRET"] = settings.secret.get_secret_value()
+    if settings.stores:
+        variables["ANALYTICS_KIT_STORES"] = json.dumps(settings.stores)
     if settings.sources is not None:
         variables["ANALYTICS_KIT_SOURCES"] = ":".join(str(path) for path in settings.sources)
     return variables

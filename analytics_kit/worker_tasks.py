@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analytics_kit.errors import BadArchiveError, SourceNotFoundError, StoreError, UnsafeArchiveError
+from analytics_kit.errors import BadArchiveError, JobFailedError, SourceNotFoundError, StoreError, UnsafeArchiveError
 from analytics_kit.model import CannotRunHere, Split, StepContext
 from analytics_kit.options import Options, format_distributions
 from analytics_kit.settings import Settings, without_secrets
@@ -64,16 +64,23 @@ def merge_shards(context: StepContext) -> dict[str, Any]:
         return _job_result(context, distributed.merge(context, _checked_store(context)))
 
 
-def discard(arguments: Mapping[str, Any], job_id: str, result: Mapping[str, Any] | None) -> None:
+def discard(
+    arguments: Mapping[str, Any], job_id: str, result: Mapping[str, Any] | None, settings: Settings | None = None
+) -> None:
     """Remove what an ended job left in the store: all of it without a `result`, else what the result can spare.
 
     Raises StoreError at once where the store is away.
+
+    Parameters
+    ----------
+    settings
+        Settings of this process, which say what its store is; None takes those of a worker.
     """
-    store = _store(arguments).hurried()
+    store, folder = _store(arguments, settings).hurried(), _job_folder(arguments, job_id)
     if result is None:
-        store.delete(paths.job_folder(arguments["result_key"], job_id))
-    else:
-        remove_unreferenced(store, result["folder"], result["prefix"])
+        store.delete(folder)
+    elif result["folder"] == folder and str(result["prefix"]).startswith(f"{folder}/"):
+        remove_unreferenced(store, folder, result["prefix"])
 
 
 def warm() -> None:
@@ -124,14 +131,52 @@ def _elsewhere_where_that_may_work() -> Iterator[None]:
         raise CannotRunHere(f"{error.message} {error.hint}", patience_s=0.0) from error
 
 
-def _store(arguments: Mapping[str, Any]) -> Store:
-    """Return the store that a job's arguments name."""
-    return Store.of(_settings or Settings.of(), arguments["store"])
+def _store(arguments: Mapping[str, Any], settings: Settings | None = None) -> Store:
+    """Return the store that a job's arguments name. Raises CannotRunHere when it is none of a worker's stores.
+
+    Whoever can write to Redis can name any place in a job, so there the job only chooses. A job that never left its
+    process says where its store is.
+    """
+    settings, named = settings or _settings, str(arguments.get("store"))
+    if settings is None:
+        return Store.of(Settings.of(), named)
+    for url in (settings.store_url(), *settings.stores):
+        if _place(named) == _place(url):
+            return Store.of(settings, url)
+    raise CannotRunHere(
+        f"the job's store {without_secrets(named)} is not that of this worker, "
+        f"{without_secrets(settings.store_url())}. Set ANALYTICS_KIT_STORE of the workers to that of the clients, or "
+        "name it in ANALYTICS_KIT_STORES."
+    )
+
+
+def _place(url: str) -> str:
+    """Return the same text for all ways to write the location of a store."""
+    local = url.removeprefix("file://")
+    if "://" in local:
+        return local.rstrip("/")
+    return str(Path(local).expanduser().resolve())
+
+
+def _job_folder(arguments: Mapping[str, Any], job_id: str) -> str:
+    """Return the folder of a job in its store. Raises JobFailedError for names that would lead elsewhere."""
+    key = arguments.get("result_key")
+    for name in (key, job_id):
+        if not isinstance(name, str) or not paths.PLAIN_NAME.fullmatch(name):
+            raise JobFailedError(
+                f"The job names {name!r}, where a plain name is expected: nothing is read or written.",
+                hint="Submit the study again.",
+            )
+    return paths.job_folder(str(key), job_id)
 
 
 def _checked_store(context: StepContext) -> Store:
     """Return the store of a step. Raises CannotRunHere when this worker does not see the store of the client."""
-    _require_allowed(context.arguments["source"])
+    _job_folder(context.arguments, context.job_id)
+    source = context.arguments.get("source")
+    if not isinstance(source, str):
+        raise JobFailedError("The job names no study.", hint="Submit the study again.")
+    _require_allowed(source)
     _require_formats(context.arguments)
     store = _store(context.arguments)
     if store_id := context.arguments.get("store_id"):
@@ -214,3 +259,7 @@ def _require_allowed(source: str) -> None:
             f"{without_secrets(source)} is not below a folder that this worker may read.",
             hint="ANALYTICS_KIT_SOURCES on the worker lists the folders it may read.",
         )
+
+
+STEPS = (process_study, process_shard, merge_shards)
+"""The only functions that a job can have workers call."""

@@ -132,9 +132,9 @@ def stored_result(tmp_path):
     """stored_result() → what the record of a completed job holds; its result can be opened."""
 
     def make(folder="a"):
-        Store(str(tmp_path)).commit(
-            folder, {"schema_version": 1, "summary": {"trials": 1}, "provenance": {"n": folder}}
-        )
+        store = Store(str(tmp_path))
+        store.id(create=True)
+        store.commit(folder, {"schema_version": 1, "summary": {"trials": 1}, "provenance": {"n": folder}})
         return {"store": str(tmp_path), "prefix": folder, "summary": {}}
 
     return make

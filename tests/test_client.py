@@ -38,7 +38,11 @@ def queue(tmp_path_factory):
 def named(tmp_path_factory, redis_url, workers):
     """A client of a Redis that was named, on TCP with a password."""
     home = tmp_path_factory.mktemp("named") / "home"
-    with workers(redis_url, WORKER_TASKS), ak.connect(redis_url, home=home, namespace="studies") as client:
+    settings = {"ANALYTICS_KIT_HOME": str(home)}
+    with (
+        workers(redis_url, WORKER_TASKS, **settings),
+        ak.connect(redis_url, home=home, namespace="studies") as client,
+    ):
         yield client
 
 

@@ -16,14 +16,14 @@ import pytest
 import analytics_kit as ak
 from analytics_kit.backends.http import upload_queue
 from analytics_kit.cli import main
-from analytics_kit.client import WORKER_TASKS
 from analytics_kit.model import JobStatus
 from analytics_kit.notebook.upload_receiver import UploadReceiver
 from tests.api_server import SERVE, TOKENS, ApiServer
 from tests.processes import until
 
 LIMIT_S = 60
-WAITING = f"import analytics_kit.client as c; c.PROCESS_STUDY = 'tests.web.waiting_steps.wait'; {SERVE}"
+STEPS = "tests.web.waiting_steps"
+WAITING = f"import analytics_kit.client as c; c.WORKER_TASKS = {STEPS!r}; c.PROCESS_STUDY = '{STEPS}.wait'; {SERVE}"
 _seeds = itertools.count(1000)
 
 
@@ -384,7 +384,7 @@ class TestRestart:
             server = ApiServer(tmp_path / "server", WAITING, **known)
             ak.sample_study(tmp_path / "server" / "data" / "s.zip", participants=1, trials=1)
             home = str(tmp_path / "server" / "home")
-            with server, workers(broker.url, WORKER_TASKS, ANALYTICS_KIT_HOME=home):
+            with server, workers(broker.url, STEPS, ANALYTICS_KIT_HOME=home):
                 client = ak.connect(server.url, token=TOKENS["ann"], home=tmp_path / "mine")
                 self.restart_during_a_job(client, server)
                 client.close()

@@ -115,7 +115,10 @@ def test_a_worker_that_does_not_see_the_store_leaves_the_job_to_one_that_does(re
     """As on two hosts that have different folders at the same path."""
     url = redis_url.removesuffix("/0") + "/15"
     small = ak.sample_study(tmp_path / "small.zip", participants=1, trials=1)
-    with ak.connect(url, home=tmp_path / "home") as client, workers(url, WORKER_TASKS):
+    with (
+        ak.connect(url, home=tmp_path / "home") as client,
+        workers(url, WORKER_TASKS, ANALYTICS_KIT_HOME=str(tmp_path / "home")),
+    ):
         client.submit(small).result(LIMIT_S)
         mark = tmp_path / "home" / "store" / "store.id"
         theirs = mark.read_text()
@@ -146,7 +149,7 @@ def test_a_study_that_changes_while_its_job_waits_fails_the_job(redis_url, worke
         ak.sample_study(path, participants=1, trials=1, seed=1)
         job, gone = client.submit(path), client.submit(path, idle_gap_s=0.3)
         ak.sample_study(path, participants=1, trials=1, seed=2)
-        with workers(url, WORKER_TASKS):
+        with workers(url, WORKER_TASKS, ANALYTICS_KIT_HOME=str(tmp_path / "home")):
             error = job.exception(LIMIT_S)
             assert isinstance(error, ak.BadArchiveError)
             assert "has changed since it was submitted" in str(error)
@@ -163,7 +166,7 @@ def test_a_study_that_changes_while_its_job_waits_fails_the_job(redis_url, worke
 def test_a_job_without_workers_has_a_notice(redis_url, workers, study, tmp_path):
     url = redis_url.removesuffix("/0") + "/7"
     with ak.connect(url, home=tmp_path / "home") as client:
-        with workers(url, WORKER_TASKS):
+        with workers(url, WORKER_TASKS, ANALYTICS_KIT_HOME=str(tmp_path / "home")):
             job = client.submit(study)
             until(job.running, "it runs")
         if not job.done():

@@ -148,6 +148,39 @@ def test_jupyterhub_names_the_namespace(monkeypatch):
     assert Settings.of().namespace == "ann_b_c"
 
 
+@pytest.mark.parametrize("name", ["lab", "lab-2.test_x", "AK"])
+def test_queue_is_a_plain_name(name):
+    assert Settings.of(queue=name).queue == name
+    assert Settings.of().queue == "ak"
+
+
+@pytest.mark.parametrize("name", ["", "a:b", "a b", "*", "ä", "x" * 65, "rq", "analytics"])
+def test_queue_of_another_name_is_refused(name):
+    with pytest.raises(SettingsError, match="ANALYTICS_KIT_QUEUE"):
+        Settings.of(queue=name)
+
+
+def test_short_secret_is_refused_and_not_shown():
+    with pytest.raises(SettingsError, match="ANALYTICS_KIT_SECRET") as caught:
+        Settings.of(secret="hunter2")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_queue_secret_and_stores_reach_child_processes(monkeypatch):
+    settings = Settings.of(queue="lab", secret="0123456789abcdef", stores=("/a b", "s3://x"))
+    assert "0123456789abcdef" not in repr(settings)
+    for name, value in settings_environment(settings).items():
+        monkeypatch.setenv(name, value)
+    child = Settings.of()
+    assert (child.queue, child.stores) == ("lab", ("/a b", "s3://x"))
+    assert child.secret.get_secret_value() == "0123456789abcdef"
+
+
+def test_stores_are_separated_by_spaces(monkeypatch):
+    monkeypatch.setenv("ANALYTICS_KIT_STORES", "/a s3://x")
+    assert Settings.of().stores == ("/a", "s3://x")
+
+
 @pytest.fixture
 def no_user(monkeypatch, tmp_path):
     """A user without HOME and without an entry in passwd; returns the folder for temporary files."""

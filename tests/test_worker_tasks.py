@@ -6,6 +6,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import ClassVar
 
 import fsspec
@@ -13,6 +14,9 @@ import pytest
 
 import analytics_kit as ak
 from analytics_kit import worker_tasks
+from analytics_kit.model import CannotRunHere
+from analytics_kit.settings import Settings
+from analytics_kit.study.store.store import Store
 
 LIMIT_S = 60
 
@@ -154,3 +158,82 @@ def test_warming_runs_no_polars():
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (run.stdout.strip(), run.stderr) == ("warm", "")
+
+
+class TestPlacesThatAJobNames:
+    """Whoever can write to Redis can put anything into a job; a worker reads and writes its own places only."""
+
+    @pytest.fixture
+    def as_worker(self, tmp_path, monkeypatch):
+        """as_worker(**settings) → make this process take itself for a worker with these settings."""
+
+        def make(**settings):
+            monkeypatch.setattr(worker_tasks, "_settings", Settings.of(home=tmp_path / "home", **settings))
+
+        return make
+
+    def context(self, client, study, job_id="job-1", **changes):
+        arguments = client.request(study, None, {}).arguments | changes
+        return SimpleNamespace(job_id=job_id, arguments=arguments, step="begin", attempt=1)
+
+    @pytest.mark.parametrize("elsewhere", ["/data/elsewhere", "memory://elsewhere", "s3://theirs/store", "", None, 7])
+    def test_store_that_is_not_the_workers_is_left_to_others(self, client, study, as_worker, elsewhere):
+        as_worker()
+        with pytest.raises(CannotRunHere, match=r"is not that of this worker.*ANALYTICS_KIT_STORE"):
+            worker_tasks.process_study(self.context(client, study, store=elsewhere))
+        with pytest.raises(CannotRunHere):
+            worker_tasks.discard({"store": elsewhere, "result_key": "0" * 64}, "job-1", None)
+
+    def test_store_may_be_written_in_several_ways(self, client, study, as_worker, tmp_path):
+        as_worker()
+        (tmp_path / "link").symlink_to(tmp_path / "home")
+        for same in (f"{tmp_path}/home/store/", f"file://{tmp_path}/home/store", f"{tmp_path}/link/../home/./store"):
+            assert worker_tasks._checked_store(self.context(client, study, store=same)).name.endswith("home/store")
+
+    def test_stores_that_the_settings_list_are_used(self, client, study, as_worker, tmp_path):
+        as_worker(stores=(str(tmp_path / "second"), "memory://third"))
+        for listed in (tmp_path / "second", "memory://third/"):
+            context = self.context(client, study, store=str(listed), store_id=None)
+            assert worker_tasks._checked_store(context).name
+
+    @pytest.mark.parametrize("key", ["..", "../../etc", "/etc", "a/b", "", None, 7, "x" * 200, "a\n", "."])
+    def test_result_key_is_a_plain_name(self, client, study, as_worker, tmp_path, key):
+        as_worker()
+        victim = tmp_path / "home" / "store" / "results" / "victim"
+        victim.mkdir(parents=True)
+        with pytest.raises(ak.JobFailedError, match="plain name"):
+            worker_tasks.process_study(self.context(client, study, result_key=key))
+        with pytest.raises(ak.JobFailedError, match="plain name"):
+            worker_tasks.discard({"store": str(tmp_path / "home" / "store"), "result_key": key}, "victim", None)
+        assert victim.exists()
+
+    @pytest.mark.parametrize("job_id", ["..", "../victim", "a/b", ""])
+    def test_id_of_a_job_is_a_plain_name(self, client, study, as_worker, job_id):
+        as_worker()
+        with pytest.raises(ak.JobFailedError, match="plain name"):
+            worker_tasks.process_study(self.context(client, study, job_id=job_id))
+
+    @pytest.mark.parametrize("folder", ["results", "uploads/x", "..", "results/other/job-1", ""])
+    def test_cleanup_removes_nothing_outside_the_folder_of_its_job(self, client, as_worker, tmp_path, folder):
+        as_worker()
+        store = Store(str(tmp_path / "home" / "store"))
+        prefix = f"{folder}/begin-1"
+        for path in (f"{folder}/begin-1/a", f"{folder}/begin-2/b"):
+            if ".." not in path and folder:
+                with store.create(path) as file:
+                    file.write(b"x")
+        arguments = {"store": str(tmp_path / "home" / "store"), "result_key": "0" * 64}
+        worker_tasks.discard(arguments, "job-1", {"folder": folder, "prefix": prefix})
+        if ".." not in folder and folder:
+            assert (tmp_path / "home" / "store" / folder / "begin-2" / "b").exists()
+
+    @pytest.mark.parametrize("source", [None, 7, ["/etc"], {}])
+    def test_study_is_named_by_text(self, client, study, as_worker, source):
+        as_worker()
+        with pytest.raises(ak.JobFailedError, match="names no study"):
+            worker_tasks.process_study(self.context(client, study, source=source))
+
+    def test_study_outside_the_listed_folders_is_not_read(self, client, study, as_worker, tmp_path):
+        as_worker(sources=(tmp_path / "data",))
+        with pytest.raises(ak.SourceNotFoundError, match="not below a folder that this worker may read"):
+            worker_tasks.process_study(self.context(client, study))

@@ -110,6 +110,9 @@ class Backend(Protocol):
     def health(self) -> dict[str, Any]:
         """Return whether jobs can run, as JSON with `status` (ok, degraded or down) and a `reason`."""
 
+    def warnings(self) -> Sequence[tuple[str, str]]:
+        """Return what may harm jobs although they run: what was found, and what to do."""
+
     def close(self) -> None:
         """Close connections and threads; jobs are not affected."""
 

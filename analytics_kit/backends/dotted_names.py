@@ -6,6 +6,8 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
+from analytics_kit.errors import JobFailedError
+
 FUNCTIONS_ON_THE_WIRE = {
     "analytics_kit.backends.worker.entry.perform": "analytics_kit.backends.perform.perform",
     "analytics_kit.backends.worker.entry.discard": "analytics_kit.backends.perform.discard",
@@ -42,6 +44,25 @@ def present_name(dotted: str) -> str:
     ('analytics_kit.worker_tasks.process_shard', 'json.dumps')
     """
     return _PRESENT_NAMES.get(dotted, dotted)
+
+
+def step_function(code: str, task: str) -> Callable[..., Any]:
+    """Return the step that a record calls `task`, one of those that the worker's own module `code` lists as `STEPS`.
+
+    A record can name no other function, whoever wrote it. Raises JobFailedError.
+    """
+    steps = {
+        f"{function.__module__}.{function.__name__}": function
+        for function in importlib.import_module(present_name(code)).STEPS
+    }
+    name = present_name(task)
+    if name not in steps:
+        raise JobFailedError(
+            f"The job names {task[:200]!r}, which is none of the steps that the workers here run.",
+            hint="Submit the study again, with the analytics_kit that the workers have.",
+        )
+    function: Callable[..., Any] = steps[name]
+    return function
 
 
 def resolve(dotted: str) -> Callable[..., Any]:

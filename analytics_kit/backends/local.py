@@ -243,6 +243,10 @@ class LocalBackend(Handle):
         health = {"live": True, "ready": True, "backend": self.name, "broker": None, "workers": 1}
         return {"status": status, **health, "reason": self.notice, "versions": versions_report()}
 
+    def warnings(self) -> Sequence[tuple[str, str]]:
+        """Return nothing: there is no broker here."""
+        return ()
+
     def close(self) -> None:
         """Let the thread end after the jobs that are queued; jobs are not affected."""
         with self._changed:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
+from types import NoneType
 from typing import Any, NamedTuple, Self
 
 from analytics_kit.backends.dotted_names import wire_name
@@ -21,6 +23,18 @@ PLAIN_FIELDS = frozenset({"state", "result_key", "notice"})
 """Fields of the hash that are not JSON, because Lua reads them."""
 WIRE_NAMES = {"reported_at": "told_at"}
 """Attributes of a record that have another name on the wire, as a field of the hash."""
+
+
+_TYPES: Mapping[str, type | tuple[type, ...]] = {
+    "job_id": str, "task": str, "arguments": dict, "result_key": str, "source": str, "created_at": (int, float),
+    "version": int, "size_bytes": int, "started_at": (int, float), "ended_at": (int, float), "owner": str,
+    "result": dict, "retry_of": str, "time_limit_s": (int, float), "memory_limit_mb": (int, float), "retries": int,
+    "split": dict, "reported_at": (int, float), "signature": str,
+}  # fmt: skip
+"""Types of the fields that are JSON, without those that become values of other classes."""
+_REQUIRED = frozenset({"job_id", "task", "arguments", "result_key", "source", "created_at", "version", "owner"})
+LATEST_S = 32_503_680_000
+"""The year 3000: a later time is damage."""
 
 
 class RecordState(StrEnum):
@@ -131,6 +145,8 @@ class Record:
     """The code of the client, which has to do the work unless `processed_by` is set."""
     processed_by: CodeVersion | None = None
     """The code that does the work where no worker with that of the client was left."""
+    signature: str | None = None
+    """Made by the client over `signed_content`, where the queue has a secret."""
 
     @classmethod
     def of(cls, request: JobRequest, job_id: str, now_s: float) -> Self:
@@ -152,6 +168,13 @@ class Record:
             request_key=request.request_key,
             submitted_by=request.submitted_by,
         )
+
+    def signed_content(self, queue: str, namespace: str) -> list[Any]:
+        """Return what says which work this is, as JSON: whoever can change it can have workers do other work."""
+        return [
+            queue, namespace, self.job_id, self.version, wire_name(self.task), self.arguments, self.result_key,
+            self.created_at, self.retries, self.time_limit_s, self.memory_limit_mb,
+        ]  # fmt: skip
 
     @property
     def required_code(self) -> CodeVersion | None:
@@ -192,7 +215,7 @@ class Record:
         texts = {key.decode(): text.decode() for key, text in fields.items()}
         attributes = {WIRE_NAMES.get(name, name): name for name in cls.__dataclass_fields__}
         values: dict[str, Any] = {
-            attributes[name]: text if name in PLAIN_FIELDS else json.loads(text)
+            attributes[name]: text if name in PLAIN_FIELDS else _decode(text)
             for name, text in texts.items()
             if name in attributes
         }
@@ -204,7 +227,32 @@ class Record:
                 values[name] = CodeVersion(*values[name])
         if "error" in values:
             values["error"] = _instance(Failure, {"log": values["error"].get("traceback", ""), **values["error"]})
+        for name, expected in _TYPES.items():
+            if (values.get(name) is not None or name in _REQUIRED) and not isinstance(values[name], expected):
+                raise TypeError(f"Field {name} is a {type(values[name]).__name__}.")
+        if not all(isinstance(tag, str) for tag in values["tags"]):
+            raise TypeError("A tag is no text.")
+        _check_result(values.get("result") or {})
+        for name in ("created_at", "started_at", "ended_at"):
+            _utc(values.get(name) or 0.0)  # raises for times that no calendar has
         return cls(**values)
+
+    @classmethod
+    def read(cls, job_id: str, fields: Mapping[bytes, bytes] | None, created_at: float = 0.0) -> Record:
+        """Return the record of a job, or an `UnreadableRecord` where it is damaged or of an unknown shape.
+
+        Parameters
+        ----------
+        fields : None when the key holds something else than a hash.
+        created_at : when the job was submitted, if its record does not say so.
+        """
+        try:
+            record = cls.from_fields(fields or {})
+            if record.job_id == job_id:
+                return record
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, OSError, RecursionError):
+            pass
+        return UnreadableRecord.salvage(job_id, fields, created_at)
 
     def info(self, backend: str, queue_position: int | None = None) -> JobInfo:
         """Return the public view of the job."""
@@ -235,6 +283,58 @@ class Record:
         return (
             f"Submitted by {self.submitted_by}, of which no worker was left; processed by {self.processed_by}. "
             "Restart the process or kernel that submits, or upgrade analytics_kit there."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadableRecord(Record):
+    """What is left of a record that can't be read: it is listed as a failed job, whose error says so."""
+
+    @classmethod
+    def salvage(cls, job_id: str, fields: Mapping[bytes, bytes] | None, created_at: float) -> Self:
+        """Return it with what can be read of its fields; None stands for a key that holds something else."""
+        readable: dict[str, Any] = {}
+        for name in ("version", "source", "owner", "created_at", "size_bytes"):
+            with contextlib.suppress(KeyError, ValueError, RecursionError):
+                readable[name] = json.loads((fields or {})[name.encode()])
+        version = readable.get("version")
+        is_newer = isinstance(version, int) and version > RECORD_VERSION
+        if is_newer:
+            message = f"The record of job {job_id} is of a newer analytics_kit (version {version}) and can't be read."
+            hint = "Upgrade analytics_kit here."
+        else:
+            message = f"The record of job {job_id} can't be read: it is damaged, or something else uses its key."
+            hint = "job.delete() removes it; submit the study again."
+        state = RecordState.FAILED
+        if is_newer and fields:
+            with contextlib.suppress(KeyError, ValueError):  # its own workers know what it does
+                state = RecordState(fields[b"state"].decode())
+        at = readable.get("created_at")
+        size = readable.get("size_bytes")
+        return cls(
+            job_id=job_id,
+            task="",
+            arguments={},
+            result_key="",
+            source=readable["source"] if isinstance(readable.get("source"), str) else "",
+            created_at=at if isinstance(at, float) and 0 < at < LATEST_S else created_at,
+            state=state,
+            version=version if isinstance(version, int) else 0,
+            size_bytes=size if isinstance(size, int) else None,
+            owner=readable["owner"] if isinstance(readable.get("owner"), str) else "",
+            error=Failure.of(JobFailedError(message, hint=hint), "") if state is RecordState.FAILED else None,
+            notice="" if state is RecordState.FAILED else message,
+        )
+
+    @property
+    def is_newer(self) -> bool:
+        """Whether a newer version of the package wrote it, whose workers can read it."""
+        return self.version > RECORD_VERSION
+
+    def retry_request(self) -> JobRequest:
+        """Raise SettingsError: nobody knows what the work was."""
+        raise SettingsError(
+            f"Job {self.job_id} can't be retried, since its record can't be read.", hint="Submit the study again."
         )
 
 
@@ -320,8 +420,28 @@ def completed_progress(progress: Progress) -> Progress:
 
 
 def _instance(of_class: type[Any], values: Mapping[str, Any]) -> Any:
-    """Return an instance of a dataclass; values of unknown fields are ignored."""
-    return of_class(**{name: value for name, value in values.items() if name in of_class.__dataclass_fields__})
+    """Return an instance of a dataclass; values of unknown fields are ignored. Raises TypeError for other types."""
+    known = {name: value for name, value in values.items() if name in of_class.__dataclass_fields__}
+    for name, value in known.items():
+        expected = str if "str" in of_class.__annotations__[name] else (int, float, NoneType)
+        if not isinstance(value, expected):
+            raise TypeError(f"Field {name} of {of_class.__name__} is a {type(value).__name__}.")
+    return of_class(**known)
+
+
+def _check_result(result: Mapping[str, Any]) -> None:
+    """Raise ValueError when a result names files that are not below its store."""
+    for name in ("prefix", "folder"):
+        path = result.get(name, "")
+        if not isinstance(path, str) or path.startswith("/") or ".." in path.split("/"):
+            raise ValueError(f"The {name} of the result is no path below a store.")
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number of JSON.")
+
+
+_decode = json.JSONDecoder(parse_constant=_refuse).decode
 
 
 def _utc(seconds: float) -> datetime:

@@ -151,8 +151,8 @@ def doctor(as_json: JsonFlag = False) -> None:
         print_json([finding.to_json() for finding in findings])
     else:
         for finding in findings:
-            out.print(f"{'ok  ' if finding.ok else 'FAIL'} {finding.what}: {finding.found}", markup=False)
-            if not finding.ok:
+            out.print(f"{finding.level:<4} {finding.what}: {finding.found}", markup=False)
+            if finding.level != "ok":
                 out.print(f"     → {finding.advice}", markup=False)
     if not all(finding.ok for finding in findings):
         raise typer.Exit(ExitCode.FAILED)

@@ -34,12 +34,21 @@ MIN_FREE_BYTES = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The result of one check: its subject, what was found, whether that is all right, and otherwise what to do."""
+    """The result of one check: its subject, what was found, whether that is all right, and otherwise what to do.
+
+    A warning is about what works, and may do harm.
+    """
 
     what: str
     found: str
     ok: bool = True
     advice: str = ""
+    warning: bool = False
+
+    @property
+    def level(self) -> str:
+        """How bad it is: `"ok"`, `"warn"` or `"FAIL"`."""
+        return "FAIL" if not self.ok else "warn" if self.warning else "ok"
 
     def to_json(self) -> dict[str, Any]:
         """Return the finding as a JSON object."""
@@ -124,7 +133,7 @@ def _check_code(health: dict[str, Any]) -> Finding:
 
 def _check_broker(client: Client) -> Iterator[Finding]:
     try:
-        health, queue = client.health(), client.queue_status()
+        health, queue = client.backend.health(), client.queue_status()
     except AnalyticsKitError as error:
         yield Finding("broker", error.message, False, error.hint)
         return
@@ -138,15 +147,22 @@ def _check_broker(client: Client) -> Iterator[Finding]:
         return
     if broker is None:
         is_chosen = client.settings.backend == "local"
+        if health["status"] == "down":
+            yield Finding("broker", health["reason"], False, "Until then no job is run.")
+            return
         yield Finding(
             "broker", f"none: jobs run in the calling process ({health['reason'] or 'as configured'})", is_chosen,
             "Start the configured Redis, or unset REDIS_URL and REDIS_HOST to use the embedded one."
             if client.settings.broker_url() else "The message above explains what the embedded broker needs.",
         )  # fmt: skip
         return
-    yield Finding("broker", f"{health['backend']} at {broker['address']}, version {broker['version']}")
+    found = f"{health['backend']} at {broker['address']}, version {broker['version']}"
+    is_down = health["status"] == "down"
+    yield Finding("broker", health["reason"] if is_down else found, not is_down, "Until then no job is run.")
     yield Finding(
         "workers", f"{queue['workers']} on queue {queue['queue']}, {queue['workers_busy']} busy",
         queue["workers"] > 0 or health["backend"] == "embedded", "Start one: analytics-kit worker",
     )  # fmt: skip
     yield Finding("jobs", counts)
+    for found, advice in client.backend.warnings():
+        yield Finding("queue", found, True, advice, warning=True)

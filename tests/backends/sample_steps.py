@@ -121,7 +121,7 @@ def parent(context):
 not_callable = 7
 
 
-def discard(arguments, job_id, result):
+def discard(arguments, job_id, result, settings=None):
     """Remove the files of the job except those that its result names."""
     if arguments.get("discard_fails"):
         raise OSError("the store is on fire")
@@ -226,3 +226,32 @@ def keep_memory(context):
     """Keep as many MB of memory as the argument `mb` says."""
     KEPT.append(os.urandom(1 << 20) * context.arguments["mb"])
     return {"pid": os.getpid()}
+
+
+STEPS = (
+    echo,
+    report_in_steps,
+    gated,
+    committing,
+    report_until_stopped,
+    stuck,
+    commit_late,
+    failing_until,
+    fail,
+    crash,
+    not_json,
+    not_a_number,
+    return_none,
+    exit_process,
+    die,
+    parent,
+    split_work,
+    process_one,
+    merge_all,
+    run_elsewhere_only,
+    use_ever_more_memory,
+    print_and_end,
+    exit_silently,
+    keep_memory,
+)
+"""All that the workers of these tests run."""

@@ -11,7 +11,7 @@ import pytest
 from analytics_kit.backends.redis.attempts import AttemptStore
 from analytics_kit.backends.redis.backend import RedisBackend
 from analytics_kit.backends.redis.connection import connect
-from analytics_kit.backends.redis.keys import ACTIVE_KEY, CLEANUP_KEY, DELAYED_KEY
+from analytics_kit.backends.redis.keys import QueueKeys
 from analytics_kit.backends.worker import pool as worker_pool
 from analytics_kit.errors import (
     BadArchiveError,
@@ -23,6 +23,8 @@ from analytics_kit.model import JobStatus
 from analytics_kit.settings import Settings
 from tests.backends.waiting import wait_for_commit, wait_for_end
 from tests.processes import alive, until
+
+KEYS = QueueKeys()
 
 
 def locations(backend, job_id):
@@ -57,7 +59,7 @@ def backend(backend_and_pool):
     backend, _ = backend_and_pool
     yield backend
     client = backend._jobs.connection
-    until(lambda: not client.exists(ACTIVE_KEY, CLEANUP_KEY, DELAYED_KEY), "no step is pending")
+    until(lambda: not client.exists(KEYS.active, KEYS.cleanup, KEYS.delayed), "no step is pending")
     until(lambda: not list(client.scan_iter("ak:faults:job:*:flight")), "no step is pending")
     until(lambda: not list(client.scan_iter("rq:job:*")), "rq keeps no job")
     assert not client.llen("rq:queue:analytics")

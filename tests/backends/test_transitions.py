@@ -22,9 +22,11 @@ from hypothesis.stateful import (
 from analytics_kit.backends.record import PREVIOUS_STATES, Attempt, ChangeRefusedError, Record, RecordState
 from analytics_kit.backends.redis.attempts import AttemptStore
 from analytics_kit.backends.redis.connection import connect
-from analytics_kit.backends.redis.keys import ACTIVE_KEY, CLEANUP_KEY
+from analytics_kit.backends.redis.keys import QueueKeys
 from analytics_kit.errors import JobNotFoundError, SettingsError
 from analytics_kit.model import Failure, JobRequest, Progress, Split
+
+KEYS = QueueKeys()
 
 RETRIES = 1
 FAILURE = Failure("WorkerLostError", "gone")
@@ -225,11 +227,11 @@ class StoreMachine(RuleBasedStateMachine):
             assert {a.step: (a.number, location) for a, location in steps.items()} == {
                 step: (number, location) for step, (number, _, location) in job.pending.items()
             }
-        members = {name: store.jobs.connection.smembers(name) for name in (ACTIVE_KEY, CLEANUP_KEY)}
+        members = {name: store.jobs.connection.smembers(name) for name in (KEYS.active, KEYS.cleanup)}
         name = f"{store.jobs.keys.namespace}:"
         active = {f"{name}{job_id}".encode() for job_id, job in self.model.items() if job.state not in FINAL}
         to_clean_up = {f"{name}{job_id}".encode() for job_id, job in self.model.items() if job.needs_cleanup}
-        assert members == {ACTIVE_KEY: active, CLEANUP_KEY: to_clean_up}
+        assert members == {KEYS.active: active, KEYS.cleanup: to_clean_up}
         for job in self.model.values():
             assert job.pending or job.state in FINAL, "a job that has not ended has a pending step"
 

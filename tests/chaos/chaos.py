@@ -28,16 +28,9 @@ from analytics_kit.backends.embedded import backend as embedded
 from analytics_kit.backends.embedded.paths import broker_paths
 from analytics_kit.backends.redis.attempts import AttemptStore
 from analytics_kit.backends.redis.job_store import DELAYED, QUEUED
-from analytics_kit.backends.redis.keys import (
-    ACTIVE_KEY,
-    CLEANUP_KEY,
-    DELAYED_KEY,
-    POOL_KEY,
-    RECOVERY_TURN_KEY,
-    SUBMISSIONS_KEY,
-    SUSPECTS_KEY,
-    SWEPT_KEY,
-)
+from analytics_kit.backends.redis.keys import QueueKeys
+
+KEYS = QueueKeys()
 
 KINDS_OF_KILL = ("task process", "task process", "task process", "worker", "worker", "server", "supervisor", "pool")
 MIN_KILLS, MIN_RETRIES = 6, 2
@@ -241,7 +234,7 @@ def _wait_for_cleanup(client) -> None:
         with suppress(redis.RedisError, ak.BrokerUnavailableError):
             client.queue_status()
             connection = client.backend._jobs.connection
-            if not connection.exists(ACTIVE_KEY, CLEANUP_KEY, DELAYED_KEY):
+            if not connection.exists(KEYS.active, KEYS.cleanup, KEYS.delayed):
                 return
         time.sleep(0.2)
 
@@ -260,7 +253,7 @@ def _left_keys(client) -> list[str]:
     connection = client.backend._jobs.connection
     names = [key.decode() for key in connection.scan_iter(count=1000)]
     kept = (
-        *(SUBMISSIONS_KEY, RECOVERY_TURN_KEY, SUSPECTS_KEY, SWEPT_KEY, POOL_KEY),
+        *(KEYS.submissions, KEYS.recovery_turn, KEYS.suspects, KEYS.swept, KEYS.pool),
         *("rq:worker", "rq:queues", "rq:clean"),
     )
     for name in names:

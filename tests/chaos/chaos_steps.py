@@ -30,4 +30,4 @@ def _slowed(seconds, call):
     return run
 
 
-discard, tidy = tasks.discard, tasks.tidy
+discard, tidy, STEPS = tasks.discard, tasks.tidy, tasks.STEPS

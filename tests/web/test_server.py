@@ -13,14 +13,14 @@ import psutil
 import pytest
 
 from analytics_kit.cli import main
-from analytics_kit.client import WORKER_TASKS
 from analytics_kit.errors import SettingsError
 from analytics_kit.web.server import load_settings
 from tests.processes import until
 from tests.web.running_server import API, SERVE, TOKEN, running_servers
 from tests.web.small_study import small_zip
 
-WAITING = f"import analytics_kit.client as c; c.PROCESS_STUDY = 'tests.web.waiting_steps.wait'; {SERVE}"
+STEPS = "tests.web.waiting_steps"
+WAITING = f"import analytics_kit.client as c; c.WORKER_TASKS = {STEPS!r}; c.PROCESS_STUDY = '{STEPS}.wait'; {SERVE}"
 
 
 @pytest.fixture
@@ -197,7 +197,7 @@ def test_a_job_outlives_the_server_that_submitted_it(serving, redis_url, workers
         "REDIS_URL": redis_url,
         "ANALYTICS_KIT_TOKEN": f"web: {TOKEN}\nelse: {TOKEN}2",
     }
-    with workers(redis_url, WORKER_TASKS, ANALYTICS_KIT_HOME=str(tmp_path / "home")):
+    with workers(redis_url, STEPS, ANALYTICS_KIT_HOME=str(tmp_path / "home")):
         first = serving(*words, program=WAITING, **environment)
         job_id = first.request("/s/zip-data").json["job_id"]
         until(lambda: first.request(f"/jobs/{job_id}").json["status"] == "running", "it runs")

@@ -3,8 +3,8 @@
 import time
 from pathlib import Path
 
+from analytics_kit import worker_tasks as tasks
 from analytics_kit.model import Progress
-from analytics_kit.worker_tasks import process_study
 
 
 def wait(step):
@@ -13,4 +13,8 @@ def wait(step):
     deadline = time.monotonic() + 60
     while not Path(f"{step.arguments['source']}.gate").exists() and time.monotonic() < deadline:
         time.sleep(0.01)
-    return process_study(step)
+    return tasks.process_study(step)
+
+
+warm, discard, tidy = tasks.warm, tasks.discard, tasks.tidy
+STEPS = (*tasks.STEPS, wait)

@@ -31,9 +31,8 @@ from analytics_kit.backends.embedded.paths import (
 )
 from analytics_kit.backends.machine import pool_size
 from analytics_kit.backends.redis.backend import RedisBackend
-from analytics_kit.backends.redis.connection import Connection, connect, socket_url
+from analytics_kit.backends.redis.connection import Connection, connect, queue_keys, socket_url
 from analytics_kit.backends.redis.job_store import JobStore
-from analytics_kit.backends.redis.keys import ACTIVE_KEY, CLEANUP_KEY
 from analytics_kit.backends.redis.pool_state import count_running
 from analytics_kit.backends.time_budget import seconds_left
 from analytics_kit.code_version import CodeVersion
@@ -71,7 +70,6 @@ class EmbeddedBackend(RedisBackend):
     _other_code_notice = " The embedded workers restart by themselves as the installed version once no job runs."
 
     def __init__(self, settings: Settings, code: str) -> None:
-        self._settings = settings
         self._renew()
         renew_after_fork(self._renew)
         self._socket = ensure_running(settings, code)
@@ -80,6 +78,10 @@ class EmbeddedBackend(RedisBackend):
 
     def _renew(self) -> None:
         self._restart_lock = threading.Lock()
+
+    def _secret_of(self, settings: Settings) -> str | None:
+        """Return None: only this user can write to the server's socket."""
+        return None
 
     def _supervisor_version(self) -> CodeVersion | None:
         return running_version(broker_paths(self._settings))
@@ -121,7 +123,10 @@ class EmbeddedBackend(RedisBackend):
 
     def _is_unused(self) -> bool:
         self.close()
-        with contextlib.suppress(redis.RedisError), connect(socket_url(self._socket)) as connection:
+        with (
+            contextlib.suppress(redis.RedisError),
+            connect(socket_url(self._socket), queue=self._queue) as connection,
+        ):
             return not is_in_use(connection)
         return False
 
@@ -129,7 +134,8 @@ class EmbeddedBackend(RedisBackend):
 def is_in_use(connection: Connection) -> bool:
     """Return whether a client is connected to the server or a job has not ended."""
     is_connected = any(each["name"] == CLIENT_NAME for each in connection.client_list())
-    return bool(is_connected or connection.scard(ACTIVE_KEY) or connection.scard(CLEANUP_KEY))
+    keys = queue_keys(connection)
+    return bool(is_connected or connection.scard(keys.active) or connection.scard(keys.cleanup))
 
 
 def _client_url(path: Path) -> str:
@@ -388,7 +394,7 @@ def start_supervisor(
         with selectors.DefaultSelector() as selector:  # select() itself fails where many files are open
             selector.register(ready, selectors.EVENT_READ)
             if selector.select(limit_s) and ready.read(1):
-                return paths.socket
+                return running_socket(paths) or paths.socket  # that of another supervisor, if one was quicker
     output = paths.log.read_bytes()[log_start:].decode(errors="replace").strip().splitlines()
     raise BrokerUnavailableError(
         f"The embedded broker does not start: {output[-1] if output else 'it does not respond'}",

@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from analytics_kit.backends.redis.keys import DEFAULT_QUEUE
 from analytics_kit.errors import BrokerUnavailableError
 from analytics_kit.model import SCHEMA_VERSION
 from analytics_kit.settings import Settings
@@ -94,11 +95,16 @@ class BrokerPaths:
 
 
 def broker_paths(settings: Settings) -> BrokerPaths:
-    """Return the paths for these settings: one broker per user, host, environment, schema version, home and store."""
+    """Return the paths for these settings.
+
+    There is one broker per user, host, environment, schema version, home, store and queue.
+    """
     if sys.platform == "win32":
         raise BrokerUnavailableError("The embedded broker needs Linux or macOS.")
     home = settings.home
     parts = [os.getuid(), socket.gethostname(), sys.prefix, SCHEMA_VERSION, home, settings.store_url()]
+    if settings.queue != DEFAULT_QUEUE:
+        parts.append(settings.queue)
     key = hashlib.sha256("\0".join(map(str, parts)).encode("utf-8", "surrogateescape")).hexdigest()[:12]
     return paths_of(home / "broker" / key)
 

@@ -39,11 +39,11 @@ from analytics_kit.backends.embedded.paths import (
     locked,
     paths_of,
 )
-from analytics_kit.backends.redis.connection import connect, socket_url
-from analytics_kit.backends.redis.keys import ACTIVE_KEY, CLEANUP_KEY, SUBMISSIONS_KEY
+from analytics_kit.backends.redis.connection import connect, queue_keys, socket_url
 from analytics_kit.backends.redis.pool_state import count_running, publish_pool_state
 from analytics_kit.backends.redis.recovery import rebuild_queue, return_all_to_queue, run_recovery
 from analytics_kit.backends.worker.pool import STOP_GRACE_S, Pool
+from analytics_kit.settings import Settings
 
 SUPERVISION_INTERVAL_S = 0.25
 LOCK_TIMEOUT_S = 20.0
@@ -81,7 +81,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     watch = InstallationWatch()
     paths = BrokerPaths(arguments.data_folder, arguments.socket_folder)
-    owner_lock = acquire_lock(paths.owner_lock, LOCK_TIMEOUT_S)
+    owner_lock = _own(paths)
+    if owner_lock is None and running_socket(paths):
+        _report_ready(arguments)
+        return 0
     while owner_lock is not None:
         os.ftruncate(owner_lock, 0)
         os.write(owner_lock, str(os.getpid()).encode())
@@ -99,6 +102,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         create_folder(paths.socket_folder)
     print("Another supervisor owns this broker and does not end.", file=sys.stderr)
     return 1
+
+
+def _own(paths: BrokerPaths) -> int | None:
+    """Return the owner's lock; None when another supervisor has it and serves, or does not end."""
+    deadline = time.monotonic() + LOCK_TIMEOUT_S
+    while (lock := acquire_lock(paths.owner_lock, SUPERVISION_INTERVAL_S)) is None:
+        if running_socket(paths) or time.monotonic() > deadline:
+            return None
+    return lock
 
 
 def _start_successor(paths: BrokerPaths, arguments: argparse.Namespace) -> None:
@@ -201,7 +213,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _connect_when_ready(paths: BrokerPaths, guard: subprocess.Popen[bytes]) -> redis.Redis:
-    connection = connect(socket_url(paths.socket))
+    connection = connect(socket_url(paths.socket), queue=Settings.of().queue)
     deadline = time.monotonic() + SERVER_START_TIMEOUT_S
     while True:
         try:
@@ -242,8 +254,8 @@ def _run_pool(
         return_all_to_queue(connection, reason)
         # A client that was connected already may have submitted a job.
         if end is PoolEnd.FINISHED and presence.has_data and not stop_requested.is_set():
-            return PoolEnd.NEEDED if connection.scard(ACTIVE_KEY) else end
-        if end is PoolEnd.OUTDATED and not connection.scard(ACTIVE_KEY):
+            return PoolEnd.NEEDED if connection.scard(queue_keys(connection).active) else end
+        if end is PoolEnd.OUTDATED and not connection.scard(queue_keys(connection).active):
             return PoolEnd.FINISHED  # the next client starts the installed version
     return end
 
@@ -263,7 +275,8 @@ def run_until_idle(
     A private broker ends already a few seconds after its last client. Also ends when files that the broker needs are
     removed, and once no job runs after another version was installed.
     """
-    submitted, busy_at = connection.get(SUBMISSIONS_KEY), time.monotonic()
+    keys = queue_keys(connection)
+    submitted, busy_at = None, time.monotonic()
     used_at = looked_at = busy_at
     is_outdated = False
     while not stop_requested.wait(SUPERVISION_INTERVAL_S):
@@ -272,24 +285,29 @@ def run_until_idle(
         if not presence.is_complete:
             return PoolEnd.LOST
         presence.renew()
-        with contextlib.suppress(redis.ResponseError):  # out of memory or read-only: this may pass
+        # Out of memory or read-only, or a key holds something else: this may pass, or recovery mends it.
+        with contextlib.suppress(redis.ResponseError):
             pool.maintain()
             run_recovery(connection, pool.code)
-        if not is_outdated and time.monotonic() - looked_at > WATCH_INTERVAL_S:
-            looked_at, is_outdated = time.monotonic(), watch.has_changed()
-        if is_outdated and not count_running(connection):
-            return PoolEnd.OUTDATED
-        count = connection.get(SUBMISSIONS_KEY)
-        if connection.scard(ACTIVE_KEY) or connection.scard(CLEANUP_KEY) or count != submitted:
-            submitted, busy_at = count, time.monotonic()
-        if not is_private or is_in_use(connection):
-            used_at = time.monotonic()
-        if time.monotonic() - busy_at > idle_s or time.monotonic() - used_at > PRIVATE_IDLE_S:
-            with locked(paths.start_lock, 0) as is_acquired:
-                if is_acquired and not connection.scard(ACTIVE_KEY) and connection.get(SUBMISSIONS_KEY) == submitted:
-                    with contextlib.suppress(OSError):
-                        paths.address.unlink()
-                    break
+            if not is_outdated and time.monotonic() - looked_at > WATCH_INTERVAL_S:
+                looked_at, is_outdated = time.monotonic(), watch.has_changed()
+            if is_outdated and not count_running(connection):
+                return PoolEnd.OUTDATED
+            count = connection.get(keys.submissions)
+            if connection.scard(keys.active) or connection.scard(keys.cleanup) or count != submitted:
+                submitted, busy_at = count, time.monotonic()
+            if not is_private or is_in_use(connection):
+                used_at = time.monotonic()
+            if time.monotonic() - busy_at > idle_s or time.monotonic() - used_at > PRIVATE_IDLE_S:
+                with locked(paths.start_lock, 0) as is_acquired:
+                    if (
+                        is_acquired
+                        and not connection.scard(keys.active)
+                        and connection.get(keys.submissions) == submitted
+                    ):
+                        with contextlib.suppress(OSError):
+                            paths.address.unlink()
+                        break
     return PoolEnd.FINISHED
 
 

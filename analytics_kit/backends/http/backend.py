@@ -230,6 +230,10 @@ class HttpBackend(Handle):
         """Return the files of the job's result."""
         return HttpFiles(self._transport, job_id)
 
+    def warnings(self) -> Sequence[tuple[str, str]]:
+        """Return nothing: there is no broker here."""
+        return ()
+
     def forget(self, participant: str) -> ForgetReport:
         """Have the server remove a participant from all that it keeps for the token's namespace."""
         body = {"participant": participant}

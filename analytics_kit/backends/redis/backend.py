@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import threading
 import time
@@ -20,16 +21,19 @@ from analytics_kit.backends.redis.attempts import AttemptStore
 from analytics_kit.backends.redis.changes import CHANGES_POLL_S, RedisChanges
 from analytics_kit.backends.redis.cleanup import clean_up
 from analytics_kit.backends.redis.code_match import waiting_notice
-from analytics_kit.backends.redis.connection import CONNECT_TIMEOUT_S, connect, translate_errors
+from analytics_kit.backends.redis.connection import CONNECT_TIMEOUT_S, broker_error, connect, translate_errors
+from analytics_kit.backends.redis.diagnosis import check_writes, eviction_warning, find_warnings, server_version
 from analytics_kit.backends.redis.job_store import JobStore
 from analytics_kit.backends.redis.pool_state import read_pool_state
-from analytics_kit.backends.redis.recovery import run_recovery
+from analytics_kit.backends.redis.recovery import foreign_worker_notice, run_recovery
+from analytics_kit.backends.redis.server_errors import refuses_writes
 from analytics_kit.code_version import CodeVersion, versions_report
-from analytics_kit.errors import BrokerUnavailableError
+from analytics_kit.errors import BrokerUnavailableError, JobNotFoundError
 from analytics_kit.handle import Handle
 from analytics_kit.model import JobInfo, JobRequest, JobStatus, Progress
 from analytics_kit.settings import Settings, without_secrets
 
+logger = logging.getLogger(__name__)
 ERROR_LINES = 20
 QUIET_S = 30.0
 """A job that runs and reports nothing for this long gets the notice that it may be stuck."""
@@ -64,22 +68,35 @@ class RedisBackend(Handle):
         self.notice = ""
         self._code = code
         self._recovered_at = 0.0
+        self._refusal = ""
+        """Why the server lets no job go on, when recovery was run last."""
         self._namespace = settings.namespace
+        self._settings = settings
+        self._queue = settings.queue
+        self._secret = self._secret_of(settings)
         self._open(url)
 
     def _open(self, url: str) -> None:
-        connection = connect(url)  # checks the URL first
+        connection = connect(url, queue=self._queue, secret=self._secret)  # checks the URL first
         self._url, self._address = url, without_secrets(url)
         self._jobs = JobStore(connection, self._namespace)
 
+    def _secret_of(self, settings: Settings) -> str | None:
+        """Return the secret that signs jobs; None where nobody else can write to the server."""
+        return None if settings.secret is None else settings.secret.get_secret_value()
+
     def _call(self, action: Callable[[JobStore], T]) -> T:
-        with translate_errors(self._address):
+        with translate_errors(self._address, self._queue):
             return action(self._jobs)
 
     def ping(self) -> None:
         """Raise BrokerUnavailableError unless the server answers within `CONNECT_TIMEOUT_S`."""
-        with translate_errors(self._address), connect(self._url, CONNECT_TIMEOUT_S) as probe:
-            probe.ping()
+        with translate_errors(self._address, self._queue), connect(self._url, CONNECT_TIMEOUT_S) as probe:
+            try:
+                probe.ping()
+            except redis.ResponseError as error:
+                if not refuses_writes(error):  # of a server that can't save, even PING; what is there can be read
+                    raise
 
     def submit(self, request: JobRequest) -> JobInfo:
         """Queue the work, or join the job that already does it."""
@@ -92,7 +109,12 @@ class RedisBackend(Handle):
 
     def get(self, job_id: str) -> JobInfo:
         """Return the job. Raises JobNotFoundError."""
-        return self._call(lambda jobs: self._observed(jobs, [jobs.get(job_id)]))[job_id]
+        try:
+            return self._call(lambda jobs: self._observed(jobs, [jobs.get(job_id)]))[job_id]
+        except JobNotFoundError as error:
+            if warning := self._call(lambda jobs: eviction_warning(jobs.connection)):
+                raise JobNotFoundError(error.message, hint=f"{warning} {error.hint}") from None
+            raise
 
     def get_many(self, job_ids: Sequence[str]) -> dict[str, JobInfo]:
         """Return those of the jobs that exist, by id."""
@@ -113,7 +135,11 @@ class RedisBackend(Handle):
             self._call(lambda jobs: run_recovery(jobs.connection, self._code))
             time.sleep(0.05)
         if remains:  # no worker does it
-            self._call(lambda jobs: clean_up(AttemptStore(jobs.connection, self._namespace), job_id, self._code))
+            self._call(
+                lambda jobs: clean_up(
+                    AttemptStore(jobs.connection, self._namespace), job_id, self._code, self._settings
+                )
+            )
         self._call(lambda jobs: jobs.delete(job_id))
 
     def study_location(self, job_id: str) -> str | None:
@@ -182,7 +208,8 @@ class RedisBackend(Handle):
         states, (live, busy) = self._call(lambda jobs: (jobs.states(), rq_queue.count_workers(jobs.connection)))
         statuses = [state.status for state in states]
         counts = {status.value: statuses.count(status) for status in JobStatus}
-        return {"backend": self.name, "queue": rq_queue.QUEUE_NAME, **counts, "workers": live, "workers_busy": busy}
+        queue = rq_queue.rq_name(self._queue)
+        return {"backend": self.name, "queue": queue, **counts, "workers": live, "workers_busy": busy}
 
     def health(self) -> dict[str, Any]:
         """Return whether jobs can run; a broker that is down is reported, not raised."""
@@ -190,11 +217,19 @@ class RedisBackend(Handle):
         try:
             broker, live, reason = self._call(self._measure)
         except BrokerUnavailableError as error:
-            return {"status": "down", **health, "reason": error.message, "versions": versions_report()}
+            reason = f"{error.message} {error.hint}"
+            return {"status": "down", **health, "reason": reason, "versions": versions_report()}
+        try:
+            self._call(lambda jobs: check_writes(jobs.connection))
+        except BrokerUnavailableError as error:
+            health |= {"broker": broker, "workers": live, "versions": versions_report()}
+            return {"status": "down", **health, "reason": f"{error.message} {error.hint}"}
         health |= {"ready": live > 0, "broker": broker, "workers": live, "versions": self._call(self._versions)}
-        if live:
-            return {"status": "ok", **health, "reason": ""}
-        return {"status": "degraded", **health, "reason": reason}
+        return {"status": "degraded" if reason else "ok", **health, "reason": reason}
+
+    def warnings(self) -> Sequence[tuple[str, str]]:
+        """Return what is wrong with the broker although jobs run, for `doctor`: what was found, and what to do."""
+        return self._call(lambda jobs: find_warnings(jobs.connection, self._url))
 
     def close(self) -> None:
         """Close the connections; jobs are not affected."""
@@ -216,33 +251,55 @@ class RedisBackend(Handle):
     def _measure(self, jobs: JobStore) -> tuple[dict[str, Any], int, str]:
         """Return address, version and latency of the broker, how many workers live, and why none do."""
         start = time.perf_counter()
-        jobs.connection.ping()
+        jobs.connection.time()
         latency_ms = round((time.perf_counter() - start) * 1000, 3)
-        server = jobs.connection.info("server")
-        version = str(server.get("valkey_version") or server["redis_version"])
-        broker = {"address": self._address, "version": version, "latency_ms": latency_ms}
+        broker = {
+            "address": self._address, "version": server_version(jobs.connection), "latency_ms": latency_ms
+        }  # fmt: skip
+        workers = rq_queue.read_workers(jobs.connection)
         pool = read_pool_state(jobs.connection)
-        reason = pool.notice or pool.phase or self._no_worker_notice
-        return broker, rq_queue.count_workers(jobs.connection)[0], reason
+        reason = foreign_worker_notice(jobs.connection, workers.foreign)
+        if not workers.own:
+            reason = pool.notice or pool.phase or " ".join(filter(None, (self._no_worker_notice, reason)))
+        return broker, len(workers.own), reason or eviction_warning(jobs.connection)
 
     def _observed(self, jobs: JobStore, records: Sequence[Record]) -> dict[str, JobInfo]:
         """Return the jobs, with notices on those that wait or may be stuck, and take part in recovery."""
         active = [record for record in records if not record.state.status.final]
         if active and time.monotonic() - self._recovered_at > CHANGES_POLL_S:
             self._recovered_at = time.monotonic()
-            run_recovery(jobs.connection, self._code)
+            self._refusal = self._recover(jobs, active)
         infos = self._infos(jobs, records)
         if not active:
             return infos
-        if live := rq_queue.live_workers(jobs.connection).values():
-            return infos | self._quiet_jobs(jobs, active) | self._without_code(infos, active, live)
+        workers = rq_queue.read_workers(jobs.connection)
+        if self._refusal:
+            return infos | {r.job_id: replace(infos[r.job_id], notice=self._refusal) for r in active}
+        foreign = foreign_worker_notice(jobs.connection, workers.foreign)
+        if workers.own:
+            waiting = [r for r in active if foreign and infos[r.job_id].status is JobStatus.QUEUED]
+            noticed = {r.job_id: replace(infos[r.job_id], notice=foreign) for r in waiting}
+            others = self._without_code(infos, active, workers.own.values())
+            return infos | noticed | self._quiet_jobs(jobs, active) | others
         pool = read_pool_state(jobs.connection)
-        notice = pool.notice or ("" if pool.phase else self._no_worker_notice)
+        notice = pool.notice or ("" if pool.phase else " ".join(filter(None, (self._no_worker_notice, foreign))))
         for record in active:
             info = infos[record.job_id] = replace(infos[record.job_id], notice=notice)
             if pool.phase and info.status is JobStatus.QUEUED:
                 infos[record.job_id] = replace(info, progress=Progress(phase=pool.phase))
         return infos
+
+    def _recover(self, jobs: JobStore, active: Sequence[Record]) -> str:
+        """Take part in recovery; return why the server lets no job go on, or an empty string."""
+        try:
+            run_recovery(jobs.connection, self._code)
+            jobs.ensure_active([record.job_id for record in active])
+        except redis.ResponseError as error:
+            if refuses_writes(error):  # what there is can be read all the same
+                refusal = broker_error(error, self._address, self._queue)
+                return f"{refusal.message} The job waits. {refusal.hint}"
+            logger.exception("Recovery failed.")
+        return ""
 
     def _without_code(
         self, infos: Mapping[str, JobInfo], active: Sequence[Record], live: Collection[rq_queue.WorkerState]

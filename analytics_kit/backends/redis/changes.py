@@ -13,6 +13,7 @@ import redis
 from analytics_kit.backends.base import ANY_JOB
 from analytics_kit.backends.redis.connection import CONNECT_TIMEOUT_S
 from analytics_kit.backends.redis.job_store import JobStore
+from analytics_kit.backends.redis.keys import as_text
 
 CHANGES_POLL_S = 1.0
 
@@ -54,7 +55,7 @@ class RedisChanges:
             message = self._pubsub.get_message(timeout=remaining_s)
             while message:
                 if message["type"] == "message":
-                    ids.add(message["data"].decode())
+                    ids.add(as_text(message["data"]) or "*")
                 message = self._pubsub.get_message(timeout=0)
             if ids:
                 return frozenset(ids)

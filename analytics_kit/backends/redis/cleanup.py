@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 
 from analytics_kit.backends.dotted_names import resolve, wire_name
+from analytics_kit.backends.record import UnreadableRecord
 from analytics_kit.backends.redis.attempts import AttemptStore
-from analytics_kit.backends.redis.connection import Connection
-from analytics_kit.backends.redis.rq_queue import put_function
+from analytics_kit.backends.redis.connection import Connection, set_for
+from analytics_kit.backends.redis.rq_queue import CLEANUP_FUNCTION, SWEEP_FUNCTION, put_function
 from analytics_kit.errors import StoreError
+from analytics_kit.settings import Settings
 
 logger = logging.getLogger(__name__)
-CLEANUP_FUNCTION = "analytics_kit.backends.worker.entry.discard"
-SWEEP_FUNCTION = "analytics_kit.backends.worker.entry.sweep"
 CLEANUP_RETRY_S = 60
 """A clean-up that a worker has not done by then is queued again."""
 CLEANUP_ELSEWHERE_S = 10
@@ -22,7 +22,7 @@ CLEANUP_ELSEWHERE_S = 10
 def queue_cleanup(store: AttemptStore, job_id: str, code: str) -> None:
     """Let one worker remove what a job left; `code` names the module whose `discard` does it."""
     jobs = store.jobs
-    if jobs.connection.set(jobs.keys.cleanup_queued(job_id), b"", nx=True, ex=CLEANUP_RETRY_S):
+    if set_for(jobs.connection, jobs.keys.cleanup_queued(job_id), CLEANUP_RETRY_S):
         put_function(jobs.connection, CLEANUP_FUNCTION, jobs.keys.namespace, job_id, wire_name(code))
 
 
@@ -31,15 +31,23 @@ def queue_sweep(connection: Connection, code: str) -> None:
     put_function(connection, SWEEP_FUNCTION, wire_name(code))
 
 
-def clean_up(store: AttemptStore, job_id: str, code: str) -> None:
+def clean_up(store: AttemptStore, job_id: str, code: str, settings: Settings | None = None) -> None:
     """Remove what a job left, in this process.
 
     Where the store is away or refuses access, recovery queues it again, for any worker. What else can't be removed is
     left to the sweep.
+
+    Parameters
+    ----------
+    code : name of the module whose `discard` does it; never one that Redis names.
+    settings : those of this process, where it is not a worker.
     """
     for record in store.jobs.get_many([job_id]):
+        if isinstance(record, UnreadableRecord) or not store.jobs.is_signed(record, store.jobs.now_s()):
+            logger.warning("The files of job %s are left to the sweep: its record can't be trusted.", job_id)
+            continue
         try:
-            resolve(f"{code}.discard")(record.arguments, job_id, record.result)
+            resolve(f"{code}.discard")(record.arguments, job_id, record.result, settings)
         except StoreError as error:
             if error.may_work_elsewhere:
                 logger.warning("The files that job %s left can't be removed yet: %s", job_id, error.message)

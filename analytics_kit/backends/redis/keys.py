@@ -6,62 +6,107 @@ and in `lua/`, whose scripts use the same fields and steps.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-ACTIVE_KEY = "ak:active"
-"""Set of the jobs that have not ended."""
-CLEANUP_KEY = "ak:leaving"
-"""Set of the jobs that have ended and may have left files in the store."""
-DELAYED_KEY = "ak:later"
-"""Steps that wait for a retry, sorted by the time when they are due."""
-SUBMISSIONS_KEY = "ak:submitted"
-"""Number of jobs ever submitted."""
-POOL_KEY = "ak:pool"
-"""What an embedded worker pool does before it takes work, and what is wrong with it."""
-RECOVERY_TURN_KEY = "ak:turn"
-"""Exists while no further recovery round may start."""
-SUSPECTS_KEY = "ak:suspects"
-"""What looked lost in the last recovery round, and since when, as JSON."""
-SWEPT_KEY = "ak:swept"
-"""Exists while no sweep of the store is due."""
-CLEANUP_QUEUED_PREFIX = "ak:discard:"
-"""Prefix of the keys that exist while the clean-up of a job is queued."""
+DEFAULT_QUEUE = "ak"
+
+
+@dataclass(frozen=True, slots=True)
+class QueueKeys:
+    """The keys that all namespaces of one queue share. All keys of a queue begin with its name.
+
+    >>> QueueKeys("lab").active
+    'lab:active'
+    """
+
+    queue: str = DEFAULT_QUEUE
+
+    @property
+    def active(self) -> str:
+        """Set of the jobs that have not ended."""
+        return f"{self.queue}:active"
+
+    @property
+    def cleanup(self) -> str:
+        """Set of the jobs that have ended and may have left files in the store."""
+        return f"{self.queue}:leaving"
+
+    @property
+    def delayed(self) -> str:
+        """Steps that wait for a retry, sorted by the time when they are due."""
+        return f"{self.queue}:later"
+
+    @property
+    def submissions(self) -> str:
+        """Number of jobs ever submitted."""
+        return f"{self.queue}:submitted"
+
+    @property
+    def pool(self) -> str:
+        """What an embedded worker pool does before it takes work, and what is wrong with it."""
+        return f"{self.queue}:pool"
+
+    @property
+    def recovery_turn(self) -> str:
+        """Exists while no further recovery round may start."""
+        return f"{self.queue}:turn"
+
+    @property
+    def suspects(self) -> str:
+        """What looked lost in the last recovery round, and since when, as JSON."""
+        return f"{self.queue}:suspects"
+
+    @property
+    def swept(self) -> str:
+        """Exists while no sweep of the store is due."""
+        return f"{self.queue}:swept"
+
+    @property
+    def probe(self) -> str:
+        """Written, and at once expired, to learn whether the server takes writes."""
+        return f"{self.queue}:probe"
+
+    @property
+    def refused(self) -> str:
+        """What workers refused to run, sorted by time: foreign or forged messages."""
+        return f"{self.queue}:refused"
 
 
 @dataclass(frozen=True, slots=True)
 class JobKeys:
-    """The keys of the jobs in one namespace.
+    """The keys of the jobs in one namespace of a queue.
 
     >>> JobKeys("ann").pending("3f2a")
     'ak:ann:job:3f2a:flight'
     """
 
     namespace: str
+    queue: str = DEFAULT_QUEUE
 
     @property
     def index(self) -> str:
         """Ids of jobs, sorted by their time of creation."""
-        return f"ak:{self.namespace}:jobs"
+        return f"{self.queue}:{self.namespace}:jobs"
 
     @property
     def channel(self) -> str:
         """Channel on which the ids of changed jobs are published."""
-        return f"ak:{self.namespace}:changes"
+        return f"{self.queue}:{self.namespace}:changes"
 
     @property
     def newest_prefix(self) -> str:
         """Prefix of the keys that name the newest job of each result key."""
-        return f"ak:{self.namespace}:result:"
+        return f"{self.queue}:{self.namespace}:result:"
 
     @property
     def forgetting(self) -> str:
         """Exists while a participant is being removed from what is stored."""
-        return f"ak:{self.namespace}:forgetting"
+        return f"{self.queue}:{self.namespace}:forgetting"
 
     def record(self, job_id: str) -> str:
         """Hash of a job's record."""
-        return f"ak:{self.namespace}:job:{job_id}"
+        return f"{self.queue}:{self.namespace}:job:{job_id}"
 
     def pending(self, job_id: str) -> str:
         """Hash of a job's steps that are queued, delayed or claimed by a worker."""
@@ -95,9 +140,34 @@ class JobKeys:
 
     def cleanup_queued(self, job_id: str) -> str:
         """Key that exists while the clean-up of a job is queued."""
-        return f"{CLEANUP_QUEUED_PREFIX}{self.member(job_id)}"
+        return f"{self.queue}:discard:{self.member(job_id)}"
 
 
-def split_members(members: Iterable[bytes]) -> list[tuple[str, str]]:
-    """Return namespace and job id of each member of `ACTIVE_KEY` or `CLEANUP_KEY`."""
-    return [(namespace, job_id) for namespace, _, job_id in (member.decode().rpartition(":") for member in members)]
+def split_member(member: bytes) -> tuple[str, str] | None:
+    """Return namespace and job id of a member of `QueueKeys.active` or `cleanup`; None for what is no such text.
+
+    >>> split_member(b"ann:3f2a"), split_member(bytes([255]))
+    (('ann', '3f2a'), None)
+    """
+    namespace, _, job_id = as_text(member).rpartition(":")
+    return (namespace, job_id) if namespace and job_id else None
+
+
+def as_texts(values: Sequence[bytes]) -> list[str]:
+    """Return the texts of keys or members, without those that are no text."""
+    try:
+        return [value.decode() for value in values]
+    except UnicodeDecodeError:
+        return [text for text in map(as_text, values) if text]
+
+
+def as_text(value: bytes) -> str:
+    """Return the text of a key or member, or an empty string for bytes that are no text.
+
+    >>> as_text(b"ann"), as_text(bytes([255, 254]))
+    ('ann', '')
+    """
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return ""

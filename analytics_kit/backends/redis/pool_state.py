@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from analytics_kit.backends.redis.connection import Connection
-from analytics_kit.backends.redis.keys import ACTIVE_KEY, POOL_KEY, JobKeys, split_members
+import redis
+
+from analytics_kit.backends.redis.connection import Connection, job_keys, queue_keys
+from analytics_kit.backends.redis.keys import as_text, split_member
 
 
 class PoolState(NamedTuple):
@@ -17,23 +19,29 @@ class PoolState(NamedTuple):
 
 def read_pool_state(connection: Connection) -> PoolState:
     """Return what the pool published last."""
-    phase, notice = connection.hmget(POOL_KEY, "phase", "notice")
-    return PoolState((phase or b"").decode(), (notice or b"").decode())
+    try:
+        phase, notice = connection.hmget(queue_keys(connection).pool, "phase", "notice")
+    except redis.ResponseError:  # the key holds something else
+        return PoolState()
+    return PoolState(as_text(phase or b""), as_text(notice or b""))
 
 
 def count_running(connection: Connection) -> int:
     """Return how many jobs of all namespaces run, or are committing their result."""
     with connection.pipeline(transaction=False) as pipe:
-        for namespace, job_id in split_members(connection.smembers(ACTIVE_KEY)):
-            pipe.hget(JobKeys(namespace).record(job_id), "state")
-        states = pipe.execute()
+        for member in connection.smembers(queue_keys(connection).active):
+            if parts := split_member(member):
+                namespace, job_id = parts
+                pipe.hget(job_keys(connection, namespace).record(job_id), "state")
+        states = pipe.execute(raise_on_error=False)
     return sum(state in (b"running", b"committing") for state in states)
 
 
 def publish_pool_state(connection: Connection, phase: str = "", notice: str = "") -> None:
     """Replace the state of the pool; it does not expire."""
+    key = queue_keys(connection).pool
     with connection.pipeline() as pipe:
-        pipe.delete(POOL_KEY)
+        pipe.delete(key)
         if phase or notice:
-            pipe.hset(POOL_KEY, mapping={"phase": phase, "notice": notice})
+            pipe.hset(key, mapping={"phase": phase, "notice": notice})
         pipe.execute()

@@ -101,7 +101,7 @@ class Pool:
                 # The random part: in a container, process ids are the same after a restart.
                 worker.name = f"{self.name}-{os.getpid()}-{next(self._numbers)}-{secrets.token_hex(2)}"
                 worker.process, worker.pipe = start_worker(
-                    self.code, worker.name, self.environment, self.socket, self.cwd
+                    self.code, worker.name, self.environment, self.socket, self.cwd, self.size
                 )
                 worker.started_at = now
 
@@ -156,7 +156,12 @@ class Pool:
 
 
 def start_worker(
-    code: str, name: str, environment: Mapping[str, str], socket_path: Path | None = None, cwd: Path | None = None
+    code: str,
+    name: str,
+    environment: Mapping[str, str],
+    socket_path: Path | None = None,
+    cwd: Path | None = None,
+    workers: int | None = None,
 ) -> tuple[subprocess.Popen[bytes], int]:
     """Start a worker process.
 
@@ -168,6 +173,7 @@ def start_worker(
     read_end, write_end = os.pipe()
     command = [sys.executable, "-P", "-m", "analytics_kit.backends.worker", "--code", code, "--name", name]
     command += ["--keep-alive-pipe", str(read_end), *(["--socket", str(socket_path)] if socket_path else [])]
+    command += ["--workers", str(workers)] if workers else []
     try:
         process = subprocess.Popen(
             command,
@@ -215,8 +221,9 @@ def run_workers(settings: Settings, n: int, code: str) -> int:
             "No Redis server is named that the workers could take jobs from.",
             hint="Set REDIS_URL; without it, the notebook starts its own workers.",
         )
-    connection = connect(url)
-    with translate_errors(without_secrets(url)):
+    secret = None if settings.secret is None else settings.secret.get_secret_value()
+    connection = connect(url, queue=settings.queue, secret=secret)
+    with translate_errors(without_secrets(url), settings.queue):
         connection.ping()
     environment = {**os.environ, **settings_environment(settings), "REDIS_URL": url}
     pool = Pool(connection, code, n, socket.gethostname(), environment)

@@ -44,11 +44,13 @@ class TaskProcess:
         Name of the worker, under which the process claims steps.
     connection
         Connection to the broker, which the process uses after the fork.
+    code
+        Dotted name of the module with the work.
     output
         Descriptor that standard output and standard error of the process go to.
     """
 
-    def __init__(self, worker: str, connection: Connection, output: int) -> None:
+    def __init__(self, worker: str, connection: Connection, output: int, code: str = "") -> None:
         self._pipe, child_pipe = socket.socketpair()
         self._calls = 0
         self._max_bytes = psutil.Process().memory_info().rss + MAX_GROWTH_BYTES
@@ -56,7 +58,7 @@ class TaskProcess:
         self.pid = os.fork()
         if not self.pid:
             self._pipe.close()
-            _serve(child_pipe, parent_pid, worker, connection, output)
+            _serve(child_pipe, parent_pid, worker, connection, output, code)
         child_pipe.close()
         self._pidfd = os.pidfd_open(self.pid) if hasattr(os, "pidfd_open") else None
 
@@ -126,7 +128,7 @@ class TaskProcess:
             self._pidfd = None
 
 
-def _serve(pipe: socket.socket, parent_pid: int, worker: str, connection: Connection, output: int) -> None:
+def _serve(pipe: socket.socket, parent_pid: int, worker: str, connection: Connection, output: int, code: str) -> None:
     """Answer calls in the forked process until the pipe is closed. Never returns."""
     os.setpgrp()
     die_with_parent(parent_pid)
@@ -137,7 +139,7 @@ def _serve(pipe: socket.socket, parent_pid: int, worker: str, connection: Connec
     faulthandler.enable()
     random.seed()
     os.environ["RQ_WORKER_ID"] = worker
-    entry.connection = connection
+    entry.connection, entry.code = connection, code
     try:
         for line in pipe.makefile("rb"):
             function, arguments = json.loads(line)

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,14 +24,26 @@ import redis
 from rq import Queue, Worker, worker_registration
 from rq.job import Job
 from rq.serializers import JSONSerializer
+from rq.utils import now
+from rq.worker import WorkerStatus
 
 from analytics_kit.backends.dotted_names import resolve
+from analytics_kit.backends.machine import MemoryShare, memory_share, pool_size
 from analytics_kit.backends.record import Attempt
 from analytics_kit.backends.redis import rq_queue
 from analytics_kit.backends.redis.attempts import AttemptStore, retry_until_available
 from analytics_kit.backends.redis.cleanup import queue_cleanup
-from analytics_kit.backends.redis.connection import connect, server_time_s, socket_url, translate_errors
+from analytics_kit.backends.redis.connection import (
+    Connection,
+    connect,
+    queue_of,
+    server_time_s,
+    socket_url,
+    translate_errors,
+)
+from analytics_kit.backends.redis.intake import Intake
 from analytics_kit.backends.redis.recovery import run_recovery
+from analytics_kit.backends.redis.server_errors import cause_of, is_wrong_type, message_of
 from analytics_kit.backends.worker.limits import LimitMonitor, cause_of_death, read_tail
 from analytics_kit.backends.worker.task_process import TaskProcess
 from analytics_kit.code_version import code_version, read_code_version
@@ -46,20 +58,29 @@ WORKER_TTL_S = 17
 """rq waits WORKER_TTL_S - 15 = 2 seconds for work before it sends a heartbeat."""
 WORKER_KEY_TTL_S = 5
 EXECUTION_TTL_S = 10
+REGISTRY_INTERVAL_S = 30.0
+REFUSED_WAIT_S = 1.0
+"""Pause of an idle worker after the server has refused a command."""
 
 
 class StepWorker(Worker):
     """An rq worker that executes steps in a reused process and enforces the limits of their jobs.
 
-    It replaces what rq does around its "work horse", the process that executes a job.
+    It replaces what rq does around its "work horse", the process that executes a job, and how rq takes jobs: rq would
+    run any function that a message names, and end a worker at a message that it can't read.
     """
 
     max_connection_wait_time = 2.0
 
-    def __init__(self, connection: redis.Redis, name: str, code: str) -> None:
+    def __init__(self, connection: Connection, name: str, code: str, share: MemoryShare | None = None) -> None:
+        self._share = share
         self.current: tuple[AttemptStore, Attempt] | None = None
         """The attempt that is being executed; every heartbeat publishes it."""
         self._process: TaskProcess | None = None
+        self._message: rq_queue.QueueMessage | None = None
+        self._intake = Intake(connection)
+        self._tidied_at = 0.0
+        self._logged: set[str] = set()
         super().__init__(
             [rq_queue.open_queue(connection)],
             name=name,
@@ -75,36 +96,124 @@ class StepWorker(Worker):
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
         """Renew the worker's key and its registration, both of which expire while the machine sleeps."""
+        if pipeline is None:
+            # At once, so that nobody takes this worker for one of another application.
+            with self.connection.pipeline() as pipe, self._surviving_refusals():
+                self.heartbeat(pipeline=pipe)
+                pipe.execute()
+            return
         super().heartbeat(WORKER_KEY_TTL_S, pipeline)
-        to: Any = self.connection if pipeline is None else pipeline
         rq_job_id = "" if self.current is None else self.current[1].rq_job_id
-        rq_queue.publish_heartbeat(to, self.key, self.get_state(), rq_job_id, code_version(), self._started_at)
-        worker_registration.register(self, to)
+        rq_queue.publish_heartbeat(pipeline, self.key, self.get_state(), rq_job_id, code_version(), self._started_at)
+        worker_registration.register(self, pipeline)
 
     def get_heartbeat_ttl(self, job: Job, working_time: float = 0.0) -> int:
         """Return for how many seconds rq takes an execution to be alive without a heartbeat."""
         return EXECUTION_TTL_S
 
-    def clean_registries(self) -> None:
-        """End the idle task process and recover lost steps; rq calls this while the queue is empty."""
+    def check_for_suspension(self, burst: bool) -> None:
+        """Do nothing: `rq suspend` is for the workers of whoever calls it."""
+
+    def subscribe(self) -> None:
+        """Do nothing: this worker takes no commands of rq's, which anybody could send."""
+
+    def run_maintenance_tasks(self) -> None:
+        """End the idle task process and recover lost steps; rq calls this while the queue is empty.
+
+        What rq does here is left out: it would also fail jobs of other applications, and call functions they name.
+        """
         self._end_idle_process()
-        super().clean_registries()  # type: ignore[no-untyped-call]  # rq's
-        run_recovery(self.connection, self._code)
+        self.last_cleaned_at = now()  # type: ignore[assignment]  # rq declares it as None
+        with self._surviving_refusals():
+            if time.monotonic() - self._tidied_at > REGISTRY_INTERVAL_S:
+                self._tidied_at = time.monotonic()
+                rq_queue.tidy(self.connection, server_time_s(self.connection))
+            run_recovery(self.connection, self._code)
+
+    def set_state(self, state: str, pipeline: Any = None) -> None:
+        """Publish what the worker does."""
+        with self._surviving_refusals():
+            super().set_state(state, pipeline)
+
+    def dequeue_job_and_maintain_ttl(
+        self, timeout: int | None, max_idle_time: int | None = None
+    ) -> tuple[Job, Queue] | None:
+        """Wait for a message of this package and send heartbeats meanwhile; without a timeout, None if none waits."""
+        self.set_state(WorkerStatus.IDLE)
+        wait_s = 1.0
+        while True:
+            try:
+                self.heartbeat()
+                if self.should_run_maintenance_tasks:
+                    self.run_maintenance_tasks()
+                if taken := self._intake.take(timeout):
+                    job, self._message = taken
+                    self.heartbeat()
+                    return job, self.queues[0]
+                if timeout is None:
+                    return None
+            except (redis.ConnectionError, redis.TimeoutError) as error:
+                self.log.error("Worker %s: no Redis server answers: %s", self.name, error)
+                time.sleep(wait_s)
+                wait_s = min(2 * wait_s, self.max_connection_wait_time)
+            except redis.ResponseError as error:
+                self._log_refusal(error)
+                time.sleep(REFUSED_WAIT_S)
+
+    def execute_job(self, job: Job, queue: Queue) -> None:
+        """Have the task process do what the message asks; whatever a message holds, the worker goes on."""
+        try:
+            super().execute_job(job, queue)
+        except (redis.ResponseError, ValueError, KeyError, TypeError, AttributeError):
+            self.log.exception("Worker %s: message %s was dropped.", self.name, job.id)
+            self.kill_horse()
+            self.wait_for_horse()
+            self._process, self._horse_pid, self.current = None, 0, None
+            self.executions.clear()
+            with self._surviving_refusals():
+                self._mend_own_keys()
+                rq_queue.forget_taken(self.connection, job.id)
+
+    @contextlib.contextmanager
+    def _surviving_refusals(self) -> Iterator[None]:
+        """Log what the server refuses, so that the worker is still there when it no longer does."""
+        try:
+            yield
+        except redis.ResponseError as error:
+            self._log_refusal(error)
+
+    def _mend_own_keys(self) -> None:
+        """Remove the keys that rq has for this worker if they hold something else: it could do nothing any more."""
+        for key, expected in ((self.key, b"hash"), (self.executions_key, b"set")):
+            if self.connection.type(key) not in (expected, b"none"):
+                self.connection.delete(key)
+
+    def _log_refusal(self, error: redis.ResponseError) -> None:
+        if is_wrong_type(error):
+            self._mend_own_keys()
+        cause = cause_of(error, queue_of(self.connection))
+        text = message_of(error) if cause is None else f"Redis {cause.text}. {cause.hint}"
+        if text not in self._logged:
+            self._logged.add(text)
+            self.log.error("Worker %s: %s", self.name, text)
 
     def fork_work_horse(self, job: Job, queue: Queue) -> None:
-        """Give the job to the task process if there is one, else to a new one."""
+        """Give the message to the task process if there is one, else to a new one."""
+        assert self._message is not None  # noqa: S101  it came with the job
+        function, arguments = self._message
         self._output.truncate(0)
-        if self._process is None or not self._process.call(str(job.func_name), job.args):
-            self._process = TaskProcess(self.name, self.connection, self._output.fileno())
-            self._process.call(str(job.func_name), job.args)
+        if self._process is None or not self._process.call(function, arguments):
+            self._process = TaskProcess(self.name, self.connection, self._output.fileno(), self._code)
+            self._process.call(function, arguments)
         self._horse_pid = self._process.pid
 
     def monitor_work_horse(self, job: Job, queue: Queue, execution: Any) -> None:
         """Send heartbeats and enforce limits until the job is done or its process is dead, and record the outcome."""
         monitor = None
-        if (step := rq_queue.attempt_of(job)) is not None:
+        assert self._message is not None  # noqa: S101  it came with the job
+        if (step := self._message.attempt) is not None:
             attempts, attempt = self.current = AttemptStore(self.connection, step[0]), step[1]
-            monitor = retry_until_available(lambda: LimitMonitor(attempts, attempt, self.horse_pid))
+            monitor = retry_until_available(lambda: LimitMonitor(attempts, attempt, self.horse_pid, self._share))
         heartbeat_at = 0.0
         assert self._process is not None  # noqa: S101  fork_work_horse() has set it
         while (status := self._process.wait(LIMIT_CHECK_INTERVAL_S)) is None:
@@ -188,14 +297,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--keep-alive-pipe", "--owner", type=int, help="descriptor of a pipe whose closing ends the worker"
     )
+    parser.add_argument("--workers", type=int, help="number of workers that share the memory; default: what fits")
     arguments = parser.parse_args(argv)
-    url = socket_url(arguments.socket) if arguments.socket else Settings.of().broker_url()
+    settings = Settings.of()
+    # Only this user can write to the server's socket, so nothing there is signed.
+    secret = None if arguments.socket or settings.secret is None else settings.secret.get_secret_value()
+    url = socket_url(arguments.socket) if arguments.socket else settings.broker_url()
     if url is None:
         raise BrokerUnavailableError("No Redis server is named.", hint="Set REDIS_URL.")
-    with translate_errors(without_secrets(url)):
+    with translate_errors(without_secrets(url), settings.queue):
         if arguments.keep_alive_pipe is not None:
             exit_when_closed(arguments.keep_alive_pipe)
-        worker = StepWorker(connect(url), arguments.name, arguments.code)
+        share = memory_share(arguments.workers or pool_size())
+        connection = connect(url, queue=settings.queue, secret=secret)
+        worker = StepWorker(connection, arguments.name, arguments.code, share)
         resolve(f"{arguments.code}.warm")()
         if read_code_version() != code_version():
             print("analytics_kit was upgraded while the worker was starting.", file=sys.stderr)

@@ -36,6 +36,8 @@ UPLOADS = "uploads"
 STUDY_REFERENCES = "studies"
 CONTENT_REFERENCES = "contents"
 RESULT_KEY = re.compile("[0-9a-f]{64}")
+PLAIN_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,127}")
+"""What may become the name of a folder: it names no other place."""
 UPLOAD_TOKEN = re.compile("[0-9a-f]{32}")
 UPLOAD_LOCATION = re.compile(rf"(?P<store>.+)/(?P<folder>{UPLOADS}/{UPLOAD_TOKEN.pattern})/[^/]+", re.DOTALL)
 """The location of an uploaded study: its store, and its folder in the store."""
@@ -48,6 +50,15 @@ LEFTOVER = re.compile(
 """Files at the root that stay only where a process was killed while it wrote them."""
 _SHARD_STEP = "part-"
 _REVISION = "revision-"
+
+
+def is_plain(path: str) -> bool:
+    """Return whether a path stays below the folder that it is relative to.
+
+    >>> is_plain("results/3f2a/begin-1"), is_plain("results/../../etc"), is_plain("/etc"), is_plain("")
+    (True, False, False, False)
+    """
+    return all(PLAIN_NAME.fullmatch(name) and name.strip(".") for name in path.split("/"))
 
 
 def job_folder(result_key: str, job_id: str) -> str:

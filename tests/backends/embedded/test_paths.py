@@ -107,6 +107,13 @@ def test_lock_has_one_holder(tmp_path):
     assert not is_locked(lock)
 
 
+def test_queue_has_a_broker_of_its_own_and_the_default_one_that_of_before(tmp_path):
+    def key(**settings):
+        return broker_paths(Settings.of(home=tmp_path, **settings)).data_folder.name
+
+    assert key() == key(queue="ak") != key(queue="lab")
+
+
 @pytest.fixture
 def present(paths):
     """The presence of a broker whose files are there."""

@@ -3,10 +3,12 @@
 import pytest
 
 from analytics_kit.backends.record import MERGE_STEP, Attempt, ChangeRefusedError, RecordState
-from analytics_kit.backends.redis.keys import DELAYED_KEY
-from analytics_kit.backends.redis.rq_queue import waiting_ids
+from analytics_kit.backends.redis.keys import QueueKeys
+from analytics_kit.backends.redis.rq_queue import publish_heartbeat, waiting_ids
 from analytics_kit.model import Progress
 from tests.backends.redis.step_cases import BEGIN, FAILURE, SPLIT, shard
+
+KEYS = QueueKeys()
 
 
 class TestAttempts:
@@ -36,10 +38,10 @@ class TestAttempts:
             store.retry_or_fail(BEGIN._replace(number=number), FAILURE)
             new = BEGIN._replace(number=number + 1)
             assert store.pending_steps(["job-1"]) == [{new: "later"}]
-            ((_, due),) = connection.zrange(DELAYED_KEY, 0, -1, withscores=True)
+            ((_, due),) = connection.zrange(KEYS.delayed, 0, -1, withscores=True)
             assert due - jobs.now_s() == pytest.approx((1, 4)[number - 1], abs=0.5)
             store.queue_due(new)
-            assert connection.zcard(DELAYED_KEY) == 0
+            assert connection.zcard(KEYS.delayed) == 0
             store.claim(new, "w1")
         assert jobs.get("job-1").state is RecordState.RUNNING
         store.retry_or_fail(BEGIN._replace(number=3), FAILURE)
@@ -184,7 +186,7 @@ class TestRefusals:
     def _pools(self, connection, queued):
         for name in self.WORKERS:
             connection.sadd("rq:workers:analytics", f"rq:worker:{name}")
-            connection.hset(f"rq:worker:{name}", "state", "idle")
+            publish_heartbeat(connection, f"rq:worker:{name}", "idle", "")
 
     def refuse(self, store, attempt, worker, patience_s=0.0):
         store.claim(attempt, worker)

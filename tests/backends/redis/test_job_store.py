@@ -8,17 +8,20 @@ import pytest
 from analytics_kit.backends.dotted_names import wire_name
 from analytics_kit.backends.record import RECORD_TTL_S, Attempt, ChangeRefusedError, Record, RecordState
 from analytics_kit.backends.redis.cleanup import queue_sweep
-from analytics_kit.backends.redis.keys import ACTIVE_KEY, CLEANUP_KEY, DELAYED_KEY
-from analytics_kit.backends.redis.rq_queue import QUEUE_KEY, STEP_FUNCTION, waiting_ids
+from analytics_kit.backends.redis.keys import QueueKeys
+from analytics_kit.backends.redis.rq_queue import DEFAULT_QUEUE_NAME, STEP_FUNCTION, RqKeys, waiting_ids
 from analytics_kit.errors import JobNotFoundError, SettingsError
 from analytics_kit.model import JobRequest, Progress
 from tests.backends.redis.step_cases import BEGIN, shard
+
+KEYS = QueueKeys()
+RQ_KEYS = RqKeys(DEFAULT_QUEUE_NAME)
 
 
 class TestRecords:
     def test_submit_writes_record_and_rq_job_together(self, store, jobs, connection, queued):
         assert jobs.get("job-1") == queued
-        assert connection.smembers(ACTIVE_KEY) == {f"{jobs.keys.namespace}:job-1".encode()}
+        assert connection.smembers(KEYS.active) == {f"{jobs.keys.namespace}:job-1".encode()}
         assert waiting_ids(connection) == ["job-1-begin-1"]
         assert store.pending_steps(["job-1"]) == [{BEGIN: "queued"}]
 
@@ -31,7 +34,7 @@ class TestRecords:
         assert queued.created_at <= done.started_at <= done.ended_at
         for key in ("", ":log"):
             assert 0 < connection.ttl(jobs.keys.record("job-1") + key) <= RECORD_TTL_S
-        assert not connection.exists(ACTIVE_KEY, CLEANUP_KEY, f"{jobs.keys.record('job-1')}:flight")
+        assert not connection.exists(KEYS.active, KEYS.cleanup, f"{jobs.keys.record('job-1')}:flight")
 
     @pytest.mark.parametrize("to", [RecordState.COMMITTING, RecordState.COMPLETED, RecordState.QUEUED])
     def test_illegal_change_is_refused_and_changes_nothing(self, store, jobs, queued, to):
@@ -89,19 +92,19 @@ class TestPositions:
         store.claim(Attempt("job-3"), "w1")
         store.return_to_queue(Attempt("job-3"), "another may be able to")  # now before job-2
         for taken in ("job-1-begin-1", "job-3-begin-1"):  # by the workers that claimed them
-            connection.lrem(QUEUE_KEY, 0, taken)
+            connection.lrem(RQ_KEYS.queue, 0, taken)
         assert waiting_ids(connection)[0] == "job-3-begin-2"
         assert jobs.queue_positions() == {"job-3": 1, "job-2": 2, "job-4": 3}
 
     def test_running_job_whose_first_step_is_retried_has_no_position(self, store, jobs, connection, running):
-        connection.delete(QUEUE_KEY)
+        connection.delete(RQ_KEYS.queue)
         self.submit(jobs, "job-2")
         store.return_to_queue(BEGIN, "its worker ended")
         assert waiting_ids(connection) == ["job-1-begin-2", "job-2-begin-1"]
         assert jobs.queue_positions() == {"job-2": 1}
 
     def test_delayed_job_has_no_position(self, store, jobs, connection, queued):
-        connection.delete(QUEUE_KEY)
+        connection.delete(RQ_KEYS.queue)
         store.claim(BEGIN, "w1")
         store.return_to_queue(BEGIN, "no worker can", delay_s=60.0)
         assert jobs.queue_positions() == {}
@@ -126,7 +129,7 @@ class TestDelete:
         with pytest.raises(JobNotFoundError):
             jobs.get("job-1")
         assert not list(connection.scan_iter(f"ak:{jobs.keys.namespace}:*"))
-        assert not connection.exists(ACTIVE_KEY, CLEANUP_KEY, DELAYED_KEY)
+        assert not connection.exists(KEYS.active, KEYS.cleanup, KEYS.delayed)
 
     def test_delete_and_cancel_of_an_unknown_job_raise(self, jobs):
         for call in (jobs.delete, jobs.cancel):

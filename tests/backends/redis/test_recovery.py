@@ -9,9 +9,9 @@ from analytics_kit.backends.record import Record, RecordState
 from analytics_kit.backends.redis.attempts import AttemptStore
 from analytics_kit.backends.redis.backend import RedisBackend
 from analytics_kit.backends.redis.connection import connect
-from analytics_kit.backends.redis.keys import ACTIVE_KEY, DELAYED_KEY, RECOVERY_TURN_KEY
+from analytics_kit.backends.redis.keys import QueueKeys
 from analytics_kit.backends.redis.recovery import run_recovery
-from analytics_kit.backends.redis.rq_queue import QUEUE_KEY, publish_heartbeat, waiting_ids
+from analytics_kit.backends.redis.rq_queue import DEFAULT_QUEUE_NAME, RqKeys, publish_heartbeat, waiting_ids
 from analytics_kit.backends.step_runner import run_step
 from analytics_kit.errors import BrokerUnavailableError, WorkerLostError
 from analytics_kit.model import JobStatus
@@ -20,13 +20,16 @@ from tests.backends.redis.step_cases import BEGIN, FAILURE
 from tests.backends.waiting import wait_for_end
 from tests.processes import until
 
+KEYS = QueueKeys()
+RQ_KEYS = RqKeys(DEFAULT_QUEUE_NAME)
+
 NEXT = BEGIN._replace(number=2)
 
 
 @pytest.fixture(autouse=True)
 def _running(running, connection):
     """Worker w1 has claimed the first step, so that it is no longer in rq's queue."""
-    connection.delete(QUEUE_KEY)
+    connection.delete(RQ_KEYS.queue)
 
 
 @pytest.fixture
@@ -35,7 +38,7 @@ def recover_after(jobs, connection):
 
     def round_of_recovery(after_s=0.0):
         now_s = jobs.now_s() + after_s
-        connection.delete(RECOVERY_TURN_KEY)
+        connection.delete(KEYS.recovery_turn)
         run_recovery(connection, "tests.backends.sample_steps", clock=lambda connection: now_s)
 
     return round_of_recovery
@@ -75,23 +78,23 @@ def test_delayed_step_of_a_job_without_record_is_removed(store, jobs, connection
     store.retry_or_fail(BEGIN, FAILURE)
     connection.delete(jobs.keys.record("job-1"))
     recover_after(5)
-    assert not connection.exists(DELAYED_KEY, ACTIVE_KEY, jobs.keys.pending("job-1"))
+    assert not connection.exists(KEYS.delayed, KEYS.active, jobs.keys.pending("job-1"))
 
 
-def test_unreadable_record_is_kept_and_does_not_stop_the_recovery_of_others(
+def test_unreadable_record_is_listed_as_failed_and_does_not_stop_the_recovery_of_others(
     jobs, connection, recover_after, make_request, caplog
 ):
     connection.hset(jobs.keys.record("job-1"), "state", "dreaming")
-    connection.delete(jobs.keys.pending("job-1"))  # so that recovery tries to fail it
     jobs.submit(Record.of(make_request("echo", key="other"), "job-2", jobs.now_s()), False)
-    connection.delete(QUEUE_KEY)
+    connection.delete(RQ_KEYS.queue)
     with caplog.at_level(logging.WARNING):
-        assert [record.job_id for record in jobs.records()] == ["job-2"]
+        assert {record.job_id: record.state for record in jobs.records()} == {"job-1": "failed", "job-2": "queued"}
         recover_after()
         recover_after(6)
     assert "job-1 can't be read" in caplog.text
-    assert "Recovery of job job-1 failed" in caplog.text
-    assert connection.exists(jobs.keys.record("job-1"))
+    assert "can't be read" in jobs.get("job-1").error.message
+    assert connection.ttl(jobs.keys.record("job-1")) > 0
+    assert not connection.exists(jobs.keys.pending("job-1"))
     assert "job-2-begin-2" in waiting_ids(connection), "the other job is recovered"
 
 
@@ -146,7 +149,7 @@ class TestWithWorkers:
 
 def test_server_clock_that_is_set_back_delays_no_step(store, connection, recover_after):
     store.retry_or_fail(BEGIN, FAILURE)
-    connection.zincrby(DELAYED_KEY, 8 * 86_400, connection.zrange(DELAYED_KEY, 0, -1)[0])
+    connection.zincrby(KEYS.delayed, 8 * 86_400, connection.zrange(KEYS.delayed, 0, -1)[0])
     recover_after()
     assert store.pending_steps(["job-1"]) == [{NEXT: "queued"}]
 
@@ -160,9 +163,9 @@ def test_server_clock_that_is_set_back_hides_no_dead_worker(store, recover_after
 
 def test_turn_that_would_last_until_a_time_before_the_clock_was_set_back_ends(store, connection):
     store.retry_or_fail(BEGIN, FAILURE)
-    connection.set(RECOVERY_TURN_KEY, b"", px=8 * 86_400_000)
+    connection.set(KEYS.recovery_turn, b"", px=8 * 86_400_000)
     run_recovery(connection, "tests.backends.sample_steps")
-    assert not connection.exists(RECOVERY_TURN_KEY)
-    connection.set(RECOVERY_TURN_KEY, b"", px=900)
+    assert connection.pttl(KEYS.recovery_turn) <= 1000
+    connection.set(KEYS.recovery_turn, b"", px=900)
     run_recovery(connection, "tests.backends.sample_steps")
-    assert connection.exists(RECOVERY_TURN_KEY)
+    assert connection.exists(KEYS.recovery_turn)

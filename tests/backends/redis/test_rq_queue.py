@@ -4,15 +4,19 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from analytics_kit.backends.redis.rq_queue import (
+    SWEEP_FUNCTION,
     WorkerState,
-    attempt_of,
     clear,
     count_registered,
     count_workers,
     live_workers,
+    message_of,
     publish_heartbeat,
     put_function,
+    read_workers,
     remove_worker,
+    rq_keys,
+    tidy,
     waiting_ids,
 )
 from tests.backends.redis.step_cases import shard
@@ -25,26 +29,26 @@ def put(jobs, *attempts):
 
 
 def message(connection, rq_job_id):
-    return Job.fetch(rq_job_id, connection, JSONSerializer)
+    return message_of(Job.fetch(rq_job_id, connection, JSONSerializer), connection)
 
 
 def test_message_of_a_step_names_its_attempt(jobs, connection):
     put(jobs, shard(3, 2))
-    assert attempt_of(message(connection, "job-1-part-3-2")) == (jobs.keys.namespace, shard(3, 2))
+    assert message(connection, "job-1-part-3-2").attempt == (jobs.keys.namespace, shard(3, 2))
 
 
 def test_message_of_an_older_version_names_its_attempt(connection):
     put_function(connection, "analytics_kit.backends.perform.perform", "ann", "job-1", "part-3", "2")
     (rq_job_id,) = waiting_ids(connection)
-    assert attempt_of(message(connection, rq_job_id)) == ("ann", shard(3, 2))
+    assert message(connection, rq_job_id).attempt == ("ann", shard(3, 2))
 
 
 def test_function_is_queued_ahead_of_steps_and_names_no_attempt(jobs, connection):
     put(jobs, shard(0))
-    put_function(connection, "tests.backends.sample_steps.tidy")
+    put_function(connection, SWEEP_FUNCTION, "tests.backends.sample_steps")
     first, second = waiting_ids(connection)
     assert second == "job-1-part-0-1"
-    assert attempt_of(message(connection, first)) is None
+    assert message(connection, first).attempt is None
 
 
 def test_worker_without_heartbeat_is_registered_but_not_live(connection):
@@ -75,3 +79,26 @@ def test_clear_removes_the_keys_of_rq_only(jobs, connection):
     connection.set("other", b"")
     clear(connection)
     assert connection.keys() == [b"other"]
+
+
+def test_tidy_removes_what_dead_workers_took_and_puts_back_what_is_foreign(jobs, connection):
+    keys = rq_keys(connection)
+    put(jobs, shard(0))
+    connection.lmove(keys.queue, keys.intermediate)
+    connection.rpush(keys.intermediate, "foreign")
+    connection.zadd(keys.started, {"job-1-part-1-1:x": 1, "foreign-2:y": 1})
+    connection.sadd(keys.listeners, "rq:worker:dead")
+    tidy(connection, 1000.0)
+    assert connection.lrange(keys.intermediate, 0, -1) == [b"job-1-part-0-1", b"foreign"], "they may just be taken"
+    tidy(connection, 1061.0)
+    assert not connection.exists(keys.intermediate, keys.listeners, "rq:job:job-1-part-0-1")
+    assert connection.lrange(keys.queue, 0, -1) == [b"foreign"]
+    assert connection.zrange(keys.started, 0, -1) == [b"foreign-2:y"]
+
+
+def test_worker_of_another_application_is_none_of_ours(connection):
+    connection.sadd("rq:workers:analytics", "rq:worker:theirs", "rq:worker:young")
+    connection.hset("rq:worker:theirs", mapping={"state": "idle", "birth": "1", "last_heartbeat": "2"})
+    connection.hset("rq:worker:young", mapping={"state": "started", "birth": "1", "last_heartbeat": "1"})
+    assert read_workers(connection) == ({}, ["theirs"])
+    assert count_workers(connection) == (0, 0)

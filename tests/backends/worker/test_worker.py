@@ -18,9 +18,9 @@ CODE = "tests.backends.sample_steps"
 FIRST_SEEN = "rq:queue:analytics:intermediate:first_seen"
 
 
-def write_pid(path):
-    """A housekeeping function."""
-    with open(path, "a") as file:  # noqa: PTH123
+def tidy():
+    """The housekeeping function of a worker whose module is this one."""
+    with open(os.environ["PID_FILE"], "a") as file:  # noqa: PTH123
         print(os.getpid(), file=file)
 
 
@@ -76,13 +76,17 @@ def test_worker_executes_steps_and_leaves_nothing_of_rq(work, attempts, connecti
     assert not [*connection.scan_iter("rq:job:*"), *connection.scan_iter("rq:queue:*")]
 
 
-def test_worker_executes_a_housekeeping_function_and_leaves_nothing_of_rq(work, connection, tmp_path):
+def test_worker_executes_a_housekeeping_function_and_leaves_nothing_of_rq(
+    worker, work, connection, tmp_path, monkeypatch
+):
     path = tmp_path / "pid"
-    rq_queue.put_function(connection, f"{__name__}.write_pid", str(path))
+    monkeypatch.setenv("PID_FILE", str(path))
+    worker._code = __name__
+    rq_queue.put_function(connection, rq_queue.SWEEP_FUNCTION, "os.whatever a message names")
     [rq_job_id] = rq_queue.waiting_ids(connection)
     connection.set(f"{FIRST_SEEN}:{rq_job_id}", b"1", ex=60)  # as another worker's maintenance does
     work()
-    assert int(path.read_text()) != os.getpid()
+    assert {*path.read_text().split()} != {str(os.getpid())}
     assert not [*connection.scan_iter("rq:job:*"), *connection.scan_iter("rq:queue:*")]
 
 
@@ -110,3 +114,22 @@ def test_main_without_a_named_redis_raises(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(BrokerUnavailableError, match="No Redis server is named"):
         worker_module.main(["--code", CODE])
+
+
+@pytest.mark.parametrize("name", ["key", "executions_key"])
+def test_worker_whose_own_key_holds_something_else_goes_on(worker, work, attempts, connection, make_request, name):
+    for number in range(2):
+        record = Record.of(make_request("echo"), f"job-{number}", attempts.jobs.now_s())
+        attempts.jobs.submit(record, refresh=False)
+    taken = worker._intake.take
+
+    def damage_first(timeout_s):
+        if (message := taken(timeout_s)) is not None and message[0].id == "job-0-begin-1":
+            connection.delete(getattr(worker, name))
+            connection.zadd(getattr(worker, name), {b"\xff": 1})
+        return message
+
+    worker._intake.take = damage_first
+    work()
+    assert attempts.jobs.get("job-1").state is RecordState.COMPLETED
+    assert attempts.jobs.get("job-0").state in (RecordState.QUEUED, RecordState.COMPLETED)

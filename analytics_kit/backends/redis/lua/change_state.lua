@@ -20,12 +20,14 @@ if is_final(to) then
   call('EXPIRE', LOG, ttl)
   call('DEL', SHARD_PROGRESS, WINNERS)
   call('SREM', ACTIVE, MEMBER)
-  local newest = prefix .. call('HGET', RECORD, 'result_key')
-  if call('GET', newest) == JOB then call('EXPIRE', newest, ttl) end
+  local newest = prefix .. (call('HGET', RECORD, 'result_key') or '')
+  if redis.pcall('GET', newest) == JOB then call('EXPIRE', newest, ttl) end
   local pending, was_started = call('HGETALL', PENDING), call('HEXISTS', RECORD, 'started_at') == 1
   for i = 1, #pending, 2 do
     local number, _, location = parse_pending(pending[i + 1])
-    if location == 'queued' or location == 'later' then
+    if not number then  -- not a step
+      call('HDEL', PENDING, pending[i])
+    elseif location == 'queued' or location == 'later' then
       call('HDEL', PENDING, pending[i])
       call('ZREM', DELAYED, MEMBER .. ':' .. pending[i] .. ':' .. number)
       answer[#answer + 1] = JOB .. '-' .. pending[i] .. '-' .. number

@@ -13,8 +13,8 @@ local clock = call('TIME')
 local now = clock[1] .. '.' .. string.format('%06d', clock[2])
 
 local function append_log(text)
-  call('RPUSH', LOG, now .. ' ' .. text)
-  call('LTRIM', LOG, -500, -1)
+  redis.pcall('RPUSH', LOG, now .. ' ' .. text)  -- a log that can't be written stops no job
+  redis.pcall('LTRIM', LOG, -500, -1)
 end
 local function parse_pending(value)
   local number, losses, location = string.match(value or '', '^(%d+) (%d+) (.*)$')
