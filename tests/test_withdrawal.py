@@ -27,7 +27,11 @@ WHO, OTHER = "Zaphod", "Trillian"
 def named(tmp_path_factory, redis_url, workers):
     """A client of a Redis that was named."""
     home = tmp_path_factory.mktemp("named") / "home"
-    with workers(redis_url, WORKER_TASKS), ak.connect(redis_url, home=home, namespace="withdrawal") as client:
+    settings = {"ANALYTICS_KIT_HOME": str(home)}
+    with (
+        workers(redis_url, WORKER_TASKS, **settings),
+        ak.connect(redis_url, home=home, namespace="withdrawal") as client,
+    ):
         yield client
 
 
