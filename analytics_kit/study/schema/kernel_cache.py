@@ -36,6 +36,8 @@ if sys.platform != "win32":
 KERNEL_SOURCES = (
     "event_format.py",
     "study/schema",
+    "study/csv/rows.py",
+    "study/csv/scan.py",
     "study/metrics",
     "study/events/table.py",
     "study/events/quality_flags.py",
