@@ -37,6 +37,8 @@ KERNEL_SOURCES = (
     "event_format.py",
     "study/schema",
     "study/metrics",
+    "study/csv/rows.py",
+    "study/csv/scan.py",
     "study/events/table.py",
     "study/events/quality_flags.py",
     "study/events/native/fast.py",
