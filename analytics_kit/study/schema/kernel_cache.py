@@ -39,6 +39,8 @@ KERNEL_SOURCES = (
     "study/csv/rows.py",
     "study/csv/scan.py",
     "study/metrics",
+    "study/csv/rows.py",
+    "study/csv/scan.py",
     "study/events/table.py",
     "study/events/quality_flags.py",
     "study/events/native/fast.py",
