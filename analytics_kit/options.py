@@ -113,14 +113,26 @@ class Options(BaseModel):
     """A ZIP that would inflate to more, ZIPs in it included, is refused as unsafe."""
     max_member_bytes: Limit = 20 * 10**9
     """A ZIP with a file that would inflate to more is refused."""
-    max_members: Limit = 2_000_000
+    max_members: Limit = 170_000
     """A ZIP with more files is refused."""
+    max_directory_bytes: Limit = 64 * 10**6
+    """A ZIP whose directory, with the names of all files, is larger is refused; so are several together."""
     max_ratio: Limit = 250
     """A ZIP that would inflate to more than this many times its packed size, and to more than 64 MB, is refused."""
     max_nesting: Annotated[int, Field(ge=0, le=8)] = 1
     """A study with a ZIP inside more than this many other ZIPs is refused."""
     max_name_length: Limit = 1024
     """A ZIP with a file whose name has more bytes is refused."""
+    max_line_bytes: Limit = 2**24
+    """A study with a longer line in a log is refused."""
+    max_columns: Limit = 10_000
+    """A study with more columns in the header of a log is refused."""
+    max_log_bytes: Limit = 10**9
+    """A study with a larger log of a format other than "fulcrum", which is read whole, is refused."""
+    max_log_rows: Limit = 10**7
+    """A study with more lines in a log of a format other than "fulcrum" is refused."""
+    max_trials: Limit = 200_000
+    """A study whose rows name more trials is refused."""
 
     @field_validator("format")
     @classmethod

@@ -51,10 +51,10 @@ FLOORS: dict[str, list[str]] = {
         "zip_archive",
         "source",
     ],
-    "study.csv": ["rows", "cells"],
+    "study.csv": ["rows", "log_limits scan", "cells pieces"],
     "study.formats": ["base layout task_factor", "event_format fulcrum log_format trials", "registry"],
     "study.events": ["quality_flags", "table", "described_reader native", "reading"],
-    "study.events.native": ["buffers careful fast", "bulk", "reader"],
+    "study.events.native": ["buffers careful fast", "scanned", "reader"],
     "study.metrics": [
         "catalogue entropy primitives",
         "clicks deviation durations key_timing mousetrap movement press_release table turning typing",

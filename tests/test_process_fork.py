@@ -4,6 +4,7 @@ import gc
 import os
 import subprocess
 import sys
+import weakref
 
 import pytest
 
@@ -38,12 +39,14 @@ def test_each_object_is_renewed_in_the_child_only():
 
 
 def test_registering_keeps_no_object_alive():
-    before = len(process_fork._methods)
     counter = Counter()
-    assert len(process_fork._methods) == before + 1
+    key = id(counter)
+    assert key in process_fork._methods
+    gone = weakref.ref(counter)
     del counter
     gc.collect()
-    assert len(process_fork._methods) == before
+    assert gone() is None
+    assert key not in process_fork._methods
 
 
 def test_threads_of_polars_are_found_once_it_has_run_a_query():

@@ -29,6 +29,7 @@ from analytics_kit.backends.redis.cleanup import queue_cleanup
 from analytics_kit.backends.redis.connection import connect
 from analytics_kit.backends.redis.rq_queue import live_workers, waiting_ids
 from analytics_kit.client import PROCESS_STUDY, WORKER_TASKS
+from analytics_kit.code_version import code_version
 from analytics_kit.model import JobRequest, Split
 from analytics_kit.settings import Settings
 from analytics_kit.worker_tasks import MERGE_TASK, SHARD_TASK
@@ -209,6 +210,7 @@ def test_a_split_job_is_continued_and_merged_with_the_shard_that_was_done(worked
     assert result.summary == content["summaries"]["split"]
     assert_frame_equal(result.trials, worked.process(root / "studies" / "large.zip", metrics=METRICS).trials)
     assert job.log().count("part-0 taken by") == 1, "it is not done again"
+    assert result.provenance["code"] == f"{code_version().code} and unknown"
     assert "is retried" not in job.log(), "the older version's messages were run, not replaced by recovery"
     assert "part-3 taken by" in job.log()
 

@@ -32,8 +32,8 @@ MAX_S = 10.0
 """CPU time of a case. Wall-clock time would count what else the machine does."""
 MAX_BYTES = 512 << 20
 """Memory of the process above what it had before the first case."""
-KILL_S, KILL_BYTES = 60.0, 1536 << 20
-"""A child that has worked on one case for so long, or has become so large, is killed."""
+KILL_S, KILL_BYTES = 120.0, 1536 << 20
+"""A child that has worked on one case for so long, on a busy machine, or has become so large, is killed."""
 
 
 class Watch:
@@ -83,6 +83,7 @@ def run_child(seed: int, first: int, ends_at: float, folder: Path) -> None:
         case = make_case(seed, number)
         print(json.dumps({"number": number}), flush=True)
         if found := problems_of(case, folder / "case", watch):
+            print(json.dumps({"number": number, "case": str(case), "found": found}), flush=True)
             small = smaller(case, lambda each: bool(problems_of(each, folder / "case", watch)))
             found = problems_of(small, folder / "case", watch) or found
             print(json.dumps({"number": number, "case": str(small), "found": found}), flush=True)
@@ -101,7 +102,7 @@ def fuzz(seconds: float, seed: int, folder: Path) -> tuple[int, list[dict]]:
             child = subprocess.Popen(command, stdout=out, stderr=errors, cwd=Path(__file__).parents[2])
         killed = _watch(child, log, ends_at)
         lines = [json.loads(line) for line in log.read_text().splitlines() if line.endswith("}")]
-        found += [line for line in lines if "found" in line]
+        found += {line["number"]: line for line in lines if "found" in line}.values()  # the smallest of each
         if not lines:
             raise RuntimeError(f"The child did not begin: {(folder / 'errors').read_text()[-2000:]}")
         last = lines[-1]["number"]

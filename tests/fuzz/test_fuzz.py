@@ -11,8 +11,8 @@ from tests.fuzz.fuzz import Watch, fuzz, problems_of
 from tests.fuzz.intact import FORMATS
 
 SECONDS = 60
-MIN_CASES = 100
-"""What a run has to reach, so that it shows anything; an idle machine does ten times as many."""
+MIN_CASES = 20
+"""What a run has to reach, so that it shows anything; an idle machine does fifty times as many."""
 
 
 @pytest.mark.long

@@ -394,7 +394,7 @@ def start_supervisor(
         with selectors.DefaultSelector() as selector:  # select() itself fails where many files are open
             selector.register(ready, selectors.EVENT_READ)
             if selector.select(limit_s) and ready.read(1):
-                return paths.socket
+                return running_socket(paths) or paths.socket  # that of another supervisor, if one was quicker
     output = paths.log.read_bytes()[log_start:].decode(errors="replace").strip().splitlines()
     raise BrokerUnavailableError(
         f"The embedded broker does not start: {output[-1] if output else 'it does not respond'}",

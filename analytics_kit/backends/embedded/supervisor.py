@@ -81,7 +81,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     watch = InstallationWatch()
     paths = BrokerPaths(arguments.data_folder, arguments.socket_folder)
-    owner_lock = acquire_lock(paths.owner_lock, LOCK_TIMEOUT_S)
+    owner_lock = _own(paths)
+    if owner_lock is None and running_socket(paths):
+        _report_ready(arguments)
+        return 0
     while owner_lock is not None:
         os.ftruncate(owner_lock, 0)
         os.write(owner_lock, str(os.getpid()).encode())
@@ -99,6 +102,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         create_folder(paths.socket_folder)
     print("Another supervisor owns this broker and does not end.", file=sys.stderr)
     return 1
+
+
+def _own(paths: BrokerPaths) -> int | None:
+    """Return the owner's lock; None when another supervisor has it and serves, or does not end."""
+    deadline = time.monotonic() + LOCK_TIMEOUT_S
+    while (lock := acquire_lock(paths.owner_lock, SUPERVISION_INTERVAL_S)) is None:
+        if running_socket(paths) or time.monotonic() > deadline:
+            return None
+    return lock
 
 
 def _start_successor(paths: BrokerPaths, arguments: argparse.Namespace) -> None:

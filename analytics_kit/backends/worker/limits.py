@@ -15,6 +15,7 @@ from typing import IO
 
 import psutil
 
+from analytics_kit.backends.machine import MemoryShare
 from analytics_kit.backends.record import Attempt, ChangeRefusedError, RecordState
 from analytics_kit.backends.redis.attempts import AttemptStore
 from analytics_kit.errors import AnalyticsKitError, JobTimeoutError, OutOfMemoryError, WorkerLostError
@@ -36,9 +37,12 @@ class LimitMonitor:
         Attempt that the process executes.
     pid
         Id of the process; the caller kills it when `check` returns True.
+    share
+        Memory that a process may use whose job names no limit; None for any.
     """
 
-    def __init__(self, attempts: AttemptStore, attempt: Attempt, pid: int) -> None:
+    def __init__(self, attempts: AttemptStore, attempt: Attempt, pid: int, share: MemoryShare | None = None) -> None:
+        self._share = share
         self._attempts, self._attempt, self._pid = attempts, attempt, pid
         self._oom_kills = count_oom_kills()
         self.must_end = False
@@ -70,16 +74,30 @@ class LimitMonitor:
             return None
         if self._deadline is not None and time.monotonic() > self._deadline:
             return JobTimeoutError(f"The job ran longer than its time limit of {self._record.time_limit_s:g} s.")
-        limit_mb = self._record.memory_limit_mb
         with contextlib.suppress(psutil.Error):
-            if limit_mb is not None and (
-                (used_mb := psutil.Process(self._pid).memory_info().rss / BYTES_PER_MB) > limit_mb
-            ):
-                return OutOfMemoryError(
-                    f"A process of the job used {used_mb:.0f} MB of memory, more than memory_limit_mb={limit_mb:g}.",
-                    hint="Raise memory_limit_mb; the program itself takes about 250 MB of it.",
-                )
+            return self._exceeded_memory(self._record.memory_limit_mb)
         return None
+
+    def _exceeded_memory(self, limit_mb: float | None) -> AnalyticsKitError | None:
+        used_bytes = psutil.Process(self._pid).memory_info().rss
+        used = f"A process of the job used {used_bytes / BYTES_PER_MB:,.0f} MB of memory"
+        if limit_mb is not None:
+            if used_bytes <= limit_mb * BYTES_PER_MB:
+                return None
+            return OutOfMemoryError(
+                f"{used}, more than memory_limit_mb={limit_mb:g}.",
+                hint="Raise memory_limit_mb; the program itself takes about 250 MB of it.",
+            )
+        if self._share is None or used_bytes <= self._share.limit_bytes:
+            return None
+        memory = self._share.memory
+        return OutOfMemoryError(
+            f"{used}, more than the {self._share.limit_bytes / BYTES_PER_MB:,.0f} MB that each of "
+            f"{self._share.workers} worker(s) may use of the {memory.size_bytes / BYTES_PER_MB:,.0f} MB of "
+            f"{memory.origin}.",
+            hint="Run fewer workers (ANALYTICS_KIT_WORKERS, analytics-kit worker -n) or more memory, process fewer "
+            "participants at once, or set the limit yourself: submit(…, memory_limit_mb=…).",
+        )
 
 
 def cause_of_death(wait_status: int, kernel_killed: bool = False) -> AnalyticsKitError:

@@ -101,7 +101,7 @@ class Pool:
                 # The random part: in a container, process ids are the same after a restart.
                 worker.name = f"{self.name}-{os.getpid()}-{next(self._numbers)}-{secrets.token_hex(2)}"
                 worker.process, worker.pipe = start_worker(
-                    self.code, worker.name, self.environment, self.socket, self.cwd
+                    self.code, worker.name, self.environment, self.socket, self.cwd, self.size
                 )
                 worker.started_at = now
 
@@ -156,7 +156,12 @@ class Pool:
 
 
 def start_worker(
-    code: str, name: str, environment: Mapping[str, str], socket_path: Path | None = None, cwd: Path | None = None
+    code: str,
+    name: str,
+    environment: Mapping[str, str],
+    socket_path: Path | None = None,
+    cwd: Path | None = None,
+    workers: int | None = None,
 ) -> tuple[subprocess.Popen[bytes], int]:
     """Start a worker process.
 
@@ -168,6 +173,7 @@ def start_worker(
     read_end, write_end = os.pipe()
     command = [sys.executable, "-P", "-m", "analytics_kit.backends.worker", "--code", code, "--name", name]
     command += ["--keep-alive-pipe", str(read_end), *(["--socket", str(socket_path)] if socket_path else [])]
+    command += ["--workers", str(workers)] if workers else []
     try:
         process = subprocess.Popen(
             command,

@@ -28,6 +28,7 @@ from rq.utils import now
 from rq.worker import WorkerStatus
 
 from analytics_kit.backends.dotted_names import resolve
+from analytics_kit.backends.machine import MemoryShare, memory_share, pool_size
 from analytics_kit.backends.record import Attempt
 from analytics_kit.backends.redis import rq_queue
 from analytics_kit.backends.redis.attempts import AttemptStore, retry_until_available
@@ -71,7 +72,8 @@ class StepWorker(Worker):
 
     max_connection_wait_time = 2.0
 
-    def __init__(self, connection: Connection, name: str, code: str) -> None:
+    def __init__(self, connection: Connection, name: str, code: str, share: MemoryShare | None = None) -> None:
+        self._share = share
         self.current: tuple[AttemptStore, Attempt] | None = None
         """The attempt that is being executed; every heartbeat publishes it."""
         self._process: TaskProcess | None = None
@@ -211,7 +213,7 @@ class StepWorker(Worker):
         assert self._message is not None  # noqa: S101  it came with the job
         if (step := self._message.attempt) is not None:
             attempts, attempt = self.current = AttemptStore(self.connection, step[0]), step[1]
-            monitor = retry_until_available(lambda: LimitMonitor(attempts, attempt, self.horse_pid))
+            monitor = retry_until_available(lambda: LimitMonitor(attempts, attempt, self.horse_pid, self._share))
         heartbeat_at = 0.0
         assert self._process is not None  # noqa: S101  fork_work_horse() has set it
         while (status := self._process.wait(LIMIT_CHECK_INTERVAL_S)) is None:
@@ -295,6 +297,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--keep-alive-pipe", "--owner", type=int, help="descriptor of a pipe whose closing ends the worker"
     )
+    parser.add_argument("--workers", type=int, help="number of workers that share the memory; default: what fits")
     arguments = parser.parse_args(argv)
     settings = Settings.of()
     # Only this user can write to the server's socket, so nothing there is signed.
@@ -305,7 +308,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     with translate_errors(without_secrets(url), settings.queue):
         if arguments.keep_alive_pipe is not None:
             exit_when_closed(arguments.keep_alive_pipe)
-        worker = StepWorker(connect(url, queue=settings.queue, secret=secret), arguments.name, arguments.code)
+        share = memory_share(arguments.workers or pool_size())
+        connection = connect(url, queue=settings.queue, secret=secret)
+        worker = StepWorker(connection, arguments.name, arguments.code, share)
         resolve(f"{arguments.code}.warm")()
         if read_code_version() != code_version():
             print("analytics_kit was upgraded while the worker was starting.", file=sys.stderr)

@@ -14,6 +14,13 @@ SHORT_MEMBER_BYTES = 8 << 20
 """Surveys and manifests have a few kilobytes; a member larger than this is not read as one."""
 
 
+SHORT_FILES_BYTES = 64 << 20
+"""All surveys, or all manifests, of a study together may have this many bytes."""
+
+SHORT_FILE_COLUMNS = 10_000
+"""A survey or manifest has no more cells in a line."""
+
+
 class Member(NamedTuple):
     """A file of a study.
 
@@ -152,6 +159,29 @@ class Archive:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class ShortFiles:
+    """Read the surveys, or the manifests, of a study, which together may have SHORT_FILES_BYTES."""
+
+    def __init__(self, what: str) -> None:
+        self._what, self._left = what, SHORT_FILES_BYTES
+
+    def read(self, archive: Archive, member: Member) -> bytes:
+        """Return all bytes of a member. Raises MemberUnreadableError also if they or its cells are too many."""
+        if member.raw_bytes > self._left:
+            raise MemberUnreadableError(
+                "too_large", f"the {self._what} of a study may have {SHORT_FILES_BYTES:,} bytes together"
+            )
+        raw = archive.read_short(member)
+        self._left -= len(raw)
+        if raw.count(b",") > SHORT_FILE_COLUMNS and (
+            (columns := max(line.count(b",") for line in raw.splitlines()) + 1) > SHORT_FILE_COLUMNS
+        ):
+            raise MemberUnreadableError(
+                "too_large", f"it has a line of {columns:,} cells, where such a file may have {SHORT_FILE_COLUMNS:,}"
+            )
+        return raw
 
 
 @contextmanager

@@ -26,7 +26,7 @@ class ArchiveLimits:
 
     def __init__(self, options: Options, name: str) -> None:
         self._options, self._name = options, name
-        self._packed = self._raw = self._entries = 0
+        self._packed = self._raw = self._entries = self._directory_bytes = 0
 
     @property
     def entries_left(self) -> int:
@@ -37,8 +37,21 @@ class ArchiveLimits:
         """Check the depth of a ZIP inside `depth` others. Raises UnsafeArchiveError."""
         limit = self._options.max_nesting
         if depth > limit:
-            raise _limit_error(
-                f"{_short(name)} is a ZIP inside {depth} other ZIPs", f"{limit} (max_nesting)", f"max_nesting={depth}"
+            raise limit_error(
+                f"{short_name(name)} is a ZIP inside {depth} other ZIPs",
+                f"{limit} (max_nesting)",
+                f"max_nesting={depth}",
+            )
+
+    def check_directory(self, directory: CentralDirectory) -> None:
+        """Check the length of a directory before it is read. Raises UnsafeArchiveError."""
+        self._directory_bytes += directory.length
+        limit = self._options.max_directory_bytes
+        if self._directory_bytes > limit:
+            raise limit_error(
+                f"{self._name} has a directory of {size_text(self._directory_bytes)}",
+                f"{size_text(limit)} (max_directory_bytes)",
+                f"max_directory_bytes={2 * self._directory_bytes}",
             )
 
     def check(
@@ -56,7 +69,7 @@ class ArchiveLimits:
         self._entries += len(entries)
         limit = self._options.max_members
         if self._entries > limit:
-            raise _limit_error(
+            raise limit_error(
                 f"{self._name} holds more than {limit:,} files",
                 f"{limit:,} (max_members)",
                 f"max_members={2 * limit}",
@@ -67,13 +80,13 @@ class ArchiveLimits:
         lengths = [*map(len, names)]
         largest, longest = max(raw_sizes), max(lengths)
         if largest > (limit := self._options.max_member_bytes):
-            raise _limit_error(
-                f"{_file(entries[raw_sizes.index(largest)])} in {name} would inflate to {_size(largest)}",
-                f"{_size(limit)} (max_member_bytes)",
+            raise limit_error(
+                f"{_file(entries[raw_sizes.index(largest)])} in {name} would inflate to {size_text(largest)}",
+                f"{size_text(limit)} (max_member_bytes)",
                 f"max_member_bytes={largest}",
             )
         if longest > (limit := self._options.max_name_length):
-            raise _limit_error(
+            raise limit_error(
                 f"{_file(entries[lengths.index(longest)])} in {name} has a name of {longest:,} bytes",
                 f"{limit:,} (max_name_length)",
                 f"max_name_length={longest}",
@@ -86,9 +99,9 @@ class ArchiveLimits:
             self._check_ratio(name, raw, packed_bytes)
         self._check_ratio(self._name, self._raw, self._packed)
         if self._raw > self._options.max_raw_bytes:
-            raise _limit_error(
-                f"{self._name} would inflate to {_size(self._raw)}",
-                f"{_size(self._options.max_raw_bytes)} (max_raw_bytes)",
+            raise limit_error(
+                f"{self._name} would inflate to {size_text(self._raw)}",
+                f"{size_text(self._options.max_raw_bytes)} (max_raw_bytes)",
                 f"max_raw_bytes={self._raw}",
             )
         ends = [*map(add, map(add, offsets, lengths), packed_sizes)]  # all but the fixed part of the headers
@@ -99,8 +112,8 @@ class ArchiveLimits:
         limit = self._options.max_ratio
         if raw > RATIO_FROM_BYTES and raw > limit * packed:
             ratio = -(-raw // max(packed, 1))
-            raise _limit_error(
-                f"{name} would inflate to {_size(raw)}, {ratio:,} times its packed size",
+            raise limit_error(
+                f"{name} would inflate to {size_text(raw)}, {ratio:,} times its packed size",
                 f"{limit:,} times (max_ratio)",
                 f"max_ratio={ratio}",
             )
@@ -130,7 +143,8 @@ def _check_positions(name: str, entries: Sequence[CentralEntry], directory: Cent
     )
 
 
-def _limit_error(found: str, limit: str, option: str) -> UnsafeArchiveError:
+def limit_error(found: str, limit: str, option: str) -> UnsafeArchiveError:
+    """Return the error for what was found beyond a limit; `option` is the one that raises it, with its value."""
     return UnsafeArchiveError(
         f"{found}; the limit is {limit}.",
         hint=f"If you trust its origin, raise the limit: submit(…, {option}).",
@@ -138,17 +152,18 @@ def _limit_error(found: str, limit: str, option: str) -> UnsafeArchiveError:
 
 
 def _file(entry: CentralEntry) -> str:
-    return _short(decode_name(entry.name, entry.flags)[0])
+    return short_name(decode_name(entry.name, entry.flags)[0])
 
 
-def _short(name: str) -> str:
+def short_name(name: str) -> str:
+    """Return the name of a file, shortened for a message."""
     return name if len(name) <= 100 else f"{name[:60]}…{name[-30:]}"
 
 
-def _size(count: int) -> str:
+def size_text(count: int) -> str:
     """Format a number of bytes for a message.
 
-    >>> _size(5_500_000_000), _size(999)
+    >>> size_text(5_500_000_000), size_text(999)
     ('5.5 GB', '999 bytes')
     """
     for unit, name in ((10**18, "EB"), (10**15, "PB"), (10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB")):

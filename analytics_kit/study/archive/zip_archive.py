@@ -76,6 +76,7 @@ class ZipArchive(Archive):
         zip_bytes = self._zip(number)
         with self._bad_zip(name):
             directory = find_directory(zip_bytes)
+            limits.check_directory(directory)
             entries = list(islice(read_directory(zip_bytes, directory), limits.entries_left + 1))
         packed_bytes = self.nested[number - 1].packed_bytes if number else None
         limits.check(name, entries, directory, zip_bytes.size, packed_bytes)

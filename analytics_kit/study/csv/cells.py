@@ -1,13 +1,14 @@
-"""Read the cells of CSV text as columns: all rows at once or, where a row is irregular, row by row."""
+"""Read the cells of CSV text as columns: by polars or, where a row is irregular, by `scan`."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 
+import numpy as np
 import polars as pl
 
-from analytics_kit.study.csv.rows import split_rows
+from analytics_kit.study.csv import scan
 
 NUMBER_PATTERN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 DECIMAL_COMMA_PATTERN = re.compile(r"[+-]?\d*,\d+")
@@ -77,18 +78,20 @@ def parse_irregular_cells(
     `problem` is null, or the reason why the row can't be used: "missing_fields", "extra_fields", "open_quote".
     The parameters are those of `parse_regular_cells`.
     """
-    columns: dict[str, list[str]] = {name: [] for name in positions}
-    lines, problems = list[int](), list[str | None]()
-    text = body.decode()
-    for line, cells in (
-        split_rows(text, delimiter, width, FIRST_ROW_LINE) if quoted else _split_lines(text, delimiter)
-    ):
-        for name, position in positions.items():
-            columns[name].append(cells[position] if cells and position < len(cells) else "")
-        lines.append(line)
-        problems.append(_find_problem(cells, width))
-    schema = {**dict.fromkeys(positions, pl.String), "line": pl.Int64, "problem": pl.String}
-    return pl.DataFrame({**columns, "line": lines, "problem": problems}, schema)
+    raw = np.frombuffer(body, np.uint8)
+    ends, lines = np.array([len(body)], np.int64), np.array([FIRST_ROW_LINE], np.int64)
+    wanted = sorted({*positions.values()})
+    frames = [pl.DataFrame(schema={**dict.fromkeys(positions, pl.String), "line": pl.Int64, "problem": pl.String})]
+    for found in scan.find_rows(raw, ends, lines, scan.Dialect(delimiter, width, quoted), wanted):
+        columns = {
+            name: scan.read_text(raw, found.cells[:, wanted.index(position)], quoted)
+            for name, position in positions.items()
+        }
+        problem = pl.Series(found.problems).replace_strict(
+            scan.PROBLEM_NAMES, default=None, return_dtype=pl.String
+        )  # fmt: skip
+        frames.append(pl.DataFrame({**columns, "line": found.lines, "problem": problem}))
+    return pl.concat(frames)
 
 
 def _has_blank_line(body: bytes) -> bool:
@@ -96,20 +99,6 @@ def _has_blank_line(body: bytes) -> bool:
         return True
     has_leading_space = body[:1] in b" \t" or b"\n " in body or b"\n\t" in body
     return has_leading_space and _BLANK_LINE.search(body) is not None
-
-
-def _split_lines(body: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield line number and cells of each line, with quotes as characters like others."""
-    lines = body.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    for number, line in enumerate(lines, FIRST_ROW_LINE):
-        if line.strip():
-            yield number, line.split(delimiter)
-
-
-def _find_problem(cells: list[str] | None, width: int) -> str | None:
-    if cells is None:
-        return "open_quote"
-    return None if len(cells) == width else "missing_fields" if len(cells) < width else "extra_fields"
 
 
 def number_of(column: str, dtype: pl.DataType) -> pl.Expr:

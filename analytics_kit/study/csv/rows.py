@@ -15,7 +15,7 @@ _LINE_PATTERN = re.compile(r"([^\r\n]*)(\r\n|\n|\r|$)")
 
 DELIMITERS = ",;\t"
 
-MAX_HEADER_CHARACTERS = 64 << 10
+MAX_HEADER_CHARACTERS = 1 << 20
 """Of a first line that is longer than any header, the rest is ignored."""
 
 MAX_QUOTED_LINES = 3
@@ -23,6 +23,9 @@ MAX_QUOTED_LINES = 3
 
 MAX_BOUNDARY_STEPS = 1000
 """The number of lines searched for the end of a row where a large member is cut."""
+
+LONG_LINE_BYTES = 1 << 20
+"""Where no line feed comes for longer than this, carriage returns end the lines."""
 
 
 def split_rows(text: str, delimiter: str, width: int, line: int) -> Iterator[tuple[int, list[str] | None]]:
@@ -76,25 +79,41 @@ def _join_lines(text: str, position: int, delimiter: str, width: int) -> tuple[i
     return None
 
 
+def count_line_breaks(text: bytes) -> int:
+    """Return the number of line breaks: line feeds, carriage returns, or both together."""
+    breaks = text.count(b"\n")
+    return breaks + text.count(b"\r") - text.count(b"\r\n") if b"\r" in text else breaks
+
+
 def find_row_boundary(text: bytes) -> int:
-    """Return the position after the last line break of a text that is not inside a quoted cell."""
-    boundary = last = text.rfind(b"\n") + 1
+    """Return the position after the last line break of a text that is not inside a quoted cell, or 0."""
+    line_break, end = b"\n", len(text)
+    last_feed = text.rfind(b"\n") + 1
+    if len(text) - last_feed > LONG_LINE_BYTES and b"\r" in text[last_feed:-1]:
+        line_break, end = b"\r", len(text) - 1  # the last byte may be followed by a line feed
+    boundary = last = text.rfind(line_break, 0, end) + 1
     for _ in range(MAX_BOUNDARY_STEPS):
         start = boundary
         for _ in range(MAX_QUOTED_LINES):
-            start = text.rfind(b"\n", 0, max(start - 1, 0)) + 1
+            start = text.rfind(line_break, 0, max(start - 1, 0)) + 1
         if all(line.count(b'"') % 2 == 0 for line in text[start:boundary].splitlines()):
             return boundary
-        boundary = text.rfind(b"\n", 0, boundary - 1) + 1
+        boundary = text.rfind(line_break, 0, boundary - 1) + 1
     return last  # damage: quotes in every line
+
+
+def utf16_encoding(raw: bytes) -> str | None:
+    """Return which UTF-16 a text is in by its first bytes: a byte order mark, or a zero in one of two."""
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    if raw[1:2] == b"\0":
+        return "utf-16-le"
+    return "utf-16-be" if raw[:1] == b"\0" and raw[1:2] != b"\0" else None
 
 
 def decode_text(raw: bytes, member: str, issues: Issues) -> str:
     """Return the text of a file without byte order mark; an encoding other than UTF-8 is an issue."""
-    if raw.startswith((b"\xff\xfe", b"\xfe\xff")) or raw[1:2] == b"\0" or (raw[:1] == b"\0" and raw[1:2] != b"\0"):
-        encoding = (
-            "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-16-le" if raw[1:2] == b"\0" else "utf-16-be"
-        )
+    if encoding := utf16_encoding(raw):
         issues.add(member, "encoding", "the file was read as UTF-16")
         return raw.decode(encoding, errors="replace")
     return decode_utf8_or_latin1(raw, member, issues)

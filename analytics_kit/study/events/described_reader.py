@@ -14,11 +14,12 @@ import polars as pl
 from analytics_kit.event_format import TRIAL_KEYS
 from analytics_kit.model import KINDS, Kind
 from analytics_kit.study.archive.base import Archive, Member, MemberUnreadableError
+from analytics_kit.study.csv.log_limits import DEFAULT_LIMITS, LogLimits
 from analytics_kit.study.events import quality_flags
 from analytics_kit.study.events.table import EventTable, ReadMember, classify_keys
 from analytics_kit.study.formats.base import UNITS_PER_SECOND, LogFormat, empty_rows
 from analytics_kit.study.formats.event_format import ROW_ISSUES
-from analytics_kit.study.formats.trials import batch_by_size, find_runs, trial_label
+from analytics_kit.study.formats.trials import batch_by_size, find_names, trial_label
 from analytics_kit.study.schema.columns import PRESS, RELEASE
 from analytics_kit.study.schema.compiling import Floats
 from analytics_kit.study.schema.issues import Issues
@@ -40,7 +41,7 @@ class RowCounts(NamedTuple):
 
 def read_logs(
     archive: Archive, members: ShardMembers, log: LogFormat, issues: Issues, keep_keys: bool,
-    trials: int, advance: Callable[[int], None],
+    trials: int, advance: Callable[[int], None], limits: LogLimits = DEFAULT_LIMITS,
 ) -> tuple[list[EventTable], Floats, list[RowCounts]]:  # fmt: skip
     """Read the events of the members of a shard.
 
@@ -60,6 +61,8 @@ def read_logs(
         The number of trials of the shard.
     advance
         Called with the bytes of each member once it is inflated.
+    limits
+        What a log may have; it was checked when the trials were found, unless paths name them.
 
     Returns
     -------
@@ -77,8 +80,10 @@ def read_logs(
         broken: dict[int, MemberUnreadableError] = {}
         for number in batch:
             member = members[number][0]
+            limits.check_size(member)
             try:
                 files.append((member.name, archive.read(member)))
+                limits.check_whole(files[-1][1], member.name)
                 numbers.append(number)
             except MemberUnreadableError as error:
                 broken[number] = error
@@ -124,11 +129,11 @@ def _good_rows(
     issues: Issues,
 ) -> tuple[pl.DataFrame, dict[int, RowCounts]]:  # fmt: skip
     """Return the good rows of trials that have a slot, which becomes a column, and the counts of each file."""
-    runs, run_of = find_runs(rows)
+    trials, trial_of = find_names(rows)
     groups = [log.group(members[number][0].name) for number in numbers]
-    slots = np.array([members[numbers[n]][1].get(trial_label(groups[n], names), -1) for n, names in runs], np.int64)
+    slots = np.array([members[numbers[n]][1].get(trial_label(groups[n], names), -1) for n, names in trials], np.int64)
     files = np.asarray(numbers, np.int64)[rows["file"].to_numpy()] if len(rows) else np.empty(0, np.int64)
-    slot = slots[run_of] if len(runs) else np.empty(0, np.int64)
+    slot = slots[trial_of] if len(trials) else np.empty(0, np.int64)
     chosen = rows.drop(TRIAL_KEYS, strict=False).with_columns(pl.Series("file", files), pl.Series("slot", slot))
     chosen = chosen.filter(pl.col("slot") >= 0)
     good = chosen.filter(pl.col("problem").is_null())

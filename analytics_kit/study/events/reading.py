@@ -6,17 +6,17 @@ import numpy as np
 
 from analytics_kit.model import Kind
 from analytics_kit.study.events.native.buffers import RowBuffers
-from analytics_kit.study.events.native.careful import read_member
 from analytics_kit.study.events.native.fast import decode
+from analytics_kit.study.events.native.reader import count_rows as count_rows_of_kind
 from analytics_kit.study.events.native.reader import read_events
-from analytics_kit.study.schema.issues import Issues
+from analytics_kit.study.events.native.scanned import compile_scan
 
 __all__ = ["compile_decoders", "count_rows", "read_events"]
 
 
 def count_rows(raw: bytes, member: str) -> int:
     """Return the number of rows in the bytes of a member of any kind, readable or not."""
-    return read_member(raw, "keyboard", member, Issues()).rows_in
+    return count_rows_of_kind(raw, "keyboard", member)
 
 
 def compile_decoders() -> None:
@@ -25,3 +25,4 @@ def compile_decoders() -> None:
     for kind, line in lines.items():
         free = RowBuffers(kind, 2).free(1)
         decode(np.frombuffer(line, np.uint8), np.array([0]), np.array([len(line)]), np.empty(1, np.int64), *free)
+    compile_scan()

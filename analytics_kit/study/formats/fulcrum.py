@@ -11,7 +11,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from analytics_kit.model import KINDS, Kind
-from analytics_kit.study.archive.base import Archive, Member, MemberUnreadableError
+from analytics_kit.study.archive.base import Archive, Member, MemberUnreadableError, ShortFiles
 from analytics_kit.study.formats.layout import MemberAssignment, StudyLayout, Trial, ignored_role
 from analytics_kit.study.schema.text import parse_whole_number
 
@@ -214,12 +214,13 @@ class _Manifests:
 
     def __init__(self, archive: Archive, issues: list[tuple[str, str, str]]) -> None:
         self._entries: dict[str, dict[str, dict[str, str]]] = {}
+        files = ShortFiles("manifests")
         for member in archive.members:
             path, _, file = member.name.rpartition("/")
             if file.lower() != "manifest.csv":
                 continue
             try:
-                text = archive.read_short(member).decode("utf-8-sig")
+                text = files.read(archive, member).decode("utf-8-sig")
                 limit = MAX_EXTRA_LINES + 2 * len(archive.members)
                 rows: Sequence[dict[str, str]] = list(islice(csv.DictReader(io.StringIO(text)), limit + 1))
                 if len(rows) > limit:

@@ -16,6 +16,9 @@ SEARCH_STEPS = 5_000
 MAX_CUTS = 50
 """In a name with more underscores only the last ones are tried."""
 
+MAX_GROUP_CUTS = 20_000
+"""Related names that have more cuts together are not searched: each is cut at its last underscore, as a guess."""
+
 Cut = tuple[str, str | None]
 Word = tuple[str, str]
 """("task" or "factor", name)."""
@@ -57,6 +60,10 @@ def split_names(
     cuts: dict[str, Cut] = {}
     guesses: list[str] = []
     for group in _related(candidates):
+        if sum(len(candidates[name]) for name in group) > MAX_GROUP_CUTS:
+            cuts |= {name: candidates[name][0] for name in group}
+            guesses += [name for name in group if len(candidates[name]) > 1]
+            continue
         best, sure = _search({name: candidates[name] for name in group})
         cuts |= best
         if not sure:

@@ -8,10 +8,12 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
+import numpy as np
 import polars as pl
 
 from analytics_kit.event_format import TRIAL_KEYS
 from analytics_kit.study.archive.base import Archive, Member, MemberUnreadableError
+from analytics_kit.study.csv.log_limits import DEFAULT_LIMITS, LogLimits
 from analytics_kit.study.csv.rows import decode_text
 from analytics_kit.study.formats.base import LogFormat, TrialNames
 from analytics_kit.study.formats.layout import LOG_ROLE, MemberAssignment, StudyLayout, Trial, ignored_role
@@ -37,15 +39,21 @@ def _display_name(group: str, names: TrialNames) -> str:
     return "/".join((group, *(name for name in names if name)))
 
 
-def find_runs(rows: pl.DataFrame) -> tuple[list[tuple[int, TrialNames]], Ints]:
-    """Return file and names of each run of rows that have the same, and the index of the run of each row."""
+def find_names(rows: pl.DataFrame) -> tuple[list[tuple[int, TrialNames]], Ints]:
+    """Return each file and names of a trial that rows have, in the order of the rows, and the index of each row's."""
     named = [name for name in TRIAL_KEYS if name in rows.columns]
-    same = pl.all_horizontal(pl.col(name).eq_missing(pl.col(name).shift()) for name in ("file", *named))
+    keys = ["file", *named]
+    same = pl.all_horizontal(pl.col(name).eq_missing(pl.col(name).shift()) for name in keys)
     first = rows.select(~same).to_series()  # the first row always begins a run, as nothing is before it
-    runs = rows.filter(first)
-    names = [runs[name] if name in named else [None] * len(runs) for name in TRIAL_KEYS]
-    heads = [(n, tuple(name or None for name in row)) for n, *row in zip(runs["file"], *names, strict=True)]
-    return heads, (first.cast(pl.Int64).cum_sum() - 1).to_numpy()
+    runs = rows.select(keys).filter(first)
+    distinct = runs.unique(maintain_order=True)
+    numbered = runs.join(
+        distinct.with_row_index("index"), on=keys, how="left", nulls_equal=True, maintain_order="left"
+    )  # fmt: skip
+    names = [distinct[name] if name in named else [None] * len(distinct) for name in TRIAL_KEYS]
+    heads = [(n, tuple(name or None for name in row)) for n, *row in zip(distinct["file"], *names, strict=True)]
+    run_of_row = (first.cast(pl.Int64).cum_sum() - 1).to_numpy()
+    return heads, numbered["index"].to_numpy().astype(np.int64)[run_of_row]
 
 
 def read_start(archive: Archive, member: Member) -> str:
@@ -57,8 +65,11 @@ def read_start(archive: Archive, member: Member) -> str:
     return decode_text(raw, member.name, Issues()).replace("\r", "\n").lstrip("\n")
 
 
-def find_trials(archive: Archive, log: LogFormat) -> StudyLayout:
-    """Return the trials and the assignments of all members; files are read if paths do not name the trials."""
+def find_trials(archive: Archive, log: LogFormat, limits: LogLimits = DEFAULT_LIMITS) -> StudyLayout:
+    """Return the trials and the assignments of all members; files are read if paths do not name the trials.
+
+    Raises UnsafeArchiveError for a log beyond the limits.
+    """
     issues = list(archive.issues)
     roles = [ignored_role(m.name) or ("media" if m.name.lower().endswith(_MEDIA) else None) for m in archive.members]
     names_of: dict[int, list[TrialNames]] = {}
@@ -77,7 +88,7 @@ def find_trials(archive: Archive, log: LogFormat) -> StudyLayout:
                     names_of[index] = [names]
     for batch in batch_by_size(unnamed, [archive.members[index].raw_bytes for index in unnamed]):
         with archive.expecting(archive.members[index] for index in batch):
-            _read_names(archive, log, batch, names_of, errors)
+            _read_names(archive, log, batch, names_of, errors, limits)
     assignments: list[MemberAssignment] = []
     trials: dict[str, int] = {}
     found: list[tuple[str, TrialNames]] = []
@@ -98,19 +109,23 @@ def find_trials(archive: Archive, log: LogFormat) -> StudyLayout:
 
 def _read_names(
     archive: Archive, log: LogFormat, batch: Sequence[int], names_of: dict[int, list[TrialNames]],
-    errors: dict[int, MemberUnreadableError],
+    errors: dict[int, MemberUnreadableError], limits: LogLimits,
 ) -> None:  # fmt: skip
     """Add the names of the trials in each file of a batch to `names_of`; a file without any is in `errors`."""
     files, numbers = [], []
     for index in batch:
+        member = archive.members[index]
+        limits.check_size(member)
         try:
-            files.append((archive.members[index].name, archive.read(archive.members[index])))
+            files.append((member.name, archive.read(member)))
+            limits.check_whole(files[-1][1], member.name)
             numbers.append(index)
         except MemberUnreadableError as error:
             errors[index] = error
     table = log.read_all(files, Issues(), names_only=True)
     errors.update((numbers[n], error) for n, error in table.broken.items())
-    found, _ = find_runs(table.rows)
+    found, _ = find_names(table.rows)
+    limits.check_trials(len(found) + sum(map(len, names_of.values())), archive.name)
     for n, names in dict.fromkeys(found):
         names_of.setdefault(numbers[n], []).append(names)
     for index in numbers:

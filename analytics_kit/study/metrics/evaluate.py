@@ -68,11 +68,9 @@ class TrialMetrics:
             count, time_s = (self.values[name] for name in _RATE_INPUTS)
             with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
                 self.values[_RATE] = 60 * count / time_s
-        self.values = {
-            name: np.where(np.isfinite(column), column, np.nan)
-            for name, column in self.values.items()
-            if name in self.requested
-        }
+        self.values = {name: column for name, column in self.values.items() if name in self.requested}
+        for name, column in self.values.items():  # one by one, so that never all of them are held twice
+            self.values[name] = np.where(np.isfinite(column), column, np.nan)
 
 
 def evaluate(groups: Mapping[Kind, Grouped], trials: int, options: Options) -> TrialMetrics:

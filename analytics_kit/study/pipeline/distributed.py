@@ -27,6 +27,9 @@ from analytics_kit.study.schema.issues import Issues
 from analytics_kit.study.store import paths
 from analytics_kit.study.store.store import Store
 
+UNRECORDED_CODE = "unknown"
+"""Stands in a provenance for the code of a version that recorded none and was upgraded while a job was in shards."""
+
 
 def begin(
     context: StepContext, store: Store, shard_task: str, merge_task: str, open_study: Callable[[], Archive]
@@ -105,17 +108,18 @@ def _merge(context: StepContext, store: Store, folder: str) -> Committed:
         committed_plan = _plan_of(store, folder)
         plan, planning_issues, members = exchange.read_plan(store, *committed_plan)
         context.report(Progress("merging", plan.raw_bytes, plan.raw_bytes))
-        results = []
+        results, codes = [], {committed_plan.manifest.get("code", UNRECORDED_CODE)}
         for number in range(len(committed_plan.manifest["shards"])):
             attempt = context.winning_attempts[number]
             shard = _committed(store, paths.attempt_folder(folder, paths.shard_step(number), attempt))
             results.append(exchange.read_result(store, shard.manifest))
+            codes.add(shard.manifest.get("code", UNRECORDED_CODE))
         issues = Issues(options.on_error)
         issues.list = planning_issues
         with _open_planned(context, store, committed_plan, members) as archive:
             run.merge_and_commit(
                 archive, plan, results, issues, options, store, prefix, context.report, context.begin_commit,
-                context.arguments.get("owner", ""),
+                context.arguments.get("owner", ""), codes,
             )  # fmt: skip
     return _committed(store, prefix)
 

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from analytics_kit.errors import BadArchiveError
 from analytics_kit.model import KINDS
-from analytics_kit.study.archive.base import Archive, MemberUnreadableError
+from analytics_kit.study.archive.base import Archive, MemberUnreadableError, ShortFiles
 from analytics_kit.study.formats import fulcrum
 from analytics_kit.study.formats.registry import NATIVE
 from analytics_kit.study.metrics.catalogue import METRICS_BY_NAME
@@ -145,13 +145,19 @@ def _trials(plan: Plan, results: Sequence[ShardResult]) -> pa.Table:
 def _values(results: Sequence[ShardResult]) -> dict[str, Floats]:
     """Return every metric of all trials, in the order of the catalogue, with those that need the whole study."""
     names = results[0].values
-    values = {name: np.concatenate([result.values[name] for result in results]) for name in names}
+    one = results[0].values if len(results) == 1 else None  # nothing to copy
+    values = {
+        name: one[name] if one is not None else np.concatenate([result.values[name] for result in results])
+        for name in names
+    }
     if SAMPLE_ENTROPY in names:
         none = np.full((1, X_DIFFERENCES), np.nan)
         differences = [
             np.repeat(none, len(r.clocks), 0) if r.x_differences is None else r.x_differences for r in results
         ]
-        values[SAMPLE_ENTROPY] = sample_entropies(np.concatenate(differences))
+        values[SAMPLE_ENTROPY] = sample_entropies(
+            differences[0] if len(differences) == 1 else np.concatenate(differences)
+        )
     return values
 
 
@@ -236,13 +242,14 @@ _SURVEYS = pa.schema(
 def _surveys(archive: Archive, plan: Plan, issues: list[Issue]) -> list[tuple[Any, ...]]:
     """Return a row for every answer in the CSV files of the surveys."""
     answers: list[tuple[Any, ...]] = []
+    budget = ShortFiles("surveys")
     for survey in plan.surveys:
         member = archive.members[survey.member]
         if not member.name.lower().endswith(".csv"):
             continue
         columns = (survey.participant, survey.session, survey.survey, member.name)
         try:
-            text = archive.read_short(member).decode("utf-8-sig")
+            text = budget.read(archive, member).decode("utf-8-sig")
             for row, cells in enumerate(csv.DictReader(io.StringIO(text)), 1):
                 answers += [
                     (*columns, row, question, answer)

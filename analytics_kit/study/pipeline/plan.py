@@ -13,6 +13,7 @@ from analytics_kit.errors import BadArchiveError, NoEventsError, nearest
 from analytics_kit.model import KINDS, Kind
 from analytics_kit.options import Options, format_names
 from analytics_kit.study.archive.base import Archive, MemberUnreadableError
+from analytics_kit.study.csv.log_limits import LogLimits
 from analytics_kit.study.events.reading import count_rows
 from analytics_kit.study.formats import fulcrum
 from analytics_kit.study.formats.layout import LOG_ROLE, MemberAssignment, StudyLayout, Trial
@@ -119,7 +120,7 @@ def _find_layout(archive: Archive, options: Options) -> tuple[FormatChoice, Stud
     choice = choose_format(archive, options)
     if choice.name == NATIVE:
         return choice, fulcrum.find_trials(archive, options.kinds)
-    return choice, find_trials(archive, load_format(choice.name, options))
+    return choice, find_trials(archive, load_format(choice.name, options), LogLimits.of(options))
 
 
 def members_of(archive: Archive, options: Options, participant: str) -> frozenset[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import platform
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
@@ -99,15 +99,18 @@ def process_and_commit(
 
 def merge_and_commit(
     archive: Archive, plan: Plan, results: Sequence[ShardResult], issues: Issues, options: Options, store: Store,
-    prefix: str, report: Report, before_commit: Callable[[], None], owner: str = "",
+    prefix: str, report: Report, before_commit: Callable[[], None], owner: str = "", codes: Iterable[str] = (),
 ) -> dict[str, Any]:  # fmt: skip
-    """Merge the results of all shards, commit the result below `prefix`, and return its summary."""
+    """Merge the results of all shards, commit the result below `prefix`, and return its summary.
+
+    `codes` are the hashes of the code that made the shards, where that is not this process alone.
+    """
     report(progress_after_reading(plan, results))
     merged = merge(archive, plan, results, issues, store, prefix)
     manifest: ResultManifest = {
         "schema_version": SCHEMA_VERSION,
         "code": code_version().code,
-        "provenance": _provenance(archive, plan, options),
+        "provenance": _provenance(archive, plan, options, codes),
         "summary": merged["summary"],
         "preview": merged["preview"],
         "tables": merged["tables"],
@@ -181,7 +184,7 @@ def versions() -> Mapping[str, str]:
     return {name: version(name) for name in packages}
 
 
-def _provenance(archive: Archive, plan: Plan, options: Options) -> dict[str, Any]:
+def _provenance(archive: Archive, plan: Plan, options: Options, codes: Iterable[str] = ()) -> dict[str, Any]:
     """Describe how the result was made, for a methods section and for repeating it."""
     return {
         "source": archive.source,
@@ -191,6 +194,6 @@ def _provenance(archive: Archive, plan: Plan, options: Options) -> dict[str, Any
         "options": options.to_json(),
         "created_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
-        "code": code_version().code,
+        "code": " and ".join(sorted({code_version().code, *codes})),
         "versions": dict(versions()),
     }

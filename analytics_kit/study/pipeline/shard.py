@@ -13,6 +13,7 @@ import numpy as np
 from analytics_kit.model import KINDS, Kind
 from analytics_kit.options import Options
 from analytics_kit.study.archive.base import Archive
+from analytics_kit.study.csv.log_limits import LogLimits
 from analytics_kit.study.events import quality_flags
 from analytics_kit.study.events.described_reader import read_logs
 from analytics_kit.study.events.reading import read_events
@@ -98,7 +99,7 @@ def _read_native(
         if not of_kind:
             continue
         slots = [(archive.members[m.member], m.slot) for m in of_kind]
-        table = read_events(archive, slots, kind, issues, options.keys == "full", advance)
+        table = read_events(archive, slots, kind, issues, options.keys == "full", advance, LogLimits.of(options))
         advance(0, sum(member.rows_in for member in table.members), len(table.members))
         _update_first_events(table, first_events)
         for read, member in zip(table.members, of_kind, strict=True):
@@ -118,7 +119,7 @@ def _read_described(
     logs = [(archive.members[number], slots[number]) for number in sorted(slots)]
     log_format = load_format(shard.format, options)
     tables, first_events[:, 1], read = read_logs(
-        archive, logs, log_format, issues, options.keys == "full", shard.trials, advance
+        archive, logs, log_format, issues, options.keys == "full", shard.trials, advance, LogLimits.of(options)
     )
     advance(0, sum(file.rows_in for file in read), len(read))
     for (member, slot_by_label), file in zip(logs, read, strict=True):

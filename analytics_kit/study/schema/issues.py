@@ -51,3 +51,22 @@ class Issues:
                 self.list[i] = earlier._replace(rows_dropped=earlier.rows_dropped + rows_dropped)
                 return
         self.list.append(Issue(member, line, kind, message, rows_dropped))
+
+    def forget_dropped_rows(self, member: str) -> None:
+        """Remove the latest issues if they are of this member and drop rows."""
+        kept = []
+        while self.list and self.list[-1].member == member:
+            issue = self.list.pop()
+            if not issue.rows_dropped:
+                kept.append(issue)
+        self.list += reversed(kept)
+
+    def set_dropped_rows(self, member: str, kinds: tuple[str, ...], rows: int) -> None:
+        """Set how many rows the latest issue of this member and of one of these kinds drops."""
+        for i in range(len(self.list) - 1, -1, -1):
+            issue = self.list[i]
+            if issue.member != member:
+                return
+            if issue.kind in kinds:
+                self.list[i] = issue._replace(rows_dropped=rows)
+                return

@@ -43,6 +43,10 @@ class JobsQuery(RequestModel):
     """Maximum number of jobs to return."""
 
 
+EARLIER_DEFAULTS = {"max_members": 2_000_000}
+"""What clients of earlier versions send where no limit was chosen; today's default takes its place."""
+
+
 class SubmitBody(RequestModel):
     """A study to process, from the catalogue or uploaded, and how to process it."""
 
@@ -80,6 +84,8 @@ class SubmitBody(RequestModel):
     @field_validator("options")
     @classmethod
     def _require_default_limits_or_tighter(cls, options: Options) -> Options:
+        earlier = {name: value for name, value in EARLIER_DEFAULTS.items() if getattr(options, name) == value}
+        options = options.model_copy(update={name: Options.model_fields[name].default for name in earlier})
         for name, limit in OPTION_LIMITS.items():
             if getattr(options, name) > limit:
                 raise ValueError(f"{name} can be at most {limit:,} on a server")

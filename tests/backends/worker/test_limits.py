@@ -6,6 +6,7 @@ import signal
 
 import pytest
 
+from analytics_kit.backends.machine import Memory, MemoryShare
 from analytics_kit.backends.record import Attempt, Record, RecordState
 from analytics_kit.backends.worker.limits import (
     OUTPUT_BYTES,
@@ -88,3 +89,25 @@ def test_read_tail_returns_the_end_as_text():
     assert (
         read_tail(io.BytesIO(b"x" * OUTPUT_BYTES + b"the \xff end\n")) == "x" * (OUTPUT_BYTES - 10) + "the \ufffd end"
     )
+
+
+GB = 1024**3
+SHARE = MemoryShare(1024**2, 3, Memory(2 * GB, "the container or service (/sys/fs/cgroup/job/memory.max)"))
+
+
+def test_monitor_of_a_step_over_its_share_fails_the_job_with_limit_and_origin(claimed):
+    store = claimed()
+    assert LimitMonitor(store, BEGIN, os.getpid(), SHARE).check()
+    error = store.jobs.get("job-1").error.error()
+    assert type(error) is OutOfMemoryError
+    assert "more than the 1 MB that each of 3 worker(s) may use of the 2,048 MB of the container" in error.message
+    assert "(/sys/fs/cgroup/job/memory.max)" in error.message
+    assert "memory_limit_mb=" in error.hint
+
+
+@pytest.mark.parametrize(
+    ("limit_mb", "share", "must_end"),
+    [(100_000, SHARE, False), (None, SHARE._replace(limit_bytes=1 << 60), False), (None, None, False)],
+)
+def test_monitor_of_a_step_within_limit_or_share_lets_it_go_on(claimed, limit_mb, share, must_end):
+    assert LimitMonitor(claimed(memory_limit_mb=limit_mb), BEGIN, os.getpid(), share).check() is must_end

@@ -1,12 +1,13 @@
-"""Read the rows of one member one by one, whatever its delimiter, encoding, quoting and damage.
+"""Define what a row of the logger's files is, by reading the rows of a member one by one.
 
-`fast` and `bulk` read only text as the logger writes it; all other text is read here. So this module defines a row: a
-line with text on it, or several if a quoted cell holds line breaks. It is kept if it has as many cells as the header
-and its numbers are finite decimal numbers.
+A row is a line with text on it, or several if a quoted cell holds line breaks. It is kept if it has as many cells as
+the header and its numbers are finite decimal numbers. `fast` and `scanned` read whole members at once, with the same
+result as `read_member`; of this module they use the headers and the messages.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from array import array
 from collections.abc import Sequence
@@ -25,7 +26,7 @@ from analytics_kit.study.csv.rows import (
 )
 from analytics_kit.study.schema.issues import Issues
 
-_PLACEHOLDER = re.compile(r"timestamp,running_time,x,y\s+[0:.]+(,0(\.0*)?){3}\s*")
+PLACEHOLDER = re.compile(r"timestamp,running_time,x,y\s+[0:.]+(,0(\.0*)?){3}\s*")
 _COLUMN_OF_NAME = {
     "time": "clock",
     "timestamp": "clock",
@@ -70,6 +71,18 @@ class CsvHeader:
     cells: dict[str, int]
 
 
+_HEADERS = {
+    "keyboard": (b"Time,running_time,keys\n", b"Time,running_time,keys\r\n"),
+    "mouse": (b"Time,running_time,x,y\n", b"Time,running_time,x,y\r\n"),
+}
+
+
+def match_header(text: bytes, kind: Kind) -> bytes | None:
+    """Return the logger's header with its line end if the text begins with it, else None."""
+    headers = _HEADERS["keyboard" if kind == "keyboard" else "mouse"]
+    return next((header for header in headers if text.startswith(header)), None)
+
+
 def native_header(kind: Kind) -> CsvHeader:
     """Return the header that the logger writes."""
     names = ("clock", *required_columns(kind))
@@ -79,21 +92,26 @@ def native_header(kind: Kind) -> CsvHeader:
 def read_member(raw: bytes, kind: Kind, member: str, issues: Issues) -> ParsedRows:
     """Return the rows of a member; rows that can't be kept are issues."""
     text = decode_text(raw, member, issues)
-    if _PLACEHOLDER.fullmatch(text):
-        issues.add(member, "placeholder", "a placeholder of the platform, not an event", line=2, rows_dropped=1)
+    if PLACEHOLDER.fullmatch(text):
+        add_placeholder(member, issues)
         return ParsedRows(rows_in=1)
     if not text.strip():
         issues.add(member, "empty_file", "the file is empty, without even a header")
         return ParsedRows()
-    first, end = _find_first_line(text)
-    start = text[: min(end, MAX_HEADER_CHARACTERS)]
-    header = _parse_header(start, first, kind, member, issues)
+    first, begin, end = _find_first_line(text)
+    start = text[begin : min(end, begin + MAX_HEADER_CHARACTERS)]
+    header = parse_header(start, first, kind, member, issues)
     if header is None:
-        rows = sum(1 for _ in split_rows(text[end:], ",", 0, first + 1)) + _is_data(start)
+        rows = sum(1 for _ in split_rows(text[end:], ",", 0, first + 1)) + is_data(start)
         if rows:
             issues.list[-1] = issues.list[-1]._replace(rows_dropped=rows)
         return ParsedRows(rows_in=rows)
     return read_rows(text[end:], header, first + 1, kind, member, issues)
+
+
+def add_placeholder(member: str, issues: Issues) -> None:
+    """Report the placeholder that the platform writes in place of events; it counts as a row."""
+    issues.add(member, "placeholder", "a placeholder of the platform, not an event", line=2, rows_dropped=1)
 
 
 def read_rows(text: str, header: CsvHeader, line: int, kind: Kind, member: str, issues: Issues) -> ParsedRows:
@@ -117,28 +135,17 @@ def read_rows(text: str, header: CsvHeader, line: int, kind: Kind, member: str, 
 def _append(
     rows: ParsedRows, cells: list[str] | None, header: CsvHeader, columns: Sequence[str], kind: Kind
 ) -> tuple[str, str] | None:
-    """Append a row, or return kind and message of the issue. Cells that may hold typed text are never quoted."""
-    if cells is None:
-        return "open_quote", "a quote is opened and not closed"
-    if len(cells) != header.width:
-        name = "missing_fields" if len(cells) < header.width else "extra_fields"
-        guess = "; decimal commas?" if name == "extra_fields" and kind != "keyboard" else ""
-        return name, f"{len(cells)} fields where the header has {header.width}{guess}"
+    """Append a row, or return kind and message of the issue."""
+    if problem := _find_problem(cells, header, kind):
+        return problem
+    assert cells is not None  # noqa: S101  else there is a problem
     values = []
     for column in columns:
-        cell = cells[header.cells[column]]
-        if column == "key":
-            continue
-        number = cell.strip()
-        if header.delimiter != "," and DECIMAL_COMMA_PATTERN.fullmatch(number):
-            number = number.replace(",", ".")
-        quoted = f": {cell[:40]!r}" if may_quote_cells(kind) else ""
-        if not NUMBER_PATTERN.fullmatch(number):
-            return "not_a_number", f"{_DISPLAY_NAMES[column]} is not a number{quoted}"
-        value = float(number)
-        if value in (float("inf"), float("-inf")):
-            return "not_finite", f"{_DISPLAY_NAMES[column]} is too large for a number{quoted}"
-        values.append(value)
+        if column != "key":
+            value = parse_number(cells[header.cells[column]], header.delimiter != ",")
+            if value is None or math.isinf(value):
+                return _number_problem(cells, header, column, kind, value)
+            values.append(value)
     rows.t.append(values[0])
     if kind == "keyboard":
         rows.key.append(cells[header.cells["key"]])
@@ -150,23 +157,62 @@ def _append(
     return None
 
 
-def _find_first_line(text: str) -> tuple[int, int]:
-    """Return number and end of the first line with text on it."""
-    position, number = 0, 0
+def describe_problem(cells: list[str] | None, header: CsvHeader, kind: Kind) -> tuple[str, str]:
+    """Return kind and message of the issue of a row that can't be kept."""
+    problem = _append(ParsedRows(), cells, header, required_columns(kind), kind)
+    assert problem is not None  # noqa: S101  the row can't be kept
+    return problem
+
+
+def parse_number(cell: str, decimal_comma: bool) -> float | None:
+    """Return the decimal number in a cell, infinity if it is too large, None if there is none."""
+    number = cell.strip()
+    if decimal_comma and DECIMAL_COMMA_PATTERN.fullmatch(number):
+        number = number.replace(",", ".")
+    return float(number) if NUMBER_PATTERN.fullmatch(number) else None
+
+
+def _find_problem(cells: list[str] | None, header: CsvHeader, kind: Kind) -> tuple[str, str] | None:
+    if cells is None:
+        return "open_quote", "a quote is opened and not closed"
+    return None if len(cells) == header.width else describe_width(len(cells), header, kind)
+
+
+def describe_width(fields: int, header: CsvHeader, kind: Kind) -> tuple[str, str]:
+    """Return kind and message of the issue of a row with another number of fields than the header has."""
+    name = "missing_fields" if fields < header.width else "extra_fields"
+    guess = "; decimal commas?" if name == "extra_fields" and kind != "keyboard" else ""
+    return name, f"{fields} fields where the header has {header.width}{guess}"
+
+
+def _number_problem(
+    cells: list[str], header: CsvHeader, column: str, kind: Kind, value: float | None
+) -> tuple[str, str]:
+    """Return kind and message of the issue. Cells that may hold typed text are never quoted."""
+    quoted = f": {cells[header.cells[column]][:40]!r}" if may_quote_cells(kind) else ""
+    if value is None:
+        return "not_a_number", f"{_DISPLAY_NAMES[column]} is not a number{quoted}"
+    return "not_finite", f"{_DISPLAY_NAMES[column]} is too large for a number{quoted}"
+
+
+def _find_first_line(text: str) -> tuple[int, int, int]:
+    """Return number, start and end of the first line with text on it."""
+    start = position = number = 0
     while position < len(text):
-        position, line = read_line(text, position)
+        start = position
+        position, line = read_line(text, start)
         number += 1
         if line.strip():
-            return number, position
-    return 0, position
+            return number, start, position
+    return 0, start, position
 
 
-def _is_data(line: str) -> bool:
+def is_data(line: str) -> bool:
     """Return whether a first line is a row and no header: it has a number in it."""
     return any(NUMBER_PATTERN.fullmatch(cell.strip()) for cell in re.split("[,;\t]", line))
 
 
-def _parse_header(line: str, number: int, kind: Kind, member: str, issues: Issues) -> CsvHeader | None:
+def parse_header(line: str, number: int, kind: Kind, member: str, issues: Issues) -> CsvHeader | None:
     """Return the header of a line; None, with an issue, if it lacks required columns."""
 
     def split(delimiter: str) -> list[str]:
@@ -180,7 +226,7 @@ def _parse_header(line: str, number: int, kind: Kind, member: str, issues: Issue
         if name in _COLUMN_OF_NAME:
             cells.setdefault(_COLUMN_OF_NAME[name], position)
     missing = [_DISPLAY_NAMES[column] for column in required_columns(kind) if column not in cells]
-    if missing and _is_data(line):
+    if missing and is_data(line):
         issues.add(
             member, "missing_header", "the first line is data where a header is expected", line=number, lost=True
         )

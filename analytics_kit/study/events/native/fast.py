@@ -1,7 +1,7 @@
 """Decode lines as the logger writes them: a clock and a time, then x and y in plain digits, or a key.
 
 This is no CSV parser: it accepts lines of these two shapes only, and stops at the first byte that does not fit. The
-text is then parsed by polars (`bulk`) or row by row (`careful`), with the same result.
+text from there on is read by `scanned`, which takes any text, with the same result.
 """
 
 from __future__ import annotations
@@ -9,13 +9,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from analytics_kit.study.csv.scan import MAX_EXACT_DIGITS, POWERS_OF_TEN
 from analytics_kit.study.schema.compiling import Floats, Ints, kernel
 from analytics_kit.study.schema.keys import KEY_CLASS_CODES, NAMED_KEYS, classify_key
 
 SHORTEST_LINE_BYTES = len(",0,\n")
-MAX_EXACT_DIGITS = 15
-"""A whole number of this many digits is exact in float64; dividing it by a power of ten rounds only once."""
-_POWERS = np.array([10.0**n for n in range(MAX_EXACT_DIGITS + 1)])
 _COMMA, _QUOTE, _APOSTROPHE, _MINUS, _POINT, _BREAK, _RETURN, _ZERO = (np.uint8(ord(sign)) for sign in ",\"'-.\n\r0")
 _BLANK, _TILDE = np.uint8(ord(" ")), np.uint8(ord("~"))
 _ONE = np.uint64(1)  # with a signed index every access checks for a negative one
@@ -53,9 +51,10 @@ def decode(
     columns: tuple[Floats, ...],
     codes: npt.NDArray[np.int8],
 ) -> int:
-    """Fill columns (t, or t, x and y) and key codes from a text; return its rows, -1 if a line is not the logger's.
+    """Fill columns (t, or t, x and y) and key codes from a text up to the first piece with a line not the logger's.
 
-    Piece i of the text has whole lines from starts[i] to ends[i], and counts[i] is set to their number. `columns`
+    Returns the number of rows. Piece i of the text has whole lines from starts[i] to ends[i], and counts[i] is set to
+    their number; it stays as it is for that piece and those after it. `columns`
     and, if lines end in a key, `codes` have space for a row per SHORTEST_LINE_BYTES. All is one loop, because passing
     arrays to a function for each cell takes three times as long.
     """
@@ -65,11 +64,11 @@ def decode(
         at, first, end = np.uint64(starts[piece]), row, np.uint64(ends[piece])
         while at < end:
             if row >= space:
-                return -1
+                return int(np.int64(first))
             sign = text[at]
             while sign != _COMMA:
                 if sign < _BLANK or sign > _TILDE or sign == _QUOTE:
-                    return -1
+                    return int(np.int64(first))
                 at += _ONE
                 sign = text[at]
 
@@ -91,8 +90,8 @@ def decode(
                     at += _ONE
                 end_sign = _BREAK if not has_keys and column == len(columns) - 1 else _COMMA
                 if digits == 0 or digits > MAX_EXACT_DIGITS or sign != end_sign:
-                    return -1
-                value = whole / _POWERS[decimals]
+                    return int(np.int64(first))
+                value = whole / POWERS_OF_TEN[decimals]
                 columns[column][row] = -value if negative else value
 
             if has_keys:
@@ -101,7 +100,7 @@ def decode(
                 while text[at] != _BREAK:
                     sign = text[at]
                     if sign == 0 or sign == _RETURN or sign > 127:
-                        return -1
+                        return int(np.int64(first))
                     has_special |= _CLASS_OF_SIGN[sign] < 0
                     if len(_PREFIX) <= at - begin < len(_PREFIX) + _LONGEST_NAME:
                         name = name * _BASE + _LETTERS[sign]
@@ -129,7 +128,7 @@ def decode(
                     if prefixed and low < len(_NAMES) and _NAMES[low] == name:
                         code = _CODES[low]
                 if code < 0:
-                    return -1
+                    return int(np.int64(first))
                 codes[row] = code
             at += _ONE
             row += _ONE

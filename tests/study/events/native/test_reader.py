@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from analytics_kit.study.archive import zip_archive
 from analytics_kit.study.archive.base import Archive, Member, MemberUnreadableError
+from analytics_kit.study.csv import scan
 from analytics_kit.study.events.native import reader as native_reader
+from analytics_kit.study.events.native import scanned
 from analytics_kit.study.events.native.careful import read_member
 from analytics_kit.study.events.native.fast import decode
 from analytics_kit.study.events.native.reader import read_events
@@ -145,11 +147,16 @@ studies = kinds.flatmap(lambda kind: st.tuples(st.just(kind), st.lists(content(k
 
 
 @quick
-@given(studies, st.sampled_from([1, 30, 2048]), st.sampled_from([40, 200_000]), st.sampled_from([100, 8 << 20]))
-def test_joined_parse_equals_the_careful_one(study, careful_bytes, join_bytes, batch_bytes):
+@given(
+    studies, st.sampled_from([0, 4]), st.sampled_from([40, 200_000]), st.sampled_from([100, 8 << 20]),
+    st.sampled_from([1, 3, 1 << 17]), st.sampled_from([0, 30]),
+)  # fmt: skip
+def test_joined_parse_equals_the_careful_one(study, alone, join_bytes, batch_bytes, scan_rows, few_numbers):
     kind, contents = study
     with (
-        patch.object(native_reader, "MAX_CAREFUL_BYTES", careful_bytes),
+        patch.object(native_reader, "MAX_ALONE", alone),
+        patch.object(scan, "MAX_FOUND_ROWS", scan_rows),
+        patch.object(scanned, "FEW_NUMBERS", few_numbers),
         patch.object(native_reader, "MAX_JOINED_MEMBER_BYTES", join_bytes),
         patch.object(native_reader, "MAX_JOINED_BYTES", batch_bytes),
     ):
@@ -214,22 +221,21 @@ def log(rows, kind="mouse_movement"):
     [
         ("mouse_movement", (7, 7), False, "decode"),
         ("keyboard", ("Key.space",), False, "decode"),
-        ("keyboard", ("Key.space",), True, "parse_rows"),
-        ("keyboard", ("ß",), True, "parse_rows"),
+        ("keyboard", ("Key.space",), True, "read_scanned"),
+        ("keyboard", ("ß",), True, "read_scanned"),
     ],
 )
 def test_regular_members_are_read_at_once(monkeypatch, kind, row, keep_keys, reader):
     calls = []
     read = getattr(native_reader, reader)
     monkeypatch.setattr(native_reader, reader, lambda text, *how: calls.append(len(text)) or read(text, *how))
-    for slow in {"parse_rows", "read_member", "read_rows"} - {reader}:
-        monkeypatch.setattr(native_reader, slow, None)
+    if reader != "read_scanned":
+        monkeypatch.setattr(native_reader, "read_scanned", None)
     table, issues = read_joined([log([row] * 5, kind) for _ in range(300)], kind, keep_keys)
     assert (len(calls), len(table.t), issues) == (1, 1500, [])
 
 
 def test_numbers_with_exponents_are_parsed_at_once(monkeypatch):
-    monkeypatch.setattr(native_reader, "read_rows", None)
     lines = [f"10:00:00,{i / 7!r},{i}e0,{-i / 3!r}" for i in range(1, 200)]
     table, issues = read_joined([(MOUSE + "\n".join(lines)).encode()], "mouse_movement", False)
     assert issues == []
@@ -237,24 +243,26 @@ def test_numbers_with_exponents_are_parsed_at_once(monkeypatch):
     assert table.y.tolist() == [-i / 3 for i in range(1, 200)]
 
 
-def test_one_irregular_line_does_not_slow_the_others(monkeypatch):
+@pytest.mark.parametrize(("irregular", "scanned_members"), [((40,), 1), (range(3, 61), 4 + 57)])
+def test_irregular_members_are_read_alone_or_where_many_with_all_that_follow(monkeypatch, irregular, scanned_members):
     contents = [log([(i, i)] * 50) for i in range(64)]
-    contents[40] = contents[40].replace(b"0.20,40,40", b"0.20,??,40")
-    slow = []
-    read_rows = native_reader.read_rows
+    for number in irregular:
+        contents[number] = contents[number].replace(b"0.20,", b"??,")
+    members = []
+    read = native_reader.read_scanned
     monkeypatch.setattr(
-        native_reader, "read_rows", lambda text, *rest: slow.append(len(text)) or read_rows(text, *rest)
+        native_reader, "read_scanned", lambda text, ends, *rest: members.extend(ends) or read(text, ends, *rest)
     )
-    table, issues = read_joined(contents, "mouse_movement")
-    assert len(table.t) == 64 * 50 - 1
-    assert sum(slow) <= native_reader.MAX_CAREFUL_BYTES
+    table, issues = read_joined(contents, "mouse_movement", False)
+    assert len(members) == scanned_members
+    assert len(table.t) == 64 * 50 - len(irregular)
     assert [(issue.member, issue.line, issue.kind, issue.rows_dropped) for issue in issues] == [
-        ("40", 22, "not_a_number", 1)
+        (str(number), 22, "not_a_number", 1) for number in irregular
     ]
 
 
 def test_several_bad_lines_of_a_large_member_are_one_issue(monkeypatch):
-    monkeypatch.setattr(native_reader, "MAX_CAREFUL_BYTES", 100)
+    monkeypatch.setattr(scan, "MAX_FOUND_ROWS", 100)
     raw = log([(i, i) for i in range(500)]).replace(b",77,77", b",?,77").replace(b",400,400", b",?,1")
     _, issues = read_joined([raw], "mouse_movement")
     assert [(issue.line, issue.kind, issue.rows_dropped) for issue in issues] == [(79, "not_a_number", 2)]
@@ -350,10 +358,9 @@ def test_numbers_are_read_exactly():
 def test_decode_stops_when_the_columns_are_full(width, text):
     columns, codes = np.zeros((width, 1)), np.zeros(1 if width == 1 else 0, np.int8)
     free = tuple(column[1:] for column in columns)
-    rows = decode(
-        np.frombuffer(text, np.uint8), np.array([0]), np.array([len(text)]), np.zeros(1, int), free, codes[1:]
-    )
-    assert rows == -1
+    counts = np.full(1, -1)
+    rows = decode(np.frombuffer(text, np.uint8), np.array([0]), np.array([len(text)]), counts, free, codes[1:])
+    assert (rows, counts.tolist()) == (0, [-1])
     assert not columns.any()
 
 
