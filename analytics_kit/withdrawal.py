@@ -14,7 +14,7 @@ from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 from analytics_kit.backends.base import RecordKeeper
-from analytics_kit.backends.record import Record, RecordState
+from analytics_kit.backends.record import Record, RecordState, UnreadableRecord
 from analytics_kit.errors import AnalyticsKitError, SettingsError, SourceNotFoundError, StoreError
 from analytics_kit.model import ForgetReport
 from analytics_kit.options import Options
@@ -195,6 +195,9 @@ class _Withdrawal:
 
     def _list_active(self, contents: Mapping[str, Content]) -> None:
         for record in self._records:
+            if isinstance(record, UnreadableRecord):
+                self._unreached.append(f"The record of job {record.job_id} can't be read: delete the job.")
+                continue
             content = contents.get(record.arguments.get("source", ""))
             if not record.state.status.final and content is not None and content.may_hold:
                 self._unreached.append(f"Job {record.job_id} is {record.state.status}: {AGAIN}.")

@@ -396,7 +396,11 @@ def tidy(connection: Connection, now_s: float) -> None:
     for entry in connection.lrange(keys.intermediate, 0, -1):
         rq_job_id = as_text(entry)
         first_seen = keys.first_seen(rq_job_id)
-        if rq_job_id in started or connection.set(first_seen, f"{now_s}", nx=True, ex=24 * 3600):
+        if rq_job_id in started:
+            continue
+        if connection.set(first_seen, f"{now_s}", nx=True, ex=24 * 3600):
+            if entry not in connection.lrange(keys.intermediate, 0, -1):
+                connection.delete(first_seen)  # its worker has ended it meanwhile, and does not remove this any more
             continue
         with contextlib.suppress(ValueError):
             if now_s - float(connection.get(first_seen) or now_s) > _STUCK_S:
