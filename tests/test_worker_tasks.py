@@ -235,5 +235,5 @@ class TestPlacesThatAJobNames:
 
     def test_study_outside_the_listed_folders_is_not_read(self, client, study, as_worker, tmp_path):
         as_worker(sources=(tmp_path / "data",))
-        with pytest.raises(ak.SourceNotFoundError, match="not below a folder that this worker may read"):
+        with pytest.raises(CannotRunHere, match="not below a folder that this worker may read"):
             worker_tasks.process_study(self.context(client, study))

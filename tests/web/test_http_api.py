@@ -66,6 +66,8 @@ class Comparison:
             assert LOG_TIME.sub("", documented) == LOG_TIME.sub("", actual), path
         elif path.rpartition(".")[2] in VARYING and not isinstance(documented, str):
             assert type(documented) is type(actual), path
+        elif documented == OMISSION:
+            assert actual, path
         elif isinstance(documented, str):
             self.require_equal_text(documented, actual, path)
         else:

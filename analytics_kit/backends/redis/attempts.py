@@ -125,7 +125,7 @@ class AttemptStore:
         present = replace(record, version=RECORD_VERSION, result_key=result_key or record.result_key)
         answer = self._change(
             "take_over", attempt, encode_fields({"p": list(by)})["p"], self.jobs.keys.newest_prefix, result_key,
-            RECORD_VERSION, text, self.jobs.sign(present) or "",
+            RECORD_VERSION, text, encode_fields({"signature": self.jobs.sign(present)}).get("signature", ""),
         )  # fmt: skip
         _, begin_number, *still_queued = answer
         for rq_job_id in still_queued:

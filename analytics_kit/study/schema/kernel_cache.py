@@ -36,7 +36,11 @@ if sys.platform != "win32":
 KERNEL_SOURCES = (
     "event_format.py",
     "study/schema",
+    "study/csv/rows.py",
+    "study/csv/scan.py",
     "study/metrics",
+    "study/csv/rows.py",
+    "study/csv/scan.py",
     "study/events/table.py",
     "study/events/quality_flags.py",
     "study/events/native/fast.py",

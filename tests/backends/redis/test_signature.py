@@ -11,6 +11,7 @@ from analytics_kit.backends.redis.attempts import AttemptStore
 from analytics_kit.backends.redis.connection import connect
 from analytics_kit.backends.redis.intake import Intake
 from analytics_kit.backends.redis.signature import MAX_AGE_S, Signatures
+from analytics_kit.code_version import CodeVersion
 from analytics_kit.errors import JobFailedError
 from analytics_kit.model import JobRequest
 from tests.backends.redis.step_cases import BEGIN
@@ -172,3 +173,13 @@ def test_secret_is_in_no_repr_and_not_in_redis(open_store):
     assert SECRET not in repr([connection, connection.signatures, store, record, Signatures(SECRET)])
     everything = b"".join(connection.dump(key) for key in connection.scan_iter())
     assert SECRET.encode() not in everything
+
+
+def test_job_that_other_code_takes_over_is_signed_anew(open_store):
+    store = open_store(SECRET)
+    submit(store)
+    record, _ = store.claim(BEGIN, "w1")
+    store.take_over(record, BEGIN, CodeVersion("9.9", "c0de"), "another key")
+    taken = store.jobs.get("job-1")
+    assert taken.result_key == "another key"
+    assert store.jobs.is_signed(taken, store.jobs.now_s())
