@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import polars as pl
@@ -76,18 +76,24 @@ def parse_regular_cells(
 
 
 def parse_irregular_cells(
-    body: bytes, delimiter: str, quoted: bool, width: int, positions: Mapping[str, int]
+    body: bytes, delimiter: str, quoted: bool, width: int, positions: Mapping[str, int], ends: Sequence[int] = ()
 ) -> pl.DataFrame:
-    """Return the cells of any text in UTF-8, with the columns `line` and `problem`.
+    """Return the cells of any text in UTF-8, with the columns `line`, `problem` and `piece`.
 
     `problem` is null, or the reason why the row can't be used: "missing_fields", "extra_fields", "open_quote".
-    The parameters are those of `parse_regular_cells`.
+    The text consists of pieces, one after the other, that end at `ends`; the lines of each are counted anew, and
+    `piece` is the index of that of a row. The other parameters are those of `parse_regular_cells`.
     """
     raw = np.frombuffer(body, np.uint8)
-    ends, lines = np.array([len(body)], np.int64), np.array([FIRST_ROW_LINE], np.int64)
+    piece_ends = np.array(ends or [len(body)], np.int64)
+    lines = np.full(len(piece_ends), FIRST_ROW_LINE, np.int64)
     wanted = sorted({*positions.values()})
-    frames = [pl.DataFrame(schema={**dict.fromkeys(positions, pl.String), "line": pl.Int64, "problem": pl.String})]
-    for found in scan.find_rows(raw, ends, lines, scan.Dialect(delimiter, width, quoted), wanted):
+    frames = [
+        pl.DataFrame(
+            schema={**dict.fromkeys(positions, pl.String), "line": pl.Int64, "problem": pl.String, "piece": pl.Int64}
+        )
+    ]
+    for found in scan.find_rows(raw, piece_ends, lines, scan.Dialect(delimiter, width, quoted), wanted):
         columns = {
             name: scan.read_text(raw, found.cells[:, wanted.index(position)], quoted)
             for name, position in positions.items()
@@ -95,7 +101,8 @@ def parse_irregular_cells(
         problem = pl.Series(found.problems).replace_strict(
             scan.PROBLEM_NAMES, default=None, return_dtype=pl.String
         )  # fmt: skip
-        frames.append(pl.DataFrame({**columns, "line": found.lines, "problem": problem}))
+        piece = np.searchsorted(piece_ends, found.starts, side="right")
+        frames.append(pl.DataFrame({**columns, "line": found.lines, "problem": problem, "piece": piece}))
     return pl.concat(frames)
 
 

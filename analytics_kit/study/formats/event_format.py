@@ -33,6 +33,8 @@ ROW_ISSUES = {
     "unknown_action": "the row is neither described as a press nor as a release",
 }
 """The message of the issue for each problem of a row. What was typed is never quoted."""
+MAX_JOINED_IRREGULAR_BYTES = 1 << 20
+"""Irregular files are joined up to this size. Of more text, the regular files are read faster without them."""
 _OPTIONAL = ("participant", "session", "task", "factor", "release", "dx", "dy", "wheel")
 """Roles whose column may be missing in a file."""
 _KINDS_WITH_ACTIONS = ("mouse_clicks", "keyboard")
@@ -115,7 +117,7 @@ class DescribedFormat(LogFormat):
         files: Sequence[tuple[str, bytes]],
         names_only: bool,
     ) -> list[pl.DataFrame]:
-        """Return the rows of files with the same header: read as one, or halved until irregular ones are alone."""
+        """Return the rows of files with the same header, read as one; a large text with irregular rows is halved."""
         delimiter, columns = self._split_header(header)
         roles = [role for role in self.described.columns if role in TRIAL_KEYS or not names_only]
         positions: dict[str, int] = {r: i for r in roles if (i := self._position(r, columns)) is not None}
@@ -131,7 +133,7 @@ class DescribedFormat(LogFormat):
             lines = np.concatenate([np.arange(FIRST_ROW_LINE, FIRST_ROW_LINE + count) for count in counts])
             none = pl.lit(None, pl.String)
             cells = pl.DataFrame({"line": lines}).with_columns(none.alias("problem"), *cells.get_columns())
-        elif len(bodies) > 1:
+        elif len(bodies) > 1 and len(text) > MAX_JOINED_IRREGULAR_BYTES:
             half = len(bodies) // 2
             halves = ((numbers[:half], bodies[:half]), (numbers[half:], bodies[half:]))
             return [
@@ -140,10 +142,10 @@ class DescribedFormat(LogFormat):
                 for frame in self._read_joined(header, half_numbers, half_bodies, files, names_only)
             ]
         else:
-            cells = parse_irregular_cells(text, *shape).with_columns(
-                _name_of_row(name) for name in TRIAL_KEYS if name in positions
-            )
-            counts = [len(cells)]
+            ends = np.cumsum([len(body) + lacks for body, lacks in zip(bodies, lacks_break, strict=True)]).tolist()
+            cells = parse_irregular_cells(text, *shape, ends)
+            counts = np.bincount(cells["piece"].to_numpy(), minlength=len(bodies)).tolist()
+            cells = cells.with_columns(_name_of_row(name) for name in TRIAL_KEYS if name in positions).drop("piece")
         file_index = np.repeat(np.arange(len(numbers)), counts)
         cells = cells.with_columns(pl.col(name).str.strip_chars() for name in TRIAL_KEYS if name in positions)
         for name in self._groups - positions.keys():
@@ -239,7 +241,7 @@ def _utf8(raw: bytes, path: str, issues: Issues) -> bytes:
 def _name_of_row(name: str) -> pl.Expr:
     """Return the name in each row; a row with a problem, whose cells may hold anything, has the one before."""
     regular = pl.when(pl.col("problem").is_null()).then(pl.col(name))
-    return regular.forward_fill().backward_fill().fill_null("").alias(name)
+    return regular.forward_fill().backward_fill().over("piece").fill_null("").alias(name)
 
 
 def _translate(column: str, values: Mapping[str, str], dtype: type[pl.DataType]) -> pl.Expr:

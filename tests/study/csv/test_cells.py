@@ -86,7 +86,7 @@ def test_regular_parse_equals_irregular_parse(table, delimiter, quoted):
 
 @given(st.text(st.sampled_from('a1 ."",,\n'), max_size=60), st.integers(1, 3), st.booleans())
 def test_what_is_read_at_once_equals_what_is_read_row_by_row(body, width, quoted):
-    positions = {"first": 0, "last": width - 1}
+    positions, body = {"first": 0, "last": width - 1}, f"{body}\n"
     fast = parse_regular_cells(body.encode(), ",", quoted, width, positions)
     if fast is not None:
         slow = parse_irregular_cells(body.encode(), ",", quoted, width, positions)

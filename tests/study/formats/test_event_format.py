@@ -5,6 +5,7 @@ import pytest
 
 from analytics_kit import EventFormat
 from analytics_kit.errors import BadArchiveError, BadMemberError, NoEventsError
+from analytics_kit.study.formats import event_format
 from tests.study.make_study import balance, issues_of, named, patched, zip_bytes
 
 COLUMNS = {"t": "ms", "x": "xpos", "y": "ypos"}
@@ -102,6 +103,21 @@ def test_encodings_and_line_ends_are_read(process, text):
 def test_lines_are_counted_from_the_start_of_the_file(process):
     result = process({"a.csv": f"\n\n{ROWS}x,1,2\n"}, format=MOVES)
     assert issues_of(result) == [("a.csv", 6, "not_a_number", 1)]
+
+
+def test_irregular_files_that_are_read_together_give_the_same_as_alone(process, monkeypatch):
+    texts = ['0,1,1,A\n5,1\n"9,9,9,C\n', "0,2,2,B\n\n7,x,2,\n", "", "1,2\n", '0,"3",3,"D"\n']
+    files = {f"{i}.csv": f"ms,xpos,ypos,who\n{text}".rstrip("\n") for i, text in enumerate(texts)}
+    described = moves(columns=COLUMNS | {"task": "who"})
+    together = process(files, format=described)
+    monkeypatch.setattr(event_format, "MAX_JOINED_IRREGULAR_BYTES", 0)
+    alone = process(files, format=described)
+    assert together.members.set_index("member")["rows_in"].dropna().to_dict() == {
+        "0.csv": 3, "1.csv": 2, "3.csv": 1, "4.csv": 1,
+    }  # fmt: skip
+    for name in ("trials", "issues", "members"):
+        assert getattr(together, name).equals(getattr(alone, name))
+    assert together.events("mouse_movement").equals(alone.events("mouse_movement"))
 
 
 def test_header_that_no_program_can_split_is_an_issue(process):
