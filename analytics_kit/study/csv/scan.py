@@ -17,7 +17,7 @@ import polars as pl
 import pyarrow as pa
 
 from analytics_kit.study.csv.rows import MAX_QUOTED_LINES
-from analytics_kit.study.schema.compiling import Codes, Floats, Ints, kernel
+from analytics_kit.study.schema.compiling import Codes, Floats, Ints, kernel, subkernel
 
 Bytes = npt.NDArray[np.uint8]
 MAX_FOUND_ROWS = 1 << 17
@@ -184,7 +184,7 @@ def _find_rows(
     return row
 
 
-@kernel
+@subkernel
 def _after_break(text: Bytes, at: int, end: int) -> int:
     """Return where the line after that ends at `at` begins."""
     if at < end and text[at] == _RETURN and at + 1 < end and text[at + 1] == _BREAK:
@@ -192,7 +192,7 @@ def _after_break(text: Bytes, at: int, end: int) -> int:
     return min(at + 1, end)
 
 
-@kernel
+@subkernel
 def _is_blank(text: Bytes, at: int, end: int) -> bool:
     """Return whether a line holds only characters that `str.strip` removes."""
     while at < end:
@@ -217,7 +217,7 @@ def _is_blank(text: Bytes, at: int, end: int) -> bool:
     return True
 
 
-@kernel
+@subkernel
 def _split(text: Bytes, begin: int, end: int, delimiter: np.uint8, wanted: Ints, cells: Ints) -> int:
     """Fill `cells` with the requested cells of a row with quotes; return the number of its cells, -1 if damaged."""
     state, fields, chosen, cell, characters = _AT_START, 1, 0, begin, 0
