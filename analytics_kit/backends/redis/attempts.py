@@ -31,7 +31,7 @@ from analytics_kit.backends.record import (
 )
 from analytics_kit.backends.redis.connection import Connection, queue_keys, queue_of, server_time_s
 from analytics_kit.backends.redis.job_store import QUEUED, JobStore, PendingStep
-from analytics_kit.backends.redis.keys import DEFAULT_QUEUE
+from analytics_kit.backends.redis.keys import DEFAULT_QUEUE, as_float, as_text
 from analytics_kit.backends.redis.rq_queue import count_registered, live_workers, pool_of
 from analytics_kit.backends.redis.scripts import state_of
 from analytics_kit.backends.redis.server_errors import cause_of, is_wrong_type, passes
@@ -205,8 +205,10 @@ class AttemptStore:
             now_s, prefix = server_time_s(self._connection), f"{REFUSED_PREFIX}{attempt.step} "
             if self._connection.exists(record):
                 self._connection.hsetnx(record, prefix + pool_of(PendingStep.parse(value).location), now_s)
-            fields = {name.decode(): at for name, at in self._connection.hgetall(record).items()}
-            since = {name.removeprefix(prefix): float(at) for name, at in fields.items() if name.startswith(prefix)}
+            fields = {as_text(name): at for name, at in self._connection.hgetall(record).items()}
+            since = {
+                name.removeprefix(prefix): as_float(at) for name, at in fields.items() if name.startswith(prefix)
+            }
             live = {pool_of(worker) for worker in live_workers(self._connection)}
             return live <= since.keys() and now_s - max(since.values(), default=now_s) >= patience_s
 
