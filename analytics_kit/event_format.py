@@ -61,6 +61,7 @@ class EventFormat(BaseModel):
         The direction for each value of the column `wheel`: 1 is down, -1 up.
     delimiter
         Between cells, one ASCII character; None takes the one of comma, semicolon and tab that fits the header best.
+        Where it is no comma, numbers may have a decimal comma.
     quoted
         Whether cells may be in double quotes.
     name

@@ -113,11 +113,16 @@ def _has_blank_line(body: bytes) -> bool:
     return has_leading_space and _BLANK_LINE.search(body) is not None
 
 
-def number_of(column: str, dtype: pl.DataType) -> pl.Expr:
-    """Return the finite number in each cell of a column, with a decimal point or comma; null if there is none."""
+def number_of(column: str, dtype: pl.DataType, decimal_comma: bool) -> pl.Expr:
+    """Return the finite number in each cell of a column, null if there is none.
+
+    Between commas a comma in quotes may as well separate thousands, so there it is no decimal comma.
+    """
     number = pl.col(column)
     if dtype == pl.String:
-        number = number.str.strip_chars().str.replace(",", ".", literal=True).cast(pl.Float64, strict=False)
+        text = number.str.strip_chars()
+        text = text.str.replace(",", ".", literal=True) if decimal_comma else text
+        number = text.cast(pl.Float64, strict=False)
     return pl.when(number.is_finite()).then(number).alias(column)
 
 

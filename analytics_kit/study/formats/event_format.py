@@ -154,7 +154,7 @@ class DescribedFormat(LogFormat):
         cells = cells.with_columns(pl.Series("file", np.array(numbers, np.int64)[file_index]))
         if names_only:
             return [cells.select("file", *(name for name in TRIAL_KEYS if name in cells.columns))]
-        return [self._event_rows(cells)]
+        return [self._event_rows(cells, delimiter != ",")]
 
     def _fits(self, path: str) -> bool:
         return self._path is None or self._path.fullmatch(path) is not None
@@ -191,7 +191,7 @@ class DescribedFormat(LogFormat):
             absent = [role for role in absent if role not in keys]
         return list(dict.fromkeys(columns[role][0] for role in absent if role not in _OPTIONAL))
 
-    def _event_rows(self, cells: pl.DataFrame) -> pl.DataFrame:
+    def _event_rows(self, cells: pl.DataFrame, decimal_comma: bool) -> pl.DataFrame:
         """Return the rows of events in their types, with the problem of each bad one."""
         described, columns = self.described, cells.schema
         kind_type = ROW_SCHEMA["kind"]
@@ -200,7 +200,7 @@ class DescribedFormat(LogFormat):
         dates = _TIME_ROLES if described.time_unit == "datetime" else ()
         values += [microseconds_of(role) for role in dates if role in columns]
         values += [
-            number_of(role, columns[role])
+            number_of(role, columns[role], decimal_comma)
             for role in (*_COORDINATES, *_TIME_ROLES)
             if role in columns and role not in dates
         ]

@@ -120,6 +120,12 @@ def test_irregular_files_that_are_read_together_give_the_same_as_alone(process, 
     assert together.events("mouse_movement").equals(alone.events("mouse_movement"))
 
 
+def test_thousands_in_quotes_are_not_read_as_decimals(process):
+    result = process({"a.csv": 'ms,xpos,ypos\n0,1,1\n5,"1,024",2\n'}, format=MOVES)
+    assert rows(result) == [(0.0, 1.0, 1.0)]
+    assert "not_a_number" in set(result.issues.kind)
+
+
 def test_header_that_no_program_can_split_is_an_issue(process):
     good = "ms,xpos,ypos\n0,1,1\n"
     result = process({"a.csv": f'ms,xpos,ypos,"{"n" * 200_000}"\n0,1,1,1\n', "b.csv": good}, format=MOVES)
