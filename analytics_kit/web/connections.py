@@ -74,7 +74,9 @@ class ClientConnection(ASGIProtocol):  # type: ignore[misc]  # it has no types
             self._request_ready.set()
 
     def _keepalive_timeout(self) -> None:
-        if self._head_bytes and self._current_request is None and not self._closed:
+        if self._current_request is not None:  # it has arrived just now
+            return
+        if self._head_bytes and not self._closed:
             self._send_error_response(408, "")
         super()._keepalive_timeout()
 
@@ -97,8 +99,11 @@ class ClientConnection(ASGIProtocol):  # type: ignore[misc]  # it has no types
         is_unread = receiver is not None and not receiver._complete
         if (is_unread or self._head_bytes > 0) and not self.transport.is_closing():
             self._closed = self._discards = True
-            if self.transport.can_write_eof():
+            try:
                 self.transport.write_eof()
+            except OSError:  # the client has reset the connection, which nobody reads now
+                self.transport.abort()
+                return
             self._resume_reading()
             loop.call_later(DISCARD_LIMIT_S, self.transport.close)
         else:

@@ -124,7 +124,9 @@ def handle_http_error(error: HTTPException) -> Response:
 
 def http_error_body(code: int, message: str = "") -> tuple[bytes, dict[str, str]]:
     """Return body and headers of an error that is answered before a request reaches the application."""
-    body = _http_error_answer(default_exceptions[code](message or None)).model_dump_json(exclude_unset=True).encode()
+    error = default_exceptions.get(code, HTTPException)(message or None)
+    error.code = code  # werkzeug has no class for 426
+    body = _http_error_answer(error).model_dump_json(exclude_unset=True).encode()
     headers = {"Content-Type": "application/json", "Content-Length": str(len(body))}
     return body, headers | SECURITY_HEADERS
 

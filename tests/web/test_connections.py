@@ -1,14 +1,21 @@
 """Slow, large and broken requests: none occupies a thread, and each is answered in the form of the API."""
 
+import asyncio
 import http.client
 import json
 import re
 import signal
 import socket
+import struct
+import sys
 from contextlib import ExitStack
+from types import SimpleNamespace
+from unittest import mock
 
 import pytest
+from gunicorn.config import Config
 
+from analytics_kit.web.connections import ClientConnection
 from tests.processes import until
 from tests.web.running_server import API, SERVE, TOKEN, running_servers
 from tests.web.small_study import small_zip
@@ -78,7 +85,7 @@ def assert_error(wire, code):
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert {"error", "message", "hint"} <= body.keys()
     assert body["message"]
-    assert body["hint"] or code in (400, 501)
+    assert body["hint"] or code in (400, 426, 501)
     return headers, body
 
 
@@ -215,6 +222,43 @@ def test_a_web_socket_is_refused(server, connect):
     lines = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13")
     wire = connect(server, head("GET", "/jobs", *lines, "Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg=="))
     assert re.match(rb"HTTP/1.1 4\d\d ", wire.recv(100))
+
+
+def test_a_web_socket_of_another_version_is_answered(server, connect):
+    lines = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 12", "Sec-WebSocket-Key: x")
+    headers, _ = assert_error(connect(server, head("GET", "/jobs", *lines)), 426)
+    assert headers["Sec-WebSocket-Version"] == "13"
+
+
+def test_a_connection_that_its_client_resets_is_closed():
+    async def run():
+        is_reset = asyncio.Event()
+
+        async def app(scope, receive, send):
+            await send({"type": "http.response.start", "status": 401, "headers": [(b"content-length", b"0")]})
+            await send({"type": "http.response.body", "body": b""})
+            await is_reset.wait()
+
+        loop = asyncio.get_running_loop()
+        worker = SimpleNamespace(
+            cfg=Config(), log=mock.Mock(access_log_enabled=False), asgi=app, loop=loop,
+            alive=True, nr=0, nr_conns=0, max_requests=sys.maxsize, connections=set(),
+        )  # fmt: skip
+        listener = await loop.create_server(lambda: ClientConnection(worker), "127.0.0.1", 0)
+        wire = socket.socket()
+        wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        wire.setblocking(False)
+        await loop.sock_connect(wire, listener.sockets[0].getsockname())
+        await loop.sock_sendall(wire, head("POST", "/", "Content-Length: 50000000").encode() + bytes(500_000))
+        while not any(connection._reading_paused for connection in worker.connections):
+            await asyncio.sleep(0.01)
+        wire.close()
+        is_reset.set()
+        while worker.connections:
+            await asyncio.sleep(0.01)
+        listener.close()
+
+    asyncio.run(asyncio.wait_for(run(), 20))
 
 
 def test_idle_connections_do_not_delay_the_end_of_the_server(start, connect):
