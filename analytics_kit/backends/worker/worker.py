@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import fcntl
 import gc
 import os
 import signal
@@ -270,11 +271,14 @@ class StepWorker(Worker):
 def _output_file() -> IO[bytes]:
     """Return an unnamed file for the output of steps; in memory where there is no folder for temporary files."""
     try:
-        return tempfile.TemporaryFile("a+b")
+        file: IO[bytes] = tempfile.TemporaryFile("a+b")  # noqa: SIM115  the worker keeps it open
     except OSError:
         if not hasattr(os, "memfd_create"):
             raise
-        return os.fdopen(os.memfd_create("output of steps"), "a+b")
+        file = os.fdopen(os.memfd_create("output of steps"), "a+b")
+    # Else the output of a step would lie behind as many zeros as the steps before it had written.
+    fcntl.fcntl(file, fcntl.F_SETFL, fcntl.fcntl(file, fcntl.F_GETFL) | os.O_APPEND)
+    return file
 
 
 def exit_when_closed(pipe: int) -> None:

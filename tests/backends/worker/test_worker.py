@@ -133,3 +133,18 @@ def test_worker_whose_own_key_holds_something_else_goes_on(worker, work, attempt
     work()
     assert attempts.jobs.get("job-1").state is RecordState.COMPLETED
     assert attempts.jobs.get("job-0").state in (RecordState.QUEUED, RecordState.COMPLETED)
+
+
+@pytest.mark.parametrize("has_folder", [True, False])
+def test_output_of_a_step_is_not_preceded_by_what_the_steps_before_it_wrote(monkeypatch, has_folder):
+    if not has_folder:
+        monkeypatch.setattr(worker_module.tempfile, "TemporaryFile", _no_folder)
+    with worker_module._output_file() as output:
+        for text in ("of the first step", "of the second step"):
+            output.truncate(0)
+            os.write(output.fileno(), text.encode())  # as the task process does, which shares the file
+            assert worker_module.read_tail(output) == text
+
+
+def _no_folder(mode):
+    raise FileNotFoundError
