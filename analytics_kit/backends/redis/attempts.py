@@ -30,8 +30,8 @@ from analytics_kit.backends.record import (
     split_fields,
 )
 from analytics_kit.backends.redis.connection import Connection, queue_keys, queue_of, server_time_s
-from analytics_kit.backends.redis.job_store import JobStore, PendingStep
-from analytics_kit.backends.redis.keys import DEFAULT_QUEUE
+from analytics_kit.backends.redis.job_store import QUEUED, JobStore, PendingStep
+from analytics_kit.backends.redis.keys import DEFAULT_QUEUE, as_float, as_text
 from analytics_kit.backends.redis.rq_queue import count_registered, live_workers, pool_of
 from analytics_kit.backends.redis.scripts import state_of
 from analytics_kit.backends.redis.server_errors import cause_of, is_wrong_type, passes
@@ -46,6 +46,10 @@ REFUSED_PREFIX = "refused "
 """Begins the fields of a record that hold when the workers of a pool first refused a step."""
 OTHER_VERSION_PATIENCE_S = 3600.0
 """A job waits this long for a worker that understands its record or has its code."""
+SIGNED_OTHERWISE = (
+    "A client or worker of this queue has no ANALYTICS_KIT_SECRET, or another one: what it queues is refused, and "
+    "queued again. Give all of them the same."
+)
 
 
 class _PassingError(Exception):
@@ -201,8 +205,10 @@ class AttemptStore:
             now_s, prefix = server_time_s(self._connection), f"{REFUSED_PREFIX}{attempt.step} "
             if self._connection.exists(record):
                 self._connection.hsetnx(record, prefix + pool_of(PendingStep.parse(value).location), now_s)
-            fields = {name.decode(): at for name, at in self._connection.hgetall(record).items()}
-            since = {name.removeprefix(prefix): float(at) for name, at in fields.items() if name.startswith(prefix)}
+            fields = {as_text(name): at for name, at in self._connection.hgetall(record).items()}
+            since = {
+                name.removeprefix(prefix): as_float(at) for name, at in fields.items() if name.startswith(prefix)
+            }
             live = {pool_of(worker) for worker in live_workers(self._connection)}
             return live <= since.keys() and now_s - max(since.values(), default=now_s) >= patience_s
 
@@ -311,11 +317,20 @@ class AttemptStore:
         except (ChangeRefusedError, redis.ResponseError):  # not even its state can be read
             self.forget_job(job_id)
 
-    def refuse_unsigned(self, job_id: str) -> None:
-        """Fail a job that is not signed with the queue's secret; no effect on one that is, or that has ended."""
-        for record in self.jobs.get_many([job_id]):
-            if not record.state.status.final and not self.jobs.is_signed(record, self.jobs.now_s()):
-                self.give_up(job_id, not_signed())
+    def refuse_unsigned(self, attempt: Attempt) -> None:
+        """Fail the job of an unsigned message if it is not signed with the queue's secret either.
+
+        One that is was queued again by a process without the secret: its step is queued by this process.
+        """
+        for record in self.jobs.get_many([attempt.job_id]):
+            if record.state.status.final:
+                continue
+            if not self.jobs.is_signed(record, self.jobs.now_s()):
+                self.give_up(attempt.job_id, not_signed())
+                continue
+            (steps,) = self.pending_steps([attempt.job_id])
+            if (steps or {}).get(attempt) == QUEUED:
+                self.return_to_queue(attempt, "what was queued was not signed", SIGNED_OTHERWISE)
 
     def forget_active(self, job_id: str) -> None:
         """Take a job that has ended off the list of those that have not."""

@@ -28,7 +28,7 @@ from analytics_kit.backends.redis.pool_state import read_pool_state
 from analytics_kit.backends.redis.recovery import foreign_worker_notice, run_recovery
 from analytics_kit.backends.redis.server_errors import refuses_writes
 from analytics_kit.code_version import CodeVersion, versions_report
-from analytics_kit.errors import BrokerUnavailableError, JobNotFoundError
+from analytics_kit.errors import BrokerUnavailableError, JobNotFoundError, SettingsError
 from analytics_kit.handle import Handle
 from analytics_kit.model import JobInfo, JobRequest, JobStatus, Progress
 from analytics_kit.settings import Settings, without_secrets
@@ -125,8 +125,16 @@ class RedisBackend(Handle):
         return self._call(lambda jobs: jobs.cancel(job_id))
 
     def retry(self, job_id: str) -> JobInfo:
-        """Submit the work of a failed or cancelled job as a new job."""
-        return self.submit(self._call(lambda jobs: jobs.get(job_id)).retry_request())
+        """Submit the work of a failed or cancelled job as a new job; not of one that someone may have changed."""
+        record = self._call(lambda jobs: jobs.get(job_id))
+        request = record.retry_request()
+        if not self._call(lambda jobs: jobs.is_signed(record, jobs.now_s())):
+            raise SettingsError(
+                f"Job {job_id} can't be retried: it is not signed with this queue's secret, so that nobody knows who "
+                "wrote what it would do.",
+                hint="Submit the study again.",
+            )
+        return self.submit(request)
 
     def delete(self, job_id: str) -> None:
         """Delete a job that has ended, once no worker works on it any more."""

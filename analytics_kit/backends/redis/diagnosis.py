@@ -77,5 +77,11 @@ def find_warnings(connection: Connection, url: str) -> Sequence[tuple[str, str]]
             )
         )
     with contextlib.suppress(redis.RedisError):
-        found += [(text, "Look into the log of the workers.") for text in rq_queue.read_refusals(connection)]
+        found += [(text, _advice(text)) for text in rq_queue.read_refusals(connection)]
     return found
+
+
+def _advice(refusal: str) -> str:
+    if "ANALYTICS_KIT_SECRET" in refusal:
+        return "Give clients, server and workers the same secret; one of them has none, or another one."
+    return "Look into the log of the workers."

@@ -99,7 +99,7 @@ class Intake:
             self._say(f"A message was refused: {refused}.")
             if refused.attempt is not None:
                 namespace, attempt = refused.attempt
-                AttemptStore(self._connection, namespace).refuse_unsigned(attempt.job_id)
+                AttemptStore(self._connection, namespace).refuse_unsigned(attempt)
             return None
         except redis.ConnectionError:
             raise

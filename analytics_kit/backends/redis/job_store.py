@@ -216,7 +216,7 @@ class JobStore:
 
         Both are watched, so that no change of another process is lost.
         """
-        keys = self.keys
+        keys, now_s = self.keys, self.now_s()
         with self.connection.pipeline() as pipe:
             while True:
                 try:
@@ -228,7 +228,8 @@ class JobStore:
                         return False
                     lines = pipe.lrange(keys.log(job_id), 0, -1) if record.state.status.final else []
                     changes = amended(record, edit)
-                    if changes and record.signature is not None:
+                    # Only what a client has signed is signed anew: the record may be a forged one.
+                    if changes and record.signature is not None and self.is_signed(record, now_s):
                         changes["signature"] = self.sign(replace(record, **changes))
                     pipe.multi()
                     if changes:

@@ -6,6 +6,7 @@ and in `lua/`, whose scripts use the same fields and steps.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -171,3 +172,16 @@ def as_text(value: bytes) -> str:
         return value.decode()
     except UnicodeDecodeError:
         return ""
+
+
+def as_float(value: bytes | None) -> float:
+    """Return the number that a field holds, or 0 for none and for what is no number.
+
+    >>> as_float(b"1.5"), as_float(None), as_float(b"nan"), as_float(b"x")
+    (1.5, 0.0, 0.0, 0.0)
+    """
+    try:
+        number = float(value or 0)
+    except ValueError:
+        return 0.0
+    return number if math.isfinite(number) else 0.0

@@ -23,7 +23,7 @@ from rq.serializers import JSONSerializer
 from analytics_kit.backends.dotted_names import present_name, wire_name
 from analytics_kit.backends.record import BEGIN_STEP, MERGE_STEP, SHARD_PREFIX, Attempt
 from analytics_kit.backends.redis.connection import Connection, queue_keys, queue_of, signatures_of
-from analytics_kit.backends.redis.keys import DEFAULT_QUEUE, as_text, as_texts
+from analytics_kit.backends.redis.keys import DEFAULT_QUEUE, as_float, as_text, as_texts
 from analytics_kit.backends.redis.signature import MAX_AGE_S
 from analytics_kit.code_version import UNKNOWN_CODE, CodeVersion
 
@@ -311,18 +311,11 @@ def read_workers(connection: Connection) -> WorkerRegistry:
                 as_text(state),
                 as_text(rq_job_id),
                 CodeVersion(as_text(version or b""), as_text(code or b"")),
-                _as_float(started_at),
+                as_float(started_at),
             )
         elif birth != heartbeat:  # else it has just started, and publishes the rest with its first heartbeat
             registry.foreign.append(name)
     return registry
-
-
-def _as_float(value: bytes | None) -> float:
-    try:
-        return float(value or 0)
-    except ValueError:
-        return 0.0
 
 
 def live_workers(connection: Connection) -> dict[str, WorkerState]:

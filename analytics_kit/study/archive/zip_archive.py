@@ -15,7 +15,7 @@ from isal import isal_zlib
 from analytics_kit.errors import BadArchiveError
 from analytics_kit.options import Options
 from analytics_kit.study.archive.base import CHUNK_BYTES, Archive, Member, MemberUnreadableError, without_gc
-from analytics_kit.study.archive.byte_range import ByteRange, Spool
+from analytics_kit.study.archive.byte_range import ByteRange, Spool, changed
 from analytics_kit.study.archive.central_directory import (
     ENCRYPTED,
     CentralEntry,
@@ -54,6 +54,7 @@ class ZipArchive(Archive):
         self._spool = Spool()
         self._inflating = threading.RLock()
         self._fingerprint: str | None = None
+        self._planned: str | None = None
 
     def list_members(self) -> None:
         """See Archive. Raises BadArchiveError and UnsafeArchiveError."""
@@ -71,6 +72,23 @@ class ZipArchive(Archive):
             if next(entries, None) is not None:
                 raise ValueError("it holds too many files")
         return fingerprint
+
+    def expect(self, fingerprint: str) -> None:
+        """See Archive. It is compared before a file is called damaged: what could be read is what was listed."""
+        self._planned = fingerprint
+
+    def _require_unchanged(self) -> None:
+        """Raise StoreError if the ZIP was written to since it was opened, or is not the one that was expected."""
+        self._zips[0].require_unchanged()
+        if self._planned is None:
+            return
+        planned, self._planned = self._planned, None  # once: what is written from now on is noticed above
+        try:
+            found = _digest(read_directory(self._zips[0], find_directory(self._zips[0])))
+        except (zipfile.BadZipFile, struct.error, ValueError, OverflowError):
+            found = ""
+        if found != planned:
+            raise changed(self.source)
 
     def _list(self, number: int, name: str, prefix: str, depth: int, limits: ArchiveLimits) -> None:
         zip_bytes = self._zip(number)
@@ -170,7 +188,7 @@ class ZipArchive(Archive):
         try:
             return self._read(member)
         except MemberUnreadableError:
-            self._zips[0].require_unchanged()
+            self._require_unchanged()
             raise
 
     def _read(self, member: Member) -> bytes:
@@ -221,7 +239,7 @@ class ZipArchive(Archive):
         try:
             yield
         except MemberUnreadableError:
-            self._zips[0].require_unchanged()
+            self._require_unchanged()
             raise
 
     def _pieces(self, member: Member, piece_bytes: int = CHUNK_BYTES // 4) -> Iterator[bytes]:
@@ -244,7 +262,7 @@ class ZipArchive(Archive):
         try:
             yield
         except (zipfile.BadZipFile, NotImplementedError, struct.error, EOFError, ValueError, OverflowError) as error:
-            self._zips[0].require_unchanged()
+            self._require_unchanged()
             raise BadArchiveError(f"{name} is not a readable ZIP: {error}.") from error
 
     def close(self) -> None:

@@ -44,7 +44,12 @@ def parse_regular_cells(
         return None
     lines = body.count(b"\n") + (not body.endswith(b"\n"))
     has_quotes = quoted and b'"' in body
-    if not has_quotes and body.count(delimiter.encode()) != lines * (width - 1):
+    sign = delimiter.encode()
+    if not has_quotes and body.count(sign) != lines * (width - 1):
+        return None
+    # polars ignores an empty cell too many, and goes on after damaged quotes
+    is_doubtful = has_quotes or sign + b"\n" in body or body.endswith(sign)
+    if is_doubtful and not scan.is_regular(np.frombuffer(body, np.uint8), np.uint8(ord(delimiter)), width, quoted):
         return None
     # a cell may be requested as text and as a number
     as_text = {position for name, position in positions.items() if name not in numeric}

@@ -251,6 +251,45 @@ def _split(text: Bytes, begin: int, end: int, delimiter: np.uint8, wanted: Ints,
     return fields
 
 
+@kernel
+def is_regular(text: Bytes, delimiter: np.uint8, width: int, quoted: bool) -> bool:
+    """Return whether each line has `width` cells, and quotes stand around whole cells only, doubled inside.
+
+    On any other text programs differ in where cells end, and some ignore an empty cell too many. `quoted` is whether
+    quotes have a meaning.
+    """
+    at, end, fields, starts_cell, inside = 0, len(text), 1, True, False
+    while at < end:
+        sign = text[at]
+        if inside:
+            if sign == _BREAK:
+                return False
+            if sign == _QUOTE:
+                if at + 1 < end and text[at + 1] == _QUOTE:
+                    at += 1
+                elif at + 1 == end or text[at + 1] == delimiter or text[at + 1] == _BREAK:
+                    inside = False
+                else:
+                    return False
+            starts_cell = False
+        else:
+            starts_next = False
+            if sign == delimiter:
+                fields += 1
+                starts_next = True
+            elif sign == _BREAK:
+                if fields != width:
+                    return False
+                fields, starts_next = 1, True
+            elif sign == _QUOTE and quoted:
+                if not starts_cell:
+                    return False
+                inside = True
+            starts_cell = starts_next
+        at += 1
+    return not inside and (fields == width or (end > 0 and text[end - 1] == _BREAK))
+
+
 def find_first_row(text: Bytes, line: int) -> FoundRows | None:
     """Return the first line with text on it; `line` is the number of the first line of all."""
     ends, lines = np.array([len(text)], np.int64), np.array([line], np.int64)

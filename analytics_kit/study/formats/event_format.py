@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -20,7 +19,7 @@ from analytics_kit.study.csv.cells import (
     parse_irregular_cells,
     parse_regular_cells,
 )
-from analytics_kit.study.csv.rows import DELIMITERS, MAX_HEADER_CHARACTERS, decode_text
+from analytics_kit.study.csv.rows import DELIMITERS, MAX_HEADER_CHARACTERS, decode_text, split_cells
 from analytics_kit.study.formats.base import ROW_SCHEMA, LogFormat, LogTable, TrialNames, cast_rows, empty_rows
 from analytics_kit.study.schema.issues import Issues
 from analytics_kit.study.schema.keys import normalise_key
@@ -168,8 +167,8 @@ class DescribedFormat(LogFormat):
 
         def split(delimiter: str) -> list[str]:
             quoted = self.described.quoted and '"' in line
-            cells = next(csv.reader([line], delimiter=delimiter), []) if quoted else line.split(delimiter)
-            return [cell.strip().strip('"').lower() for cell in cells]
+            cells = split_cells(line, delimiter) if quoted else line.split(delimiter)
+            return [cell.strip().strip('"').lower() for cell in cells or ()]
 
         known = {name.lower() for names in self.described.columns.values() for name in names}
         best = self.described.delimiter or max(

@@ -73,9 +73,10 @@ def sample_entropies(differences: Floats) -> Floats:
     out = np.full(len(differences), np.nan)
     finite = np.isfinite(differences).all(axis=1)
     if finite.any():
+        chosen = differences if finite.all() else differences[finite]
         with np.errstate(over="ignore", invalid="ignore"):
-            tolerance = TOLERANCE * float(np.std(differences[finite], ddof=1)) + TOLERANCE_PX
-        entropies = np.full(int(finite.sum()), np.nan)
-        _entropies(differences[finite], tolerance, entropies)
+            tolerance = TOLERANCE * float(np.std(chosen, ddof=1)) + TOLERANCE_PX
+        entropies = np.full(len(chosen), np.nan)
+        _entropies(chosen, tolerance, entropies)
         out[finite] = entropies
     return out

@@ -158,6 +158,8 @@ def _open_planned(context: StepContext, store: Store, plan: Committed, members: 
             f"it had {planned['source_bytes']:,}.",
             hint="Submit it again once it is complete.",
         )
+    if "content" in planned:  # not in a plan of an earlier version
+        archive.expect(planned["content"])
     archive.size_bytes = planned["source_bytes"]  # unknown for a folder that was not listed again
     return archive
 

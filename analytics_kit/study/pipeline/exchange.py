@@ -53,6 +53,7 @@ def write_plan(store: Store, prefix: str, archive: Archive, plan: Plan, issues: 
     manifest: PlanManifest = {
         "schema_version": SCHEMA_VERSION,
         "code": code_version().code,
+        "content": archive.fingerprint(),
         "source_bytes": archive.size_bytes,
         "raw_bytes": plan.raw_bytes,
         "format": plan.format,

@@ -39,14 +39,14 @@ KERNEL_SOURCES = (
     "study/csv/rows.py",
     "study/csv/scan.py",
     "study/metrics",
-    "study/csv/rows.py",
-    "study/csv/scan.py",
     "study/events/table.py",
     "study/events/quality_flags.py",
     "study/events/native/fast.py",
     "study/store/event_parquet.py",
 )
 """Files and folders of the package with kernels, and with the constants that are compiled into them."""
+SOURCES_AT_START = hash_sources(KERNEL_SOURCES)
+"""Their content as this process loads them: an upgrade may change the files before a kernel is compiled."""
 KERNEL_LIBRARIES = ("llvmlite", "numba", "numpy")
 COMPILER_SETTINGS = ("OPT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "BOUNDSCHECK", "DEBUGINFO_DEFAULT")
 """Settings of numba (`NUMBA_OPT`, …) that change the machine code."""
@@ -79,6 +79,8 @@ class KernelCache(NullCache):
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Return the stored machine code for a signature; None where there is none that can be used."""
+        if not are_sources_unchanged():
+            return None
         target_context.refresh()
         key = cache_key(target_context.codegen().magic_tuple())
         for folder in (root / key for root in cache_roots()):
@@ -93,6 +95,8 @@ class KernelCache(NullCache):
     def save_overload(self, sig: Any, data: Any) -> None:
         """Store machine code that was just compiled, in the first folder that takes it."""
         if data.lifted or data.library.has_dynamic_globals:  # numba could not load it in another process
+            return
+        if not are_sources_unchanged():
             return
         payload, key = _serialize.dumps(data._reduce()), cache_key(data.codegen.magic_tuple())
         for root in cache_roots():
@@ -115,7 +119,18 @@ def cache_key(processor: tuple[str, ...]) -> str:
     """Return the key of all that compiled code depends on, for a processor as numba describes it."""
     compiler = [f"{name}={getattr(_config, name, None)}" for name in COMPILER_SETTINGS]
     others = [*library_versions(KERNEL_LIBRARIES), sys.version, *map(str, processor), *compiler]
-    return hash_sources(KERNEL_SOURCES, others)[:KEY_DIGITS]
+    return hash_sources((), [SOURCES_AT_START, *others])[:KEY_DIGITS]
+
+
+def are_sources_unchanged() -> bool:
+    """Return whether the files are still those that this process began to load.
+
+    If not, a function may be of before or after the change, and its machine code is neither loaded nor kept.
+    """
+    try:
+        return hash_sources(KERNEL_SOURCES) == SOURCES_AT_START
+    except OSError:  # in the middle of an upgrade
+        return False
 
 
 @cache

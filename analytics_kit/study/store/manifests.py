@@ -36,6 +36,8 @@ class PlanManifest(TypedDict):
     schema_version: int
     code: NotRequired[str]
     """Hash of the code that made it; also in the manifests below."""
+    content: NotRequired[str]
+    """The fingerprint of the study."""
     source_bytes: int
     raw_bytes: int
     format: tuple[str, str]

@@ -293,3 +293,21 @@ def test_namespaces_with_the_names_of_keys_keep_their_jobs(connection, make_requ
     for namespace in ("discard", "active", "jobs", "job"):
         (record,) = AttemptStore(connection, namespace).jobs.records()
         assert record.state is RecordState.QUEUED
+
+
+@pytest.mark.parametrize("value", [b"x", b"", NOT_TEXT, b"1.5e400"])
+def test_counts_of_garbage_do_not_keep_a_lost_step_from_being_retried(store, connection, jobs, queued, value):
+    key = jobs.keys.record("job-1")
+    connection.hset(key, mapping={"losses": value, "begun_anew": value})
+    store.return_to_queue(BEGIN, "for another worker")
+    assert store.pending_steps(["job-1"]) == [{BEGIN._replace(number=2): "queued"}]
+    assert connection.hget(key, "losses") == b"1"
+
+
+@pytest.mark.parametrize("fields", [{"refused begin w1": "x"}, {NOT_TEXT: NOT_TEXT}])
+def test_refusals_of_garbage_do_not_keep_a_step_from_being_offered_to_others(store, connection, jobs, queued, fields):
+    store.claim(BEGIN, "w1")
+    connection.hset(jobs.keys.record("job-1"), mapping=fields)
+    connection.sadd(RQ_KEYS.listeners, "rq:worker:w2")
+    rq_queue.publish_heartbeat(connection, "rq:worker:w2", "idle", "")
+    assert not store.is_refused_by_all(BEGIN, 0.0)

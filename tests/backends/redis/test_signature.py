@@ -2,18 +2,21 @@
 
 import json
 import time
+from dataclasses import replace
 
 import pytest
 
 from analytics_kit.backends.record import Record, RecordState
 from analytics_kit.backends.redis import rq_queue
 from analytics_kit.backends.redis.attempts import AttemptStore
+from analytics_kit.backends.redis.backend import RedisBackend
 from analytics_kit.backends.redis.connection import connect
 from analytics_kit.backends.redis.intake import Intake
 from analytics_kit.backends.redis.signature import MAX_AGE_S, Signatures
 from analytics_kit.code_version import CodeVersion
-from analytics_kit.errors import JobFailedError
+from analytics_kit.errors import JobFailedError, SettingsError
 from analytics_kit.model import JobRequest
+from analytics_kit.settings import Settings
 from tests.backends.redis.step_cases import BEGIN
 
 SECRET = "a secret that Redis never sees"
@@ -128,7 +131,7 @@ def test_message_that_is_too_old_is_refused(open_store, monkeypatch):
     submit(open_store(SECRET))
     now_s = time.time()
     monkeypatch.setattr(rq_queue.time, "time", lambda: now_s + MAX_AGE_S + 1)
-    assert take(open_store(SECRET)) is None
+    assert take(open_store(SECRET)) == BEGIN._replace(number=2), "its step, which is still wanted, is queued anew"
 
 
 def test_replayed_message_of_an_ended_job_does_nothing(open_store):
@@ -152,10 +155,10 @@ def test_message_that_is_moved_to_another_id_is_refused(open_store):
     store = open_store(SECRET)
     submit(store)
     connection = store.jobs.connection
-    connection.rename("rq:job:job-1-begin-1", "rq:job:job-1-begin-2")
+    connection.rename("rq:job:job-1-begin-1", "rq:job:job-1-begin-7")
     connection.delete("rq:queue:analytics")
-    connection.rpush("rq:queue:analytics", "job-1-begin-2")
-    assert take(store) is None
+    connection.rpush("rq:queue:analytics", "job-1-begin-7")
+    assert take(store) == BEGIN._replace(number=2), "it is not run; its step is queued anew"
 
 
 def test_housekeeping_message_is_signed(open_store):
@@ -164,6 +167,54 @@ def test_housekeeping_message_is_signed(open_store):
     assert taken[1] == (rq_queue.SWEEP_FUNCTION, ("code",))
     rq_queue.put_function(open_store(None).jobs.connection, rq_queue.SWEEP_FUNCTION, "code")
     assert Intake(open_store(SECRET).jobs.connection).take(None) is None
+
+
+def test_step_that_a_process_without_the_secret_queued_again_is_queued_at_once_and_said(open_store):
+    store = open_store(SECRET)
+    submit(store)
+    assert take(store) == BEGIN
+    open_store(None).return_to_queue(BEGIN, "for another worker")
+    assert take(store) == BEGIN._replace(number=3), "the unsigned attempt was refused, and the step is queued anew"
+    store.claim(BEGIN._replace(number=3), "w1")
+    record = store.jobs.get("job-1")
+    assert "has no ANALYTICS_KIT_SECRET" in record.notice
+    assert record.state is RecordState.QUEUED
+
+
+def test_unsigned_message_takes_no_step_from_its_worker(open_store):
+    store = open_store(SECRET)
+    submit(store)
+    assert take(store) == BEGIN
+    store.claim(BEGIN, "w1")
+    store.jobs.connection.delete("rq:job:job-1-begin-1")
+    open_store(None).requeue(BEGIN)
+    assert take(store) is None
+    assert store.is_held_by(BEGIN, "w1")
+
+
+def test_changed_record_of_an_ended_job_is_not_signed_anew(open_store):
+    store = open_store(SECRET)
+    submit(store)
+    store.jobs.cancel("job-1")
+    key = store.jobs.keys.record("job-1")
+    store.jobs.connection.hset(key, mapping={"arguments": json.dumps({"source": "/etc/passwd"}), "tags": '["P07"]'})
+    assert store.jobs.amend("job-1", lambda record: replace(record, tags=()), str)
+    record = store.jobs.get("job-1")
+    assert not record.tags
+    assert not store.jobs.is_signed(record, store.jobs.now_s())
+
+
+def test_changed_record_is_not_retried(open_store, redis_url):
+    store = open_store(SECRET)
+    submit(store)
+    store.jobs.cancel("job-1")
+    url = redis_url.removesuffix("/0") + "/3"
+    backend = RedisBackend(url, Settings.of(namespace="signed", secret=SECRET), "tests.backends.sample_steps")
+    assert backend.retry("job-1").retry_of == "job-1"
+    store.jobs.connection.hset(store.jobs.keys.record("job-1"), "arguments", json.dumps({"source": "/etc/passwd"}))
+    with pytest.raises(SettingsError, match="not signed with this queue's secret"):
+        backend.retry("job-1")
+    backend.close()
 
 
 def test_secret_is_in_no_repr_and_not_in_redis(open_store):

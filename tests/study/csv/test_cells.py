@@ -39,6 +39,11 @@ def test_empty_cell_is_empty_text():
         ("a,b,c,d\nd,e,f\n", [(2, "extra_fields", "a", "c"), (3, None, "d", "f")]),
         # too many in one line and too few in the next make the right number of commas
         ("a,b,c,d\nd,e\n", [(2, "extra_fields", "a", "c"), (3, "missing_fields", "d", "")]),
+        ("a,b,c,\nd,e\n", [(2, "extra_fields", "a", "c"), (3, "missing_fields", "d", "")]),
+        # an empty cell too many is one too many also where cells are quoted: a decimal comma makes one, too
+        ('"a",b,c,\nd,e,f\n', [(2, "extra_fields", "a", "c"), (3, None, "d", "f")]),
+        # damaged quotes have the meaning that the module `csv` gives them
+        ('""a"",b,""c""\nd,e,f\n', [(2, None, 'a""', 'c""'), (3, None, "d", "f")]),
         ('"a,a",b,c\nd,e,f\n', [(2, None, "a,a", "c"), (3, None, "d", "f")]),
         ('a,"b\nb",c\nd,e,f\n', [(2, None, "a", "c"), (4, None, "d", "f")]),
         ('a,"b,c\nd,e,f\n', [(2, "open_quote", "", ""), (3, None, "d", "f")]),
@@ -77,6 +82,16 @@ def test_regular_parse_equals_irregular_parse(table, delimiter, quoted):
         assert not slow["problem"].drop_nulls().len()
     plain = table and all(row[2] for row in table)
     assert (fast is not None) >= bool(plain)
+
+
+@given(st.text(st.sampled_from('a1 ."",,\n'), max_size=60), st.integers(1, 3), st.booleans())
+def test_what_is_read_at_once_equals_what_is_read_row_by_row(body, width, quoted):
+    positions = {"first": 0, "last": width - 1}
+    fast = parse_regular_cells(body.encode(), ",", quoted, width, positions)
+    if fast is not None:
+        slow = parse_irregular_cells(body.encode(), ",", quoted, width, positions)
+        assert fast.equals(slow.select(fast.columns))
+        assert not slow["problem"].drop_nulls().len()
 
 
 @given(st.lists(st.one_of(st.floats(allow_nan=False, allow_infinity=False), st.integers(), st.just("")), min_size=1))

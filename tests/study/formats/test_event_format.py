@@ -104,6 +104,13 @@ def test_lines_are_counted_from_the_start_of_the_file(process):
     assert issues_of(result) == [("a.csv", 6, "not_a_number", 1)]
 
 
+def test_header_that_no_program_can_split_is_an_issue(process):
+    good = "ms,xpos,ypos\n0,1,1\n"
+    result = process({"a.csv": f'ms,xpos,ypos,"{"n" * 200_000}"\n0,1,1,1\n', "b.csv": good}, format=MOVES)
+    assert "missing_column" in set(result.issues.kind)
+    assert (result.summary["rows_in"], result.summary["rows_dropped"]) == (2, 1)
+
+
 def test_delimiter_in_a_quoted_header_cell_is_text(process):
     result = process({"a.csv": '"how, and why",ms,"xpos",ypos\n"so, so",5,1,2\n'}, format=MOVES)
     assert rows(result) == [(0.005, 1.0, 2.0)]

@@ -2,6 +2,8 @@
 
 import json
 import random
+import zipfile
+from functools import partial
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,6 +16,7 @@ from analytics_kit.errors import (
     JobCancelledError,
     NoEventsError,
     SourceNotFoundError,
+    StoreError,
     UnsafeArchiveError,
 )
 from analytics_kit.model import KINDS, CannotRunHere, Split
@@ -282,6 +285,38 @@ def test_source_changed_between_steps_is_refused(studies, odd):
     studies.zip({**odd_members(), "more.txt": "x"})
     with pytest.raises(BadArchiveError, match="has changed since the work began"):
         queue.shard(0)
+
+
+@pytest.mark.parametrize("replaced_before", ["a shard", "the merge"])
+def test_study_replaced_by_one_of_the_same_size_between_steps_is_refused(studies, replaced_before):
+    def study(value):
+        members = {f"{folder(p)}/Mouse Movement.csv": mouse((0.1, value, p)) for p in (1, 2)}
+        survey = "1_participant_session/Demographics_survey/answers.csv"
+        return zip_bytes({**members, survey: f"age\n{value}\n"}, zipfile.ZIP_STORED)
+
+    before, after = study(3), study(7)
+    assert len(before) == len(after)
+    source = studies.root / "study.zip"
+    source.write_bytes(before)
+    queue = Queue(studies, source, shard_bytes=1)
+    assert queue.begin().shards == 2
+    queue.shard(0)
+    act = partial(queue.shard, 1)
+    if replaced_before == "the merge":
+        queue.shard(1)
+        act = queue.merge
+    source.write_bytes(after)
+    with pytest.raises(StoreError, match="has changed while it was read"):
+        act()
+
+
+def test_damaged_file_of_a_study_that_stays_as_it_was_is_still_an_issue(studies):
+    damaged = bytearray(zip_bytes({f"{folder(p)}/Mouse Movement.csv": mouse((0.1, 3, p)) for p in (1, 2)}, 0))
+    damaged[damaged.index(b"0.1,3")] = ord("9")
+    source = studies.root / "study.zip"
+    source.write_bytes(damaged)
+    queue = Queue(studies, source, shard_bytes=1)
+    assert list(queue.result(queue.run()).issues.kind) == ["crc_mismatch"]
 
 
 def test_source_removed_between_steps_is_left_to_workers_that_may_have_it(studies, odd):

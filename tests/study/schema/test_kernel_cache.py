@@ -226,3 +226,24 @@ def test_an_upgrade_that_changes_a_callee_in_another_file_is_seen(tmp_path):
     callee.write_text(changed)
     assert run().stdout.split() == ["1.0", "0"], "the new code, and compiled: nothing of it was on disk"
     assert not list(site.rglob("*.nb[ic]"))
+
+
+def test_what_was_loaded_before_an_upgrade_is_not_kept_for_processes_after_it(tmp_path):
+    """A process imports a kernel, its file changes, and only then the kernel is compiled."""
+    site = tmp_path / "site"
+    shutil.copytree(PACKAGE, site / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
+    code = (
+        "import pathlib; from analytics_kit.study.metrics import key_timing; import numpy as np; "
+        "path = pathlib.Path(key_timing.__file__); text = path.read_text(); "
+        "path.write_text(text.replace('= repeats / n', '= 7 * repeats / n')); "
+        "out = np.zeros((1, 1)); arrays = np.array([0., .01]), np.array([1, 1]), np.array([0]), np.array([2]); "
+        "key_timing.measure_repeats(*arrays, 0.05, out); print(out[0, 0])"
+    )
+    environment = os.environ | {"PYTHONPATH": str(site), "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+
+    def run():
+        command = [sys.executable, "-c", code]
+        return subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True)
+
+    assert run().stdout == "0.5\n", "what it has loaded"
+    assert run().stdout == "3.5\n", "what is installed now"

@@ -23,10 +23,15 @@ end
 local function set_pending(step, number, losses, location)
   call('HSET', PENDING, step, number .. ' ' .. losses .. ' ' .. location)
 end
+local function count_of(field)  -- 0 where the field holds no count, which HINCRBY would refuse
+  local count = tonumber(call('HGET', RECORD, field))
+  return count and count >= 0 and count < 1e6 and math.floor(count) or 0
+end
+local function increment(field) call('HSET', RECORD, field, count_of(field) + 1) end
 -- A job that begins anew numbers its attempts from a higher number on: none of its former attempts has one of these.
 local FIRST_ATTEMPTS = 1000
 local function first_attempt()
-  return 1 + FIRST_ATTEMPTS * tonumber(call('HGET', RECORD, 'begun_anew') or 0)
+  return 1 + FIRST_ATTEMPTS * count_of('begun_anew')
 end
 local function is_final(state) return state == 'completed' or state == 'failed' or state == 'cancelled' end
 

@@ -5,7 +5,7 @@ if ARGV[6] ~= '' then
   if losses >= tonumber(ARGV[6]) then return {2} end
   losses = losses + 1
 end
-call('HINCRBY', RECORD, 'losses', 1)
+increment('losses')
 number = tonumber(number) + 1
 local delay = tonumber(ARGV[7])
 if delay > 0 then

@@ -26,7 +26,7 @@ for i = 1, #pending, 2 do
 end
 call('DEL', PENDING, SHARD_PROGRESS, WINNERS)
 call('HDEL', RECORD, 'split', 'released', 'done')
-call('HINCRBY', RECORD, 'losses', 1)
-call('HINCRBY', RECORD, 'begun_anew', 1)
+increment('losses')
+increment('begun_anew')
 set_pending('begin', first, 0, 'queued')
 return answer

@@ -175,3 +175,4 @@ def compile_scan() -> None:
         numbers, columns = np.empty((2, len(found.lines))), np.arange(2)
         scan.read_plain_numbers(text, found.cells, columns, False, found.problems, numbers)
         scan.copy_text(text, found.cells[:, 0], True)
+    scan.is_regular(text, np.uint8(ord(",")), 2, True)

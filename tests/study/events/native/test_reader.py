@@ -171,8 +171,8 @@ def pieces_of(size):
         yield
 
 
-@quick
-@given(studies, st.integers(40, 400))
+@settings(quick, max_examples=20)
+@given(studies, st.integers(100, 400))
 @example(("keyboard", [(KEYS + '10:00:00,0.10,"\n"\n' * 9).encode()]), 60)
 def test_large_members_in_pieces_equal_the_whole(study, size):
     kind, contents = study
