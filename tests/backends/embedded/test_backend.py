@@ -307,6 +307,7 @@ def test_private_broker_ends_after_its_last_client_and_job(broker, make_request,
 
 def test_shared_broker_outlives_its_clients(tmp_path_factory, monkeypatch, make_request):
     monkeypatch.setattr(Settings, "has_own_home", False)
+    monkeypatch.setattr(Settings, "has_temporary_home", False)
     settings = Settings.of(home=tmp_path_factory.mktemp("home"), workers=1)
     backend = EmbeddedBackend(settings, "tests.backends.sample_steps")
     pid = supervisor_pid(backend)
