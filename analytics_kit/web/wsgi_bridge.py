@@ -200,7 +200,7 @@ class _ArrivingBody(io.RawIOBase):
         self._receive = receive
         self._loop = asyncio.get_running_loop()
         self._piece = memoryview(b"")
-        self._coming: Future[tuple[bytes, bool]] | None = None
+        self._coming: Future[tuple[bytes, bool] | None] | None = None
         self._is_complete = False
         self._is_stopped = False
 
@@ -236,19 +236,23 @@ class _ArrivingBody(io.RawIOBase):
             raise ClientDisconnected
         coming = self._coming or self._begin()
         try:
-            piece, more = coming.result()
+            received = coming.result()
         except TimeoutError:
             raise RequestTimeout("The body did not arrive in time.") from None
-        except (CancelledError, ConnectionError):
+        except CancelledError:
             raise ClientDisconnected from None
+        if received is None:
+            raise ClientDisconnected
+        piece, more = received
         self._is_complete = not more
         self._coming = self._begin() if more else None
         return piece
 
-    def _begin(self) -> Future[tuple[bytes, bool]]:
+    def _begin(self) -> Future[tuple[bytes, bool] | None]:
         return asyncio.run_coroutine_threadsafe(self._receive_piece(), self._loop)
 
-    async def _receive_piece(self) -> tuple[bytes, bool]:
+    async def _receive_piece(self) -> tuple[bytes, bool] | None:
+        """Return the next bytes and whether there are more; None once the client is gone, also if nobody asks."""
         pieces: list[bytes] = []
         n_bytes, more = 0, True
         try:
@@ -256,7 +260,7 @@ class _ArrivingBody(io.RawIOBase):
                 while more and n_bytes < RESPONSE_PIECE_BYTES:
                     message = await self._receive()
                     if message["type"] == "http.disconnect":
-                        raise ConnectionError
+                        return None
                     pieces.append(message.get("body", b""))
                     n_bytes += len(pieces[-1])
                     more = message.get("more_body", False)

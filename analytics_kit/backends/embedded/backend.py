@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import selectors
 import shutil
@@ -44,6 +45,9 @@ BROKER_START_TIMEOUT_S = 60.0
 BROKER_STOP_TIMEOUT_S = 30.0
 SOCKET_LOST_S = 15.0
 """A supervisor whose socket nobody can connect to for this long is stopped: it is of an earlier version."""
+REWRITE_LIMIT_S = 60.0
+"""Time for the server to finish writing its file anew, before it is told to do so again."""
+REWRITE_CHECK_S = 0.05
 CLIENT_NAME = "ak-client"
 """Name of the connections of clients on the server."""
 MAX_LOG_BYTES = 1_000_000
@@ -52,6 +56,7 @@ MAX_LOG_BYTES = 1_000_000
 SUPERVISOR = "analytics_kit.backends.embedded.supervisor"
 """The module that `python -m` runs, in the list of processes."""
 
+logger = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 
 
@@ -108,7 +113,7 @@ class EmbeddedBackend(RedisBackend):
         with super().forgetting():
             yield
         with contextlib.suppress(redis.RedisError):
-            self._jobs.connection.bgrewriteaof()
+            _rewrite_file(self._jobs.connection)
 
     def shutdown(self, only_unused: bool = False) -> None:
         """Close, and stop the broker with its workers; jobs are kept.
@@ -129,6 +134,20 @@ class EmbeddedBackend(RedisBackend):
         ):
             return not is_in_use(connection)
         return False
+
+
+def _rewrite_file(connection: Connection) -> None:
+    """Have the server write its file anew. One that it is writing already may hold what was overwritten since."""
+    deadline = time.monotonic() + REWRITE_LIMIT_S
+    while time.monotonic() < deadline:
+        try:
+            connection.bgrewriteaof()
+            return
+        except redis.ResponseError as error:
+            if "in progress" not in str(error):
+                break
+        time.sleep(REWRITE_CHECK_S)
+    logger.warning("The broker's file could not be written anew, and may still hold what was removed.")
 
 
 def is_in_use(connection: Connection) -> bool:

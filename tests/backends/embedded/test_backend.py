@@ -92,6 +92,23 @@ def test_what_was_amended_is_in_no_file_of_the_server(broker, make_request):
     assert backend.get(job_id).source == "/data/removed"
 
 
+def test_what_was_amended_goes_also_while_the_server_writes_its_file_anew(broker, make_request):
+    backend = broker()
+    job_id = backend.submit(make_request("echo", source="/data/Zaphod.zip")).job_id
+    wait_for_end(backend, job_id)
+    folder = broker_paths(backend._settings).data_folder
+    server = backend._jobs.connection
+    server.config_set("rdbcompression", "no")
+    server.config_set("rdb-key-save-delay", 20_000)  # microseconds
+    server.bgrewriteaof()
+    with backend.forgetting():
+        assert backend.amend(job_id, lambda record: replace(record, arguments={}, result={}), str)
+    files = folder / "appendonlydir"
+    until(lambda: not server.info("persistence")["aof_rewrite_in_progress"], "the file is written anew")
+    until(lambda: len(list(files.iterdir())) == 3, "the old ones are removed")
+    assert not any(b"Zaphod" in path.read_bytes() for path in files.iterdir())
+
+
 def test_running_and_queued_jobs_complete_after_the_next_start(broker, make_request, gate):
     backend = broker()
     first_worker_pid(backend, make_request)
@@ -290,6 +307,7 @@ def test_private_broker_ends_after_its_last_client_and_job(broker, make_request,
 
 def test_shared_broker_outlives_its_clients(tmp_path_factory, monkeypatch, make_request):
     monkeypatch.setattr(Settings, "has_own_home", False)
+    monkeypatch.setattr(Settings, "has_temporary_home", False)
     settings = Settings.of(home=tmp_path_factory.mktemp("home"), workers=1)
     backend = EmbeddedBackend(settings, "tests.backends.sample_steps")
     pid = supervisor_pid(backend)
