@@ -19,7 +19,7 @@ from analytics_kit import notebook_hook
 from analytics_kit.backends.base import Backend, RecordKeeper, RemoteBackend
 from analytics_kit.backends.machine import pool_size
 from analytics_kit.backends.open import open_backend
-from analytics_kit.code_version import code_version, result_key_of
+from analytics_kit.code_version import code_version, result_key_of, versions_report
 from analytics_kit.deprecation import RenamedAttribute
 from analytics_kit.errors import BrokerUnavailableError, SettingsError, StoreError, nearest
 from analytics_kit.futures import as_completed, gather
@@ -445,6 +445,7 @@ class Client(Handle):
         except BrokerUnavailableError as error:  # it could not even be opened
             answer = {"status": "down", "live": True, "ready": False, "backend": self.settings.backend}
             answer |= {"broker": None, "workers": 0, "reason": f"{error.message} {error.hint}"}
+            answer["versions"] = versions_report()
             if self.settings.backend == "http":
                 return answer
         try:

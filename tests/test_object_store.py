@@ -17,6 +17,7 @@ from tests.object_store import CREDENTIALS, NO_CREDENTIALS, ObjectStore
 from tests.processes import end, until
 
 LIMIT_S = 60
+STORE = "s3://lab/store"
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,7 @@ def broker(redis_server):
 
 @pytest.fixture(scope="module")
 def client(s3, broker, tmp_path_factory):
-    with ak.connect(broker, home=tmp_path_factory.mktemp("client"), store="s3://lab/store") as client:
+    with ak.connect(broker, home=tmp_path_factory.mktemp("client"), store=STORE) as client:
         yield client
 
 
@@ -56,7 +57,7 @@ def worker(broker, folder, **environment):
     code = "from analytics_kit.backends.worker.pool import run_workers; from analytics_kit.settings import Settings; "
     process = subprocess.Popen(
         [sys.executable, "-P", "-c", f"{code}raise SystemExit(run_workers(Settings.of(), 1, {WORKER_TASKS!r}))"],
-        env=os.environ | own | {"REDIS_URL": broker} | environment,
+        env=os.environ | own | {"REDIS_URL": broker, "ANALYTICS_KIT_STORE": STORE} | environment,
         cwd=folder,
     )
     try:

@@ -30,11 +30,14 @@ def home(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def cli(home):
+def cli(home, tmp_path_factory):
     """cli("jobs", "--json", REDIS_HOST=…) → the finished process."""
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith(("REDIS_", "ANALYTICS_KIT_"))
     }
+
+    # Below the temporary folder the home would be private, and its broker would end between two commands.
+    inherited["TMPDIR"] = str(tmp_path_factory.mktemp("temporary"))
 
     def run(*arguments, **environment):
         return subprocess.run(

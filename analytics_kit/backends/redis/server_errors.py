@@ -61,6 +61,14 @@ CAUSES = {
 _CODE = re.compile(r"^(?:Command # .*? of pipeline caused error: )?-?([A-Z]{3,})\b", re.DOTALL)
 _PIPELINE = re.compile(r"^Command # .*? of pipeline caused error: ", re.DOTALL)
 _CLUSTER = ("MOVED", "ASK", "CLUSTERDOWN", "CROSSSLOT", "TRYAGAIN")
+_CLASSES = {
+    redis.OutOfMemoryError: "OOM",
+    redis.ReadOnlyError: "READONLY",
+    redis.BusyLoadingError: "LOADING",
+    redis.exceptions.NoPermissionError: "NOPERM",
+    redis.exceptions.MasterDownError: "MASTERDOWN",
+}
+"""Errors whose message lacks the first word of the answer, in versions of redis-py that do not keep it."""
 _PLAIN = {
     "max number of clients": "MAXCLIENTS",
     "unknown command": "UNKNOWN",
@@ -118,6 +126,7 @@ def _code(error: BaseException) -> str:
     code = str(getattr(error, "status_code", None) or "")
     if not code and (match := _CODE.match(str(error))):
         code = match[1]
+    code = code or next((name for kind, name in _CLASSES.items() if isinstance(error, kind)), "")
     if code in _CLUSTER:
         return "CLUSTER"
     if code in CAUSES:

@@ -248,7 +248,7 @@ class Store:
     def _claim_id(self, text: bytes) -> None:
         if self._local:
             candidate = f"{STORE_ID}.{secrets.token_hex(4)}"
-            with self.create(candidate) as file:
+            with self._writer(candidate, durable=True) as file:
                 file.write(text)
             try:
                 with suppress(FileExistsError):
