@@ -15,7 +15,8 @@ from tests.processes import end, until
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
 from analytics_kit import client
-client.PROCESS_STUDY = "tests.browser.notebook_fixtures.process_study"
+client.WORKER_TASKS = "tests.browser.notebook_fixtures"
+client.PROCESS_STUDY = f"{client.WORKER_TASKS}.process_study"
 from analytics_kit.cli import main
 main()
 """

@@ -16,6 +16,10 @@ from tests.processes import end, until
 ROOT = Path(__file__).parents[2]
 LIMIT_S = 60
 LOG_TAIL_LINES = 60
+KERNEL_STARTUP = """from analytics_kit import client
+client.WORKER_TASKS = "tests.browser.notebook_fixtures"
+"""
+"""The broker that a kernel starts has workers that run the steps of the tests, too."""
 REMOVED_PREFIXES = ("ANALYTICS_KIT_", "REDIS_", "PLOTLY_", "JUPYTERLAB_")
 SETTINGS = {
     "apputils-extension/notification": {"checkForUpdates": False, "doNotDisturbMode": True, "fetchNews": "false"},
@@ -44,7 +48,7 @@ class Lab:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "Lab":
-        for path in (self.notebooks, self.data, self.folder / "config", self.folder / "runtime"):
+        for path in (self.notebooks, self.data, *(self.folder / name for name in ("config", "runtime", "tmp"))):
             path.mkdir(parents=True, exist_ok=True)
         self._configure()
         module = {"lab": "jupyterlab", "notebook": "notebook"}[self.app]
@@ -117,6 +121,9 @@ class Lab:
         config["JupyterNotebookApp"] = config["LabApp"]
         for name in ("jupyter_server_config", "jupyter_lab_config", "jupyter_notebook_config"):
             (self.folder / "config" / f"{name}.json").write_text(json.dumps(config))
+        startup = self.folder / "ipython" / "profile_default" / "startup" / "steps.py"
+        startup.parent.mkdir(parents=True, exist_ok=True)
+        startup.write_text(KERNEL_STARTUP)
         for name, values in SETTINGS.items():
             path = self.folder / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -132,6 +139,7 @@ class Lab:
             "JUPYTERLAB_WORKSPACES_DIR": self.folder / "workspaces",
             "IPYTHONDIR": self.folder / "ipython",
             "ANALYTICS_KIT_HOME": self.home,
+            "TMPDIR": self.folder / "tmp",  # else the home would be a temporary one, and its broker end with a kernel
             "PYTHONPATH": ROOT,
         }
         settings = {"JUPYTER_TOKEN": self.token, "ANALYTICS_KIT_IDLE_S": "60", "ANALYTICS_KIT_WORKERS": "1"}

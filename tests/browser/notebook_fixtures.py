@@ -64,3 +64,7 @@ def process_study(task):
         with contextlib.suppress(FileNotFoundError):
             command = path.read_text()
     return tasks.process_study(task)
+
+
+warm, discard, tidy = tasks.warm, tasks.discard, tasks.tidy
+STEPS = (*tasks.STEPS, process_study)

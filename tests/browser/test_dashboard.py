@@ -81,7 +81,7 @@ def test_a_user_signs_in_and_out(new_page):
     dashboard.page.get_by_label("Token").fill("wrong-0123456789abcdef")
     dashboard.page.keyboard.press("Enter")
     expect(dashboard.page.get_by_role("alert")).to_have_text("This token is unknown.")
-    assert dashboard.errors == ["Failed to load resource: the server responded with a status of 401 (UNAUTHORIZED)"]
+    assert dashboard.errors == ["Failed to load resource: the server responded with a status of 401 (Unauthorized)"]
     dashboard.errors.clear()
     dashboard.sign_in()
     dashboard.page.reload()
@@ -258,7 +258,7 @@ def test_a_hidden_page_polls_less_often(new_page):
 def test_an_expired_session_leads_to_the_sign_in_form(dashboard):
     dashboard.page.context.clear_cookies()
     expect(dashboard.page.get_by_label("Token")).to_be_visible()
-    assert dashboard.errors == ["Failed to load resource: the server responded with a status of 401 (UNAUTHORIZED)"]
+    assert dashboard.errors == ["Failed to load resource: the server responded with a status of 401 (Unauthorized)"]
     dashboard.errors.clear()
 
 
