@@ -100,6 +100,7 @@ def test_figures_follow_the_theme_and_the_record_outlives_the_kernel(explorer):
         assert notebook_page.axe(EXPLORER) == [], theme
     notebook_page.page.get_by_role("button", name="Next").click()
     expect(title(notebook_page)).to_contain_text("2 of 8 trials")
+    expect(notebook_page.page.locator(".ak-record")).to_contain_text("2 of 8 trials")  # it follows within a second
     notebook_page.save()
     notebook_page.reload()
     await_figures(notebook_page)
