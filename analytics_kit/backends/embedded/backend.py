@@ -171,7 +171,7 @@ def ensure_running(settings: Settings, code: str, may_replace: bool = True) -> P
     if running := running_socket(paths):
         if not may_replace or not is_outdated(paths):
             return running
-        if has_running_jobs(running):
+        if has_running_jobs(running, settings.queue):
             _start_replacement(paths, settings, code)
             return running
         return replace_idle(paths, settings, code, _is_private(settings)) or running
@@ -222,9 +222,9 @@ def replace_idle(paths: BrokerPaths, settings: Settings, code: str, is_private: 
         return _start(paths, settings, code, limit_s, is_private)
 
 
-def has_running_jobs(socket_path: Path) -> bool:
+def has_running_jobs(socket_path: Path, queue: str) -> bool:
     """Return whether a job of the broker runs; False where the broker is gone."""
-    with contextlib.suppress(redis.RedisError), connect(socket_url(socket_path)) as client:
+    with contextlib.suppress(redis.RedisError), connect(socket_url(socket_path), queue=queue) as client:
         return count_running(client) > 0
     return False
 

@@ -241,7 +241,7 @@ def _socket_folder(data_folder: Path) -> Path:
             candidates.append(Path(xdg) / f"ak-{key}")
     with contextlib.suppress(OSError):  # there is no usable folder
         candidates.append(Path(tempfile.gettempdir()) / name)
-    # Others may write to these folders, so create_folders() checks who owns the one below them.
+    # Others may write to these folders, so create_folder() checks who owns the one below them.
     candidates += [Path("/tmp") / name, Path("/var/tmp") / name, data_folder]  # noqa: S108
     short = [path for path in candidates if len(os.fsencode(path / "s")) <= SOCKET_PATH_BYTES]
     usable = (path for path in short if path == data_folder or os.access(path.parent, os.W_OK | os.X_OK))

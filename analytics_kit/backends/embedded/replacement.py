@@ -30,10 +30,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--private", dest="is_private", action="store_true")
     arguments = parser.parse_args(argv)
     settings = Settings.of(workers=arguments.workers, idle_s=arguments.idle)
-    paths = paths_of(arguments.data_folder)
+    paths, queue = paths_of(arguments.data_folder), settings.queue
     with locked(paths.replace_lock, 0) as is_acquired:
         if is_acquired:  # else another one waits already
-            while (socket := running_socket(paths)) and is_outdated(paths) and has_running_jobs(socket):
+            while (socket := running_socket(paths)) and is_outdated(paths) and has_running_jobs(socket, queue):
                 time.sleep(POLL_INTERVAL_S)
             replace_idle(paths, settings, arguments.code, arguments.is_private)
     return 0

@@ -145,8 +145,8 @@ def broker_error(error: redis.RedisError, address: str, queue: str) -> BrokerUna
     """Return the error that names the cause of one of redis' exceptions, and what to do about it."""
     if cause := cause_of(error, queue):
         # The server's own words say more only about permissions.
-        said = f": {message_of(error)}" if "ACL" in cause.hint else ""
-        return BrokerUnavailableError(f"Redis at {address} {cause.text}{said}.", hint=cause.hint)
+        details = f": {message_of(error)}" if "ACL" in cause.hint else ""
+        return BrokerUnavailableError(f"Redis at {address} {cause.text}{details}.", hint=cause.hint)
     if not isinstance(error, redis.AuthenticationError):
         return BrokerUnavailableError(f"Redis at {address} can't be used: {message_of(error)}.")
     if "HELLO must be called" in str(error) or "NOAUTH" in str(error) or "Authentication required" in str(error):

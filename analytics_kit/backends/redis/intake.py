@@ -38,7 +38,7 @@ class Intake:
         """Whether messages of another application wait on the queue."""
         self._passed_over: set[str] = set()
         """Foreign messages whose ids look like ours."""
-        self._said: set[str] = set()
+        self._warned: set[str] = set()
 
     def take(self, timeout_s: float | None) -> tuple[Job, QueueMessage] | None:
         """Return the next message and the rq job that carries it, or None when none came within the timeout.
@@ -86,7 +86,7 @@ class Intake:
         rq_job_id = as_text(entry)
         if not rq_job_id:
             self._connection.lrem(self._keys.intermediate, 1, entry)
-            self._say("An entry of the queue is no text; it was removed.")
+            self._warn("An entry of the queue is no text; it was removed.")
             return None
         try:
             job = Job.fetch(rq_job_id, self._connection, JSONSerializer)
@@ -96,7 +96,7 @@ class Intake:
             return None
         except RefusedMessageError as refused:
             rq_queue.forget_taken(self._connection, rq_job_id)
-            self._say(f"A message was refused: {refused}.")
+            self._warn(f"A message was refused: {refused}.")
             if refused.attempt is not None:
                 namespace, attempt = refused.attempt
                 AttemptStore(self._connection, namespace).refuse_unsigned(attempt)
@@ -106,7 +106,7 @@ class Intake:
         except Exception:  # rq could not even restore it
             if rq_queue.is_own_id(rq_job_id):  # recovery queues the step again
                 rq_queue.forget_taken(self._connection, rq_job_id)
-                self._say("A message could not be read; it was removed.")
+                self._warn("A message could not be read; it was removed.")
                 return None
             message = None
         if message is not None:
@@ -115,15 +115,15 @@ class Intake:
         if rq_queue.is_own_id(rq_job_id):
             self._passed_over.add(rq_job_id)
         self._is_shared = True
-        self._say(
+        self._warn(
             f"Another application uses the queue {self._keys.name!r} of this Redis; its messages are left alone. "
             "Give ANALYTICS_KIT_QUEUE another name."
         )
         return None
 
-    def _say(self, text: str) -> None:
+    def _warn(self, text: str) -> None:
         """Warn, once for each text, in the log and for `doctor`."""
-        if text not in self._said:
-            self._said.add(text)
+        if text not in self._warned:
+            self._warned.add(text)
             logger.warning(text)
         rq_queue.note_refusal(self._connection, text)

@@ -395,13 +395,14 @@ class TestReplacement:
         assert backend.get(job_id).status is JobStatus.COMPLETED
         assert supervisor_pid(broker()) == supervisor_pid(second), "it is replaced once"
 
-    def test_broker_whose_job_runs_is_replaced_afterwards_by_itself(self, broker, make_request, gate):
-        backend = broker()
+    @pytest.mark.parametrize("queue", ["ak", "lab"])
+    def test_broker_whose_job_runs_is_replaced_afterwards_by_itself(self, broker, make_request, gate, queue):
+        backend = broker(queue=queue)
         running = backend.submit(make_request("gated", gate=gate)).job_id
         until(lambda: backend.get(running).progress.fraction, "the job runs")
         pid, owner_lock = supervisor_pid(backend), broker_paths(backend._settings).owner_lock
         broker_paths(backend._settings).version.unlink()
-        newer = broker()
+        newer = broker(queue=queue)
         assert supervisor_pid(newer) == pid, "the job goes on"
         gate.touch()
         until(
