@@ -53,13 +53,20 @@ UNKNOWN_CODE = CodeVersion("", "")
 
 
 def is_newer(version: str, than: str) -> bool:
-    """Return whether a version of this package is newer than another, by their numbers.
+    """Return whether a version of this package is newer than another; any is newer than one that is not known.
 
-    >>> is_newer("0.10.0", "0.9.2"), is_newer("0.2.0", "0.2.0"), is_newer("0.2.0", "")
+    >>> is_newer("0.10.0", "0.9.2"), is_newer("0.2.0rc1", "0.2.0"), is_newer("0.2.0", "")
     (True, False, True)
     """
-    left, right = ([int(number) for number in re.findall(r"\d+", text)] for text in (version, than))
-    return left > right
+    from packaging.version import InvalidVersion, Version
+
+    def parsed(text: str) -> Version:
+        try:
+            return Version(text)
+        except InvalidVersion:
+            return Version("0.dev0")
+
+    return parsed(version) > parsed(than)
 
 
 def result_key_of(request_key: str, code: str) -> str:

@@ -440,7 +440,7 @@ def clear(connection: Connection) -> None:
             if is_listed_here and (
                 is_own(rq_job_id, as_text(description or b""))
                 # Of an earlier version, whose housekeeping messages have an id by rq.
-                or as_text(description or b"").startswith(("analytics_kit.backends.perform.",))
+                or as_text(description or b"").startswith("analytics_kit.backends.perform.")
             ):
                 connection.delete(key)
                 connection.lrem(keys.queue, 1, rq_job_id)
