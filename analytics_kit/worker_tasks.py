@@ -41,7 +41,7 @@ def process_study(context: StepContext) -> dict[str, Any] | Split:
     """
     from analytics_kit.study.pipeline import distributed
 
-    with _elsewhere_where_that_may_work():
+    with _offered_to_other_workers():
         store = _checked_store(context)
         outcome = distributed.begin(context, store, SHARD_TASK, MERGE_TASK, partial(_open_unchanged, context))
     return outcome if isinstance(outcome, Split) else _job_result(context, outcome)
@@ -51,7 +51,7 @@ def process_shard(context: StepContext) -> dict[str, Any]:
     """Process one shard of a study."""
     from analytics_kit.study.pipeline import distributed
 
-    with _elsewhere_where_that_may_work():
+    with _offered_to_other_workers():
         distributed.process_shard(context, _checked_store(context))
     return {}
 
@@ -60,7 +60,7 @@ def merge_shards(context: StepContext) -> dict[str, Any]:
     """Make the result from all shards; return where it is in the store, and its summary."""
     from analytics_kit.study.pipeline import distributed
 
-    with _elsewhere_where_that_may_work():
+    with _offered_to_other_workers():
         return _job_result(context, distributed.merge(context, _checked_store(context)))
 
 
@@ -116,7 +116,7 @@ def tidy() -> None:
 
 
 @contextmanager
-def _elsewhere_where_that_may_work() -> Iterator[None]:
+def _offered_to_other_workers() -> Iterator[None]:
     """Raise CannotRunHere for what may succeed on another worker, or later: storage that is away or refuses access.
 
     A study that this worker does not find, or may not read, is looked for by those of other pools, and not again.
@@ -141,7 +141,7 @@ def _store(arguments: Mapping[str, Any], settings: Settings | None = None) -> St
     if settings is None:
         return Store.of(Settings.of(), named)
     for url in (settings.store_url(), *settings.stores):
-        if _place(named) == _place(url):
+        if _normal_location(named) == _normal_location(url):
             return Store.of(settings, url)
     raise CannotRunHere(
         f"the job's store {without_secrets(named)} is not that of this worker, "
@@ -150,7 +150,7 @@ def _store(arguments: Mapping[str, Any], settings: Settings | None = None) -> St
     )
 
 
-def _place(url: str) -> str:
+def _normal_location(url: str) -> str:
     """Return the same text for all ways to write the location of a store."""
     local = url.removeprefix("file://")
     if "://" in local:

@@ -83,10 +83,10 @@ def _check_kernel_cache() -> Finding:
 
     if (root := writable_root()) is not None:
         return Finding("compiled kernels", f"are kept in {root}")
-    places = ", ".join(map(str, cache_roots())) or "none is known"
+    folders = ", ".join(map(str, cache_roots())) or "none is known"
     return Finding(
         "compiled kernels",
-        f"can't be kept (folders tried: {places}): each process compiles them anew, for about ten seconds",
+        f"can't be kept (folders tried: {folders}): each process compiles them anew, for about ten seconds",
         False,
         CACHE_ADVICE,
     )

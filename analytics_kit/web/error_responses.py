@@ -48,7 +48,7 @@ _HINTS = {
     405: "The header Allow lists the methods.",
     408: "Send the request again.",
     411: "Send the header Content-Length.",
-    413: "ANALYTICS_KIT_UPLOAD_LIMIT_GB on the server sets the limit.",
+    413: "JSON may have 1 MB; of a study ANALYTICS_KIT_UPLOAD_LIMIT_GB on the server sets the limit.",
     414: "Send fewer or shorter parameters.",
     415: "Send the ZIP as the body, with Content-Type: application/zip.",
     431: "Send fewer or shorter headers and cookies.",

@@ -4,6 +4,9 @@ The key covers the content of all kernel sources, Python, numba, llvmlite, numpy
 never runs old machine code. Each entry is one file with a checksum, written beside and renamed: processes can't
 disturb one another, and what is broken is compiled again. Where nothing can be written, kernels are compiled in
 memory.
+
+An entry is in numba's own serialised form, from which numba rebuilds machine code: only a folder that nobody else can
+write to is read.
 """
 
 from __future__ import annotations
@@ -11,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import pickle
 import shutil
 import sys
 import tempfile
@@ -55,7 +57,7 @@ KEY_DIGITS = 32
 IN_USE = "in-use"
 """File in the folder of a key: locked by processes that use it, and touched when one begins to."""
 KEPT_KEYS = 8
-"""So many folders of other keys are kept, those last used: several environments may share the cache."""
+"""The number of folders of other keys that are kept, those last used: several environments may share the cache."""
 KEPT_S = 30 * 24 * 3600.0
 """A folder that nobody has used for so long is removed."""
 CACHE_ADVICE = "Make one of them writable, or name a writable folder in NUMBA_CACHE_DIR."
@@ -87,7 +89,7 @@ class KernelCache(NullCache):
             payload = _read(folder / self._file_name(sig))
             if payload is not None:
                 with contextlib.suppress(Exception):  # whatever is wrong with it: it is compiled again
-                    loaded = _numba.CompileResult._rebuild(target_context, *pickle.loads(payload))  # noqa: S301  ours
+                    loaded = _numba.CompileResult._rebuild(target_context, *_serialize.loads(payload))
                     _mark_in_use(folder)
                     return loaded
         return None
@@ -254,9 +256,9 @@ def _used_at(folder: Path) -> float:
 
 @cache
 def _warn_once() -> None:
-    places = ", ".join(map(str, cache_roots())) or "none is known"
+    folders = ", ".join(map(str, cache_roots())) or "none is known"
     warnings.warn(
-        f"Compiled kernels can't be kept on disk (folders tried: {places}). Each process compiles them for itself, "
+        f"Compiled kernels can't be kept on disk (folders tried: {folders}). Each process compiles them for itself, "
         f"which takes about ten seconds. {CACHE_ADVICE}",
         RuntimeWarning,
         stacklevel=2,

@@ -132,7 +132,7 @@ def references_folder(references: str, namespace: str) -> str:
 
 def upload_owner(namespace: str) -> str:
     """Return how the tokens of a namespace's uploads begin."""
-    return hashlib.sha256(namespace.encode()).hexdigest()[:16]
+    return owner_of(namespace)[:16]
 
 
 def upload_folder(namespace: str) -> str:
